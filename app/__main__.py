@@ -1,0 +1,49 @@
+"""Starts the service: `python -m app`."""
+
+import logging
+import os
+import sys
+
+import uvicorn
+
+from app.service import create_app
+from app.settings import SettingError, read_settings
+
+# Under a second, so that a container with a request in progress ends within one. uvicorn's
+# annotation wants whole seconds; it waits by asyncio, which takes any.
+SHUTDOWN_SECONDS = 0.4
+
+
+def main() -> None:
+    """Serve until a signal comes; uvicorn hands that signal on, so the exit code tells of it."""
+    try:
+        settings = read_settings(os.environ)
+        _refuse_arguments(sys.argv[1:])
+    except SettingError as error:
+        sys.exit(f"error: {error}")
+    config = uvicorn.Config(
+        create_app(settings),
+        host="0.0.0.0",  # noqa: S104 - a container's port is published from outside
+        port=settings.port,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,  # type: ignore[arg-type]
+    )
+    # Config has set up logging; a filter that was added before it would be at its mercy.
+    logging.getLogger("uvicorn.access").addFilter(is_worth_a_line)
+    uvicorn.Server(config).run()
+
+
+def _refuse_arguments(arguments: list[str]) -> None:
+    if arguments:
+        words = " ".join(arguments)
+        raise SettingError(f"serve takes no arguments ({words}): set PORT or REQUIRE_GPU instead")
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Keep the health check's request, one every few seconds, out of the access log."""
+    return "/health" not in (record.args or ())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+"""Builds, tests and runs the images of images.toml.
+
+    nox -s build-cuda test-cuda          build and test each CUDA flavor
+    nox -s "build-cuda(devel)"           one flavor
+    nox -s build-cuda13.2                another CUDA version
+    nox -s test-cuda -- --image REF      test an image that somebody else built
+    nox -s tests                         everything that CI runs
+
+What stands after `--` are options; `nox -s build-cuda -- --help` lists them.
+"""
+
+import argparse
+import contextlib
+import datetime
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+# nox does not put this folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
+from slipway import contents, evidence, host, lock, matrix
+from slipway.errors import SlipwayError
+from slipway.matrix import Family, Image
+
+nox.needs_version = ">=2026.4"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+nox.options.sessions = ["tests"]
+
+PYTHON = sys.executable
+CLEANING_UP = 20  # seconds that Ctrl-C leaves to the checks, to remove their containers
+
+try:
+    MATRIX = matrix.load()
+except SlipwayError as error:
+    sys.exit(f"error: {error}")
+
+
+# --- options and errors --------------------------------------------------------------------------
+
+
+def read_options(session: nox.Session) -> argparse.Namespace:
+    """Read what stands after `--`; what stands after a second `--` is pytest's."""
+    parser = argparse.ArgumentParser(prog=f"nox -s '{session.name}' --", allow_abbrev=False)
+    build = parser.add_argument_group("builds")
+    build.add_argument("--no-cache", action="store_true", help="build every layer anew")
+    build.add_argument("--pull", action="store_true", help="refresh the base image first")
+    test = parser.add_argument_group("tests")
+    test.add_argument("--image", metavar="REF", help="test this image instead of the one built here")
+    test.add_argument("--require-gpu", action="store_true", help="GPU checks fail where there is no GPU")
+    test.add_argument("--allow-not-run", action="store_true", help="succeed although checks were not run")
+    words = list(session.posargs)
+    own = words[: words.index("--")] if "--" in words else words
+    options = parser.parse_args(own)
+    options.pytest = words[len(own) + 1 :]
+    return options
+
+
+@contextlib.contextmanager
+def clear_errors(session: nox.Session) -> Iterator[None]:
+    """End the session with the message of an error that the user can mend."""
+    try:
+        yield
+    except SlipwayError as error:
+        session.error(str(error))
+
+
+def is_named(flavor: str) -> bool:
+    """Whether the command line asks for this flavor alone: `nox -s "test-cuda(devel)"`."""
+    return any(f"({flavor})" in word for word in sys.argv)
+
+
+# --- what the sessions of one image do -----------------------------------------------------------
+
+
+def prepare(session: nox.Session, *options: str) -> None:
+    """Make this machine able to build."""
+    session.run(PYTHON, "-m", "slipway.setup", *options, external=True)
+
+
+def docker_build(session: nox.Session, image: Image, *options: str) -> None:
+    """Run one `docker buildx build`; the host's own settings for downloads come along as secrets."""
+    settings = host.find(MATRIX.base.suite)
+    session.run(
+        "docker",
+        "buildx",
+        "build",
+        f"--file={image.family.dockerfile}",
+        f"--target={image.flavor}",
+        f"--build-arg=BASE_IMAGE={MATRIX.base.image}",
+        f"--build-arg=APT_DATE={MATRIX.apt_date}",
+        *(f"--build-arg={name}={value}" for name, value in image.family.arguments.items()),
+        *settings.build_arguments(),
+        "--load",
+        "--provenance=false",
+        *options,
+        ".",
+        external=True,
+        env=settings.environment(),
+    )
+
+
+def build_image(session: nox.Session, image: Image) -> None:
+    """Build an image, read what it holds, and build it again from the cache with that on its labels."""
+    options = read_options(session)
+    prepare(session, *(["--pull"] if options.pull else []))
+    started = time.monotonic()
+    with clear_errors(session), evidence.exclusive(image):
+        forget_image(image)
+        lock.require_current(image.family)
+        id_file = image.evidence / "image-id"
+        unlabelled = f"{image.tag}-unlabelled"
+        cache = ["--no-cache"] if options.no_cache else []
+        try:
+            docker_build(session, image, f"--tag={unlabelled}", f"--iidfile={id_file}", *cache)
+            labels = contents.labels(MATRIX, image, id_file.read_text())
+            flags = [f"--label={key}={value}" for key, value in labels.items()]
+            docker_build(session, image, f"--tag={image.tag}", f"--iidfile={id_file}", *flags)
+        finally:
+            remove_tag(unlabelled)
+        record_build(image, id_file.read_text(), labels, time.monotonic() - started)
+
+
+def forget_image(image: Image) -> None:
+    """Untag the image of an earlier build, so that a build that fails leaves none to be tested in its place."""
+    for name in ("build.json", "tests.xml"):
+        (image.evidence / name).unlink(missing_ok=True)
+    remove_tag(image.tag)
+
+
+def remove_tag(tag: str) -> None:
+    """Remove a tag, and the image when it has no other; it may be gone already."""
+    subprocess.run(["docker", "image", "rm", "--force", tag], capture_output=True, check=False)
+
+
+def record_build(image: Image, image_id: str, labels: dict[str, str], seconds: float) -> None:
+    """Leave dist/<image>/build.json and close with a line that says what there is now."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    record = {"image": image_id, "tag": image.tag, "built": now, "seconds": round(seconds, 1), "labels": labels}
+    evidence.write_json(image.evidence / "build.json", record)
+    print(f"{image.tag}  {image_id.removeprefix('sha256:')[:12]}  built in {seconds:.1f} s")
+
+
+def find_image(session: nox.Session, image: Image, reference: str | None) -> str:
+    """Return the image to test; the session ends when it is not there, or is skipped when it is another flavor."""
+    command = [
+        "docker",
+        "image",
+        "inspect",
+        '--format={{index .Config.Labels "slipway.flavor"}}',
+        reference or image.tag,
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode and "no such image" not in result.stderr.lower():
+        session.error(result.stderr.strip())
+    if result.returncode and reference:
+        session.error(f"{reference} is not an image of this engine: docker pull {reference}")
+    if result.returncode:
+        build = session.name.replace("test-", "build-")
+        session.error(f"there is no {image.tag}: it was never built, or its last build failed. Run: nox -s '{build}'")
+    flavor = result.stdout.strip()
+    if reference and not flavor and not is_named(image.flavor):
+        session.error(f"{reference} does not say its flavor: name it, nox -s '{session.name}' -- --image {reference}")
+    if reference and flavor != image.flavor and not is_named(image.flavor):
+        session.skip(f"{reference} is a {flavor} image")
+    return reference or image.tag
+
+
+def test_image(session: nox.Session, image: Image) -> None:
+    """Check an image against its contract; nothing is built."""
+    options = read_options(session)
+    reference = find_image(session, image, options.image)
+    results = "tests-of-another.xml" if options.image else "tests.xml"
+    session.install("--quiet", "--require-hashes", "--requirement=requirements/checks.txt")
+    session.run(
+        "pytest",
+        *(str(folder.relative_to(matrix.ROOT)) for folder in image.checks),
+        f"--image={reference}",
+        f"--contract={image.name}",
+        f"--junit-xml={image.evidence / results}",
+        "--quiet",
+        *(["--require-gpu"] if options.require_gpu else []),
+        *(["--allow-not-run"] if options.allow_not_run else []),
+        *options.pytest,
+        interrupt_timeout=CLEANING_UP,
+    )
+
+
+def forget_results() -> None:
+    """Remove what earlier runs said of checks, so that the summary tells of this one alone."""
+    for results in Path("dist").glob("*/tests.xml"):
+        results.unlink()
+    evidence.write_json(Path("dist", "tests.json"), {"started": time.time()})
+
+
+def run_image(session: nox.Session, image: Image) -> None:
+    """Start an image with port, volumes and the GPU where there is one; what stands after `--` is its command."""
+    if not is_named(image.flavor) and len(image.lineage) > 1:
+        session.skip(f"one at a time: nox -s '{session.name}' starts this one")
+    session.run(
+        "docker",
+        "run",
+        "--rm",
+        "--interactive",
+        *(["--tty"] if sys.stdin.isatty() else []),
+        *(["--gpus=all"] if image.family.accelerator == "cuda" and Path("/dev/nvidiactl").exists() else []),
+        "--publish=8000:8000",
+        "--volume=slipway-data:/data",
+        "--volume=slipway-cache:/cache",
+        image.tag,
+        *session.posargs,
+        external=True,
+    )
+
+
+# --- sessions of the matrix ----------------------------------------------------------------------
+
+
+def define_sessions(family: Family) -> None:
+    """Give a family its sessions build-, test- and run-, each with its flavors as a parameter."""
+    flavors = nox.parametrize("flavor", [nox.param(flavor, id=flavor) for flavor in family.images])
+
+    @nox.session(name=f"build-{family.name}", venv_backend="none", tags=["build"])
+    @flavors
+    def build(session: nox.Session, flavor: str) -> None:
+        """Build an image: docker buildx build, then labels that tell what is in it."""
+        build_image(session, family.images[flavor])
+
+    @nox.session(name=f"test-{family.name}", tags=["test"])
+    @flavors
+    def test(session: nox.Session, flavor: str) -> None:
+        """Check an image against its contract; never builds."""
+        test_image(session, family.images[flavor])
+
+    @nox.session(name=f"run-{family.name}", venv_backend="none", default=False)
+    @flavors
+    def run(session: nox.Session, flavor: str) -> None:
+        """Start an image: port 8000, volumes, GPU where there is one."""
+        run_image(session, family.images[flavor])
+
+
+for member in MATRIX.families.values():
+    define_sessions(member)
+
+
+# --- sessions of the repository ------------------------------------------------------------------
+
+
+@nox.session(venv_backend="none", default=False)
+def setup(session: nox.Session) -> None:
+    """Make this machine able to build: Docker engine, base image."""
+    prepare(session, *session.posargs)
+
+
+@nox.session(name="lock", default=False)
+def compile_locks(session: nox.Session) -> None:
+    """Recompile requirements/*.txt from requirements/*.in, with hashes; `-- --index`: those for PyTorch's index."""
+    session.install("--quiet", "--require-hashes", "--requirement=requirements/uv.txt")
+    session.run("python", "-m", "slipway.lock", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check every language of the repository."""
+    session.install("--quiet", "--require-hashes", "--requirement=requirements/tests.txt")
+    session.install("--quiet", "--require-hashes", "--requirement=requirements/lint.txt")
+    session.run("python", "-m", "slipway.lock", "--check")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy", "slipway", "app", "noxfile.py", "tests")
+    session.run("hadolint", *sorted(str(file) for file in Path().glob("Dockerfile*")))
+    session.run("shellcheck", "noxw", ".ci/run", *(str(file) for file in Path("rootfs/usr/local/bin").iterdir()))
+    session.run("zizmor", "--offline", "--no-progress", ".github")
+    actionlint = session.run("python", "-m", "slipway.tools", "actionlint", silent=True, stderr=None)
+    session.run(str(actionlint).strip(), *(str(file) for file in Path(".github/workflows").iterdir()), external=True)
+
+
+@nox.session(name="test-slipway")
+def test_slipway(session: nox.Session) -> None:
+    """Test slipway itself: the matrix, set-up, builds, the readers of images."""
+    session.install("--quiet", "--require-hashes", "--requirement=requirements/tests.txt")
+    session.run(
+        "pytest", "tests/slipway", "--quiet", "--junit-xml=dist/slipway/tests.xml", *read_options(session).pytest
+    )
+
+
+@nox.session
+def sabotage(session: nox.Session) -> None:
+    """Show that each check catches an image that is broken on purpose."""
+    session.install("--quiet", "--require-hashes", "--requirement=requirements/tests.txt")
+    session.run(
+        "pytest",
+        "tests/sabotage",
+        "--quiet",
+        "--junit-xml=dist/sabotage/tests.xml",
+        *read_options(session).pytest,
+        interrupt_timeout=CLEANING_UP,
+    )
+
+
+@nox.session(venv_backend="none", default=False)
+def summary(session: nox.Session) -> None:
+    """List every image's checks and every requirement: met, failed, not run."""
+    session.run(PYTHON, "-m", "slipway.summary", external=True)
+
+
+@nox.session(venv_backend="none", default=False)
+def bench(session: nox.Session) -> None:
+    """Measure what is built, each figure beside its yardstick; -- --cold also builds without any cache."""
+    session.run(PYTHON, "-m", "slipway.bench", *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none", default=False)
+def tests(session: nox.Session) -> None:
+    """Run all that CI runs: build and test each image, the repository's own tests, the broken images."""
+    forget_results()
+    for verb in ("build", "test"):
+        for image in MATRIX.images:
+            session.notify(f"{verb}-{image.family.name}({image.flavor})")
+    for name in ("sabotage", "test-slipway", "summary"):
+        session.notify(name)
+
+
+@nox.session(name="matrix", venv_backend="none", default=False)
+def print_matrix(session: nox.Session) -> None:
+    """Print the images as JSON for a CI system's matrix."""
+    session.run(PYTHON, "-m", "slipway.matrix", external=True, log=False)
+
+
+@nox.session(venv_backend="none", default=False)
+def clean(session: nox.Session) -> None:
+    """Free what Slipway made: images, its part of the build cache, dist/ and its folder of the user's cache."""
+    session.run(PYTHON, "-m", "slipway.clean", external=True)
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -1,0 +1,232 @@
+"""What this machine measures, each figure beside its yardstick in the same run.
+
+    python -m slipway.bench          what is built
+    python -m slipway.bench --cold   also a build without any cache: downloads about 4 GB
+
+Prints a table and leaves dist/bench.json. Speed is no gate: a missed target leaves the exit code at 0,
+a measurement that failed does not.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from slipway import build_times, engine, evidence, matrix, measure
+from slipway.engine import NoEngineError
+from slipway.errors import SlipwayError, run
+from slipway.matrix import ROOT, Image, Matrix
+from slipway.measure import Figure
+
+FAMILIES = ("cpu", "cuda")
+FILE = ROOT / "dist" / "bench.json"
+
+
+class Target(NamedTuple):
+    """The most that a figure may be: itself, in its own unit, or beside its yardstick."""
+
+    most: float
+    of: str = "itself"  # or "ratio" to the yardstick, or what it is "above" it
+
+
+TARGETS = {
+    "size cpu-base": Target(0.35),
+    "size cpu-runtime": Target(2.4),
+    "size cuda-base": Target(1.6),
+    "size cuda-runtime": Target(5.3),
+    "size cuda-devel": Target(0.72, "above"),
+    "cold build cuda-runtime": Target(2, "ratio"),
+    "nothing changed, a flavor": Target(2),
+    "nothing changed, what nox and slipway add": Target(1, "above"),
+    "healthy cpu-base": Target(1),
+    "healthy cpu-runtime": Target(1),
+    "healthy cpu-devel": Target(1),
+    "healthy cuda-base": Target(1),
+    "healthy cuda-runtime": Target(1),
+    "healthy cuda-devel": Target(1),
+    "checks cpu-base": Target(15),
+    "checks cpu-devel": Target(90),
+    "checks cuda-base": Target(15),
+    "checks cuda-devel": Target(90),
+    "memory slipway.saved_image": Target(200),
+    "memory slipway.setup": Target(200),
+    "second start noxw": Target(0.2, "above"),
+    "nothing to do slipway.setup": Target(0.5),
+    "nox -s tests": Target(40 * 60),
+}
+
+
+# --- what a figure comes to ----------------------------------------------------------------------
+
+
+def ratio(figure: Figure) -> float | None:
+    """Return how many times its yardstick a figure is."""
+    return figure.measured / figure.yardstick if figure.measured is not None and figure.yardstick else None
+
+
+def compared(figure: Figure, target: Target) -> float | None:
+    """Return the value that a target limits."""
+    if target.of == "ratio":
+        return ratio(figure)
+    if target.of == "above" and figure.measured is not None and figure.yardstick is not None:
+        return figure.measured - figure.yardstick
+    return figure.measured
+
+
+def verdict(figure: Figure) -> str:
+    """Return what a figure comes to; without a target it is just measured."""
+    target = TARGETS.get(figure.what)
+    if figure.failed:
+        return "failed"
+    if figure.measured is None:
+        return "not measured"
+    value = compared(figure, target) if target else None
+    if target is None or value is None:
+        return "measured"
+    return "met" if value <= target.most else "MISSED"
+
+
+# --- table and file ------------------------------------------------------------------------------
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Return a number with as many digits as are worth reading; a dash for none."""
+    if value is None:
+        return "-"
+    return (f"{value:.0f}" if value >= 100 else f"{value:.2f}") + (f" {unit}" if unit else "")  # noqa: PLR2004
+
+
+def target_cell(figure: Figure) -> str:
+    """Return a target as it is read: `<= 2 s`, `<= 2 x` of the yardstick, `<= +1 s` above it."""
+    target = TARGETS.get(figure.what)
+    if target is None:
+        return "-"
+    sign = "+" if target.of == "above" else ""
+    return f"<= {sign}{target.most:g} {'x' if target.of == 'ratio' else figure.unit}"
+
+
+def cells(figure: Figure) -> list[str]:
+    """Return a figure's row."""
+    yardstick = f"{number(figure.yardstick, figure.unit)} {figure.against}".rstrip()
+    note = f"{verdict(figure)}: {figure.note}" if figure.note else verdict(figure)
+    return [
+        figure.what,
+        number(figure.measured, figure.unit),
+        yardstick,
+        number(ratio(figure)),
+        target_cell(figure),
+        note,
+    ]
+
+
+def table(figures: Iterable[Figure]) -> list[str]:
+    """Return the lines of the table, its columns as wide as they must be."""
+    rows = [["what", "measured", "yardstick", "ratio", "target", "verdict"], *map(cells, figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def record(figure: Figure) -> dict[str, Any]:
+    """Return a figure as it stands in bench.json."""
+    target = TARGETS.get(figure.what)
+    found = {"ratio": ratio(figure), "target": target._asdict() if target else None, "verdict": verdict(figure)}
+    return asdict(figure) | found
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on: the machine that the engine runs on, and how busy it is."""
+    info = engine.parse(engine.docker("info", "--format={{json .}}").stdout)
+    return {
+        "cores": info.get("NCPU"),
+        "memory_gb": round(info.get("MemTotal", 0) / 1e9, 1),
+        "load": round(os.getloadavg()[0], 1),
+        "engine": info.get("ServerVersion"),
+        "storage_driver": info.get("Driver"),
+        "python": platform.python_version(),
+    }
+
+
+def machine_line(facts: dict[str, Any]) -> str:
+    """Return the machine in one line."""
+    return (
+        f"{facts['cores']} cores, {facts['memory_gb']} GB memory, load {facts['load']} at the start, "
+        f"Docker engine {facts['engine']} on {facts['storage_driver']}, Python {facts['python']}"
+    )
+
+
+# --- the run -------------------------------------------------------------------------------------
+
+
+def require_images(images: list[Image]) -> None:
+    """Refuse to measure while an image is missing: nothing is built here."""
+    missing = [image for image in images if engine.docker("image", "inspect", image.tag).returncode]
+    if missing:
+        builds = " ".join(sorted({f"build-{image.family.name}" for image in missing}))
+        names = ", ".join(image.tag for image in missing)
+        raise SlipwayError(f"there is no {names}; bench measures what is built. Run: nox -s {builds}")
+
+
+def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
+    """Yield a measurement's figures; one that fails becomes a figure that says so, and the next goes on."""
+    print(f"bench: {title}", flush=True)
+    try:
+        yield from measuring()
+    except (SlipwayError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench: {title} failed: {error}", file=sys.stderr, flush=True)
+        yield Figure(title, note=str(error).splitlines()[0], failed=True)
+
+
+def measurements(rows: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
+    """Yield every figure, in the order of the table."""
+    yield from guarded("size", lambda: measure.sizes(images))
+    yield from guarded("cold build", lambda: build_times.cold(rows, wanted=with_cold))
+    yield from guarded("nothing changed", lambda: build_times.unchanged(rows))
+    for image in images:
+        yield from guarded(f"healthy {image.name}", lambda image=image: measure.service(image))  # type: ignore[misc]
+    yield from guarded("checks", lambda: measure.checks(images))
+    yield from guarded("memory", lambda: measure.memory(images))
+    yield from guarded("second start noxw", measure.second_start)
+    yield from guarded("nothing to do slipway.setup", measure.nothing_to_set_up)
+    yield from guarded("nox -s tests", measure.tests)
+
+
+def require_engine() -> None:
+    """Refuse to measure without an engine."""
+    try:
+        engine.ask()
+    except NoEngineError as error:
+        raise SlipwayError(f"{error}. Run: nox -s setup") from None
+
+
+def arguments(words: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__.partition("\n")[0])
+    parser.add_argument("--cold", action="store_true", help="also build without any cache: downloads about 4 GB")
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Measure, print the table and write dist/bench.json; exit code 1 when a measurement failed."""
+    options = arguments(words)
+    require_engine()
+    rows = matrix.load()
+    images = [image for image in rows.images if image.family.name in FAMILIES]
+    require_images(images)
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    facts = machine()
+    figures = list(measurements(rows, images, with_cold=options.cold))
+    evidence.write_json(FILE, {"started": started, "machine": facts, "figures": [record(f) for f in figures]})
+    counts = Counter(verdict(figure) for figure in figures)
+    print("\n".join(["", machine_line(facts), "", *table(figures), ""]))
+    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE.relative_to(ROOT)}")
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

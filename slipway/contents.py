@@ -1,0 +1,51 @@
+"""Which versions an image holds, read by running it, and the labels that say so."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from slipway import base_image, evidence
+from slipway.errors import SlipwayError
+from slipway.matrix import ROOT, Image, Matrix
+
+PROBE = Path(__file__).with_name("probe.py")
+
+
+def read_versions(image_id: str) -> dict[str, str]:
+    """Run the image's own Python and ask it and its libraries; SlipwayError when that fails."""
+    command = ["docker", "run", "--rm", "--interactive", "--network=none", "--entrypoint=python", image_id, "-"]
+    result = subprocess.run(command, input=PROBE.read_text(), capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SlipwayError(f"{image_id} was built but its Python does not run:\n{result.stderr.strip()}")
+    return dict(json.loads(result.stdout))
+
+
+def versions(image: Image, image_id: str) -> dict[str, str]:
+    """Return an image's versions; an image that was asked before is not asked again."""
+    file = image.evidence / "versions.json"
+    known = evidence.read_json(file)
+    if known.get("image") != image_id:
+        known = {"image": image_id, "versions": read_versions(image_id)}
+        evidence.write_json(file, known)
+    return dict(known["versions"])
+
+
+def revision() -> str:
+    """Return the commit of the working tree, with -dirty when files differ; empty outside a repository."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def labels(matrix: Matrix, image: Image, image_id: str) -> dict[str, str]:
+    """Return the labels that tell of this image: its origin and what was read from it."""
+    base = base_image.describe(matrix.base.image)
+    origin = {
+        "org.opencontainers.image.source": matrix.source,
+        "org.opencontainers.image.revision": revision(),
+        "org.opencontainers.image.version": matrix.release,
+        "org.opencontainers.image.base.name": base["name"],
+        "org.opencontainers.image.base.digest": base["digest"] or base["id"],
+        "slipway.base.origin": base["origin"],
+    }
+    found = {f"slipway.{name}": version for name, version in versions(image, image_id).items()}
+    return {key: value for key, value in (origin | found).items() if value}

@@ -1,0 +1,171 @@
+"""What an image is made of: its layers, their entries, and what later layers delete or replace."""
+
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class Kind(StrEnum):
+    """What an entry of a layer is. A whiteout deletes a path, an opaque one empties a directory."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+    DEVICE = "device"
+    WHITEOUT = "whiteout"
+    OPAQUE = "opaque"
+
+
+class Entry(NamedTuple):
+    """One entry of a layer.
+
+    `path` is absolute and normalised; for a whiteout it is the path that is deleted or emptied.
+    `target` is a symbolic link's text, or the absolute path a hard link shares its content with.
+    `sha256` is that of a file's content, empty for everything else.
+    """
+
+    path: str
+    kind: Kind
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    target: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer: its diff ID, the instruction that made it, its entries in the archive's order."""
+
+    diff_id: str
+    created_by: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes of the layer's files, uncompressed; a hard link adds none."""
+        return sum(entry.size for entry in self.entries)
+
+    @property
+    def files(self) -> int:
+        """The number of regular files."""
+        return sum(entry.kind is Kind.FILE for entry in self.entries)
+
+
+class Wasted(NamedTuple):
+    """A file whose bytes an image carries in vain: a later layer deletes or replaces it."""
+
+    entry: Entry
+    layer: int
+    by: int
+
+
+Merged = dict[str, tuple[Entry, int]]
+
+
+@dataclass(frozen=True)
+class SavedImage:
+    """An image as it is saved.
+
+    `config` has the shape of an OCI image configuration, without its empty settings; its history
+    keeps `created_by` and `empty_layer`.
+    """
+
+    layers: tuple[Layer, ...]
+    config: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """The image's size: the uncompressed file content of all layers, in bytes."""
+        return sum(layer.size for layer in self.layers)
+
+    def merged(self) -> Merged:
+        """Return the final file system: each path with its entry and the index of the layer it is from."""
+        return _stack(self.layers)[0]
+
+    def waste(self) -> list[Wasted]:
+        """Return the files that a later layer deletes or replaces, in the order in which they are lost."""
+        final, lost = _stack(self.layers)
+        # A deleted file keeps its bytes in use for as long as a hard link to it is left.
+        linked = {(e.target, layer) for e, layer in final.values() if e.kind is Kind.HARDLINK}
+        return [item for item in lost if (item.entry.path, item.layer) not in linked]
+
+
+# --- Layers on top of each other ---
+
+
+def _stack(layers: Sequence[Layer]) -> tuple[Merged, list[Wasted]]:
+    """Apply the layers in order; return what is left and the files with content that are lost."""
+    final: Merged = {}
+    lost: list[Wasted] = []
+    for index, layer in enumerate(layers):
+        lost += [Wasted(*final.pop(path), index) for path in _hidden(final, layer)]
+        for entry in layer.entries:
+            if entry.kind not in (Kind.WHITEOUT, Kind.OPAQUE):
+                if entry.path in final:
+                    lost.append(Wasted(*final[entry.path], index))
+                final[entry.path] = (entry, index)
+    return final, [item for item in lost if item.entry.size]
+
+
+def _hidden(final: Merged, layer: Layer) -> list[str]:
+    """Return the paths from below that this layer's whiteouts and replaced directories take away."""
+    gone = {entry.path for entry in layer.entries if entry.kind is Kind.WHITEOUT}
+    emptied = {entry.path for entry in layer.entries if entry.kind is Kind.OPAQUE}
+    emptied |= {entry.path for entry in layer.entries if _replaces_directory(final, entry)}
+    emptied |= gone
+    if not emptied:
+        return []
+    return [path for path in final if path in gone or not emptied.isdisjoint(_parents(path))]
+
+
+def _replaces_directory(final: Merged, entry: Entry) -> bool:
+    """Tell whether something that is no directory takes a directory's place."""
+    if entry.kind in (Kind.DIRECTORY, Kind.WHITEOUT, Kind.OPAQUE) or entry.path not in final:
+        return False
+    return final[entry.path][0].kind is Kind.DIRECTORY
+
+
+def _parents(path: str) -> Iterator[str]:
+    """Yield the directories above a path, up to the root."""
+    while path != "/":
+        path = posixpath.dirname(path)
+        yield path
+
+
+# --- From a configuration to an image ---
+
+
+def image_from(raw: dict[str, Any], contents: Iterable[tuple[Entry, ...]]) -> SavedImage:
+    """Make an image of an OCI configuration and the entries of the layers that it names, in its order."""
+    config = _normal(raw)
+    diff_ids = config["rootfs"]["diff_ids"]
+    made = [item["created_by"] for item in config["history"] if not item["empty_layer"]]
+    # Some tools write no history, or one that does not tell which entry made which layer.
+    instructions = made if len(made) == len(diff_ids) else [""] * len(diff_ids)
+    rows = zip(diff_ids, instructions, contents, strict=True)
+    return SavedImage(tuple(Layer(*row) for row in rows), config)
+
+
+def _normal(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration in the one shape that a saved image and the engine's inspection share."""
+    history = [
+        {
+            # `docker history` shows tabs as spaces; an import has a comment and no instruction.
+            "created_by": (item.get("created_by") or item.get("comment") or "").replace("\t", " "),
+            "empty_layer": bool(item.get("empty_layer")),
+        }
+        for item in raw.get("history") or ()
+    ]
+    return {
+        "architecture": raw.get("architecture", ""),
+        "os": raw.get("os", ""),
+        "created": raw.get("created", ""),
+        "config": {key: value for key, value in (raw.get("config") or {}).items() if value},
+        "rootfs": {"type": "layers", "diff_ids": list(raw["rootfs"]["diff_ids"])},
+        "history": history,
+    }

@@ -1,0 +1,55 @@
+"""Print as JSON which versions an image really holds; runs on the image's own Python, from standard input."""
+
+import ctypes
+import json
+import platform
+from importlib import metadata
+
+
+def distribution(name: str) -> str | None:
+    """Return the version of an installed Python distribution, without a build's suffix such as +cpu."""
+    try:
+        return metadata.version(name).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def library(sonames: list[str]) -> ctypes.CDLL | None:
+    """Return the first library that the loader finds."""
+    for soname in sonames:
+        try:
+            return ctypes.CDLL(soname)
+        except OSError:
+            continue
+    return None
+
+
+def cuda() -> str | None:
+    """Return the CUDA runtime's version: cudaRuntimeGetVersion gives 13000 for 13.0."""
+    runtime = library(["libcudart.so.13", "libcudart.so.12"])
+    if runtime is None:
+        return None
+    version = ctypes.c_int()
+    runtime.cudaRuntimeGetVersion(ctypes.byref(version))
+    return f"{version.value // 1000}.{version.value % 1000 // 10}"
+
+
+def cudnn() -> str | None:
+    """Return cuDNN's version: since 9, cudnnGetVersion gives 92000 for 9.20.0."""
+    found = library(["libcudnn.so.9"])
+    if found is None:
+        return None
+    found.cudnnGetVersion.restype = ctypes.c_size_t
+    version = found.cudnnGetVersion()
+    return f"{version // 10000}.{version % 10000 // 100}.{version % 100}"
+
+
+versions = {
+    "python": ".".join(platform.python_version_tuple()[:2]),
+    "cuda": cuda(),
+    "cudnn": cudnn(),
+    "torch": distribution("torch"),
+    "tensorflow": distribution("tensorflow-cpu") or distribution("tensorflow"),
+    "onnxruntime": distribution("onnxruntime"),
+}
+print(json.dumps({name: version for name, version in versions.items() if version}))

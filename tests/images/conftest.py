@@ -1,0 +1,275 @@
+"""One image under test, its contract, and the three outcomes of a check: passed, failed, not run."""
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import pytest
+import testinfra
+from docker.models.containers import Container
+from docker.models.images import Image as EngineImage
+from testinfra.host import Host
+
+from slipway import matrix, saved_image
+from slipway.errors import SlipwayError
+from slipway.layers import SavedImage
+
+NO_GPU = "no NVIDIA GPU on this host"
+NOT_A_PASS = "a check that was not run is not a pass; --allow-not-run accepts it"  # noqa: S105
+ENGINE_SECONDS = 600  # pytest's own limit ends a check that hangs, not the engine's client
+LOG_LINES = 50
+CONTAINERS = pytest.StashKey[list[Container]]()
+NOT_RUN = pytest.StashKey[list[tuple[str, str]]]()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A container that has ended: its exit code and all that it printed."""
+
+    exit_code: int
+    output: str
+
+    def __str__(self) -> str:
+        """Show the output as it was printed."""
+        return f"exit code {self.exit_code}:\n{self.output}"
+
+    __repr__ = __str__
+
+
+Start = Callable[..., Container]
+Run = Callable[..., Finished]
+
+
+# --- options and outcomes ------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say which image is checked against which contract, and what may stay open."""
+    group = parser.getgroup("slipway")
+    group.addoption("--image", required=True, help="the image to check, as docker names it")
+    group.addoption("--contract", required=True, help="the image of images.toml whose contract it must keep")
+    group.addoption("--require-gpu", action="store_true", help="GPU checks fail where there is no GPU")
+    group.addoption("--allow-not-run", action="store_true", help="succeed although checks were not run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make room for the reasons why checks were not run."""
+    config.stash[NOT_RUN] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note in the evidence (tests.xml) which checks need a GPU.
+
+    Checks that read the saved image come last: it is saved while the others run.
+    """
+    items.sort(key=lambda item: "saved" in getattr(item, "fixturenames", ()))
+    for item in items:
+        if "gpu" in getattr(item, "fixturenames", ()):
+            item.user_properties.append(("gpu", "yes"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note why a check was not run; show the containers' logs beside a failure."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        item.config.stash[NOT_RUN].append((report.nodeid, reason))
+    if report.failed:
+        report.sections += logs(item)
+    return report
+
+
+def logs(item: pytest.Item) -> Iterator[tuple[str, str]]:
+    """Yield the last lines of each container that the check, or its whole module, has started."""
+    for node in item.listchain():
+        for container in node.stash.get(CONTAINERS, []):
+            with contextlib.suppress(docker.errors.APIError):
+                text = container.logs(tail=LOG_LINES).decode(errors="replace")
+                if text:
+                    yield f"log of container {container.short_id}", text
+
+
+def open_checks(config: pytest.Config) -> list[tuple[str, str]]:
+    """Return the checks that were not run for another reason than a missing GPU, unless these are accepted."""
+    if config.getoption("--allow-not-run"):
+        return []
+    return [(check, reason) for check, reason in config.stash[NOT_RUN] if reason != NO_GPU]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A check that was not run ends the run with failure, unless the user said that it may stay open."""
+    if exitstatus == pytest.ExitCode.OK and open_checks(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Close with one line for the image, and each reason why something was not run."""
+    write = terminalreporter.write_line
+    passed, failed, errors, skipped = (
+        len(terminalreporter.getreports(key)) for key in ("passed", "failed", "error", "skipped")
+    )
+    write("")
+    write(f"{'image':<28} {'passed':>7} {'failed':>7} {'not run':>7}")
+    write(f"{config.getoption('--image'):<28} {passed:>7} {failed + errors:>7} {skipped:>7}")
+    reasons: dict[str, list[str]] = {}
+    for check, reason in config.stash[NOT_RUN]:
+        reasons.setdefault(reason, []).append(check.rpartition("::")[2])
+    for reason, checks in reasons.items():
+        write(f"not run: {reason}: {', '.join(checks)}", yellow=True)
+    if open_checks(config):
+        write(NOT_A_PASS, red=True)
+
+
+# --- the image -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def contract(pytestconfig: pytest.Config) -> matrix.Image:
+    """What images.toml says of the image: versions, budget, lock, lineage."""
+    try:
+        return matrix.load().image(pytestconfig.getoption("--contract"))
+    except SlipwayError as error:
+        pytest.exit(str(error), 2)
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[docker.DockerClient]:
+    """The engine."""
+    try:
+        client = docker.from_env(timeout=ENGINE_SECONDS)
+    except docker.errors.DockerException as error:
+        pytest.exit(f"no Docker engine answers ({error}); `nox -s setup` installs or starts one", 2)
+    with contextlib.closing(client):
+        yield client
+
+
+@pytest.fixture(scope="session")
+def image(client: docker.DockerClient, pytestconfig: pytest.Config) -> EngineImage:
+    """The image under test; the run ends at once when it is not there or is for another machine."""
+    reference = pytestconfig.getoption("--image")
+    try:
+        image = client.images.get(reference)
+    except docker.errors.ImageNotFound:
+        pytest.exit(f"{reference} is not an image of this engine: build it, or `docker pull {reference}`", 2)
+    engine = client.version()["Arch"]
+    if image.attrs["Architecture"] != engine:
+        made_for = image.attrs["Architecture"]
+        pytest.exit(f"{reference} is made for {made_for} and this engine runs {engine}: check it on such a machine", 2)
+    return image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def evidence_of(image: EngineImage, record_testsuite_property: Callable[[str, object], None]) -> None:
+    """The evidence (tests.xml) names the image that it is about."""
+    record_testsuite_property("image", image.id)
+
+
+@pytest.fixture(scope="session")
+def labels(image: EngineImage) -> dict[str, str]:
+    """The image's labels."""
+    return dict(image.attrs["Config"].get("Labels") or {})
+
+
+@pytest.fixture(scope="session")
+def environment(image: EngineImage) -> dict[str, str]:
+    """The image's environment variables."""
+    return dict(variable.split("=", 1) for variable in image.attrs["Config"].get("Env") or [])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reading(image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Future[SavedImage] | None]:
+    """The image being saved and read beside the first checks, where a check of this run wants it."""
+    wanted = any("saved" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        yield pool.submit(saved_image.read_image, image.id) if wanted else None
+
+
+@pytest.fixture(scope="session")
+def saved(reading: Future[SavedImage]) -> SavedImage:
+    """Every layer with its files, lower layers included; saved and read once a run."""
+    try:
+        return reading.result()
+    except SlipwayError as error:
+        pytest.exit(str(error), 2)
+
+
+# --- containers ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def starter(client: docker.DockerClient, image: EngineImage, node: pytest.Item | pytest.Collector) -> Iterator[Start]:
+    """Start containers of the image with docker's own options; none is left at the end."""
+    containers = node.stash.setdefault(CONTAINERS, [])
+    with contextlib.ExitStack() as stack:
+
+        def start(*command: str, **options: Any) -> Container:
+            container = client.containers.create(image.id, list(command) or None, **options)
+            stack.callback(container.remove, force=True, v=True)
+            containers.append(container)
+            container.start()
+            return container
+
+        yield start
+    containers.clear()
+
+
+@pytest.fixture
+def start(client: docker.DockerClient, image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Start]:
+    """Start containers that are gone after the check."""
+    with starter(client, image, request.node) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_shared(client: docker.DockerClient, image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Start]:
+    """Start containers that several checks of a module share, because none of them changes it."""
+    with starter(client, image, request.node) as start:
+        yield start
+
+
+@pytest.fixture
+def run(start: Start) -> Run:
+    """Run a command in a fresh container to its end, without network unless asked for."""
+
+    def run(*command: str, **options: Any) -> Finished:
+        container = start(*command, **{"network_mode": "none"} | options)
+        exit_code = container.wait()["StatusCode"]
+        return Finished(exit_code, container.logs().decode(errors="replace"))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def host(client: docker.DockerClient, image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A shell in one idle container, shared because no check changes it: it has no network and a read-only root."""
+    idle = {"entrypoint": ["sleep"], "network_mode": "none", "read_only": True, "tmpfs": {"/tmp": ""}}
+    with starter(client, image, request.node) as start:
+        yield testinfra.get_host(f"docker://{start('infinity', **idle).id}")
+
+
+@pytest.fixture(scope="session")
+def python(host: Host) -> Callable[[str], str]:
+    """Run a Python program in the idle container and return what it printed; its failure fails the check."""
+
+    def python(program: str) -> str:
+        return str(host.check_output("python -c %s", program))
+
+    return python
+
+
+@pytest.fixture
+def gpu(pytestconfig: pytest.Config) -> list[docker.types.DeviceRequest]:
+    """What gives a container every GPU; without a GPU the check is not run, or fails with --require-gpu."""
+    listed = shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True, check=False)
+    if not listed or listed.returncode:
+        if pytestconfig.getoption("--require-gpu"):
+            pytest.fail(NO_GPU)
+        pytest.skip(NO_GPU)
+    return [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]

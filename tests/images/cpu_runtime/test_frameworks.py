@@ -1,0 +1,84 @@
+"""PyTorch and TensorFlow for the CPU, together."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from slipway.matrix import Image
+from tests.images.conftest import Run
+from tests.images.resolver import would_install
+
+BOTH = """
+import json, os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import tensorflow, torch
+square = [[0.0, 1.0], [2.0, 3.0]]
+print(json.dumps({
+    "tensorflow": tensorflow.__version__,
+    "by_tensorflow": tensorflow.matmul(square, square).numpy().tolist(),
+    "by_torch": (torch.tensor(square) @ torch.tensor(square)).tolist(),
+    "cuda": torch.version.cuda,
+    "hip": torch.version.hip,
+}))
+"""
+LOADER = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+torch.multiprocessing.set_sharing_strategy("file_system")
+data = TensorDataset(torch.arange(100))
+print(sum(int(numbers.sum()) for (numbers,) in DataLoader(data, batch_size=10, num_workers=2)))
+"""
+OF_A_GPU = ("nvidia", "cuda", "triton", "rocm", "pytorch-triton")
+
+
+@pytest.fixture(scope="module")
+def both(python: Callable[[str], str]) -> dict[str, Any]:
+    """What PyTorch and TensorFlow compute in one process."""
+    return dict(json.loads(python(BOTH)))
+
+
+@pytest.mark.requirement("V1", "A7")
+def test_tensorflow_and_torch_compute_in_one_process(both: dict[str, Any]) -> None:
+    """Two copies of a library that both link would collide here."""
+    assert both["by_tensorflow"] == both["by_torch"] == [[2, 3], [6, 11]]
+
+
+@pytest.mark.requirement("T2", "V1")
+def test_tensorflow_has_the_version_of_the_contract(both: dict[str, Any], contract: Image) -> None:
+    """TensorFlow tells it itself."""
+    assert both["tensorflow"] == contract.family.versions["tensorflow"]
+
+
+@pytest.mark.requirement("T4", "V1")
+def test_torch_is_built_for_no_gpu(both: dict[str, Any]) -> None:
+    """PyTorch's own build information says so."""
+    assert (both["cuda"], both["hip"]) == (None, None)
+
+
+@pytest.mark.requirement("T4", "U2")
+def test_installing_accelerate_brings_no_other_torch(run: Run, contract: Image) -> None:
+    """uv sees the PyTorch that is there; one that it does not see it fetches from PyPI, with CUDA."""
+    new = would_install(run, contract, "accelerate")
+    assert "accelerate" in new
+    assert [name for name in new if name == "torch" or name.startswith(OF_A_GPU)] == []
+
+
+@pytest.mark.requirement("V1")
+def test_data_loader_workers_share_memory(run: Run) -> None:
+    """Worker processes hand tensors over by shared memory, which torch_shm_manager looks after."""
+    finished = run("python", "-c", LOADER)
+    assert finished.exit_code == 0, finished
+    assert finished.output.split()[-1] == str(sum(range(100)))
+
+
+@pytest.mark.requirement("T4", "C4")
+def test_stand_in_for_the_gpu_runtime_is_empty(host: Host, run: Run) -> None:
+    """What satisfies Debian's dependency on AMD's runtime holds its licence alone, and apt is content with it."""
+    listed = host.run("dpkg-query --listfiles no-amd-gpu-runtime")
+    files = [path for path in listed.stdout.split() if host.file(path).is_file]
+    assert files == ["/usr/share/doc/no-amd-gpu-runtime/copyright"]
+    finished = run("apt-get", "check", user="0")
+    assert finished.exit_code == 0, finished

@@ -1,0 +1,82 @@
+"""What passed in an earlier run: kept for each case, valid as long as image and tests are the same."""
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from slipway import evidence, matrix
+from slipway.matrix import ROOT
+from tests.sabotage.breakage import collect, compare, read_outcomes, run, tested_image
+from tests.sabotage.cases import Case
+
+# A new commit with the same files makes the same image but for this label.
+REVISION = "org.opencontainers.image.revision"
+
+
+def passed_on(case: Case) -> str:
+    """Return the day on which this very case passed, empty when it has to run."""
+    known = evidence.read_json(_file(case))
+    if known.get("inputs") == inputs(case):
+        return str(known["passed"])
+    return "" if case.expected else tested_on(case)
+
+
+def tested_on(case: Case) -> str:
+    """Return the day on which the image's test session ran all checks and none failed, empty when that is not known."""
+    report = matrix.load().image(case.image).evidence / "tests.xml"
+    since = max(file.stat().st_mtime for file in _files(case.contract))
+    if tested_image(report) != _inspect(case.image)["Id"] or report.stat().st_mtime < since:
+        return ""
+    outcomes = read_outcomes(report)
+    if collect(case.contract) - outcomes.keys() or compare(case, outcomes):
+        return ""
+    return datetime.fromtimestamp(report.stat().st_mtime, UTC).date().isoformat()
+
+
+def remember(case: Case) -> None:
+    """Keep that a case has passed."""
+    today = datetime.now(UTC).date().isoformat()
+    evidence.write_json(_file(case), {"passed": today, "inputs": inputs(case)})
+
+
+def _file(case: Case) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "slipway" / "sabotage" / f"{case.name}.json"
+
+
+def inputs(case: Case) -> str:
+    """Return the digest of all that decides a case: itself, the image, the checks and what they read."""
+    files = {str(file.relative_to(ROOT)): _digest(file) for file in _files(case.contract)}
+    parts = [vars(case), _contents(case.image), files]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _files(contract: str) -> list[Path]:
+    """The files of the repository that decide what the checks of a contract find."""
+    locks = matrix.load().image(contract).family.locks
+    patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/*.py", f"requirements/{locks}-*.txt")
+    names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "trims.toml")
+    found = [file for pattern in (*patterns, *names) for file in ROOT.glob(pattern)]
+    return sorted(file for file in found if file.is_file() and "__pycache__" not in file.parts)
+
+
+@cache
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _contents(name: str) -> dict[str, Any]:
+    """An image's layers and configuration: the same however often it was built."""
+    image = _inspect(name)
+    labels = {key: value for key, value in (image["Config"].get("Labels") or {}).items() if key != REVISION}
+    return {"layers": image["RootFS"]["Layers"], "config": image["Config"] | {"Labels": labels}}
+
+
+@cache
+def _inspect(name: str) -> dict[str, Any]:
+    """What the engine knows of an image of the matrix."""
+    return dict(json.loads(run("docker", "image", "inspect", matrix.load().image(name).tag).stdout)[0])

@@ -1,0 +1,54 @@
+"""Each check of tests/images catches an image that is broken on purpose, and nothing else fails on it."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from slipway import matrix
+from tests.sabotage import breakage, cases
+from tests.sabotage.cases import Case
+from tests.sabotage.conftest import AT_A_TIME, EARLIER, Verdicts
+
+# The first test waits for two cases at least; a single command is ended before that.
+pytestmark = pytest.mark.timeout(3 * breakage.PATIENCE)
+
+
+def by_name(case: Case) -> str:
+    """The id of a case in pytest's lists."""
+    return case.name
+
+
+@pytest.fixture
+def verdict(verdicts: Verdicts, case: Case, request: pytest.FixtureRequest) -> str:
+    """What is wrong with a case; the evidence says how long it took, or when it passed."""
+    found = verdicts[case].result()
+    if found.earlier:
+        request.node.user_properties.append((EARLIER, found.earlier))
+    request.node.user_properties.append(("seconds", round(found.seconds, 1)))
+    return f"{case.name} on {case.image}:\n{found.problem}" if found.problem else ""
+
+
+@pytest.mark.parametrize("case", cases.unbroken(), ids=by_name)
+def test_unbroken_image_fails_no_check(case: Case, verdict: str) -> None:
+    """Otherwise a failure on a broken image would prove nothing."""
+    if verdict:
+        pytest.fail(verdict, pytrace=False)
+
+
+@pytest.mark.parametrize("case", cases.broken(), ids=by_name)
+def test_broken_image_fails_its_checks_only(case: Case, verdict: str) -> None:
+    """The checks that the case names fail, and no other."""
+    if verdict:
+        pytest.fail(verdict, pytrace=False)
+
+
+def test_every_check_is_shown_to_fail() -> None:
+    """A check that no broken image fails may check nothing."""
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        checks = set().union(*pool.map(breakage.collect, [image.name for image in matrix.load().images]))
+    names = {name for case in cases.broken() for name in case.fails} | cases.not_shown().keys()
+    open_checks = sorted(check for check in checks if not any(cases.means(name, check) for name in names))
+    unknown = sorted(name for name in names if not any(cases.means(name, check) for check in checks))
+    assert (open_checks, unknown) == ([], []), "\n".join(
+        ["no case shows:", *open_checks, "there is no check:", *unknown]
+    )

@@ -1,0 +1,94 @@
+"""A copy of this repository whose only image is small, for sessions to build, break and test."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import lock, matrix
+
+DOCKERFILE = """\
+ARG BASE_IMAGE=debian:trixie-slim
+ARG APT_DATE=2026-11-21
+FROM slipway:cpu-base AS base
+LABEL slipway.flavor="base"
+"""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The copy's folder and the repository name of the images it builds."""
+
+    folder: Path
+    repository: str
+
+    @property
+    def tag(self) -> str:
+        """The one image's tag."""
+        return f"{self.repository}:cpu-base"
+
+    @property
+    def evidence(self) -> Path:
+        """What its sessions leave."""
+        return self.folder / "dist" / "cpu-base"
+
+    def nox(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run nox there and return its exit code and all that it printed."""
+        return subprocess.run(
+            self.command(*words),
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def command(self, *words: str) -> list[str]:
+        """Return the command line of nox for this copy."""
+        return [sys.executable, "-m", "nox", f"--noxfile={self.folder / 'noxfile.py'}", *words]
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text in one of its files, which must hold it."""
+        file = self.folder / name
+        text = file.read_text()
+        assert old in text, f"{name} does not hold {old!r}"
+        file.write_text(text.replace(old, new))
+
+
+def copy_repository(folder: Path) -> None:
+    """Copy what git tracks, and what it does not ignore, as it is in the working tree."""
+    listed = subprocess.check_output(
+        ["git", "-C", matrix.ROOT, "ls-files", "--cached", "--others", "--exclude-standard"], text=True
+    )
+    for name in listed.splitlines():
+        source, target = matrix.ROOT / name, folder / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+
+
+def small_matrix(repository: str) -> str:
+    """Return this repository's images.toml with cpu-base alone."""
+    text = matrix.FILE.read_text()
+    text = text.replace(f'repository = "{matrix.load().repository}"', f'repository = "{repository}"')
+    return re.sub(r"(?ms)^runtime = .*", "", text)
+
+
+def make(folder: Path, repository: str) -> Checkout:
+    """Return a copy that builds one image within a second, from slipway:cpu-base."""
+    copy_repository(folder)
+    (folder / "images.toml").write_text(small_matrix(repository))
+    (folder / "Dockerfile.cpu").write_text(DOCKERFILE)
+    only = next(iter(matrix.read_matrix(small_matrix(repository)).families.values()))
+    restamp(folder, next(lock.family_locks(only)))
+    return Checkout(folder, repository)
+
+
+def restamp(folder: Path, item: lock.Lock) -> None:
+    """Give a lock of the copy the digest of its inputs, which differ from the original's in constraints alone."""
+    file = folder / "requirements" / item.file.name
+    body = file.read_text().split("\n", 1)[1]
+    file.write_text(f"{lock.STAMP}{item.stamp()}\n{body}")

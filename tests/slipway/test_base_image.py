@@ -1,0 +1,287 @@
+"""The base image: pulled, or made where no registry answers; never half an image."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+
+from slipway import base_image, host, install
+from slipway.errors import SlipwayError
+from slipway.host import Host
+
+NO_REGISTRY = 'Get "https://registry-1.docker.io/v2/": dial tcp: no such host'
+
+
+class Engine:
+    """A stand-in for the docker command that knows some images and one answer to `pull`."""
+
+    def __init__(self) -> None:
+        """Begin without images and without a registry."""
+        self.images: dict[str, dict[str, Any]] = {}
+        self.pull_error = NO_REGISTRY
+        self.calls: list[tuple[str, ...]] = []
+
+    def __call__(self, *words: str, **_: object) -> subprocess.CompletedProcess[str]:
+        """Answer as the docker command does."""
+        self.calls.append(words)
+        if words[:2] == ("image", "inspect"):
+            image = self.images.get(words[2])
+            return subprocess.CompletedProcess(words, image is None, json.dumps([image]), "")
+        if words[0] == "pull" and not self.pull_error:
+            self.images[words[-1]] = described(digests=["debian@sha256:abc"])
+        error = self.pull_error if words[0] == "pull" else ""
+        return subprocess.CompletedProcess(words, bool(error), "", error)
+
+
+def described(labels: dict[str, str] | None = None, digests: list[str] | None = None) -> dict[str, Any]:
+    """Return what `docker image inspect` tells of an image."""
+    return {
+        "Id": "sha256:123",
+        "Created": "2026-01-02T00:00:00Z",
+        "Config": {"Labels": labels},
+        "RepoDigests": digests or [],
+    }
+
+
+MADE = {"slipway.base": "mmdebstrap", "slipway.base.suite": "trixie", "slipway.base.created": "now"}
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Return the stand-in, and a maker of base images that only leaves the name."""
+    stand_in = Engine()
+    monkeypatch.setattr(base_image, "docker", stand_in)
+
+    def make(name: str, suite: str, _host: Host) -> None:
+        stand_in.images[name] = described(MADE | {"slipway.base.suite": suite})
+
+    monkeypatch.setattr(base_image, "make", make)
+    return stand_in
+
+
+def test_present_image_is_left_as_it_is(engine: Engine) -> None:
+    """Nothing is pulled."""
+    engine.images["debian:x"] = described()
+    assert base_image.provide("debian:x", "x", Host()).id == "sha256:123"
+    assert [words[0] for words in engine.calls] == ["image"]
+
+
+def test_missing_image_is_pulled(engine: Engine) -> None:
+    """The evidence has its digest."""
+    engine.pull_error = ""
+    base_image.provide("debian:x", "x", Host())
+    facts = base_image.describe("debian:x")
+    assert (facts["origin"], facts["digest"]) == ("pulled", "sha256:abc")
+
+
+@pytest.mark.usefixtures("engine")
+def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line says so, and the evidence does."""
+    base_image.provide("debian:x", "trixie", Host())
+    assert "no registry gives debian:x" in capsys.readouterr().out
+    facts = base_image.describe("debian:x")
+    assert (facts["origin"], facts["suite"]) == ("made by mmdebstrap", "trixie")
+    assert facts["digest"] == ""
+
+
+def test_refresh_pulls_again(engine: Engine) -> None:
+    """`--pull` replaces what is present."""
+    engine.images["debian:x"] = described(MADE)
+    engine.pull_error = ""
+    assert base_image.provide("debian:x", "x", Host(), refresh=True).origin == "pulled"
+
+
+def test_misspelt_name_is_not_made(engine: Engine) -> None:
+    """A registry answered: the name is wrong, and making something under it would hide that."""
+    engine.pull_error = "manifest for debian:trixy not found: manifest unknown"
+    with pytest.raises(SlipwayError, match="has no image debian:trixy"):
+        base_image.provide("debian:trixy", "trixie", Host())
+
+
+def test_full_disk_is_not_a_missing_registry(engine: Engine) -> None:
+    """Making an image would fill it up further."""
+    engine.pull_error = "write /var/lib/docker/tmp/x: no space left on device"
+    with pytest.raises(SlipwayError, match="no disk space left"):
+        base_image.provide("debian:x", "x", Host())
+
+
+def test_digest_of_a_local_image_is_not_taken_for_a_registrys(engine: Engine) -> None:
+    """The containerd image store gives one to each image."""
+    engine.images["debian:x"] = described(MADE, ["debian@sha256:abc"])
+    assert base_image.describe("debian:x")["origin"] == "made by mmdebstrap"
+    assert base_image.describe("debian:x")["digest"] == ""
+
+
+@pytest.mark.usefixtures("engine")
+def test_evidence_of_an_absent_image_names_the_session() -> None:
+    """Nothing is claimed about what is not there."""
+    with pytest.raises(SlipwayError, match="nox -s setup"):
+        base_image.describe("debian:x")
+
+
+def test_no_registry_and_no_debian(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Debian's packages can make it, and only Debian installs the tool for that."""
+    release = {"ID": "fedora", "PRETTY_NAME": "Fedora 44"}
+    monkeypatch.setattr(install, "os_release", lambda: release)
+    monkeypatch.setattr(base_image, "which", lambda _: None)
+    with pytest.raises(SlipwayError, match="no registry gives debian:x and mmdebstrap is missing"):
+        base_image.make("debian:x", "x", Host())
+
+
+def test_hosts_settings_are_used_and_stay_out_of_the_arguments(tmp_path: Path) -> None:
+    """A proxy's password is in a file that only its owner may enter; the bundle is the host's."""
+    settings = Host(
+        ca_bundle=Path("/host/ca.pem"),
+        apt_conf='Acquire::https::CAInfo "/run/secrets/ca";\nAcquire::http::Proxy "http://u:pw@p";\n',
+        sources=host.debian_sources("trixie", "https://u:pw@mirror.example/debian", "https://u:pw@mirror.example/sec"),
+    )
+    command = base_image.bootstrap_command("trixie", settings, tmp_path)
+    assert "pw@" not in " ".join(command)
+    assert "u:pw@mirror" in (tmp_path / "host.sources").read_text()
+    assert 'CAInfo "/host/ca.pem"' in (tmp_path / "apt.conf").read_text()
+    assert "u:pw@p" in (tmp_path / "apt.conf").read_text()
+
+
+LINES = """\
+# what the tool writes by itself
+deb [signed-by="/host/key.gpg"] http://one.example/debian trixie main
+deb http://one.example/debian trixie-updates main
+
+deb http://two.example/security trixie-security main
+"""
+STANZAS = """\
+Types: deb
+URIs: http://one.example/debian
+Suites: trixie trixie-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://two.example/security
+Suites: trixie-security
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+"""
+
+
+def test_lines_of_the_tool_become_stanzas(tmp_path: Path) -> None:
+    """As in the official image; a key's place on this host is left out."""
+    folder = tmp_path / "etc/apt"
+    (folder / "sources.list.d").mkdir(parents=True)
+    (folder / "sources.list").write_text(LINES)
+    subprocess.run(["sh", "-c", base_image.SOURCES, "exec", str(tmp_path)], check=True)
+    assert (folder / "sources.list.d/debian.sources").read_text() == STANZAS
+    assert not (folder / "sources.list").exists()
+
+
+# --- with the real engine -----------------------------------------------------------------------
+
+
+def docker(*words: str) -> str:
+    """Run a docker command that must succeed."""
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_failed_maker_leaves_no_half_image(tmp_path: Path) -> None:
+    """The engine imports what came before the failure; it is removed again."""
+    mark = uuid.uuid4().hex
+    importer = ["docker", "import", f"--change=LABEL mark={mark}", "-"]
+    maker = ["sh", "-c", "tar -c -C /etc hostname; echo no mirror >&2; exit 25"]
+    with pytest.raises(SlipwayError, match="could not be made by mmdebstrap:\nno mirror"):
+        base_image.stream(maker, importer, tmp_path / "log")
+    assert docker("images", "--all", "--quiet", f"--filter=label=mark={mark}") == ""
+
+
+def test_complete_archive_becomes_an_image(tmp_path: Path) -> None:
+    """The engine has it, without a name."""
+    mark = uuid.uuid4().hex
+    importer = ["docker", "import", f"--change=LABEL mark={mark}", "-"]
+    maker = ["tar", "-c", "-C", "/etc", "hostname"]
+    image = base_image.stream(maker, importer, tmp_path / "log")
+    try:
+        assert docker("images", "--quiet", "--no-trunc", f"--filter=label=mark={mark}") == image
+    finally:
+        docker("rmi", image)
+
+
+needs_maker = pytest.mark.skipif(os.geteuid() != 0 or not which("mmdebstrap"), reason="needs root and mmdebstrap")
+
+
+@needs_maker
+def test_mirror_of_this_host_is_used_alone() -> None:
+    """One where nobody answers is an error; the public addresses are not asked instead."""
+    name, mirror = f"slipway-test-base:none-{os.getpid()}", "http://127.0.0.1:9/debian"
+    with pytest.raises(SlipwayError, match=r"could not be made by mmdebstrap:(.|\n)*127\.0\.0\.1"):
+        base_image.make(name, "trixie", Host(sources=host.debian_sources("trixie", mirror, mirror)))
+    assert base_image.find(name) is None
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[str]:
+    """Yield a base image, under a name of its own, made from where this host gets its packages as from a mirror."""
+    name = f"slipway-test-base:{os.getpid()}"
+    sources = host.debian_sources("trixie", *host.debian_addresses(Path("/")))
+    base_image.make(name, "trixie", replace(host.find("trixie"), sources=sources))
+    yield name
+    docker("rmi", name)
+
+
+def inside(image: str, script: str) -> list[str]:
+    """Run a script in the image and return its lines."""
+    return docker("run", "--rm", "--network=none", image, "sh", "-c", script).splitlines()
+
+
+@pytest.mark.slow
+@needs_maker
+def test_made_image_is_as_the_official_one(made: str) -> None:
+    """Labels, sources and hygiene, all of the one image because its making takes 15 s."""
+    facts = base_image.describe(made)
+    assert (facts["origin"], facts["suite"]) == ("made by mmdebstrap", "trixie")
+    assert facts["created"] > "2026"
+
+    assert inside(made, "find /etc/apt -name '*sources*' -not -type d") == ["/etc/apt/sources.list.d/debian.sources"]
+    sources = inside(made, "cat /etc/apt/sources.list.d/debian.sources")
+    suites = " ".join(line for line in sources if line.startswith("Suites:"))
+    assert suites == "Suites: trixie trixie-updates Suites: trixie-security"
+    addresses = " ".join(line for line in sources if line.startswith("URIs:"))
+    public = r"http://[a-z]+\.debian\.org/debian"
+    assert re.fullmatch(f"URIs: {public} URIs: {public}-security", addresses), addresses
+
+    documents = "/usr/share/doc /usr/share/man /usr/share/info /usr/share/locale"
+    assert inside(made, f"find {documents} -type f ! -name copyright ! -name locale.alias") == []
+    assert len(inside(made, "find /usr/share/doc -name copyright")) > 60
+
+    rubbish = "/var/lib/apt/lists /var/cache/apt /var/log /tmp /run"
+    assert inside(made, f"find {rubbish} -type f -size +0 ! -path '/run/.*'") == []
+    assert inside(made, "ls -d /etc/machine-id 2>/dev/null; true") == []
+    assert set(inside(made, "ls /etc/apt/apt.conf.d /etc/dpkg/dpkg.cfg.d")) >= {
+        "docker-clean",
+        "docker",
+    }
+    assert not [line for line in inside(made, "ls /etc/*/*.d") if "mmdebstrap" in line]
+    assert inside(made, "stat -c %a /usr/sbin/policy-rc.d /tmp") == ["755", "1777"]
+
+
+@pytest.mark.slow
+@needs_maker
+def test_made_image_holds_nothing_of_this_host(made: str) -> None:
+    """The tool copies the host's name and resolver; docker would hide them at run time."""
+    container = docker("create", made)
+    try:
+        exported = subprocess.run(["docker", "export", container], check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(exported)) as archive:
+            sizes = [archive.getmember(name).size for name in ("etc/resolv.conf", "etc/hostname")]
+    finally:
+        docker("rm", container)
+    # The engine itself puts empty files there.
+    assert sizes == [0, 0]

@@ -1,0 +1,141 @@
+"""The real Dockerfiles: what a change makes the build do again, and what it refuses."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway import host, lock, matrix
+from tests.slipway.checkout import copy_repository
+
+MATRIX = matrix.load()
+BASES = [image for image in MATRIX.images if image.family.name in ("cpu", "cuda") and image.flavor == "base"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the repository to change."""
+    copy_repository(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tag() -> Iterator[str]:
+    """A tag of its own, gone afterwards."""
+    name = f"slipway-test-{uuid.uuid4().hex[:8]}:built"
+    yield name
+    subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True, check=False)
+
+
+def build(tree: Path, image: matrix.Image, tag: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the plain docker command that the README gives, with the host's settings; return what it printed."""
+    settings = host.find(MATRIX.base.suite)
+    words = [
+        f"--file={image.family.dockerfile}",
+        f"--target={image.flavor}",
+        f"--tag={tag}",
+        "--progress=plain",
+        "--load",
+    ]
+    arguments = [f"--build-arg={name}={value}" for name, value in image.family.arguments.items()]
+    command = [
+        "docker",
+        "buildx",
+        "build",
+        "--provenance=false",
+        *words,
+        *arguments,
+        *settings.build_arguments(),
+        *options,
+        ".",
+    ]
+    return subprocess.run(
+        command,
+        cwd=tree,
+        env=os.environ | settings.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def layers(reference: str) -> list[str]:
+    """Return an image's diff IDs."""
+    command = ["docker", "image", "inspect", "--format={{json .RootFS.Layers}}", reference]
+    found: list[str] = json.loads(subprocess.check_output(command, text=True))
+    return found
+
+
+@pytest.mark.requirement("T1", "C9")
+@pytest.mark.parametrize("image", BASES, ids=lambda image: image.name)
+def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.Image, tag: str) -> None:
+    """The Dockerfile is the source of truth: nox adds labels and nothing else."""
+    result = build(tree, image, tag)
+    assert result.returncode == 0, result.stdout
+    assert layers(tag) == layers(image.tag)
+
+
+@pytest.mark.requirement("T14")
+def test_the_build_context_is_small(tree: Path, tag: str) -> None:
+    """What a build does not name stays here, a large file beside the Dockerfile too."""
+    (tree / "app" / "__pycache__").mkdir(exist_ok=True)
+    (tree / "large").write_bytes(bytes(3_000_000))
+    (tree / "app" / "__pycache__" / "large.pyc").write_bytes(bytes(3_000_000))
+    output = build(tree, BASES[0], tag).stdout
+    sizes = re.findall(r"transferring context: ([\d.]+)(kB|B|MB)", output)
+    assert sizes
+    assert all(unit != "MB" for _, unit in sizes), sizes
+
+
+@pytest.mark.requirement("T5", "C9")
+@pytest.mark.parametrize("image", MATRIX.images, ids=lambda image: image.name)
+def test_an_edit_of_the_application_changes_its_own_layer_alone(tree: Path, image: matrix.Image, tag: str) -> None:
+    """No flavor installs a dependency anew for it."""
+    (tree / "app" / "edited.py").write_text('"""An edit."""\n')
+    result = build(tree, image, tag)
+    assert result.returncode == 0, result.stdout
+    before, after = layers(image.tag), layers(tag)
+    assert len(before) == len(after)
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
+
+
+@pytest.mark.requirement("T5")
+def test_a_changed_dependency_downloads_only_itself(tree: Path, tag: str) -> None:
+    """The wheels of all others come from the cache mount."""
+    image = BASES[0]
+    file = tree / "requirements" / image.lock.name
+    pinned = re.search(r"(?m)^idna==(\S+)", file.read_text())
+    assert pinned
+    limit = tree / "limit.in"
+    limit.write_text(f"idna<{pinned[1]}\n")
+    command = [shutil.which("uv") or "uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
+    command += [*next(lock.family_locks(image.family)).options, f"--constraints={limit}"]
+    text = re.sub(r"(?ms)^idna==.*?(?=^\w|\Z)", "", file.read_text())
+    (tree / "new.in").write_text("idna\n")
+    entry = subprocess.check_output([*command, str(tree / "new.in")], text=True)
+    file.write_text(text + entry)
+    result = build(tree, image, tag)
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"\+ idna==(?!" + re.escape(pinned[1]) + ")", result.stdout), result.stdout
+    prepared = re.findall(r"Prepared (\d+) package", result.stdout)
+    assert prepared in ([], ["1"]), result.stdout  # none where this very version was fetched before
+
+
+@pytest.mark.requirement("U8")
+def test_a_wheel_whose_hash_differs_is_refused(tree: Path, tag: str) -> None:
+    """Nothing is installed that the lock does not vouch for."""
+    image = BASES[0]
+    file = tree / "requirements" / image.lock.name
+    head, entry, rest = re.split(r"(?m)^(idna==.*(?:\n .*)*)", file.read_text(), maxsplit=1)
+    file.write_text(head + re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + "0" * 64, entry) + rest)
+    result = build(tree, image, tag)
+    assert result.returncode != 0
+    assert "Hash mismatch for `idna" in result.stdout

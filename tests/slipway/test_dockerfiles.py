@@ -1,0 +1,104 @@
+"""The Dockerfiles and what else names the same things must agree."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from slipway import lock, matrix
+
+ROOT = matrix.ROOT
+MATRIX = matrix.load()
+DOCKERFILES = {family.accelerator: ROOT / family.dockerfile for family in MATRIX.families.values()}
+TRIMS = tomllib.loads((ROOT / "trims.toml").read_text())["trim"]
+
+
+def stages(file: Path) -> dict[str, str]:
+    """Return each stage's text, with the comment above it, by the stage's name."""
+    parts = re.split(r"(?m)^((?:#.*\n)*FROM .+ AS (\S+)\n)", file.read_text())
+    return {name: head + body for head, name, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=True)}
+
+
+@pytest.mark.requirement("T2", "V2")
+@pytest.mark.parametrize(
+    "family", [f for f in MATRIX.families.values() if f.name == f.accelerator], ids=lambda f: f.name
+)
+def test_a_dockerfiles_defaults_are_the_default_family(family: matrix.Family) -> None:
+    """`docker build -f Dockerfile.cuda .` gives what `nox -s build-cuda` gives."""
+    text = (ROOT / family.dockerfile).read_text()
+    expected = {**family.arguments, "BASE_IMAGE": MATRIX.base.image, "APT_DATE": MATRIX.apt_date}
+    assert expected.items() <= dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text)).items()
+
+
+@pytest.mark.requirement("T1")
+@pytest.mark.parametrize("stage", ["uv", "system", "application"])
+def test_the_stages_below_all_flavors_are_the_same_in_every_dockerfile(stage: str) -> None:
+    """Each Dockerfile is read by itself, so they repeat this part; it must not drift apart."""
+    texts = {file.name: stages(file)[stage] for file in DOCKERFILES.values()}
+    assert len(set(texts.values())) == 1, texts.keys()
+
+
+@pytest.mark.requirement("A1", "T1")
+@pytest.mark.parametrize("accelerator", DOCKERFILES)
+def test_every_flavor_is_a_stage_on_the_packages_of_its_name(accelerator: str) -> None:
+    """Stage name = flavor = tag suffix, and no flavor stands on another's application."""
+    text = DOCKERFILES[accelerator].read_text()
+    for flavor in matrix.FLAVORS:
+        assert f"FROM {flavor}-packages AS {flavor}\n" in text
+    assert not re.search(r"FROM (base|runtime|devel) AS", text)
+
+
+@pytest.mark.parametrize("accelerator", DOCKERFILES)
+def test_the_application_is_copied_last(accelerator: str) -> None:
+    """An edit of app/ must not install a dependency anew."""
+    for flavor in matrix.FLAVORS:
+        assert not re.search(r"(?m)^RUN", stages(DOCKERFILES[accelerator])[flavor])
+
+
+@pytest.mark.requirement("U8")
+@pytest.mark.parametrize("accelerator", DOCKERFILES)
+def test_python_packages_are_installed_with_hashes_required(accelerator: str) -> None:
+    """Nothing enters an image that the lock does not know."""
+    installs = re.findall(r"(?m)^\s*(?:uv )?pip install.*$", DOCKERFILES[accelerator].read_text())
+    assert installs
+    assert all("--require-hashes" in line for line in installs), installs
+
+
+@pytest.mark.requirement("U8")
+@pytest.mark.parametrize("file", sorted(lock.FOLDER.glob("*.txt")), ids=lambda file: file.name)
+def test_a_lock_has_a_hash_for_each_package_and_no_index(file: Path) -> None:
+    """A lock serves behind any mirror, and the hash says that it is the same file."""
+    text = file.read_text()
+    pins = re.findall(r"(?m)^[a-z0-9][\w.-]*(?:\[.*\])?==.*(?:\n .*)*", text)
+    assert pins
+    assert all("--hash=sha256:" in pin for pin in pins)
+    assert "://" not in text
+
+
+def test_every_lock_matches_its_inputs() -> None:
+    """A changed .in without `nox -s lock` is caught."""
+    assert [item.name for item in lock.locks(MATRIX) if not item.is_current()] == []
+
+
+@pytest.mark.parametrize("entry", TRIMS, ids=lambda entry: entry["path"])
+def test_a_trim_says_what_where_and_why(entry: dict[str, object]) -> None:
+    """A file that is left out without a reason would be a riddle."""
+    assert set(entry) == {"path", "owner", "accelerators", "stages", "reason", "bytes"}
+    families = {family.locks for family in MATRIX.families.values()}
+    assert set(entry["accelerators"]) <= families | set(matrix.ACCELERATORS)  # type: ignore[call-overload]
+    assert entry["stages"] == [flavor for flavor in matrix.FLAVORS if flavor in entry["stages"]]  # type: ignore[operator]
+    assert str(entry["reason"]).endswith(".")
+    assert isinstance(entry["bytes"], int)
+    assert entry["bytes"] > 0
+
+
+@pytest.mark.requirement("T14")
+def test_the_build_context_is_denied_by_default() -> None:
+    """Only what a Dockerfile copies or mounts goes to the engine."""
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"
+    named = {line[1:].rstrip("/") for line in lines if line.startswith("!")}
+    text = "".join(file.read_text() for file in DOCKERFILES.values())
+    used = set(re.findall(r"(?m)^COPY (?!--|<<)(\S+?)/? ", text)) | set(re.findall(r"type=bind,source=([^,\s]+)", text))
+    assert {path for path in used if path not in named and path.split("/")[0] not in named} == set()

@@ -1,0 +1,257 @@
+"""The launcher: a private environment, made once, and no more than that in the way of nox."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("sh", "dirname", "readlink", "cmp", "cp", "mv", "rm", "tail", "sleep", "cat")
+NOXFILE = """\
+import os
+import nox
+
+@nox.session(venv_backend="none")
+def where(session):
+    \"\"\"Print the folder and the arguments.\"\"\"
+    session.log(f"{os.getcwd()} {session.posargs}")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a copy of the launcher with its lock and a small noxfile, without an environment."""
+    return make_project(tmp_path / "pro ject")
+
+
+def make_project(folder: Path) -> Path:
+    """Copy what the launcher needs."""
+    (folder / "requirements").mkdir(parents=True)
+    shutil.copy(ROOT / "noxw", folder)
+    shutil.copy(ROOT / "requirements/nox.txt", folder / "requirements")
+    (folder / "noxfile.py").write_text(NOXFILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project whose environment is there; no test changes it."""
+    project = make_project(tmp_path_factory.mktemp("noxw") / "project")
+    result = noxw(project, "--version")
+    assert result.returncode == 0, result.stderr
+    assert "making the private environment" in result.stderr
+    return project
+
+
+def noxw(project: Path, *arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the launcher and return what it printed."""
+    return subprocess.run(
+        [project / "noxw", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """Return a folder for PATH with the system's small tools, without Python and uv."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in TOOLS:
+        (folder / name).symlink_to(shutil.which(name) or name)
+    return folder
+
+
+def put_python(folder: Path, script: str) -> None:
+    """Put a stand-in for Python, a shell script, first on PATH."""
+    (folder / "python3").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "python3").chmod(0o755)
+
+
+def leftovers(project: Path) -> set[str]:
+    """Return what the launcher left beside its project's own files."""
+    return {path.name for path in project.iterdir()} - {"noxw", "noxfile.py", "requirements"}
+
+
+def test_second_start_makes_nothing(started: Path) -> None:
+    """The environment is kept, and only the locked nox answers."""
+    result = noxw(started, "--version")
+    locked = [line for line in (ROOT / "requirements/nox.txt").open() if line.startswith("nox==")]
+    assert f"nox=={result.stderr.strip() or result.stdout.strip()}" in locked[0]
+    assert leftovers(started) <= {".noxw", "__pycache__", ".nox"}
+
+
+def test_second_start_adds_less_than_200_ms(started: Path) -> None:
+    """The best of five starts each, the launcher's beside nox's own."""
+
+    def best(command: list[str | Path]) -> float:
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    alone = best([started / ".noxw/bin/python", "-m", "nox", "--version"])
+    assert best([started / "noxw", "--version"]) - alone < 0.2
+
+
+def test_works_from_any_folder_and_through_a_link(started: Path, tmp_path: Path) -> None:
+    """The sessions are those of the launcher's folder; all arguments arrive as they were."""
+    link = tmp_path / "link"
+    link.symlink_to(os.path.relpath(started / "noxw", tmp_path))
+    for launcher in (started / "noxw", link):
+        result = subprocess.run(
+            [launcher, "-s", "where", "--", "a b", "*"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert f"{started} ['a b', '*']" in result.stderr, result.stderr
+
+
+def test_exit_code_is_noxs(started: Path) -> None:
+    """A session that does not exist is nox's error, passed on."""
+    assert noxw(started, "-s", "no-such-session").returncode not in (0, 127)
+
+
+def test_changed_lock_makes_it_anew(project: Path) -> None:
+    """What runs is always what the lock says."""
+    assert noxw(project, "--version").returncode == 0
+    with (project / "requirements/nox.txt").open("a") as lock:
+        lock.write("# changed\n")
+    assert "making the private environment" in noxw(project, "--version").stderr
+    assert noxw(project, "--version").stderr.count("making") == 0
+    assert leftovers(project) == {".noxw"}
+
+
+def test_vanished_python_makes_it_anew(project: Path) -> None:
+    """An upgrade of the system may take the environment's Python away."""
+    assert noxw(project, "--version").returncode == 0
+    python = project / ".noxw/bin/python"
+    python.unlink()
+    python.symlink_to("/no/such/python3.11")
+    result = noxw(project, "--version")
+    assert result.returncode == 0
+    assert "making the private environment" in result.stderr
+
+
+def test_parallel_first_starts(project: Path) -> None:
+    """Both run nox, and one environment is left."""
+    starts = [subprocess.Popen([project / "noxw", "--version"], stderr=subprocess.PIPE) for _ in range(2)]
+    errors = [start.communicate(timeout=120)[1].decode() for start in starts]
+    assert [start.returncode for start in starts] == [0, 0], errors
+    assert leftovers(project) == {".noxw"}
+
+
+def test_pip_is_used_where_uv_is_broken(project: Path, tools: Path) -> None:
+    """A shim on PATH may stand for a uv that is not installed."""
+    (tools / "uv").write_text("#!/bin/sh\nexit 127\n")
+    (tools / "uv").chmod(0o755)
+    (tools / "python3").symlink_to(os.path.realpath(sys.executable))
+    result = noxw(project, "--version", PATH=str(tools))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["wrong", "missing"])
+def test_hash_is_required(project: Path, *, missing: bool) -> None:
+    """Nothing is installed that the lock does not name with its hash."""
+    lock = project / "requirements/nox.txt"
+    text = lock.read_text()
+    if missing:
+        lock.write_text(text + "iniconfig==2.1.0\n")
+    else:
+        lock.write_text(re.sub(r"sha256:\w+", f"sha256:{0:064}", text))
+    result = noxw(project, "--version")
+    assert result.returncode == 1
+    assert "could not install nox" in result.stderr
+    assert "hash" in result.stderr
+    assert leftovers(project) == set()
+
+
+@pytest.mark.parametrize("stand_in", [None, "exit 1"], ids=["no Python", "an old Python"])
+def test_missing_python_says_how_to_get_one(project: Path, tools: Path, stand_in: str | None) -> None:
+    """One message, with a line for each system."""
+    if stand_in:
+        put_python(tools, stand_in)
+    result = noxw(project, "--version", PATH=str(tools))
+    assert result.returncode == 1
+    assert result.stderr.startswith("noxw: no Python 3.11 or newer on PATH")
+    for way in ("apt-get install python3", "dnf install python3", "brew install python"):
+        assert way in result.stderr
+    assert leftovers(project) == set()
+
+
+def test_missing_venv_module_says_how_to_get_it(project: Path, tools: Path) -> None:
+    """Debian's python3 comes without ensurepip."""
+    put_python(
+        tools,
+        'case "$2" in *version_info*) echo "$0" ;; *ensurepip*) exit 1 ;; *) exit 9 ;; esac',
+    )
+    result = noxw(project, "--version", PATH=str(tools))
+    assert result.returncode == 1
+    assert "has no venv module" in result.stderr
+    assert "apt-get install python3-venv" in result.stderr
+    assert leftovers(project) == set()
+
+
+def test_no_network_says_what_to_set(project: Path, tools: Path, tmp_path: Path) -> None:
+    """The words of pip come first, and nothing half-made is left."""
+    (tools / "python3").symlink_to(os.path.realpath(sys.executable))
+    result = noxw(
+        project,
+        "--version",
+        PATH=str(tools),
+        HOME=str(tmp_path),
+        PIP_CONFIG_FILE="/dev/null",
+        PIP_INDEX_URL="http://127.0.0.1:9/simple",
+        PIP_FIND_LINKS="",
+        PIP_RETRIES="0",
+        PIP_NO_CACHE_DIR="1",
+    )
+    assert result.returncode == 1
+    assert "ERROR" in result.stderr
+    assert "HTTPS_PROXY" in result.stderr
+    assert leftovers(project) == set()
+
+
+@pytest.fixture
+def slow_start(project: Path, tools: Path) -> Iterator[subprocess.Popen[str]]:
+    """Yield a first start that hangs in the making of the environment."""
+    put_python(
+        tools,
+        'case "$*" in *version_info*) echo "$0" ;; *-m*venv*) mkdir -p "$4"; sleep 60 ;; esac',
+    )
+    (tools / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
+    start = subprocess.Popen(
+        [project / "noxw"],
+        env={**os.environ, "PATH": str(tools)},
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 10
+    while not list(project.glob(".noxw.new.*[0-9]")) and time.monotonic() < end:
+        time.sleep(0.02)
+    yield start
+    start.kill()
+
+
+def test_interrupted_start_leaves_nothing(project: Path, slow_start: subprocess.Popen[str]) -> None:
+    """Ctrl-C reaches the whole process group."""
+    assert any(name.startswith(".noxw.new.") for name in leftovers(project))
+    os.killpg(slow_start.pid, signal.SIGINT)
+    assert slow_start.wait(timeout=10) == 130
+    assert leftovers(project) == set()
