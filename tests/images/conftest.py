@@ -23,6 +23,8 @@ NO_GPU = "no NVIDIA GPU on this host"
 NOT_A_PASS = "a check that was not run is not a pass; --allow-not-run accepts it"  # noqa: S105
 ENGINE_SECONDS = 600  # pytest's own limit ends a check that hangs, not the engine's client
 LOG_LINES = 50
+# What the engine says when the container runtime lost its own first process: nothing about the image.
+ENGINE_FAULTS = ["read init-p: connection reset by peer"]
 CONTAINERS = pytest.StashKey[list[Container]]()
 NOT_RUN = pytest.StashKey[list[tuple[str, str]]]()
 
@@ -63,12 +65,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Note in the evidence (tests.xml) which checks need a GPU.
+    """Note in the evidence (tests.xml) which checks need a GPU; run again what a fault of the engine ended.
 
     Checks that read the saved image come last: it is saved while the others run.
     """
     items.sort(key=lambda item: "saved" in getattr(item, "fixturenames", ()))
     for item in items:
+        item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=ENGINE_FAULTS))
         if "gpu" in getattr(item, "fixturenames", ()):
             item.user_properties.append(("gpu", "yes"))
 
