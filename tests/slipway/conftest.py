@@ -1,0 +1,8 @@
+"""What every test of Slipway itself needs."""
+
+import signal
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C again: a run that a shell started in the background ignores it, and so would what the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
