@@ -12,6 +12,7 @@ What stands after `--` are options; `nox -s build-cuda -- --help` lists them.
 import argparse
 import contextlib
 import datetime
+import json
 import subprocess
 import sys
 import time
@@ -50,6 +51,7 @@ def read_options(session: nox.Session) -> argparse.Namespace:
     build = parser.add_argument_group("builds")
     build.add_argument("--no-cache", action="store_true", help="build every layer anew")
     build.add_argument("--pull", action="store_true", help="refresh the base image first")
+    parser.add_argument("--platform", metavar="NAME", help="take the image of another platform: linux/arm64")
     test = parser.add_argument_group("tests")
     test.add_argument("--image", metavar="REF", help="test this image instead of the one built here")
     test.add_argument("--require-gpu", action="store_true", help="GPU checks fail where there is no GPU")
@@ -70,9 +72,24 @@ def clear_errors(session: nox.Session) -> Iterator[None]:
         session.error(str(error))
 
 
-def is_named(flavor: str) -> bool:
-    """Whether the command line asks for this flavor alone: `nox -s "test-cuda(devel)"`."""
-    return any(f"({flavor})" in word for word in sys.argv)
+def is_named(image: Image) -> bool:
+    """Whether the command line asks for this image alone: `nox -s "test-cuda(devel)"`."""
+    return any(f"({image.session.partition('(')[2]}" in word for word in sys.argv)
+
+
+def find_flavor(session: nox.Session, family: Family, flavor: str) -> Image:
+    """Return a family's image; where it cannot have one the session is skipped, or ends where that one was named."""
+    if flavor not in family.images and any(f"({flavor})" in word for word in sys.argv):
+        session.error(family.why_not(flavor))
+    if flavor not in family.images:
+        session.skip(family.why_not(flavor))
+    return family.images[flavor]
+
+
+def find_platform(session: nox.Session, image: Image, platform: str | None) -> Image:
+    """Return the image for a platform that was asked for; the session ends with the reason where there is none."""
+    with clear_errors(session):
+        return MATRIX.on_platform(image, platform) if platform else image
 
 
 # --- what the sessions of one image do -----------------------------------------------------------
@@ -85,16 +102,17 @@ def prepare(session: nox.Session, *options: str) -> None:
 
 def docker_build(session: nox.Session, image: Image, *options: str) -> None:
     """Run one `docker buildx build`; the host's own settings for downloads come along as secrets."""
-    settings = host.find(MATRIX.base.suite)
+    settings = host.find(image.family.base.suite)
     session.run(
         "docker",
         "buildx",
         "build",
-        f"--file={image.family.dockerfile}",
-        f"--target={image.flavor}",
-        f"--build-arg=BASE_IMAGE={MATRIX.base.image}",
+        f"--file={image.dockerfile}",
+        f"--target={image.target}",
+        f"--build-arg=BASE_IMAGE={image.family.base.tag}",
+        *([f"--platform={image.family.base.platform}"] if image.family.base.tag != image.family.base.image else []),
         f"--build-arg=APT_DATE={MATRIX.apt_date}",
-        *(f"--build-arg={name}={value}" for name, value in image.family.arguments.items()),
+        *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
         *settings.build_arguments(),
         "--load",
         "--provenance=false",
@@ -105,14 +123,22 @@ def docker_build(session: nox.Session, image: Image, *options: str) -> None:
     )
 
 
+def tell_deprecation(session: nox.Session, image: Image) -> None:
+    """Warn who builds or runs an image that has a successor."""
+    if image.family.deprecated:
+        session.warn(f"{image.name} is {image.family.deprecated}")
+
+
 def build_image(session: nox.Session, image: Image) -> None:
     """Build an image, read what it holds, and build it again from the cache with that on its labels."""
     options = read_options(session)
-    prepare(session, *(["--pull"] if options.pull else []))
+    image = find_platform(session, image, options.platform)
+    tell_deprecation(session, image)
+    prepare(session, f"--base={image.family.base.name}", *(["--pull"] if options.pull else []))
     started = time.monotonic()
     with clear_errors(session), evidence.exclusive(image):
         forget_image(image)
-        lock.require_current(image.family)
+        lock.require_current(image)
         id_file = image.evidence / "image-id"
         unlabelled = f"{image.tag}-unlabelled"
         cache = ["--no-cache"] if options.no_cache else []
@@ -124,6 +150,15 @@ def build_image(session: nox.Session, image: Image) -> None:
         finally:
             remove_tag(unlabelled)
         record_build(image, id_file.read_text(), labels, time.monotonic() - started)
+
+
+def build_workload(session: nox.Session, image: Image) -> None:
+    """Build a workload; the variant below it first, where there is none yet."""
+    if subprocess.run(
+        ["docker", "image", "inspect", image.arguments["BASE"]], capture_output=True, check=False
+    ).returncode:
+        build_image(session, MATRIX.image(image.variant))
+    build_image(session, image)
 
 
 def forget_image(image: Image) -> None:
@@ -146,35 +181,42 @@ def record_build(image: Image, image_id: str, labels: dict[str, str], seconds: f
     print(f"{image.tag}  {image_id.removeprefix('sha256:')[:12]}  built in {seconds:.1f} s")
 
 
-def find_image(session: nox.Session, image: Image, reference: str | None) -> str:
-    """Return the image to test; the session ends when it is not there, or is skipped when it is another flavor."""
-    command = [
-        "docker",
-        "image",
-        "inspect",
-        '--format={{index .Config.Labels "slipway.flavor"}}',
-        reference or image.tag,
-    ]
+def inspect_labels(session: nox.Session, reference: str) -> dict[str, str] | None:
+    """Return an image's labels, None when there is no such image; the session ends when the engine does not answer."""
+    command = ["docker", "image", "inspect", "--format={{json .Config.Labels}}", reference]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode and "no such image" not in result.stderr.lower():
         session.error(result.stderr.strip())
-    if result.returncode and reference:
+    return None if result.returncode else json.loads(result.stdout) or {}
+
+
+def find_image(session: nox.Session, image: Image) -> str:
+    """Return the tag of the image built here; the session ends when it is not there."""
+    if inspect_labels(session, image.tag) is None:
+        build = f"nox -s 'build-{image.session}'"
+        session.error(f"there is no {image.tag}: it was never built, or its last build failed. Run: {build}")
+    return image.tag
+
+
+def find_other(session: nox.Session, image: Image, reference: str) -> str:
+    """Return the user's reference; the session ends when it is not there, or is skipped when it is of another kind."""
+    labels = inspect_labels(session, reference)
+    if labels is None:
         session.error(f"{reference} is not an image of this engine: docker pull {reference}")
-    if result.returncode:
-        build = session.name.replace("test-", "build-")
-        session.error(f"there is no {image.tag}: it was never built, or its last build failed. Run: nox -s '{build}'")
-    flavor = result.stdout.strip()
-    if reference and not flavor and not is_named(image.flavor):
-        session.error(f"{reference} does not say its flavor: name it, nox -s '{session.name}' -- --image {reference}")
-    if reference and flavor != image.flavor and not is_named(image.flavor):
-        session.skip(f"{reference} is a {flavor} image")
-    return reference or image.tag
+    found = {name: labels.get(f"slipway.{name}", "") for name in image.kind}
+    if not is_named(image) and not found["flavor"]:
+        own = f"nox -s 'test-{image.session}' -- --image {reference}"
+        session.error(f"{reference} does not say its flavor: name it, {own}")
+    if not is_named(image) and found != image.kind:
+        session.skip(f"{reference} is a {' '.join(filter(None, found.values()))} image")
+    return reference
 
 
 def test_image(session: nox.Session, image: Image) -> None:
     """Check an image against its contract; nothing is built."""
     options = read_options(session)
-    reference = find_image(session, image, options.image)
+    image = find_platform(session, image, options.platform)
+    reference = find_other(session, image, options.image) if options.image else find_image(session, image)
     results = "tests-of-another.xml" if options.image else "tests.xml"
     session.install("--quiet", "--require-hashes", "--requirement=requirements/checks.txt")
     session.run(
@@ -186,6 +228,7 @@ def test_image(session: nox.Session, image: Image) -> None:
         "--quiet",
         *(["--require-gpu"] if options.require_gpu else []),
         *(["--allow-not-run"] if options.allow_not_run else []),
+        *(["--timeout=600"] if image.family.base.platform != matrix.PLATFORMS[0] else []),  # where it is emulated
         *options.pytest,
         interrupt_timeout=CLEANING_UP,
     )
@@ -198,18 +241,31 @@ def forget_results() -> None:
     evidence.write_json(Path("dist", "tests.json"), {"started": time.time()})
 
 
+def gpu_options(accelerator: str) -> list[str]:
+    """Return what gives a container this host's GPUs, nothing where there are none."""
+    if accelerator == "cuda" and Path("/dev/nvidiactl").exists():
+        return ["--gpus=all"]
+    if accelerator == "rocm" and Path("/dev/kfd").exists():
+        # The numbers of the host's groups: the image need not know them.
+        devices = (Path("/dev/kfd"), *Path("/dev/dri").glob("render*"))
+        groups = {device.stat().st_gid for device in devices}
+        return ["--device=/dev/kfd", "--device=/dev/dri", *(f"--group-add={group}" for group in sorted(groups))]
+    return []
+
+
 def run_image(session: nox.Session, image: Image) -> None:
     """Start an image with port, volumes and the GPU where there is one; what stands after `--` is its command."""
-    if not is_named(image.flavor) and len(image.lineage) > 1:
+    if not is_named(image):
         session.skip(f"one at a time: nox -s '{session.name}' starts this one")
+    tell_deprecation(session, image)
     session.run(
         "docker",
         "run",
         "--rm",
         "--interactive",
         *(["--tty"] if sys.stdin.isatty() else []),
-        *(["--gpus=all"] if image.family.accelerator == "cuda" and Path("/dev/nvidiactl").exists() else []),
-        "--publish=8000:8000",
+        *gpu_options(image.family.accelerator),
+        *(f"--publish={port}:{port}" for port in image.ports),
         "--volume=slipway-data:/data",
         "--volume=slipway-cache:/cache",
         image.tag,
@@ -223,29 +279,53 @@ def run_image(session: nox.Session, image: Image) -> None:
 
 def define_sessions(family: Family) -> None:
     """Give a family its sessions build-, test- and run-, each with its flavors as a parameter."""
-    flavors = nox.parametrize("flavor", [nox.param(flavor, id=flavor) for flavor in family.images])
+    names = (*family.images, *family.unavailable)
+    flavors = nox.parametrize("flavor", [nox.param(flavor, id=flavor) for flavor in names])
 
     @nox.session(name=f"build-{family.name}", venv_backend="none", tags=["build"])
     @flavors
     def build(session: nox.Session, flavor: str) -> None:
         """Build an image: docker buildx build, then labels that tell what is in it."""
-        build_image(session, family.images[flavor])
+        build_image(session, find_flavor(session, family, flavor))
 
     @nox.session(name=f"test-{family.name}", tags=["test"])
     @flavors
     def test(session: nox.Session, flavor: str) -> None:
         """Check an image against its contract; never builds."""
-        test_image(session, family.images[flavor])
+        test_image(session, find_flavor(session, family, flavor))
 
     @nox.session(name=f"run-{family.name}", venv_backend="none", default=False)
     @flavors
     def run(session: nox.Session, flavor: str) -> None:
         """Start an image: port 8000, volumes, GPU where there is one."""
-        run_image(session, family.images[flavor])
+        run_image(session, find_flavor(session, family, flavor))
 
 
 for member in MATRIX.families.values():
     define_sessions(member)
+
+
+if MATRIX.workloads:
+    WORKLOADS = {image.name: image for image in MATRIX.workloads}
+    on_each_variant = nox.parametrize("name", [nox.param(name, id=name) for name in WORKLOADS])
+
+    @nox.session(name="build-workloads", venv_backend="none", tags=["build"])
+    @on_each_variant
+    def build_workloads(session: nox.Session, name: str) -> None:
+        """Build a workload on a variant, which is built first where it is not there."""
+        build_workload(session, WORKLOADS[name])
+
+    @nox.session(name="test-workloads", tags=["test"])
+    @on_each_variant
+    def test_workloads(session: nox.Session, name: str) -> None:
+        """Check a workload: all that its variant is checked for, and what it adds."""
+        test_image(session, WORKLOADS[name])
+
+    @nox.session(name="run-workloads", venv_backend="none", default=False)
+    @on_each_variant
+    def run_workloads(session: nox.Session, name: str) -> None:
+        """Start a workload: its port, volumes, GPU where there is one."""
+        run_image(session, WORKLOADS[name])
 
 
 # --- sessions of the repository ------------------------------------------------------------------
@@ -274,7 +354,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("mypy", "slipway", "app", "noxfile.py", "tests")
     session.run("hadolint", *sorted(str(file) for file in Path().glob("Dockerfile*")))
-    session.run("shellcheck", "noxw", ".ci/run", *(str(file) for file in Path("rootfs/usr/local/bin").iterdir()))
+    scripts = [*Path("rootfs").glob("*/usr/local/bin/*"), *Path("rootfs").glob("*/usr/local/lib/slipway/modes/*")]
+    session.run("shellcheck", "noxw", ".ci/run", *(str(file) for file in scripts))
+    session.run(
+        "shellcheck", "--shell=bash", *(str(f) for f in Path("rootfs").glob("*/usr/local/lib/slipway/health/*"))
+    )
     session.run("zizmor", "--offline", "--no-progress", ".github")
     actionlint = session.run("python", "-m", "slipway.tools", "actionlint", silent=True, stderr=None)
     session.run(str(actionlint).strip(), *(str(file) for file in Path(".github/workflows").iterdir()), external=True)
@@ -319,11 +403,16 @@ def bench(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all that CI runs: build and test each image, the repository's own tests, the broken images."""
     forget_results()
+    prepare(session, "--compose", "--browser")
     for verb in ("build", "test"):
         for image in MATRIX.images:
-            session.notify(f"{verb}-{image.family.name}({image.flavor})")
+            if image.always:
+                session.notify(f"{verb}-{image.session}")
     for name in ("sabotage", "test-slipway", "summary"):
         session.notify(name)
+    for image in MATRIX.images:
+        if not image.always:
+            session.warn(f"not run here: {image.name}; nox -s 'build-{image.session}' 'test-{image.session}'")
 
 
 @nox.session(name="matrix", venv_backend="none", default=False)

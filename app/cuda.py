@@ -5,17 +5,16 @@ for another accelerator offers the same three: `why_unavailable`, `multiply`, `d
 """
 
 import ctypes
-import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_void_p, create_string_buffer
-from functools import cache
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
+from app import libraries
+
 if TYPE_CHECKING:
-    from numpy import float32
-    from numpy.typing import NDArray
+    from array import array
 
 NAME = "cuda"
 
@@ -53,19 +52,20 @@ def runtime_version() -> str | None:
     return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
-def multiply(a: "NDArray[float32]", b: "NDArray[float32]") -> "NDArray[float32]":
-    """The product of two square matrices, computed by cuBLAS on the first GPU."""
+def multiply(a: "array[float]", b: "array[float]") -> "array[float]":
+    """The product of two square matrices, each row by row, computed by cuBLAS on the first GPU."""
     runtime, blas = cuda_library("cudart"), cuda_library("cublas")
     _check_runtime(runtime, "cudaSetDevice", c_int(0))
-    product = a.copy()
+    product = a[:]
+    size = len(a) * a.itemsize
     with ExitStack() as stack:
-        on_gpu = [stack.enter_context(_memory(runtime, a.nbytes)) for _ in range(3)]
+        on_gpu = [stack.enter_context(_memory(runtime, size)) for _ in range(3)]
         handle = stack.enter_context(_blas_handle(blas))
-        _copy(runtime, on_gpu[0], c_void_p(a.ctypes.data), a.nbytes, HOST_TO_DEVICE)
-        _copy(runtime, on_gpu[1], c_void_p(b.ctypes.data), b.nbytes, HOST_TO_DEVICE)
-        _sgemm(blas, handle, len(a), on_gpu)
+        _copy(runtime, on_gpu[0], c_void_p(a.buffer_info()[0]), size, HOST_TO_DEVICE)
+        _copy(runtime, on_gpu[1], c_void_p(b.buffer_info()[0]), size, HOST_TO_DEVICE)
+        _sgemm(blas, handle, isqrt(len(a)), on_gpu)
         # This copy waits for the product, and reports what went wrong while it was computed.
-        _copy(runtime, c_void_p(product.ctypes.data), on_gpu[2], a.nbytes, DEVICE_TO_HOST)
+        _copy(runtime, c_void_p(product.buffer_info()[0]), on_gpu[2], size, DEVICE_TO_HOST)
     return product
 
 
@@ -172,7 +172,7 @@ def _text(library: ctypes.CDLL, function: str, code: int) -> str:
 def _driver() -> ctypes.CDLL:
     """The driver's library, which the host lends to the container; its name never changes."""
     try:
-        return open_library("libcuda.so.1")
+        return libraries.open_library("libcuda.so.1")
     except OSError as error:
         raise CudaError(
             "no NVIDIA driver is in this container: start it with --gpus all on a host with a GPU"
@@ -181,32 +181,10 @@ def _driver() -> ctypes.CDLL:
 
 def cuda_library(name: str) -> ctypes.CDLL:
     """CUDA's library `name`, in the newest version that the loader finds."""
-    found = {
-        int(match[1]): path
-        for soname, path in loader_cache().items()
-        if (match := re.fullmatch(rf"lib{name}\.so\.(\d+)", soname))
-    }
-    if not found:
+    path = libraries.newest(name)
+    if path is None:
         raise CudaError(f"this image has no lib{name}: a cuda image has it")
     try:
-        return open_library(found[max(found)])
+        return libraries.open_library(path)
     except OSError as error:
         raise CudaError(f"lib{name} cannot be loaded: {error}") from error
-
-
-def open_library(name: str) -> ctypes.CDLL:
-    """Load a shared library by its path or soname; a second time gives the same one."""
-    return ctypes.CDLL(name)
-
-
-@cache
-def loader_cache() -> dict[str, str]:
-    """The path of each shared library by its soname, as the loader's cache has it.
-
-    (`ctypes.util.find_library` may start a compiler, which wants to write a temporary file.)
-    """
-    try:
-        listing = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-    return dict(re.findall(r"^\s*(\S+) .* => (\S+)$", listing.stdout.decode(), re.MULTILINE))

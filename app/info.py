@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from app import cuda
+from app import cuda, gpu, hip
 
 DISTRIBUTIONS = (
     "fastapi",
@@ -25,7 +25,8 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         "distributions": installed_versions(),
         "cuda_runtime": cuda.runtime_version(),
-        "devices": cuda.devices(),
+        "hip_runtime": hip.runtime_version(),
+        "devices": gpu.of_this_image().devices(),
         "cpus": len(os.sched_getaffinity(0)),
         "memory_bytes": memory(),
     }

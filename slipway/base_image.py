@@ -18,9 +18,11 @@ from slipway import install
 from slipway.engine import docker, tar_of
 from slipway.errors import SlipwayError
 from slipway.host import CA_IN_BUILD, KEYRING, Host
+from slipway.matrix import Base
 
 LABEL = "slipway.base"
 MAKER = "mmdebstrap"
+PULLED = "pulled"
 DOCKER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # The official slim image's exclusions: Debian's licences travel with the packages.
@@ -87,6 +89,9 @@ ASIDE = 'mv "$1/etc/apt/sources.list.d/debian.sources" "$1/etc/apt/"'
 MIRROR = "/etc/apt/sources.list.d/host.sources"
 BACK = f'rm "$1{MIRROR}" && mv "$1/etc/apt/debian.sources" "$1/etc/apt/sources.list.d/"'
 
+# Unless /usr is merged already, Debian 12 merges it by a package that takes Perl along.
+MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+
 # What mmdebstrap leaves of its own settings and of this host's. The folder is quoted by its sh.
 TIDY = (
     'cd "$1" && chmod 0755 usr/sbin/policy-rc.d && '
@@ -128,7 +133,8 @@ def find(name: str) -> BaseImage | None:
     made = labels.get(LABEL) == MAKER
     # The containerd image store gives a digest to a local image, too; it means nothing elsewhere.
     digests = [] if made else image.get("RepoDigests") or []
-    origin = f"made by {MAKER}" if made else "pulled" if digests else "imported by hand"
+    pulled = digests or labels.get(LABEL) == PULLED
+    origin = f"made by {MAKER}" if made else "pulled" if pulled else "imported by hand"
     return BaseImage(
         name=name,
         id=image["Id"],
@@ -139,16 +145,17 @@ def find(name: str) -> BaseImage | None:
     )
 
 
-def provide(name: str, suite: str, host: Host, *, refresh: bool = False) -> BaseImage:
+def provide(base: Base, host: Host, *, refresh: bool = False) -> BaseImage:
     """Return the base image, after pulling or making it where it is missing or to be refreshed."""
+    name = base.tag
     present = find(name)
     if present and not refresh:
         return present
     install.say(f"pulling the base image {name}")
-    reason = pull(name)
+    reason = pull(name) if name == base.image else pull_other(base)
     if reason:
         install.say(f"no registry gives {name} ({reason}); making it from Debian's packages")
-        make(name, suite, host)
+        make(base, host)
     image = find(name)
     if image is None:
         raise SlipwayError(f"the base image {name} is gone just after it came; try again")
@@ -169,23 +176,35 @@ def pull(name: str) -> str:
     return reason
 
 
+def pull_other(base: Base) -> str:
+    """Pull the image of another platform, which `docker pull` would give the tag of this one; as `pull`."""
+    options = [f"--platform={base.platform}", f"--tag={base.tag}", f"--label={LABEL}={PULLED}"]
+    command = ["buildx", "build", *options, "--load", "--provenance=false", "-"]
+    result = docker(*command, data=f"FROM {base.image}\n".encode())
+    if result.returncode == 0:
+        return ""
+    lines = result.stderr.strip().splitlines() or ["no reason given"]
+    return lines[-1].removeprefix("ERROR: failed to solve: ")
+
+
 # --- made from packages -------------------------------------------------------------------------
 
 
-def make(name: str, suite: str, host: Host) -> None:
+def make(base: Base, host: Host) -> None:
     """Make the base image by mmdebstrap and give it its name once it is complete."""
+    name = base.tag
     if not which(MAKER):
         install.install_as_is(MAKER, f"no registry gives {name} and {MAKER} is missing")
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-        command = bootstrap_command(suite, host, Path(folder))
-        image = stream(command, import_command(suite), Path(folder) / "log")
+        command = bootstrap_command(base, host, Path(folder))
+        image = stream(command, import_command(base), Path(folder) / "log")
     tagged = docker("tag", image, name)
     if tagged.returncode:
         docker("rmi", image)
         raise SlipwayError(f"the base image cannot be named {name}: {tagged.stderr.strip()}")
 
 
-def bootstrap_command(suite: str, host: Host, folder: Path) -> list[str]:
+def bootstrap_command(base: Base, host: Host, folder: Path) -> list[str]:
     """Return the mmdebstrap command; its settings are files, readable by nobody else."""
     apt_conf, dpkg_conf, files = folder / "apt.conf", folder / "dpkg.conf", folder / "files.tar"
     # apt runs outside the new system here and reads the host's own bundle.
@@ -195,15 +214,17 @@ def bootstrap_command(suite: str, host: Host, folder: Path) -> list[str]:
     return [
         MAKER,
         "--variant=minbase",
+        f"--architectures={base.architecture}",
         "--format=tar",
         "--skip=chroot/policy-rc.d",  # it would remove the official image's at the end
         f"--aptopt={apt_conf}",
         f"--dpkgopt={dpkg_conf}",
         f"--setup-hook={SOURCES}",
         *mirror_hooks(host, folder),
+        f"--hook-dir={MERGED_USR}",
         f"--customize-hook=tar-in {files} /",
         f"--customize-hook={TIDY}",
-        suite,
+        base.suite,
         "-",  # the archive goes to the standard output
     ]
 
@@ -217,16 +238,17 @@ def mirror_hooks(host: Host, folder: Path) -> list[str]:
     return [f"--setup-hook={ASIDE}", f"--setup-hook=upload {sources} {MIRROR}", f"--customize-hook={BACK}"]
 
 
-def import_command(suite: str) -> list[str]:
+def import_command(base: Base) -> list[str]:
     """Return the docker command that makes an image, without a name yet, from an archive."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return [
         "docker",
         "import",
+        f"--platform={base.platform}",
         '--change=CMD ["bash"]',
         f"--change=ENV PATH={DOCKER_PATH}",
-        f"--change=LABEL {LABEL}={MAKER} {LABEL}.suite={suite} {LABEL}.created={now}",
-        f"--message=made by {MAKER} from Debian {suite}",
+        f"--change=LABEL {LABEL}={MAKER} {LABEL}.suite={base.suite} {LABEL}.created={now}",
+        f"--message=made by {MAKER} from Debian {base.suite}",
         "-",
     ]
 

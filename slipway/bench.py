@@ -24,7 +24,7 @@ from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT, Image, Matrix
 from slipway.measure import Figure
 
-FAMILIES = ("cpu", "cuda")
+FAMILIES = ("cpu", "cuda", "rocm")
 FILE = ROOT / "dist" / "bench.json"
 
 
@@ -167,7 +167,7 @@ def require_images(images: list[Image]) -> None:
     """Refuse to measure while an image is missing: nothing is built here."""
     missing = [image for image in images if engine.docker("image", "inspect", image.tag).returncode]
     if missing:
-        builds = " ".join(sorted({f"build-{image.family.name}" for image in missing}))
+        builds = " ".join(sorted({f"build-{image.session.partition('(')[0]}" for image in missing}))
         names = ", ".join(image.tag for image in missing)
         raise SlipwayError(f"there is no {names}; bench measures what is built. Run: nox -s {builds}")
 

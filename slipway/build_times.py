@@ -39,7 +39,7 @@ def build_command(rows: Matrix, image: Image, settings: Host, *options: str) -> 
         "docker",
         "buildx",
         "build",
-        f"--build-arg=BASE_IMAGE={rows.base.image}",
+        f"--build-arg=BASE_IMAGE={image.family.base.image}",
         f"--build-arg=APT_DATE={rows.apt_date}",
         *(f"--build-arg={name}={value}" for name, value in image.family.arguments.items()),
         *settings.build_arguments(),
@@ -52,7 +52,7 @@ def build_command(rows: Matrix, image: Image, settings: Host, *options: str) -> 
 
 def plain_build(rows: Matrix, image: Image) -> float:
     """Return the seconds of the plain build of an image; its result is removed."""
-    settings = host.find(rows.base.suite)
+    settings = host.find(image.family.base.suite)
     tag = f"{measure.new_name()}:{image.name}"
     options = [f"--file={image.family.dockerfile}", f"--target={image.flavor}", f"--tag={tag}"]
     command = build_command(rows, image, settings, *options)
@@ -109,7 +109,7 @@ def cold(rows: Matrix, *, wanted: bool) -> Iterator[Figure]:
         yield Figure(f"cold build {COLD}", note="nox -s bench -- --cold measures it")
         return
     image = rows.image(COLD)
-    settings = host.find(rows.base.suite)
+    settings = host.find(image.family.base.suite)
     measure.say(f"building {COLD} with no cache")
     ours = cold_build(rows, image, settings)
     measure.say("installing the same lock in a bare environment")

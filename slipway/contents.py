@@ -36,16 +36,25 @@ def revision() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def below(image: Image) -> dict[str, str]:
+    """Return the labels that name what an image was built from: the base image, or a workload's variant."""
+    base = base_image.describe(image.arguments["BASE"] if image.workload else image.family.base.tag)
+    return {
+        "org.opencontainers.image.base.name": base["name"] if image.workload else image.family.base.image,
+        "org.opencontainers.image.base.digest": base["digest"] or base["id"],
+    }
+
+
 def labels(matrix: Matrix, image: Image, image_id: str) -> dict[str, str]:
     """Return the labels that tell of this image: its origin and what was read from it."""
-    base = base_image.describe(matrix.base.image)
     origin = {
         "org.opencontainers.image.source": matrix.source,
         "org.opencontainers.image.revision": revision(),
         "org.opencontainers.image.version": matrix.release,
-        "org.opencontainers.image.base.name": base["name"],
-        "org.opencontainers.image.base.digest": base["digest"] or base["id"],
-        "slipway.base.origin": base["origin"],
+        **below(image),
+        "slipway.base.origin": base_image.describe(image.family.base.tag)["origin"],
+        "slipway.deprecated": str(image.family.deprecated or ""),
+        "slipway.workload": image.workload.name if image.workload else "",
     }
     found = {f"slipway.{name}": version for name, version in versions(image, image_id).items()}
     return {key: value for key, value in (origin | found).items() if value}

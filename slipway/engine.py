@@ -42,14 +42,20 @@ class Engine:
     id: str
     version: str
     client: str
-    buildx: str
+    plugins: Mapping[str, str]  # its plug-ins' versions
     host: str
     data_root: Path
     os: str
+    architecture: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this machine, on this machine's own kernel."""
+        return self.host == socket.gethostname()
 
     def free_gb(self) -> float | None:
         """Return the free space of the engine's data root, None where it is not this machine's."""
-        if self.host != socket.gethostname() or not self.data_root.is_dir():
+        if not self.is_here or not self.data_root.is_dir():
             return None
         return shutil.disk_usage(self.data_root).free / GB
 
@@ -130,10 +136,11 @@ def read_engine(info: Mapping[str, Any]) -> Engine:
         id=info.get("ID") or "unknown",
         version=info["ServerVersion"],
         client=client.get("Version", ""),
-        buildx=plugins.get("buildx", ""),
+        plugins=plugins,
         host=info.get("Name", ""),
         data_root=Path(info.get("DockerRootDir") or "/"),
         os=info.get("OSType", "linux"),
+        architecture=info.get("Architecture", ""),
     )
 
 

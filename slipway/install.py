@@ -16,7 +16,8 @@ from slipway.errors import SlipwayError
 SUITE = "trixie"  # the Debian release whose engine is new enough
 SOURCES = Path("/etc/apt/sources.list.d/slipway-trixie.sources")
 PREFERENCES = Path("/etc/apt/preferences.d/slipway-trixie")
-PIN = f"Package: *\nPin: release n={SUITE}\nPin-Priority: 100\n"
+# Its -updates and -security have names of their own.
+PIN = f"Package: *\nPin: release n={SUITE}*\nPin-Priority: 100\n"
 LOG = Path("/var/log/dockerd.log")
 
 # The engine keeps every build step for ever unless it is told a limit.
@@ -39,7 +40,7 @@ INSTRUCTIONS = "install Docker Engine with buildx (https://docs.docker.com/engin
 
 def provide_engine(reason: NoEngineError) -> Engine:
     """Start the engine that is installed, or install one and start it."""
-    missing = [] if find_dockerd() else ["docker.io", "docker-buildx"]
+    missing = [] if find_dockerd() else ["docker.io", "docker-buildx", "docker-compose"]
     if not which("docker"):
         missing.append("docker-cli")  # docker.io only recommends it
     if missing:

@@ -20,11 +20,13 @@ from pathlib import Path
 
 from slipway import evidence, matrix
 from slipway.errors import SlipwayError, run
-from slipway.matrix import Family, Matrix
+from slipway.matrix import Base, Family, Image, Matrix
 
 FOLDER = matrix.ROOT / "requirements"
-TOOLS = ("nox", "checks", "tests", "lint", "go", "uv")
+TOOLS = ("nox", "checks", "tests", "lint", "go", "uv", "build")
 STAMP = "# inputs: sha256:"
+# PyTorch's own index for each accelerator, as uv and the Dockerfiles' UV_TORCH_BACKEND name it.
+TORCH_BACKENDS = {"cpu": "cpu", "rocm": "rocm6.4"}
 
 
 @dataclass(frozen=True)
@@ -67,32 +69,55 @@ def included(file: Path) -> Iterator[Path]:
         yield from included(file.with_name(name))
 
 
+def python_options(version: str, base: Base) -> tuple[str, ...]:
+    """Return uv's options for the Python of an image on a base."""
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}[base.architecture]
+    return (f"--python-version={version}", f"--python-platform={machine}-manylinux_{base.glibc.replace('.', '_')}")
+
+
 def family_locks(family: Family) -> Iterator[Lock]:
     """Yield a family's locks, the largest flavor first: a smaller one takes the same versions."""
-    options = (f"--python-version={family.versions['python']}", "--python-platform=x86_64-manylinux_2_40")
+    options = python_options(family.versions["python"], family.base)
     versions = (f"{family.locks}.in",) if (FOLDER / f"{family.locks}.in").is_file() else ()
     larger: tuple[str, ...] = ()
     for flavor in reversed(tuple(family.images)):
         name = f"{family.locks}-{flavor}"
-        source = f"{family.accelerator}-{flavor}.in"
+        own = f"{name}.in"
+        source = own if (FOLDER / own).is_file() else f"{family.accelerator}-{flavor}.in"
         yield Lock(name, source, versions + larger, (*options, "--only-binary=:all:"))
         larger = (f"{name}.txt",)
 
 
+def workload_locks() -> Iterator[Lock]:
+    """Yield the locks of Dockerfile's targets, with the versions that the variants have and that one another has.
+
+    By their names, which is what asks for most first. overrides.in keeps out what each variant has in its own version.
+    """
+    options = ("--python-version=3.13", "--python-platform=x86_64-manylinux_2_40", "--overrides=overrides.in")
+    larger: tuple[str, ...] = ("cpu-runtime.txt", "cuda13.0-devel.txt")
+    for file in sorted(file for target in matrix.TARGETS for file in FOLDER.glob(f"{target}*.in")):
+        yield Lock(file.stem, file.name, larger, options)
+        larger = (*larger, f"{file.stem}.txt")
+
+
 def index_locks(family: Family) -> Iterator[Lock]:
-    """Yield a CPU family's locks that take PyTorch from its own index, which is not reached everywhere."""
+    """Yield a family's locks that take PyTorch from its own index, which is not reached everywhere."""
     larger: tuple[str, ...] = ()
     for usual in family_locks(family):
         name = usual.name.replace(family.locks, f"{family.locks}-index", 1)
         if (FOLDER / f"{name}.in").is_file():
-            yield Lock(name, f"{name}.in", larger, (*usual.options, "--torch-backend=cpu"))
+            backend = TORCH_BACKENDS[family.accelerator]
+            yield Lock(name, f"{name}.in", larger, (*usual.options, f"--torch-backend={backend}"))
             larger = (f"{name}.txt",)
 
 
 def locks(rows: Matrix) -> Iterator[Lock]:
     """Yield every lock of the repository, in the order in which they are compiled."""
     for family in rows.families.values():
-        yield from family_locks(family)
+        # A lock holds the hashes of each platform's wheels: one platform's is the others' as well.
+        if family.base.platform == matrix.PLATFORMS[0]:
+            yield from family_locks(family)
+    yield from workload_locks()
     for name in TOOLS:
         yield Lock(name, f"{name}.in", (), ("--universal", "--python-version=3.11"))
 
@@ -131,10 +156,11 @@ def check() -> int:
     return 1 if stale else 0
 
 
-def require_current(family: Family) -> None:
-    """Refuse to build a family from a lock that does not match its inputs."""
-    for lock in family_locks(family):
-        if not lock.is_current():
+def require_current(image: Image) -> None:
+    """Refuse to build an image from a lock that does not match its inputs."""
+    wanted = image.locks
+    for lock in (*family_locks(image.family), *workload_locks()):
+        if lock.file in wanted and not lock.is_current():
             raise SlipwayError(f"requirements/{lock.file.name} does not match {lock.source}: run nox -s lock")
 
 

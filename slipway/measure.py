@@ -84,13 +84,13 @@ def alternate(first: Callable[[], float], second: Callable[[], float], times: in
 
 
 def sizes(images: list[Image]) -> Iterator[Figure]:
-    """Yield the size of each image; devel's beside the runtime that it stands on."""
+    """Yield the size of each image beside the one that it stands on."""
     found: dict[str, float] = {}
     for image in images:
         say(f"reading {image.tag}")
         found[image.name] = saved_image.read_image(image.tag).size / 1e9
-        below = f"{image.family.name}-runtime" if image.flavor == "devel" else ""
-        yield Figure(f"size {image.name}", found[image.name], "GB", found.get(below), below)
+        below = found.get(image.below)
+        yield Figure(f"size {image.name}", found[image.name], "GB", below, image.below if below else "")
 
 
 def checks(images: list[Image]) -> Iterator[Figure]:
@@ -101,7 +101,7 @@ def checks(images: list[Image]) -> Iterator[Figure]:
         if file.is_file():
             yield Figure(what, suite_seconds(file))
         else:
-            yield Figure(what, note=f"nox -s 'test-{image.family.name}({image.flavor})' has left no results")
+            yield Figure(what, note=f"nox -s 'test-{image.session}' has left no results")
 
 
 def suite_seconds(file: Path) -> float:

@@ -44,10 +44,21 @@ def cudnn() -> str | None:
     return f"{version // 10000}.{version % 10000 // 100}.{version % 100}"
 
 
+def hip() -> str | None:
+    """Return the HIP runtime's version: hipRuntimeGetVersion gives 50731921 for 5.7."""
+    runtime = library(["libamdhip64.so.5"])
+    if runtime is None:
+        return None
+    version = ctypes.c_int()
+    runtime.hipRuntimeGetVersion(ctypes.byref(version))
+    return f"{version.value // 10_000_000}.{version.value // 100_000 % 100}"
+
+
 versions = {
     "python": ".".join(platform.python_version_tuple()[:2]),
     "cuda": cuda(),
     "cudnn": cudnn(),
+    "hip": hip(),
     "torch": distribution("torch"),
     "tensorflow": distribution("tensorflow-cpu") or distribution("tensorflow"),
     "onnxruntime": distribution("onnxruntime"),

@@ -1,26 +1,41 @@
 """Makes this machine able to build: a Docker engine with BuildKit, proved once, and the base image.
 
-    python -m slipway.setup [--pull]
+    python -m slipway.setup [--pull] [--base NAME] [--compose] [--browser]
 
-images.toml says which base image it takes and how much free disk it wants. What serves already is left as it is;
+images.toml says which base images there are and how much free disk it wants. What serves already is left as it is;
 what is changed is said.
 """
 
 import argparse
 import sys
+from shutil import which
 
-from slipway import base_image, engine, host, install, matrix
+from slipway import base_image, emulation, engine, host, install, matrix
 from slipway.base_image import BaseImage
 from slipway.engine import Engine, NoEngineError
 from slipway.errors import SlipwayError, run
-from slipway.matrix import Base
+from slipway.matrix import Base, Matrix
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m slipway.setup", description=__doc__)
     parser.add_argument("--pull", action="store_true", help="refresh the base image")
+    parser.add_argument("--base", metavar="NAME", help="the base image of images.toml; the first by default")
+    parser.add_argument("--compose", action="store_true", help="also provide the compose plug-in, for compose.yaml")
+    parser.add_argument("--browser", action="store_true", help="also provide a Chromium, for the checks of desktops")
     return parser.parse_args(words)
+
+
+def choose_base(rows: Matrix, name: str | None) -> Base:
+    """Return a base image of the matrix, the default one where none is named."""
+    if name is None:
+        return rows.base
+    if name not in rows.bases:
+        raise SlipwayError(f"images.toml has no base image {name!r}; choose one of {', '.join(rows.bases)}")
+    return rows.bases[name]
 
 
 def provide_engine() -> Engine:
@@ -31,41 +46,56 @@ def provide_engine() -> Engine:
         found = install.provide_engine(reason)
         install.say(f"the Docker engine {found.version} answers")
     engine.require_buildkit(found)
-    return found if found.buildx else provide_buildx()
+    return provide_plugin(found, "buildx")
 
 
-def provide_buildx() -> Engine:
-    """Give the docker command its plug-in buildx."""
-    reason = "the docker command has no buildx plug-in"
-    install.install("docker-buildx", reason=reason)
+def provide_plugin(found: Engine, name: str) -> Engine:
+    """Give the docker command one of its plug-ins, where it lacks it."""
+    if name in found.plugins:
+        return found
+    reason = f"the docker command has no {name} plug-in"
+    install.install(f"docker-{name}", reason=reason)
     again = engine.ask()
-    if not again.buildx:
+    if name not in again.plugins:
         raise SlipwayError(
-            f"{reason}, also after installing the package docker-buildx: is the docker command of "
+            f"{reason}, also after installing the package docker-{name}: is the docker command of "
             "another origin first on PATH? Link the plug-in, "
-            "/usr/libexec/docker/cli-plugins/docker-buildx, into ~/.docker/cli-plugins."
+            f"/usr/libexec/docker/cli-plugins/docker-{name}, into ~/.docker/cli-plugins."
         )
     return again
+
+
+def provide_browser() -> None:
+    """Install Chromium, unless there is one or another of its kind."""
+    if not any(which(name) for name in BROWSERS):
+        install.install_as_is("chromium", reason="the checks of a desktop want a Chromium, and there is none")
 
 
 def main(words: list[str] | None = None) -> int:
     """Look at everything a build needs; install, start, pull or make what is missing."""
     options = arguments(words)
     wanted = matrix.load()
+    chosen = choose_base(wanted, options.base)
     serving = provide_engine()
+    if options.compose:
+        serving = provide_plugin(serving, "compose")
+    if options.browser:
+        provide_browser()
     free = engine.require_space(serving, wanted.free_disk_gb)
-    base = provide_base(serving, wanted.base, refresh=options.pull)
+    emulation.provide(serving, chosen)
+    base = provide_base(serving, chosen, refresh=options.pull)
+    emulation.prove(serving, chosen)
     report(serving, free, base)
     return 0
 
 
 def provide_base(serving: Engine, wanted: Base, *, refresh: bool) -> BaseImage:
     """Return the base image, with the proof that a container on it has network."""
-    base = base_image.find(wanted.image)
+    base = base_image.find(wanted.tag)
     if base and engine.is_proved(serving) and not refresh:
         return base
     settings = host.find(wanted.suite)
-    base = base_image.provide(wanted.image, wanted.suite, settings, refresh=refresh)
+    base = base_image.provide(wanted, settings, refresh=refresh)
     if not engine.is_proved(serving):
         install.say("running a container with network, once for this engine")
         engine.prove(serving, base.name, settings)
@@ -76,7 +106,7 @@ def report(serving: Engine, free: float | None, base: BaseImage) -> None:
     """Say in two lines what there is."""
     space = "" if free is None else f", {free:.0f} GB free"
     identity = base.digest or base.id
-    print(f"setup: Docker engine {serving.version}, buildx {serving.buildx}{space}")
+    print(f"setup: Docker engine {serving.version}, buildx {serving.plugins['buildx']}{space}")
     print(f"setup: base image {base.name}, {base.origin}, {identity[:19]}, {base.created[:10]}")
 
 

@@ -1,8 +1,10 @@
 """Leave out the files that trims.toml names; runs inside a build, on the image's own Python.
 
     python trim.py FAMILY STAGE [WHEELS]
+    python trim.py --debian FAMILY STAGE
 
-A file is deleted in each of its stages. A stage that is not among them gets it back from WHEELS,
+The second form is for the RUN that installs Debian's packages: it leaves out their files (below /usr) and
+no other. A file is deleted in each of its stages. A stage that is not among them gets it back from WHEELS,
 a folder with the same distributions installed whole.
 """
 
@@ -30,11 +32,12 @@ def matches(root: Path, pattern: str) -> list[Path]:
 
 
 def remove(files: list[Path]) -> int:
-    """Delete files and the folders that this empties, and return the bytes."""
+    """Delete files and the folders that this empties, and return the bytes. Below /usr, dpkg keeps the folders."""
     size = sum(file.lstat().st_size for file in files)
     for file in files:
         file.unlink()
-    for folder in sorted({folder for file in files for folder in file.parents}, reverse=True):
+    folders = {folder for file in files for folder in file.parents if not folder.is_relative_to("/usr")}
+    for folder in sorted(folders, reverse=True):
         with contextlib.suppress(OSError):  # it holds something still
             folder.rmdir()
     return size
@@ -65,13 +68,14 @@ def apply(entry: dict[str, Any], stage: str, wheels: Path | None) -> int:
     return size
 
 
-def main(family: str, stage: str, wheels: str = "") -> None:
+def main(family: str, stage: str, wheels: str = "", *, debian: bool = False) -> None:
     """Apply every entry that concerns a stage and print what each was worth in bytes."""
     for entry in tomllib.loads(Path(__file__).with_name("trims.toml").read_text())["trim"]:
-        if family.startswith(tuple(entry["accelerators"])):
+        if family.startswith(tuple(entry["accelerators"])) and entry["path"].startswith("/usr/") == debian:
             size = apply(entry, stage, Path(wheels) if wheels else None)
             print(f"{size:>+12} {entry['path']}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debian"]
+    main(*arguments, debian="--debian" in sys.argv)

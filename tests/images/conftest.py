@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -18,8 +19,12 @@ from testinfra.host import Host
 from slipway import matrix, saved_image
 from slipway.errors import SlipwayError
 from slipway.layers import SavedImage
+from tests.images import patience
 
 NO_GPU = "no NVIDIA GPU on this host"
+NO_AMD_GPU = "no AMD GPU on this host"
+NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with TORCH_SOURCE=index has it"
+HARDWARE = (NO_GPU, NO_AMD_GPU, patience.EMULATED)
 NOT_A_PASS = "a check that was not run is not a pass; --allow-not-run accepts it"  # noqa: S105
 ENGINE_SECONDS = 600  # pytest's own limit ends a check that hangs, not the engine's client
 LOG_LINES = 50
@@ -72,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "saved" in getattr(item, "fixturenames", ()))
     for item in items:
         item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=ENGINE_FAULTS))
-        if "gpu" in getattr(item, "fixturenames", ()):
+        if {"gpu", "amd_gpu"} & {*getattr(item, "fixturenames", ())}:
             item.user_properties.append(("gpu", "yes"))
 
 
@@ -99,10 +104,10 @@ def logs(item: pytest.Item) -> Iterator[tuple[str, str]]:
 
 
 def open_checks(config: pytest.Config) -> list[tuple[str, str]]:
-    """Return the checks that were not run for another reason than a missing GPU, unless these are accepted."""
+    """Return the checks that were not run for another reason than this host's hardware or an index out of reach."""
     if config.getoption("--allow-not-run"):
         return []
-    return [(check, reason) for check, reason in config.stash[NOT_RUN] if reason != NO_GPU]
+    return [(check, reason) for check, reason in config.stash[NOT_RUN] if reason not in (*HARDWARE, NO_TORCH_INDEX)]
 
 
 @pytest.hookimpl(trylast=True)
@@ -161,11 +166,36 @@ def image(client: docker.DockerClient, pytestconfig: pytest.Config) -> EngineIma
         image = client.images.get(reference)
     except docker.errors.ImageNotFound:
         pytest.exit(f"{reference} is not an image of this engine: build it, or `docker pull {reference}`", 2)
-    engine = client.version()["Arch"]
-    if image.attrs["Architecture"] != engine:
-        made_for = image.attrs["Architecture"]
+    if not runs_here(client, image):
+        made_for, engine = image.attrs["Architecture"], client.version()["Arch"]
         pytest.exit(f"{reference} is made for {made_for} and this engine runs {engine}: check it on such a machine", 2)
     return image
+
+
+def runs_here(client: docker.DockerClient, image: EngineImage) -> bool:
+    """Whether the engine runs the image's programs, on its own processor or by emulation."""
+    if image.attrs["Architecture"] == client.version()["Arch"]:
+        return True
+    try:
+        client.containers.run(image.id, entrypoint=["true"], network_mode="none", remove=True)
+    except docker.errors.DockerException:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emulated(client: docker.DockerClient, image: EngineImage) -> bool:
+    """Whether the engine runs the image's programs by emulation; checks then wait longer for what must happen."""
+    other = bool(image.attrs["Architecture"] != client.version()["Arch"])
+    patience.grant(emulated=other)
+    return other
+
+
+@pytest.fixture
+def real_time(emulated: bool) -> None:  # noqa: FBT001
+    """What a check about seconds asks for: without the image's own processor it is not run."""
+    if emulated:
+        pytest.skip(patience.EMULATED)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -239,10 +269,14 @@ def start_shared(client: docker.DockerClient, image: EngineImage, request: pytes
 
 @pytest.fixture
 def run(start: Start) -> Run:
-    """Run a command in a fresh container to its end, without network unless asked for."""
+    """Run a command in a fresh container to its end, without network unless asked for.
+
+    What a deprecated image says at its start is left out: one check is about that, the others are about the command.
+    """
 
     def run(*command: str, **options: Any) -> Finished:
-        container = start(*command, **{"network_mode": "none"} | options)
+        environment = {"SLIPWAY_DEPRECATED": ""} | options.pop("environment", {})
+        container = start(*command, **{"network_mode": "none"} | options, environment=environment)
         exit_code = container.wait()["StatusCode"]
         return Finished(exit_code, container.logs().decode(errors="replace"))
 
@@ -276,3 +310,15 @@ def gpu(pytestconfig: pytest.Config) -> list[docker.types.DeviceRequest]:
             pytest.fail(NO_GPU)
         pytest.skip(NO_GPU)
     return [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
+
+
+@pytest.fixture
+def amd_gpu(pytestconfig: pytest.Config) -> dict[str, list[str]]:
+    """What gives a container every GPU of AMD; without one the check is not run, or fails with --require-gpu."""
+    driver, graphics = Path("/dev/kfd"), Path("/dev/dri")
+    if not driver.exists():
+        if pytestconfig.getoption("--require-gpu"):
+            pytest.fail(NO_AMD_GPU)
+        pytest.skip(NO_AMD_GPU)
+    groups = {str(device.stat().st_gid) for device in (driver, *graphics.glob("render*"))}
+    return {"devices": [f"{path}:{path}:rw" for path in (driver, graphics)], "group_add": sorted(groups)}

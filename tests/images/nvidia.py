@@ -21,9 +21,14 @@ def all_files(saved: SavedImage) -> Iterator[str]:
         yield from (entry.path for entry in layer.entries if entry.kind in (Kind.FILE, Kind.HARDLINK, Kind.SYMLINK))
 
 
+def soname(contract: Image, library: str) -> str:
+    """The name by which the loader finds a library whose version follows CUDA's: libcudart.so.13."""
+    return f"{library}.so.{contract.family.versions['cuda'].partition('.')[0]}"
+
+
 def locked(contract: Image, distribution: str) -> str:
-    """The version of a distribution in the image's lock."""
-    found = re.search(rf"(?m)^{distribution}==(\S+)", contract.lock.read_text(encoding="utf-8"))
+    """The version of a distribution in the image's lock; its name may end in the CUDA version that it is for."""
+    found = re.search(rf"(?m)^{distribution}(?:-cu\d+)?==(\S+)", contract.lock.read_text(encoding="utf-8"))
     assert found, f"{distribution} is not in {contract.lock.name}"
     return found[1]
 

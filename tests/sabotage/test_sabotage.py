@@ -43,8 +43,11 @@ def test_broken_image_fails_its_checks_only(case: Case, verdict: str) -> None:
 
 
 def test_every_check_is_shown_to_fail() -> None:
-    """A check that no broken image fails may check nothing; a case names checks of its own contract."""
-    contracts = [image.name for image in matrix.load().images]
+    """A check that no broken image fails may check nothing; a case names checks of its own contract.
+
+    It is about the images that every run builds: what another version alone is checked for has nothing to break here.
+    """
+    contracts = [image.name for image in matrix.load().images if image.always]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         checks = dict(zip(contracts, pool.map(breakage.collect, contracts), strict=True))
     every = set().union(*checks.values())

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -17,14 +18,14 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app import cuda, info, readiness
+from app import cuda, hip, info, libraries, readiness
 from app.__main__ import is_worth_a_line
 from app.service import create_app
 from app.settings import SettingError, Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
 
-# CUDA's calls on the CPU, with CUDA's own signatures: it shows that each argument arrives, in
+# CUDA's and HIP's calls on the CPU, with their own signatures: it shows that each argument arrives, in
 # the right place and width. FAIL names a function that is to fail; `live` counts what is held.
 STAND_IN = """
 #include <stdlib.h>
@@ -72,6 +73,52 @@ int cuDeviceTotalMem_v2(size_t *bytes, int device) { *bytes = 80000000000; retur
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
     *value = attribute == 75 ? 9 : attribute == 76 ? 1 : -1; return 0;
 }
+int hipGetDeviceCount(int *count) { *count = devices; return devices ? status(__func__) : 100; }
+int hipRuntimeGetVersion(int *version) { *version = 50731921; return status(__func__); }
+int hipSetDevice(int device) { return device == 0 ? status(__func__) : 101; }
+int hipMalloc(void **to, size_t size) { return status(__func__) ? 2 : cudaMalloc(to, size); }
+int hipFree(void *memory) { return cudaFree(memory); }
+int hipMemcpy(void *to, const void *from, size_t size, int kind) {
+    return status(__func__) ? 2 : cudaMemcpy(to, from, size, kind);
+}
+const char *hipGetErrorString(int code) { return code == 2 ? "out of memory" : "other"; }
+const char *hiprtcGetErrorString(int code) { return "HIPRTC_ERROR_STAND_IN"; }
+int hiprtcCreateProgram(void **program, const char *source, const char *name, int headers,
+                        const char **texts, const char **names) {
+    if (!strstr(source, "void multiply(") || headers || texts || names) return 3;
+    *program = &live; live++; return status(__func__);
+}
+int hiprtcCompileProgram(void *program, int count, const char **options) {
+    return program == &live && !count && !options ? status(__func__) : 3;
+}
+int hiprtcGetCodeSize(void *program, size_t *size) { *size = 5; return program == &live ? status(__func__) : 3; }
+int hiprtcGetCode(void *program, char *code) { strcpy(code, "code"); return program == &live ? status(__func__) : 3; }
+int hiprtcDestroyProgram(void **program) { live--; return *program == &live ? status(__func__) : 3; }
+int hipModuleLoadData(void **module, const void *code) {
+    if (strcmp(code, "code") || status(__func__)) return 2;
+    *module = &live; live++; return 0;
+}
+int hipModuleGetFunction(void **function, void *module, const char *name) {
+    *function = &devices; return module == &live && !strcmp(name, "multiply") ? status(__func__) : 3;
+}
+int hipModuleUnload(void *module) { live--; return module == &live ? status(__func__) : 3; }
+int hipModuleLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                          unsigned bz, unsigned shared, void *stream, void **arguments, void **extra) {
+    if (function != &devices || gy != 1 || gz != 1 || by != 1 || bz != 1 || shared || stream || extra) return 3;
+    float *a = *(float **)arguments[0], *b = *(float **)arguments[1], *product = *(float **)arguments[2];
+    int size = *(int *)arguments[3];
+    for (unsigned block = 0; block < gx; block++)
+        for (unsigned thread = 0; thread < bx; thread++) {
+            float sum = 0;
+            for (int i = 0; i < size; i++) sum += a[block * size + i] * b[i * size + thread];
+            product[block * size + thread] = sum;
+        }
+    return status(__func__);
+}
+int hipDeviceGet(int *device, int index) { return cuDeviceGet(device, index); }
+int hipDeviceGetName(char *name, int size, int device) { return cuDeviceGetName(name, size, device); }
+int hipDeviceTotalMem(size_t *bytes, int device) { return cuDeviceTotalMem_v2(bytes, device); }
+int hipDeviceComputeCapability(int *major, int *minor, int device) { *major = 10; *minor = 3; return device != 40; }
 """
 
 
@@ -90,16 +137,16 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host without CUDA's libraries."""
-    monkeypatch.setattr(cuda, "loader_cache", dict)
+    monkeypatch.setattr(libraries, "loader_cache", dict)
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch, stand_in: Path) -> Iterator[ctypes.CDLL]:
     """A host with one GPU, by the stand-in."""
     names = ["libcudart.so.13", "libcublas.so.13"]
-    monkeypatch.setattr(cuda, "loader_cache", lambda: dict.fromkeys(names, "stand-in"))
+    monkeypatch.setattr(libraries, "loader_cache", lambda: dict.fromkeys(names, "stand-in"))
     library = ctypes.CDLL(str(stand_in))
-    monkeypatch.setattr(cuda, "open_library", lambda _: library)
+    monkeypatch.setattr(libraries, "open_library", lambda _: library)
     yield library
     c_int(library, "devices").value = 1
 
@@ -188,13 +235,11 @@ def test_ready_with_a_failing_computation(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.usefixtures("no_gpu")
 def test_ready_with_a_wrong_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """A result that differs in one number is no result."""
+    right = readiness.multiply_on_cpu
 
-    def nearly(
-        a: "np.ndarray[tuple[int, int], np.dtype[np.float32]]",
-        b: "np.ndarray[tuple[int, int], np.dtype[np.float32]]",
-    ) -> object:
-        product = a @ b
-        product[-1, -1] += 1
+    def nearly(a: "array[float]", b: "array[float]") -> "array[float]":
+        product = right(a, b)
+        product[-1] += 1
         return product
 
     monkeypatch.setattr(readiness, "multiply_on_cpu", nearly)
@@ -299,9 +344,8 @@ def test_ready_on_the_gpu() -> None:
 
 def test_gpu_product_is_by_rows(gpu: ctypes.CDLL) -> None:
     """a times b, not b times a nor a transposed result; and all memory is given back."""
-    a = np.arange(9, dtype=np.float32).reshape(3, 3)
-    b = np.array([[0, 1, 0], [0, 0, 2], [3, 0, 1]], dtype=np.float32)
-    assert cuda.multiply(a, b).tolist() == (a @ b).tolist()
+    a, b = array("f", range(9)), array("f", [0, 1, 0, 0, 0, 2, 3, 0, 1])
+    assert cuda.multiply(a, b).tolist() == [6, 0, 4, 15, 3, 13, 24, 6, 22]
     assert c_int(gpu, "live").value == 0
 
 
@@ -339,7 +383,7 @@ def test_image_with_cuda_on_a_host_without_driver(gpu: ctypes.CDLL, monkeypatch:
             raise OSError(name)
         return gpu
 
-    monkeypatch.setattr(cuda, "open_library", open_all_but_the_driver)
+    monkeypatch.setattr(libraries, "open_library", open_all_but_the_driver)
     assert "start it with --gpus all" in (cuda.why_unavailable() or "")
     assert cuda.devices() == []
 
@@ -353,19 +397,114 @@ def test_info_describes_the_gpu() -> None:
     assert answer["devices"] == [expected]
 
 
+# GPU of AMD
+
+
+@pytest.fixture
+def amd(monkeypatch: pytest.MonkeyPatch, gpu: ctypes.CDLL, tmp_path: Path) -> ctypes.CDLL:
+    """The image has HIP, and the container was given a GPU's devices."""
+    monkeypatch.setattr(libraries, "loader_cache", lambda: {"libamdhip64.so.5": "stand-in"})
+    monkeypatch.setattr(hip, "DEVICES", tmp_path)
+    (tmp_path / "dri").mkdir()
+    for name in ("kfd", "dri/renderD128"):
+        (tmp_path / name).touch()
+    return gpu
+
+
+@pytest.mark.usefixtures("amd")
+def test_ready_on_amds_gpu() -> None:
+    """An image with HIP computes by it."""
+    answer = client(require_gpu=True).get("/ready")
+    assert answer.status_code == 200
+    assert (answer.json()["device"], answer.json()["reason"]) == ("rocm", None)
+
+
+def test_product_on_amds_gpu_is_by_rows(amd: ctypes.CDLL) -> None:
+    """a times b, and program, module and all memory are given back."""
+    a, b = array("f", range(9)), array("f", [0, 1, 0, 0, 0, 2, 3, 0, 1])
+    assert hip.multiply(a, b).tolist() == [6, 0, 4, 15, 3, 13, 24, 6, 22]
+    assert c_int(amd, "live").value == 0
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("hipSetDevice", "out of memory (2)"),
+        ("hipMalloc", "out of memory (2)"),
+        ("hipMemcpy", "out of memory (2)"),
+        ("hipModuleLoadData", "out of memory (2)"),
+        ("hipModuleLaunchKernel", "out of memory (2)"),
+        ("hiprtcCompileProgram", "HIPRTC_ERROR_STAND_IN (2)"),
+    ],
+)
+def test_failing_call_to_hip_is_the_reason(
+    amd: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, function: str, words: str
+) -> None:
+    """A GPU that fails makes the service not ready, and nothing is held."""
+    monkeypatch.setenv("FAIL", function)
+    answer = client().get("/ready")
+    assert answer.status_code == 503
+    assert answer.json()["reason"] == f"the computation failed: {function}: {words}"
+    assert c_int(amd, "live").value == 0
+
+
+def test_container_without_amds_devices_is_told_the_options(amd: ctypes.CDLL, tmp_path: Path) -> None:
+    """HIP itself would say only that it finds no device."""
+    (tmp_path / "kfd").unlink()
+    assert "start it with --device /dev/kfd --device /dev/dri" in (hip.why_unavailable() or "")
+    assert hip.devices() == []
+    assert c_int(amd, "live").value == 0
+
+
+@pytest.mark.usefixtures("amd")
+@pytest.mark.parametrize("closed", ["kfd", "dri/renderD128"])
+def test_user_without_the_group_is_told_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """The group's number differs from host to host, and a name would be looked up in the image."""
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path / closed)
+    group = (tmp_path / closed).stat().st_gid
+    assert f"{closed}: start the container with --group-add {group}" in (hip.why_unavailable() or "")
+
+
+def test_host_whose_driver_shows_hip_no_device(amd: ctypes.CDLL) -> None:
+    """HIP's own words are the reason."""
+    c_int(amd, "devices").value = 0
+    assert hip.why_unavailable() == "hipGetDeviceCount: other (100)"
+
+
+@pytest.mark.usefixtures("amd")
+def test_info_describes_amds_gpu() -> None:
+    """As for NVIDIA's, and the version of HIP."""
+    answer = client().get("/info").json()
+    assert (answer["hip_runtime"], answer["cuda_runtime"]) == ("5.7", None)
+    expected = {"name": "Stand-in", "memory_bytes": 80_000_000_000, "compute_capability": "10.3"}
+    assert answer["devices"] == [expected]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_cpu_computes_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest image has none."""
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert client().get("/ready").json()["device"] == "cpu"
+
+
+# Libraries
+
+
 def test_newest_library_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """By number, not by spelling: 13 is newer than 9. Other libraries do not count."""
     names = ["libcudart.so.9", "libcudart.so.13", "libcudart.so", "libcudart_static.so.99"]
-    monkeypatch.setattr(cuda, "loader_cache", lambda: {name: f"/x/{name}" for name in names})
+    monkeypatch.setattr(libraries, "loader_cache", lambda: {name: f"/x/{name}" for name in names})
     opened: list[str] = []
-    monkeypatch.setattr(cuda, "open_library", opened.append)
+    monkeypatch.setattr(libraries, "open_library", opened.append)
     cuda.cuda_library("cudart")
     assert opened == ["/x/libcudart.so.13"]
 
 
 def test_loader_cache_is_read() -> None:
     """Every Linux host's loader knows its own C library."""
-    assert Path(cuda.loader_cache()["libc.so.6"]).name == "libc.so.6"
+    assert Path(libraries.loader_cache()["libc.so.6"]).name == "libc.so.6"
 
 
 # The process

@@ -18,6 +18,7 @@ import pytest
 from slipway import base_image, host, install
 from slipway.errors import SlipwayError
 from slipway.host import Host
+from slipway.matrix import Base
 
 NO_REGISTRY = 'Get "https://registry-1.docker.io/v2/": dial tcp: no such host'
 
@@ -39,7 +40,10 @@ class Engine:
             return subprocess.CompletedProcess(words, image is None, json.dumps([image]), "")
         if words[0] == "pull" and not self.pull_error:
             self.images[words[-1]] = described(digests=["debian@sha256:abc"])
-        error = self.pull_error if words[0] == "pull" else ""
+        options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
+        if words[0] == "buildx" and not self.pull_error:
+            self.images[options["--tag"]] = described(dict([options["--label"].split("=")]))
+        error = self.pull_error if words[0] in ("pull", "buildx") else ""
         return subprocess.CompletedProcess(words, bool(error), "", error)
 
 
@@ -56,14 +60,19 @@ def described(labels: dict[str, str] | None = None, digests: list[str] | None = 
 MADE = {"slipway.base": "mmdebstrap", "slipway.base.suite": "trixie", "slipway.base.created": "now"}
 
 
+def base(image: str, platform: str = "linux/amd64") -> Base:
+    """Return a base image of the matrix."""
+    return Base(name="x", image=image, suite="trixie", glibc="2.40", platform=platform)
+
+
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Return the stand-in, and a maker of base images that only leaves the name."""
     stand_in = Engine()
     monkeypatch.setattr(base_image, "docker", stand_in)
 
-    def make(name: str, suite: str, _host: Host) -> None:
-        stand_in.images[name] = described(MADE | {"slipway.base.suite": suite})
+    def make(wanted: Base, _host: Host) -> None:
+        stand_in.images[wanted.tag] = described(MADE | {"slipway.base.suite": wanted.suite})
 
     monkeypatch.setattr(base_image, "make", make)
     return stand_in
@@ -72,14 +81,14 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 def test_present_image_is_left_as_it_is(engine: Engine) -> None:
     """Nothing is pulled."""
     engine.images["debian:x"] = described()
-    assert base_image.provide("debian:x", "x", Host()).id == "sha256:123"
+    assert base_image.provide(base("debian:x"), Host()).id == "sha256:123"
     assert [words[0] for words in engine.calls] == ["image"]
 
 
 def test_missing_image_is_pulled(engine: Engine) -> None:
     """The evidence has its digest."""
     engine.pull_error = ""
-    base_image.provide("debian:x", "x", Host())
+    base_image.provide(base("debian:x"), Host())
     facts = base_image.describe("debian:x")
     assert (facts["origin"], facts["digest"]) == ("pulled", "sha256:abc")
 
@@ -87,32 +96,60 @@ def test_missing_image_is_pulled(engine: Engine) -> None:
 @pytest.mark.usefixtures("engine")
 def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> None:
     """One line says so, and the evidence does."""
-    base_image.provide("debian:x", "trixie", Host())
+    base_image.provide(base("debian:x"), Host())
     assert "no registry gives debian:x" in capsys.readouterr().out
     facts = base_image.describe("debian:x")
     assert (facts["origin"], facts["suite"]) == ("made by mmdebstrap", "trixie")
     assert facts["digest"] == ""
 
 
+@pytest.mark.requirement("U6")
+def test_image_of_another_platform_has_a_tag_of_its_own(engine: Engine) -> None:
+    """Under the same tag it would take the place of this machine's."""
+    engine.pull_error = ""
+    base_image.provide(base("debian:x", "linux/arm64"), Host())
+    assert "debian:x" not in engine.images
+    assert base_image.describe("debian:x-arm64")["origin"] == "pulled"
+    assert not [words for words in engine.calls if words[0] == "pull"]
+
+
+@pytest.mark.requirement("U6")
+def test_image_of_another_platform_is_made_for_it(tmp_path: Path) -> None:
+    """Both the packages and what the engine says of the image."""
+    wanted = base("debian:x", "linux/arm64")
+    assert "--architectures=arm64" in base_image.bootstrap_command(wanted, Host(), tmp_path)
+    assert "--platform=linux/arm64" in base_image.import_command(wanted)
+
+
+def test_usr_is_merged_after_the_hosts_mirror_is_known(tmp_path: Path) -> None:
+    """That hook asks apt, which would otherwise ask Debian's own addresses."""
+    settings = Host(
+        sources=host.debian_sources("trixie", "https://mirror.example/debian", "https://mirror.example/sec")
+    )
+    command = base_image.bootstrap_command(base("debian:x"), settings, tmp_path)
+    mirror = command.index(f"--setup-hook=upload {tmp_path / 'host.sources'} {base_image.MIRROR}")
+    assert command.index(f"--hook-dir={base_image.MERGED_USR}") > mirror
+
+
 def test_refresh_pulls_again(engine: Engine) -> None:
     """`--pull` replaces what is present."""
     engine.images["debian:x"] = described(MADE)
     engine.pull_error = ""
-    assert base_image.provide("debian:x", "x", Host(), refresh=True).origin == "pulled"
+    assert base_image.provide(base("debian:x"), Host(), refresh=True).origin == "pulled"
 
 
 def test_misspelt_name_is_not_made(engine: Engine) -> None:
     """A registry answered: the name is wrong, and making something under it would hide that."""
     engine.pull_error = "manifest for debian:trixy not found: manifest unknown"
     with pytest.raises(SlipwayError, match="has no image debian:trixy"):
-        base_image.provide("debian:trixy", "trixie", Host())
+        base_image.provide(base("debian:trixy"), Host())
 
 
 def test_full_disk_is_not_a_missing_registry(engine: Engine) -> None:
     """Making an image would fill it up further."""
     engine.pull_error = "write /var/lib/docker/tmp/x: no space left on device"
     with pytest.raises(SlipwayError, match="no disk space left"):
-        base_image.provide("debian:x", "x", Host())
+        base_image.provide(base("debian:x"), Host())
 
 
 def test_digest_of_a_local_image_is_not_taken_for_a_registrys(engine: Engine) -> None:
@@ -135,7 +172,7 @@ def test_no_registry_and_no_debian(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install, "os_release", lambda: release)
     monkeypatch.setattr(base_image, "which", lambda _: None)
     with pytest.raises(SlipwayError, match="no registry gives debian:x and mmdebstrap is missing"):
-        base_image.make("debian:x", "x", Host())
+        base_image.make(base("debian:x"), Host())
 
 
 def test_hosts_settings_are_used_and_stay_out_of_the_arguments(tmp_path: Path) -> None:
@@ -145,7 +182,7 @@ def test_hosts_settings_are_used_and_stay_out_of_the_arguments(tmp_path: Path) -
         apt_conf='Acquire::https::CAInfo "/run/secrets/ca";\nAcquire::http::Proxy "http://u:pw@p";\n',
         sources=host.debian_sources("trixie", "https://u:pw@mirror.example/debian", "https://u:pw@mirror.example/sec"),
     )
-    command = base_image.bootstrap_command("trixie", settings, tmp_path)
+    command = base_image.bootstrap_command(base("debian:x"), settings, tmp_path)
     assert "pw@" not in " ".join(command)
     assert "u:pw@mirror" in (tmp_path / "host.sources").read_text()
     assert 'CAInfo "/host/ca.pem"' in (tmp_path / "apt.conf").read_text()
@@ -222,7 +259,7 @@ def test_mirror_of_this_host_is_used_alone() -> None:
     """One where nobody answers is an error; the public addresses are not asked instead."""
     name, mirror = f"slipway-test-base:none-{os.getpid()}", "http://127.0.0.1:9/debian"
     with pytest.raises(SlipwayError, match=r"could not be made by mmdebstrap:(.|\n)*127\.0\.0\.1"):
-        base_image.make(name, "trixie", Host(sources=host.debian_sources("trixie", mirror, mirror)))
+        base_image.make(base(name), Host(sources=host.debian_sources("trixie", mirror, mirror)))
     assert base_image.find(name) is None
 
 
@@ -231,7 +268,7 @@ def made() -> Iterator[str]:
     """Yield a base image, under a name of its own, made from where this host gets its packages as from a mirror."""
     name = f"slipway-test-base:{os.getpid()}"
     sources = host.debian_sources("trixie", *host.debian_addresses(Path("/")))
-    base_image.make(name, "trixie", replace(host.find("trixie"), sources=sources))
+    base_image.make(base(name), replace(host.find("trixie"), sources=sources))
     yield name
     docker("rmi", name)
 

@@ -31,6 +31,23 @@ def test_a_dockerfiles_defaults_are_the_default_family(family: matrix.Family) ->
     assert expected.items() <= dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text)).items()
 
 
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize(
+    "family", [f for f in MATRIX.families.values() if f.accelerator == "rocm"], ids=lambda f: f.name
+)
+def test_rocblas_is_given_the_architectures_of_the_contract(family: matrix.Family) -> None:
+    """The build argument selects the kernels, and the checks read the contract."""
+    assert family.arguments["ROCM_ARCHITECTURES"].split(",") == list(family.architectures)
+
+
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize("accelerator", lock.TORCH_BACKENDS)
+def test_torch_is_locked_for_the_index_it_is_installed_from(accelerator: str) -> None:
+    """Another index has other builds, with other hashes."""
+    named = re.findall(r"(?m)^ARG UV_TORCH_BACKEND=(\S+)$", DOCKERFILES[accelerator].read_text())
+    assert named == [lock.TORCH_BACKENDS[accelerator]]
+
+
 @pytest.mark.requirement("T1")
 @pytest.mark.parametrize("stage", ["uv", "system", "application"])
 def test_the_stages_below_all_flavors_are_the_same_in_every_dockerfile(stage: str) -> None:
@@ -86,8 +103,10 @@ def test_a_trim_says_what_where_and_why(entry: dict[str, object]) -> None:
     """A file that is left out without a reason would be a riddle."""
     assert set(entry) == {"path", "owner", "accelerators", "stages", "reason", "bytes"}
     families = {family.locks for family in MATRIX.families.values()}
-    assert set(entry["accelerators"]) <= families | set(matrix.ACCELERATORS)  # type: ignore[call-overload]
-    assert entry["stages"] == [flavor for flavor in matrix.FLAVORS if flavor in entry["stages"]]  # type: ignore[operator]
+    kinds = families | {*matrix.ACCELERATORS, *matrix.TARGETS}
+    assert set(entry["accelerators"]) <= kinds  # type: ignore[call-overload]
+    stages = (*matrix.FLAVORS, *matrix.TARGETS)
+    assert entry["stages"] == [stage for stage in stages if stage in entry["stages"]]  # type: ignore[operator]
     assert str(entry["reason"]).endswith(".")
     assert isinstance(entry["bytes"], int)
     assert entry["bytes"] > 0

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-BIN = Path(__file__).parents[2] / "rootfs/usr/local/bin"
+ROOTFS = Path(__file__).parents[2] / "rootfs"
+BIN = ROOTFS / "variant/usr/local/bin"
+MODES = ROOTFS / "variant/usr/local/lib/slipway/modes"
+HEALTH = ROOTFS / "variant/usr/local/lib/slipway/health"
+SCRIPTS = [
+    *ROOTFS.glob("*/usr/local/bin/*"),
+    *ROOTFS.glob("*/usr/local/lib/slipway/modes/*"),
+    *ROOTFS.glob("*/usr/local/lib/slipway/health/*"),
+]
 
 # Prints its own arguments, one a line, in brackets.
 SHOW = '#!/bin/sh\nprintf "[%s]\\n" "${0##*/}" "$@"\n'
@@ -38,7 +46,7 @@ def entrypoint(commands: Path, *arguments: str) -> subprocess.CompletedProcess[s
     """Run the entry script with `commands` before the host's own."""
     return subprocess.run(
         ["sh", BIN / "entrypoint", *arguments],
-        env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}"},
+        env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "SLIPWAY_MODES": str(MODES)},
         capture_output=True,
         text=True,
         check=False,
@@ -62,6 +70,15 @@ def test_entrypoint_is_a_small_posix_script() -> None:
     assert lines[0] == "#!/bin/sh"
     assert len(lines) < 50
     assert os.access(path, os.X_OK)
+
+
+@pytest.mark.requirement("U13")
+@pytest.mark.parametrize("mode", [s for s in SCRIPTS if s.parent.name == "modes"], ids=lambda mode: mode.name)
+def test_mode_is_a_posix_script_with_a_health_check(mode: Path) -> None:
+    """`sh`, executable, and its health file says what a healthy container of this mode answers."""
+    assert mode.read_text().startswith("#!/bin/sh\n")
+    assert os.access(mode, os.X_OK)
+    assert (mode.parents[1] / "health" / mode.name).is_file()
 
 
 @pytest.mark.parametrize("arguments", [(), ("serve",)])
@@ -93,7 +110,7 @@ def test_exit_code_is_the_commands(commands: Path, code: int) -> None:
     assert entrypoint(commands, "sh", "-c", f"exit {code}").returncode == code
 
 
-@pytest.mark.parametrize("word", ["no-such-command", "/no/such/file", "--help", "", "two words"])
+@pytest.mark.parametrize("word", ["no-such-command", "/no/such/file", "--help", "", "two words", "..", "../modes"])
 def test_unknown_command_is_127(commands: Path, word: str) -> None:
     """One line that names the word and what would have been right."""
     result = entrypoint(commands, word)
@@ -150,13 +167,15 @@ def service(answer: bytes | None) -> Iterator[int]:
         thread.join(20)
 
 
-def healthcheck(tmp_path: Path, *init: str, port: int | str | None = None) -> subprocess.CompletedProcess[str]:
+def healthcheck(
+    tmp_path: Path, *init: str, port: int | str | None = None, health: Path = HEALTH
+) -> subprocess.CompletedProcess[str]:
     """Run the health check beside an init with the command line `init`."""
     cmdline = tmp_path / "cmdline"
     cmdline.write_bytes(b"".join(word.encode() + b"\0" for word in init))
     return subprocess.run(
         [BIN / "healthcheck", cmdline],
-        env={**os.environ, "PORT": "" if port is None else str(port)},
+        env={**os.environ, "PORT": "" if port is None else str(port), "SLIPWAY_HEALTH": str(health)},
         capture_output=True,
         text=True,
         check=False,
@@ -247,25 +266,40 @@ def test_unreadable_command_line_is_unhealthy(tmp_path: Path) -> None:
     assert result.stdout == f"unhealthy: {tmp_path}/absent cannot be read\n"
 
 
-def test_modes_are_the_same_in_both_scripts() -> None:
-    """A mode added to one script must be added to the other."""
-    assert modes("entrypoint") == modes("healthcheck") != []
+@pytest.mark.requirement("T7")
+@pytest.mark.parametrize(
+    ("greeting", "code", "message"),
+    [
+        (b"SSH-2.0-OpenSSH\r\n", 0, "healthy: port {} greets with SSH-"),
+        (b"HTTP/1.1 400 Bad Request\r\n", 1, "unhealthy: port {} greets with HTTP/1.1 400 Bad Request"),
+        (b"", 1, "unhealthy: no greeting from port {} within 2 seconds"),
+    ],
+    ids=["right", "wrong", "none"],
+)
+def test_server_is_known_by_its_greeting(tmp_path: Path, greeting: bytes, code: int, message: str) -> None:
+    """What speaks first, as ssh does, is healthy when it says the right word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(greeting)
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+        (tmp_path / "ssh").write_text(f"greets {port} SSH-\n")
+        result = healthcheck(tmp_path, "tini", "--", "entrypoint", "ssh", health=tmp_path)
+        thread.join(20)
+    assert (result.returncode, result.stderr) == (code, "")
+    assert result.stdout.replace("\r", "") == message.format(port) + "\n"
 
 
-def modes(script: str) -> list[str]:
-    """The words that a script's `case` lists."""
-    lines = (BIN / script).read_text().splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("case "))
-    end = lines.index("esac", start)
-    labels = (line.partition(")")[0] for line in lines[start + 1 : end] if line[0] != " ")
-    return [label for label in labels if label != "*"]
-
-
-@pytest.mark.parametrize("script", ["entrypoint", "healthcheck"])
-def test_shellcheck_is_content(script: str) -> None:
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: str(script.relative_to(ROOTFS)))
+def test_shellcheck_is_content(script: Path) -> None:
     """No warning of shellcheck's."""
     shellcheck = shutil.which("shellcheck")
     if shellcheck is None:
         pytest.skip("no shellcheck on this host; the lint session brings its own")
-    result = subprocess.run([shellcheck, BIN / script], capture_output=True, text=True, check=False)
+    dialect = ["--shell=bash"] if script.parent.name == "health" else []
+    result = subprocess.run([shellcheck, *dialect, script], capture_output=True, text=True, check=False)
     assert result.stdout == ""

@@ -163,7 +163,7 @@ def test_base_image_comes_from_images_toml(copy: Path) -> None:
     file.write_text(file.read_text().replace('image = "debian:trixie-slim"', 'image = "no name"'))
     result = real_setup(copy)
     assert result.returncode == 1
-    assert result.stderr.startswith("error: images.toml: [base] image is 'no name'")
+    assert result.stderr.startswith("error: images.toml: [base].trixie image is 'no name'")
 
 
 def test_container_with_network_on_the_real_engine(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +239,19 @@ def test_no_buildx(docker: FakeDocker, system: str) -> None:
     assert system in text
 
 
+@pytest.mark.requirement("T15")
+def test_compose_is_installed_only_where_asked_for(docker: FakeDocker, system: str) -> None:
+    """No build needs it, so an engine without it serves as it is."""
+    assert setup.main([]) == 0
+    text = message("--compose")
+    assert "no compose plug-in" in text
+    assert "install docker-compose" in text
+    assert system in text
+    plugins = [*INFO["ClientInfo"]["Plugins"], {"Name": "compose", "Version": "2.26.1"}]
+    docker.answers(INFO | {"ClientInfo": INFO["ClientInfo"] | {"Plugins": plugins}})
+    assert setup.main(["--compose"]) == 0
+
+
 @pytest.fixture
 def system(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return a system for which setup installs nothing."""
@@ -297,6 +310,20 @@ def test_proof_runs_once_for_an_engine_and_client(docker: FakeDocker) -> None:
     assert setup.main([]) == 0
     assert len(docker.calls("run")) == 2
     assert f" {matrix.load().base.image} sh -c" in docker.calls("run")[1]
+
+
+def test_only_the_base_image_that_is_asked_for_is_provided(docker: FakeDocker) -> None:
+    """A build on another Debian release names it; the default one is not pulled along."""
+    assert setup.main(["--base=bookworm"]) == 0
+    named = matrix.load().bases["bookworm"].image
+    assert [call for call in docker.calls("image") if named not in call] == []
+    assert f" {named} sh -c" in docker.calls("run")[0]
+
+
+@pytest.mark.usefixtures("docker")
+def test_unknown_base_image() -> None:
+    """The answer lists what there is, before anything is started."""
+    assert "no base image 'sid'; choose one of trixie" in message("--base=sid")
 
 
 def test_proof_goes_through_the_mirror_that_a_build_uses() -> None:
@@ -389,7 +416,7 @@ def apt_steps(commands: list[list[str]]) -> list[str]:
     return steps
 
 
-WANTED = "docker.io docker-buildx docker-cli"
+WANTED = "docker.io docker-buildx docker-compose docker-cli"
 INSTALLATION = f"install --yes --no-install-recommends --target-release=trixie {WANTED}"
 
 
@@ -398,7 +425,7 @@ def test_debian_12_takes_the_engine_from_a_pinned_debian_13(commands: list[list[
     install.provide_engine(NoEngineError("no engine"))
     assert apt_steps(commands) == ["update", "preferences", "sources", "update", "daemon.json", INSTALLATION]
     texts = [command[-1] for command in commands if "tee" in command]
-    assert "Pin: release n=trixie\nPin-Priority: 100\n" in texts[0]
+    assert "Pin: release n=trixie*\nPin-Priority: 100\n" in texts[0]
     assert "URIs: http://any.example/debian\nSuites: trixie trixie-updates" in texts[1]
 
 
@@ -446,7 +473,7 @@ def test_client_of_another_origin_is_kept(commands: list[list[str]], monkeypatch
     """Debian's client is only installed where there is none."""
     monkeypatch.setattr(install, "which", lambda name, **_: name if name == "docker" else None)
     install.provide_engine(NoEngineError("no engine"))
-    assert apt_steps(commands)[-1].endswith(" docker.io docker-buildx")
+    assert apt_steps(commands)[-1].endswith(" docker.io docker-buildx docker-compose")
 
 
 def test_installed_engine_is_only_started(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

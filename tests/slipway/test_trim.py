@@ -63,3 +63,30 @@ def test_a_later_stage_may_find_nothing_left(tmp_path: Path) -> None:
     """The stage below has deleted it already."""
     assert trim.apply({"path": "gone/*", "stages": ["base", "runtime"]}, "runtime", None) == 0
     assert tmp_path.is_dir()
+
+
+def test_debians_files_are_left_out_in_a_run_of_their_own(
+    site_packages: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The RUN that installs Debian's packages knows no wheel yet, and that of the wheels comes too late."""
+    entry = '[[trim]]\npath = "{}"\naccelerators = ["rocm"]\nstages = ["{}"]\n'
+    paths = {"torch/include": "base", "/usr/absent/tool": "devel"}
+    (site_packages / "trims.toml").write_text("".join(entry.format(*item) for item in paths.items()))
+    monkeypatch.setattr(trim, "__file__", str(site_packages / "trim.py"))
+    trim.main("rocm", "base", debian=True)
+    assert capsys.readouterr().out.split() == ["+0", "/usr/absent/tool"]
+    trim.main("rocm", "base")
+    assert capsys.readouterr().out.split() == ["-10", "torch/include"]
+
+
+def test_the_folders_below_usr_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They belong to Debian's packages, and dpkg would write its lists anew where one is missing."""
+    removed: list[Path] = []
+
+    def rmdir(folder: Path) -> None:
+        removed.append(folder)
+
+    monkeypatch.setattr(Path, "rmdir", rmdir)
+    monkeypatch.setattr(Path, "unlink", lambda _: None)
+    trim.remove([Path("/usr/bin/env")])
+    assert removed == [Path("/")]

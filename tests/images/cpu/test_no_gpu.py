@@ -10,7 +10,7 @@ from slipway.layers import SavedImage
 from slipway.matrix import Image
 
 LIBRARY = re.compile(
-    r".*/lib([\w-]*cuda[\w-]*|cu(blas|dnn|fft|rand|solver|sparse|pti|file|tensor)\w*|nv(rtc|JitLink|ToolsExt|shmem|idia)[\w-]*"
+    r".*/lib(?!icudata)([\w-]*cuda[\w-]*|cu(blas|dnn|fft|rand|solver|sparse|pti|file|tensor)\w*|nv(rtc|JitLink|ToolsExt|shmem|idia)[\w-]*"
     r"|nccl|rccl|amdhip64|hsa-runtime64|amd_comgr|hip\w+|roc(blas|fft|rand|solver|sparse|m_\w+))(\.so[\w.]*|\.a)"
 )
 DISTRIBUTION = re.compile(r".*/((nvidia|cuda|cupy|rocm|hip|triton|jax_cuda)\w*|\w+_gpu)-[^/]+\.dist-info/METADATA")

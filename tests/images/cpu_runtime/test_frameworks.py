@@ -1,8 +1,7 @@
-"""PyTorch and TensorFlow for the CPU, together."""
+"""PyTorch for the CPU."""
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from testinfra.host import Host
@@ -11,19 +10,7 @@ from slipway.matrix import Image
 from tests.images.conftest import Run
 from tests.images.resolver import would_install
 
-BOTH = """
-import json, os
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-import tensorflow, torch
-square = [[0.0, 1.0], [2.0, 3.0]]
-print(json.dumps({
-    "tensorflow": tensorflow.__version__,
-    "by_tensorflow": tensorflow.matmul(square, square).numpy().tolist(),
-    "by_torch": (torch.tensor(square) @ torch.tensor(square)).tolist(),
-    "cuda": torch.version.cuda,
-    "hip": torch.version.hip,
-}))
-"""
+BUILD = "import json, torch; print(json.dumps([torch.version.cuda, torch.version.hip]))"
 LOADER = """
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -34,35 +21,17 @@ print(sum(int(numbers.sum()) for (numbers,) in DataLoader(data, batch_size=10, n
 OF_A_GPU = ("nvidia", "cuda", "triton", "rocm", "pytorch-triton")
 
 
-@pytest.fixture(scope="module")
-def both(python: Callable[[str], str]) -> dict[str, Any]:
-    """What PyTorch and TensorFlow compute in one process."""
-    return dict(json.loads(python(BOTH)))
-
-
-@pytest.mark.requirement("V1", "A7")
-def test_tensorflow_and_torch_compute_in_one_process(both: dict[str, Any]) -> None:
-    """Two copies of a library that both link would collide here."""
-    assert both["by_tensorflow"] == both["by_torch"] == [[2, 3], [6, 11]]
-
-
-@pytest.mark.requirement("T2", "V1")
-def test_tensorflow_has_the_version_of_the_contract(both: dict[str, Any], contract: Image) -> None:
-    """TensorFlow tells it itself."""
-    assert both["tensorflow"] == contract.family.versions["tensorflow"]
-
-
 @pytest.mark.requirement("T4", "V1")
-def test_torch_is_built_for_no_gpu(both: dict[str, Any]) -> None:
+def test_torch_is_built_for_no_gpu(python: Callable[[str], str]) -> None:
     """PyTorch's own build information says so."""
-    assert (both["cuda"], both["hip"]) == (None, None)
+    assert json.loads(python(BUILD)) == [None, None]
 
 
 @pytest.mark.requirement("T4", "U2")
-def test_installing_accelerate_brings_no_other_torch(run: Run, contract: Image) -> None:
+def test_installing_torchmetrics_brings_no_other_torch(run: Run, contract: Image) -> None:
     """uv sees the PyTorch that is there; one that it does not see it fetches from PyPI, with CUDA."""
-    new = would_install(run, contract, "accelerate")
-    assert "accelerate" in new
+    new = would_install(run, contract, "torchmetrics", f"torch=={contract.family.versions['torch']}")
+    assert "torchmetrics" in new
     assert [name for name in new if name == "torch" or name.startswith(OF_A_GPU)] == []
 
 

@@ -6,9 +6,10 @@ from slipway.layers import SavedImage
 from slipway.matrix import Image
 from tests.images import compilers
 
-# Triton's own ptxas and headers do not count: it assembles its kernels with them while a program runs.
+# ptxas of Triton and of TensorFlow (cuda_nvcc), and Triton's headers, do not count: these assemble their kernels with
+# them while a program runs.
 PARTS = compilers.PARTS | {
-    "nvcc": r"(?!.*/triton/).*/(nvcc|cicc|ptxas|nvlink|fatbinary|cudafe\+\+)",
+    "nvcc": r"(?!.*/triton/|.*/cuda_nvcc/bin/ptxas$).*/(nvcc|cicc|ptxas|nvlink|fatbinary|cudafe\+\+)",
     "CUDA headers": r".*/site-packages/nvidia/.*\.(h|hpp|cuh|inl)",
     "CUDA static libraries": r".*/site-packages/nvidia/.*\.a",
     "PyTorch headers": r".*/site-packages/torch/include/.*",

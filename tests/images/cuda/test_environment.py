@@ -8,13 +8,14 @@ from docker.models.containers import Container
 
 from slipway.matrix import Image
 from tests.images.conftest import Run
+from tests.images.nvidia import soname
 
 # A host whose default runtime is NVIDIA's then hides its GPU.
 NO_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}
 CODE = """
 import ctypes
 count = ctypes.c_int()
-print(ctypes.CDLL("libcudart.so.13").cudaGetDeviceCount(ctypes.byref(count)))
+print(ctypes.CDLL(CUDART).cudaGetDeviceCount(ctypes.byref(count)))
 """
 CUDA_ERROR_INSUFFICIENT_DRIVER = 35
 CUDA_ERROR_NO_DEVICE = 100
@@ -45,15 +46,18 @@ def test_every_gpu_is_visible(environment: dict[str, str]) -> None:
 
 
 @pytest.mark.requirement("U5")
-def test_driver_capabilities_are_compute_and_utility(environment: dict[str, str]) -> None:
-    """Without `compute` there is no libcuda, without `utility` no nvidia-smi; more is not needed."""
-    assert set(environment["NVIDIA_DRIVER_CAPABILITIES"].split(",")) == {"compute", "utility"}
+def test_driver_capabilities_are_those_needed(environment: dict[str, str], contract: Image) -> None:
+    """Without `compute` there is no libcuda, without `utility` no nvidia-smi; only a desktop needs more."""
+    desktop = contract.workload is not None and "desktop" in contract.workload.targets
+    needed = {"compute", "utility"} | ({"graphics", "display", "video"} if desktop else set())
+    assert set(environment["NVIDIA_DRIVER_CAPABILITIES"].split(",")) == needed
 
 
 @pytest.mark.requirement("C10")
-def test_cuda_without_a_gpu_is_an_error_code(run: Run) -> None:
+def test_cuda_without_a_gpu_is_an_error_code(run: Run, contract: Image) -> None:
     """A program can go on without a GPU because CUDA tells it so and does not end it."""
-    finished = run("python", "-c", CODE, environment=NO_GPU)
+    program = f"CUDART = {soname(contract, 'libcudart')!r}\n{CODE}"
+    finished = run("python", "-c", program, environment=NO_GPU)
     assert finished.exit_code == 0, finished
     assert int(finished.output) in (CUDA_ERROR_INSUFFICIENT_DRIVER, CUDA_ERROR_NO_DEVICE)
 
@@ -61,7 +65,7 @@ def test_cuda_without_a_gpu_is_an_error_code(run: Run) -> None:
 @pytest.mark.requirement("C10")
 def test_service_without_a_gpu_computes_on_the_cpu_and_says_why(start: Callable[..., Container]) -> None:
     """/ready is 200 and names the reason, so that a slow service is no riddle."""
-    container = start(network_mode="none", environment=NO_GPU)
+    container = start("serve", network_mode="none", environment=NO_GPU)
     _, output = container.exec_run(["python", "-c", READY])
     answer = json.loads(output)
     assert (answer["ready"], answer["device"]) == (True, "cpu")

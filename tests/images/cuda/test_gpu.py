@@ -7,13 +7,15 @@ import pytest
 from docker.models.containers import Container
 from docker.types import DeviceRequest
 
+from slipway.matrix import Image
 from tests.images.conftest import Run
+from tests.images.nvidia import soname
 
 # NVRTC compiles for the GPU that is there, and the driver runs the result.
 KERNEL = """
 import ctypes
 from ctypes import byref, c_int, c_size_t, c_void_p
-cuda, nvrtc = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL("libnvrtc.so.13")
+cuda, nvrtc = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL(NVRTC)
 
 def check(code):
     assert code == 0, f"error {code}"
@@ -66,9 +68,10 @@ def test_nvidia_smi_lists_the_gpu(run: Run, gpu: list[DeviceRequest]) -> None:
 
 
 @pytest.mark.requirement("A12")
-def test_kernel_computes_on_the_gpu(run: Run, gpu: list[DeviceRequest]) -> None:
+def test_kernel_computes_on_the_gpu(run: Run, contract: Image, gpu: list[DeviceRequest]) -> None:
     """Compiled at run time by NVRTC, loaded by the driver."""
-    finished = run("python", "-c", KERNEL, device_requests=gpu)
+    program = f"NVRTC = {soname(contract, 'libnvrtc')!r}\n{KERNEL}"
+    finished = run("python", "-c", program, device_requests=gpu)
     assert finished.exit_code == 0, finished
     assert finished.output.split() == ["2.0", "4.0", "6.0", "8.0"]
 
@@ -76,7 +79,7 @@ def test_kernel_computes_on_the_gpu(run: Run, gpu: list[DeviceRequest]) -> None:
 @pytest.mark.requirement("A12", "T6")
 def test_service_is_ready_on_the_gpu(start: Callable[..., Container], gpu: list[DeviceRequest]) -> None:
     """/ready multiplies by cuBLAS on the GPU, also where it is required to."""
-    container = start(network_mode="none", environment={"REQUIRE_GPU": "1"}, device_requests=gpu)
+    container = start("serve", network_mode="none", environment={"REQUIRE_GPU": "1"}, device_requests=gpu)
     code, output = container.exec_run(["python", "-c", READY])
     assert code == 0, output.decode()
     answer = json.loads(output)

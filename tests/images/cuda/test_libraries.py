@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from slipway.layers import Kind, SavedImage
 from slipway.matrix import Image
-from tests.images.nvidia import NVIDIA, libraries, locked, own_version
+from tests.images.nvidia import NVIDIA, libraries, locked, own_version, soname
 
 # Each in a process of its own, so that none profits from what another has loaded.
 LOAD = """
@@ -87,15 +87,15 @@ def test_no_library_path_is_set(environment: dict[str, str]) -> None:
 @pytest.mark.requirement("T2", "V2")
 def test_cuda_runtime_has_the_version_of_the_contract(python: Callable[[str], str], contract: Image) -> None:
     """The library itself is asked: this is what the version argument of the Dockerfile selected."""
-    call = "import ctypes; n = ctypes.c_int(); ctypes.CDLL('libcudart.so.13').cudaRuntimeGetVersion(ctypes.byref(n))"
-    number = int(python(f"{call}; print(n.value)"))
+    call = f"ctypes.CDLL({soname(contract, 'libcudart')!r}).cudaRuntimeGetVersion(ctypes.byref(n))"
+    number = int(python(f"import ctypes; n = ctypes.c_int(); {call}; print(n.value)"))
     assert f"{number // 1000}.{number % 1000 // 10}" == contract.family.versions["cuda"]
 
 
 @pytest.mark.requirement("T2", "V2")
 def test_nvrtc_has_the_version_of_the_contract(python: Callable[[str], str], contract: Image) -> None:
     """Code that NVRTC compiles runs on the CUDA runtime beside it only when both are of one version."""
-    call = "ctypes.CDLL('libnvrtc.so.13').nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))"
+    call = f"ctypes.CDLL({soname(contract, 'libnvrtc')!r}).nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))"
     program = f"import ctypes; major, minor = ctypes.c_int(), ctypes.c_int(); {call}"
     assert python(f"{program}; print(major.value, minor.value, sep='.')") == contract.family.versions["cuda"]
 
@@ -110,12 +110,23 @@ def test_cudnn_has_the_version_of_the_contract(python: Callable[[str], str], con
 @pytest.mark.requirement("T2", "U8")
 def test_cublas_has_the_version_of_the_lock(python: Callable[[str], str], contract: Image) -> None:
     """The file that is loaded is the one that the lock names."""
-    version = own_version(python, "libcublas.so.13", "cublasGetProperty")
+    version = own_version(python, soname(contract, "libcublas"), "cublasGetProperty")
     assert locked(contract, "nvidia-cublas").startswith(f"{version}.")
 
 
 @pytest.mark.requirement("A3", "C1")
-def test_usr_local_cuda_is_the_tree_of_the_wheels(host: Host) -> None:
+def test_usr_local_cuda_is_the_tree_of_the_wheels(host: Host, contract: Image) -> None:
     """Compilers, CMake and other people's programs look for CUDA there."""
-    target = host.check_output("readlink --canonicalize-existing /usr/local/cuda/lib/libcudart.so.13")
-    assert NVIDIA.match(target)
+    path = f"/usr/local/cuda/lib/{soname(contract, 'libcudart')}"
+    assert NVIDIA.match(host.check_output("readlink --canonicalize-existing %s", path))
+
+
+@pytest.mark.requirement("A3", "A7", "U2")
+def test_usr_local_cuda_has_no_library_of_its_own(saved: SavedImage) -> None:
+    """It is a link, or a folder of links that lead somewhere: a copy there would be a second one."""
+    merged = saved.merged()
+    links = {path: entry for path, (entry, _) in merged.items() if path.startswith("/usr/local/cuda")}
+    assert [path for path, entry in links.items() if entry.kind in (Kind.FILE, Kind.HARDLINK)] == []
+    targets = [entry.target for entry in links.values() if entry.kind is Kind.SYMLINK]
+    assert targets
+    assert [target for target in targets if target not in merged] == []

@@ -7,10 +7,11 @@ import pytest
 
 from slipway.matrix import Image
 from tests.images.architectures import pytest_generate_tests as pytest_generate_tests
+from tests.images.nvidia import soname
 
 COMPILE = """
 import ctypes, json
-nvrtc, text = ctypes.CDLL("libnvrtc.so.13"), {}
+nvrtc, text = ctypes.CDLL(NVRTC), {}
 
 def call(function, *arguments):
     code = getattr(nvrtc, function)(*arguments)
@@ -35,7 +36,8 @@ print(json.dumps(text))
 @pytest.fixture(scope="module")
 def ptx(python: Callable[[str], str], contract: Image) -> dict[str, str]:
     """One kernel in PTX, for each architecture of the contract."""
-    program = f"ARCHITECTURES = {contract.family.architectures!r}\n{COMPILE}"
+    names = f"NVRTC = {soname(contract, 'libnvrtc')!r}\nARCHITECTURES = {contract.family.architectures!r}\n"
+    program = names + COMPILE
     return dict(json.loads(python(program)))
 
 

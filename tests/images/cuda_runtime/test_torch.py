@@ -64,7 +64,7 @@ def test_torch_uses_the_one_cudnn(torch: dict[str, Any], contract: Image) -> Non
 @pytest.mark.requirement("U9")
 def test_torch_uses_the_one_nccl(torch: dict[str, Any], contract: Image) -> None:
     """The NCCL that PyTorch has loaded is the lock's."""
-    assert torch["nccl"] == locked(contract, "nvidia-nccl-cu13")
+    assert torch["nccl"] == locked(contract, "nvidia-nccl")
 
 
 @pytest.mark.requirement("A7", "U2")

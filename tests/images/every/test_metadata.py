@@ -10,6 +10,7 @@ from testinfra.host import Host
 
 from slipway import matrix
 from slipway.matrix import Image
+from tests.images.conftest import Start
 
 OCI = "org.opencontainers.image"
 PROBE = (matrix.ROOT / "slipway" / "probe.py").read_text(encoding="utf-8")
@@ -59,6 +60,29 @@ def test_kind_label_is_the_contracts(labels: dict[str, str], contract: Image, na
     assert labels.get(f"slipway.{name}") == expected[name]
 
 
+@pytest.mark.requirement("C1")
+def test_workload_label_is_the_contracts(labels: dict[str, str], contract: Image) -> None:
+    """A variant has none; a workload keeps the labels of its variant and adds its own name."""
+    assert labels.get("slipway.workload") == (contract.workload.name if contract.workload else None)
+
+
+@pytest.mark.requirement("V8")
+def test_deprecation_label_is_the_contracts(read_labels: dict[str, str], contract: Image) -> None:
+    """A registry shows which image has a successor, and none has one by mistake."""
+    deprecated = contract.family.deprecated
+    assert read_labels.get("slipway.deprecated") == (str(deprecated) if deprecated else None)
+
+
+@pytest.mark.requirement("V8")
+@pytest.mark.usefixtures("read_labels")
+def test_start_tells_of_a_deprecation(start: Start, contract: Image) -> None:
+    """Who runs an image that has a successor reads it at each start, and no other image says a word."""
+    deprecated = contract.family.deprecated
+    container = start("true", network_mode="none")
+    container.wait()
+    assert container.logs().decode() == (f"warning: this image is {deprecated}.\n" if deprecated else "")
+
+
 @pytest.mark.parametrize("name", ["title", "description", "licenses"])
 def test_descriptive_label_is_there(labels: dict[str, str], name: str) -> None:
     """A registry shows them to whoever looks for an image."""
@@ -79,10 +103,10 @@ def test_origin_label_has_its_form(read_labels: dict[str, str], name: str, patte
     assert re.fullmatch(pattern, read_labels.get(f"{OCI}.{name}", ""))
 
 
-def test_base_label_is_the_base(read_labels: dict[str, str], host: Host) -> None:
-    """The base that the label names is the Debian release that the image is."""
-    base = matrix.load().base
-    assert read_labels.get(f"{OCI}.base.name") == base.image
+def test_base_label_is_the_base(read_labels: dict[str, str], host: Host, contract: Image) -> None:
+    """The base that the label names is the variant below, or the Debian release that the image is."""
+    base = contract.family.base
+    assert read_labels.get(f"{OCI}.base.name") == contract.arguments.get("BASE", base.image)
     assert f"\nVERSION_CODENAME={base.suite}\n" in host.file("/etc/os-release").content_string
 
 
@@ -101,10 +125,8 @@ def test_tags_name_the_contract(image: EngineImage, contract: Image) -> None:
     ("setting", "expected"),
     [
         ("Entrypoint", ["tini", "--", "entrypoint"]),
-        ("Cmd", ["serve"]),
         ("WorkingDir", "/data"),
         ("StopSignal", "SIGTERM"),
-        ("ExposedPorts", {"8000/tcp": {}}),
         # A volume that nobody asked for is left behind by each container, and hides later layers' files.
         ("Volumes", None),
         ("OnBuild", None),
@@ -113,6 +135,17 @@ def test_tags_name_the_contract(image: EngineImage, contract: Image) -> None:
 def test_setting(image: EngineImage, setting: str, expected: object) -> None:
     """How a container of the image starts, where, and what stops it."""
     assert (image.attrs["Config"].get(setting) or None) == expected
+
+
+@pytest.mark.requirement("U1")
+def test_default_mode_is_the_contracts(image: EngineImage, contract: Image) -> None:
+    """What a container without a command runs."""
+    assert image.attrs["Config"]["Cmd"] == [contract.mode]
+
+
+def test_exposed_ports_are_the_contracts(image: EngineImage, contract: Image) -> None:
+    """Each port that a mode of the image listens on is named, and no other."""
+    assert set(image.attrs["Config"]["ExposedPorts"]) == {f"{port}/tcp" for port in contract.ports}
 
 
 @pytest.mark.requirement("T12")
@@ -164,9 +197,11 @@ def test_environment_variable_is_absent(environment: dict[str, str], variable: s
     assert variable not in environment
 
 
-def test_architecture_is_the_programs(image: EngineImage, host: Host) -> None:
-    """The architecture that a registry shows is that of Debian's packages and of Python."""
+@pytest.mark.requirement("U6")
+def test_architecture_is_the_programs(image: EngineImage, host: Host, contract: Image) -> None:
+    """The architecture that a registry shows is the contract's, and that of Debian's packages and of Python."""
     architecture = image.attrs["Architecture"]
+    assert architecture == contract.family.base.architecture
     machine = host.check_output("python -c %s", "import sysconfig; print(sysconfig.get_platform())")
     assert host.check_output("dpkg --print-architecture") == architecture
     assert machine == f"linux-{MACHINES[architecture]}"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from docker.models.containers import Container
 
-from slipway import engine, host, matrix
+from slipway import engine, host
+from slipway.matrix import Image
 from tests.images.conftest import Start
 
 # A server with a certificate that nobody knows, and a client of Python's defaults. Prints what the
@@ -81,9 +82,9 @@ def test_authorities_are_debians_alone(python: Callable[[str], str]) -> None:
 
 
 @pytest.fixture
-def connected(start: Start) -> Container:
+def connected(start: Start, contract: Image) -> Container:
     """A container with network in which apt has the settings of this host and fresh package lists."""
-    settings = host.find(matrix.load().base.suite)
+    settings = host.find(contract.family.base.suite)
     environment = {name: os.environ[name] for name in settings.proxies}
     container = start("infinity", entrypoint=["sleep"], user="0", environment=environment)
     container.put_archive("/", engine.configuration(settings))

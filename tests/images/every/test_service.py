@@ -13,9 +13,9 @@ import pytest
 from docker.models.containers import Container
 
 from slipway.matrix import Image
+from tests.images import patience
 from tests.images.conftest import Run, Start
 
-PATIENCE_SECONDS = 30  # ends a wait; what must be quick has a bound of its own
 # Generous, because other checks may run at the same time: `nox -s bench` measures it against its target.
 HEALTHY_SECONDS = 10
 STOP_SECONDS = 1
@@ -69,7 +69,7 @@ class Service:
 
     def get(self, path: str) -> tuple[int, str]:
         """Return status and body of an answer; no proxy of the host stands between."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience.seconds())
         connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
@@ -79,7 +79,7 @@ def wait_until(met: Callable[[], bool], what: str) -> float:
     """Wait until something is so and return the seconds; the check fails when it takes too long."""
     started = time.monotonic()
     while not met():
-        assert time.monotonic() - started < PATIENCE_SECONDS, f"not within {PATIENCE_SECONDS} s: {what}"
+        assert time.monotonic() - started < patience.seconds(), f"not within {patience.seconds()} s: {what}"
         time.sleep(0.02)
     return time.monotonic() - started
 
@@ -99,6 +99,11 @@ def has_ended(container: Container) -> bool:
     """Tell whether nothing of a container runs any more."""
     container.reload()
     return str(container.status) == "exited"
+
+
+def service_command(contract: Image) -> list[str]:
+    """What starts the service: no argument, unless a workload has another default mode."""
+    return [] if contract.mode == "serve" else ["serve"]
 
 
 def serve(start: Start, *command: str, **options: object) -> Service:
@@ -123,9 +128,9 @@ def serve(start: Start, *command: str, **options: object) -> Service:
 
 
 @pytest.fixture(scope="module", params=RIGHTS)
-def service(start_shared: Start, request: pytest.FixtureRequest) -> Service:
-    """The service as `docker run IMAGE` starts it, with the rights that docker gives and with the narrowest."""
-    return serve(start_shared, **request.param)
+def service(start_shared: Start, request: pytest.FixtureRequest, contract: Image) -> Service:
+    """The service, with the rights that docker gives and with the narrowest."""
+    return serve(start_shared, *service_command(contract), **request.param)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +151,7 @@ def inside(container: Container, *command: str) -> str:
 
 
 @pytest.mark.requirement("A6", "U1", "U10", "T12")
+@pytest.mark.usefixtures("real_time")
 def test_service_answers_soon(service: Service, record_property: Callable[[str, object], None]) -> None:
     """No argument starts the service; the seconds since `docker run` are kept in the evidence."""
     record_property("seconds_to_health", round(service.seconds, 2))
@@ -175,8 +181,9 @@ def test_info_tells_versions_and_memory(service: Service, contract: Image) -> No
     versions = contract.family.versions
     assert status == http.client.OK
     assert information["python"].startswith(versions["python"] + ".")
-    assert information["distributions"]["onnxruntime"] == versions["onnxruntime"]
+    assert information["distributions"].get("onnxruntime") == versions.get("onnxruntime")
     assert information["cuda_runtime"] == versions.get("cuda")
+    assert information["hip_runtime"] == versions.get("hip")
     assert information["devices"] == []
     assert information["memory_bytes"]["total"] > 0
 
@@ -207,9 +214,10 @@ def test_service_runs_without_rights(service: Service) -> None:
 
 
 @pytest.mark.requirement("T6", "C10")
-def test_ready_refuses_without_a_required_gpu(start: Start) -> None:
+def test_ready_refuses_without_a_required_gpu(start: Start, contract: Image) -> None:
     """REQUIRE_GPU=1 keeps requests from a service that would compute on the CPU; it stays alive all the same."""
-    container = start(network_mode="none", environment=WITHOUT_GPU | {"REQUIRE_GPU": "1"})
+    command = service_command(contract)
+    container = start(*command, network_mode="none", environment=WITHOUT_GPU | {"REQUIRE_GPU": "1"})
     wait_for_health(container, "healthy")
     ask = "import urllib.request as r, urllib.error as e\n"
     ask += "try: r.urlopen('http://127.0.0.1:8000/ready')\nexcept e.HTTPError as x: print(x.code, x.read().decode())"
@@ -220,9 +228,10 @@ def test_ready_refuses_without_a_required_gpu(start: Start) -> None:
 
 
 @pytest.mark.requirement("T7")
-def test_health_follows_a_service_that_hangs(start: Start) -> None:
+def test_health_follows_a_service_that_hangs(start: Start, contract: Image, emulated: bool) -> None:  # noqa: FBT001
     """A stopped process still accepts connections: only a health check that waits for the answer notices."""
-    container = start(network_mode="none", healthcheck=QUICK_HEALTH)
+    quick = QUICK_HEALTH | ({"timeout": 5000 * MILLISECOND} if emulated else {})
+    container = start(*service_command(contract), network_mode="none", healthcheck=quick)
     wait_for_health(container, "healthy")
     inside(container, "sh", "-c", SIGNAL.format("STOP"))
     wait_for_health(container, "unhealthy")
@@ -241,6 +250,7 @@ def seconds_to_stop(start: Start) -> float:
 
 
 @pytest.mark.requirement("U1", "A10")
+@pytest.mark.usefixtures("real_time")
 def test_serve_stops_by_sigterm(start: Start) -> None:
     """`serve` is the mode of no argument; it ends at once and says by which signal, so docker need not kill it.
 
@@ -249,9 +259,9 @@ def test_serve_stops_by_sigterm(start: Start) -> None:
     assert any(seconds_to_stop(start) < STOP_SECONDS for _ in range(3))
 
 
-def test_bad_port_is_one_clear_message(run: Run) -> None:
+def test_bad_port_is_one_clear_message(run: Run, contract: Image) -> None:
     """The message names the variable, the value and what is allowed."""
-    finished = run(environment={"PORT": "65536"})
+    finished = run(*service_command(contract), environment={"PORT": "65536"})
     assert finished.exit_code == 1
     assert finished.output == "error: PORT is '65536': set it to a number from 1 to 65535\n"
 
