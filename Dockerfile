@@ -2,7 +2,7 @@
 #
 #   workbench  JupyterLab and VS Code in the browser, ssh, git
 #   training   + the Hugging Face stack, deepspeed, trl, RDMA libraries
-#   compute    + Spark, database clients, on CUDA an inference engine
+#   compute    + Spark, database clients
 #   desktop    workbench + Xfce in the browser, themes and creative applications by toggle
 #   tools      workbench or desktop + security tools and emulators, each by toggle
 #
@@ -19,9 +19,8 @@ ARG BASE=slipway:cpu-runtime
 ARG ELYRA=false
 # training: flash attention 2 beside 4, on a devel image of CUDA. It has no wheel: compiling it takes hours.
 ARG FLASH_ATTN_2=false
-# compute: what it stands on, training or desktop, and an inference engine, on a devel image of CUDA 13.0.
+# compute: what it stands on, training or desktop.
 ARG COMPUTE_ON=training
-ARG VLLM=false
 # What tools stands on: workbench or desktop.
 ARG TOOLS_ON=workbench
 # The variant's own base: what is compiled here must run there.
@@ -320,25 +319,7 @@ RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv \
     rm -f "${VIRTUAL_ENV}/.lock"
 EOT
 
-# vllm-true: the inference engine, with the PyTorch, nvcc and host compiler that are there.
-FROM compute-packages AS vllm-true
-ARG SSL_CERT_FILE=/run/secrets/ca
-RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv \
-    --mount=type=tmpfs,target=/tmp \
-    --mount=type=bind,source=requirements/compute-vllm.txt,target=/slipway/lock.txt \
-    --mount=type=secret,id=ca \
-    --mount=type=secret,id=uv,target=/etc/uv/uv.toml <<EOT
-    set -eu
-    nvcc --version | grep -q 'release 13[.]0' || { echo "error: VLLM=true needs a devel image of CUDA 13.0 as BASE"; exit 1; }
-    set -x
-    export UV_CACHE_DIR=/root/.cache/uv UV_HTTP_TIMEOUT=300
-    uv pip install --require-hashes --no-deps --no-build --compile-bytecode --link-mode=copy --requirements=/slipway/lock.txt
-    rm -f "${VIRTUAL_ENV}/.lock"
-EOT
-
-FROM compute-packages AS vllm-false
-
-FROM vllm-${VLLM} AS compute
+FROM compute-packages AS compute
 COPY rootfs/compute/ /
 USER 1000:0
 LABEL org.opencontainers.image.title="Slipway compute" \

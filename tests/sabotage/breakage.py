@@ -32,12 +32,16 @@ def find_problem(case: Case) -> str:
         return compare(case, check(case, reference))
 
 
+def is_built(name: str) -> bool:
+    """Tell whether the engine has an image of the matrix."""
+    return run("docker", "image", "inspect", matrix.load().image(name).tag).returncode == 0
+
+
 def require_built(name: str) -> None:
     """Raise an error that names the build session when an image is not there."""
     image = matrix.load().image(name)
-    if run("docker", "image", "inspect", image.tag).returncode:
-        session = f"build-{image.family.name}({image.flavor})"
-        raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s '{session}'")
+    if not is_built(name):
+        raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s 'build-{image.session}'")
 
 
 # --- the image -----------------------------------------------------------------------------------
