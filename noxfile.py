@@ -354,11 +354,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("mypy", "slipway", "app", "noxfile.py", "tests")
     session.run("hadolint", *sorted(str(file) for file in Path().glob("Dockerfile*")))
-    scripts = [*Path("rootfs").glob("*/usr/local/bin/*"), *Path("rootfs").glob("*/usr/local/lib/slipway/modes/*")]
-    session.run("shellcheck", "noxw", ".ci/run", *(str(file) for file in scripts))
-    session.run(
-        "shellcheck", "--shell=bash", *(str(f) for f in Path("rootfs").glob("*/usr/local/lib/slipway/health/*"))
-    )
+    folders = ("bin/*", "lib/slipway/modes/*", "lib/slipway/*.sh")
+    scripts = [str(file) for folder in folders for file in Path("rootfs").glob(f"*/usr/local/{folder}")]
+    health = [str(file) for file in Path("rootfs").glob("*/usr/local/lib/slipway/health/*")]
+    session.run("shellcheck", "noxw", ".ci/run", *scripts)
+    session.run("shellcheck", "--shell=bash", *health)
     session.run("zizmor", "--offline", "--no-progress", ".github")
     actionlint = session.run("python", "-m", "slipway.tools", "actionlint", silent=True, stderr=None)
     session.run(str(actionlint).strip(), *(str(file) for file in Path(".github/workflows").iterdir()), external=True)
