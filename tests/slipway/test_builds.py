@@ -15,7 +15,10 @@ from slipway import host, lock, matrix
 from tests.slipway.checkout import copy_repository
 
 MATRIX = matrix.load()
-BASES = [image for image in MATRIX.images if image.family.name in ("cpu", "cuda") and image.flavor == "base"]
+UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+MOST_CONTEXT = 3 * 10**6  # bytes
+VARIANTS = [image for image in MATRIX.variants if image.always]
+BASES = [image for image in VARIANTS if image.family.name in ("cpu", "cuda") and image.flavor == "base"]
 
 
 @pytest.fixture
@@ -84,18 +87,21 @@ def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.
 
 @pytest.mark.requirement("T14")
 def test_the_build_context_is_small(tree: Path, tag: str) -> None:
-    """What a build does not name stays here, a large file beside the Dockerfile too."""
+    """What .dockerignore does not let through stays here, a large file beside the Dockerfile too.
+
+    All that it lets through is sent: BuildKit takes a tmpfs mount for one of the whole context. Locks are most of it.
+    """
     (tree / "app" / "__pycache__").mkdir(exist_ok=True)
-    (tree / "large").write_bytes(bytes(3_000_000))
-    (tree / "app" / "__pycache__" / "large.pyc").write_bytes(bytes(3_000_000))
+    (tree / "large").write_bytes(bytes(10 * MOST_CONTEXT))
+    (tree / "app" / "__pycache__" / "large.pyc").write_bytes(bytes(10 * MOST_CONTEXT))
     output = build(tree, BASES[0], tag).stdout
-    sizes = re.findall(r"transferring context: ([\d.]+)(kB|B|MB)", output)
+    sizes = re.findall(r"transferring context: ([\d.]+)(B|kB|MB|GB)", output)
     assert sizes
-    assert all(unit != "MB" for _, unit in sizes), sizes
+    assert all(float(number) * UNITS[unit] < MOST_CONTEXT for number, unit in sizes), sizes
 
 
 @pytest.mark.requirement("T5", "C9")
-@pytest.mark.parametrize("image", MATRIX.images, ids=lambda image: image.name)
+@pytest.mark.parametrize("image", VARIANTS, ids=lambda image: image.name)
 def test_an_edit_of_the_application_changes_its_own_layer_alone(tree: Path, image: matrix.Image, tag: str) -> None:
     """No flavor installs a dependency anew for it."""
     (tree / "app" / "edited.py").write_text('"""An edit."""\n')
