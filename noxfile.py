@@ -353,7 +353,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy", "slipway", "app", "noxfile.py", "tests")
-    session.run("hadolint", *sorted(str(file) for file in Path().glob("Dockerfile*")))
+    session.run("hadolint", "Dockerfile", *sorted({family.dockerfile for family in MATRIX.families.values()}))
     folders = ("bin/*", "lib/slipway/modes/*", "lib/slipway/*.sh")
     scripts = [str(file) for folder in folders for file in Path("rootfs").glob(f"*/usr/local/{folder}")]
     health = [str(file) for file in Path("rootfs").glob("*/usr/local/lib/slipway/health/*")]
