@@ -60,7 +60,6 @@ def test_kind_label_is_the_contracts(labels: dict[str, str], contract: Image, na
     assert labels.get(f"slipway.{name}") == expected[name]
 
 
-@pytest.mark.requirement("C1")
 def test_workload_label_is_the_contracts(labels: dict[str, str], contract: Image) -> None:
     """A variant has none; a workload keeps the labels of its variant and adds its own name."""
     assert labels.get("slipway.workload") == (contract.workload.name if contract.workload else None)
@@ -197,7 +196,6 @@ def test_environment_variable_is_absent(environment: dict[str, str], variable: s
     assert variable not in environment
 
 
-@pytest.mark.requirement("U6")
 def test_architecture_is_the_programs(image: EngineImage, host: Host, contract: Image) -> None:
     """The architecture that a registry shows is the contract's, and that of Debian's packages and of Python."""
     architecture = image.attrs["Architecture"]
