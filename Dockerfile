@@ -2,7 +2,7 @@
 #
 #   workbench  JupyterLab and VS Code in the browser, ssh, git
 #   training   + the Hugging Face stack, deepspeed, trl, RDMA libraries
-#   compute    + Spark, database clients
+#   compute    + Spark, database clients, on CUDA an inference engine
 #   desktop    workbench + Xfce in the browser, themes and creative applications by toggle
 #   tools      workbench or desktop + security tools and emulators, each by toggle
 #
@@ -19,8 +19,9 @@ ARG BASE=slipway:cpu-runtime
 ARG ELYRA=false
 # training: flash attention 2 beside 4, on a devel image of CUDA. It has no wheel: compiling it takes hours.
 ARG FLASH_ATTN_2=false
-# compute: what it stands on, training or desktop.
+# compute: what it stands on, training or desktop, and an inference engine, on a devel image of CUDA 13.0.
 ARG COMPUTE_ON=training
+ARG VLLM=false
 # What tools stands on: workbench or desktop.
 ARG TOOLS_ON=workbench
 # The variant's own base: what is compiled here must run there.
@@ -169,7 +170,7 @@ ARG SSL_CERT_FILE=/run/secrets/ca
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv \
     --mount=type=tmpfs,target=/tmp \
     --mount=type=bind,source=requirements/workbench.txt,target=/slipway/lock.txt \
-    --mount=type=bind,source=trims.toml,target=/slipway/trims.toml \
+    --mount=type=bind,source=trims-workbench.toml,target=/slipway/trims.toml \
     --mount=type=bind,source=slipway/trim.py,target=/slipway/trim.py \
     --mount=type=secret,id=ca \
     --mount=type=secret,id=uv,target=/etc/uv/uv.toml <<EOT
@@ -193,6 +194,8 @@ RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv \
     # PyPI has kfp-server-api as source only, in plain Python.
     uv pip install --require-hashes --no-deps --only-binary=:all: --no-binary=kfp-server-api \
         --build-constraints=/slipway/build.txt --compile-bytecode --link-mode=copy --requirements=/slipway/elyra.txt
+    # As in trims-workbench.toml.
+    rm -r /opt/elyra/lib/python3*/site-packages/rfc3987_syntax
     rm -rf /opt/elyra/.lock /opt/elyra/share/jupyter/kernels /opt/elyra/share/man
 EOT
 
@@ -319,7 +322,25 @@ RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv \
     rm -f "${VIRTUAL_ENV}/.lock"
 EOT
 
-FROM compute-packages AS compute
+# vllm-true: the inference engine, with the PyTorch, nvcc and host compiler that are there.
+FROM compute-packages AS vllm-true
+ARG SSL_CERT_FILE=/run/secrets/ca
+RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv \
+    --mount=type=tmpfs,target=/tmp \
+    --mount=type=bind,source=requirements/compute-vllm.txt,target=/slipway/lock.txt \
+    --mount=type=secret,id=ca \
+    --mount=type=secret,id=uv,target=/etc/uv/uv.toml <<EOT
+    set -eu
+    nvcc --version | grep -q 'release 13[.]0' || { echo "error: VLLM=true needs a devel image of CUDA 13.0 as BASE"; exit 1; }
+    set -x
+    export UV_CACHE_DIR=/root/.cache/uv UV_HTTP_TIMEOUT=300
+    uv pip install --require-hashes --no-deps --no-build --compile-bytecode --link-mode=copy --requirements=/slipway/lock.txt
+    rm -f "${VIRTUAL_ENV}/.lock"
+EOT
+
+FROM compute-packages AS vllm-false
+
+FROM vllm-${VLLM} AS compute
 COPY rootfs/compute/ /
 USER 1000:0
 LABEL org.opencontainers.image.title="Slipway compute" \

@@ -25,6 +25,7 @@ from slipway.matrix import Base, Family, Image, Matrix
 FOLDER = matrix.ROOT / "requirements"
 TOOLS = ("nox", "checks", "tests", "lint", "go", "uv", "build")
 STAMP = "# inputs: sha256:"
+BOUNDS = "bounds.in"  # for the packages of every image
 # PyTorch's own index for each accelerator, as uv and the Dockerfiles' UV_TORCH_BACKEND name it.
 TORCH_BACKENDS = {"cpu": "cpu", "rocm": "rocm6.4"}
 
@@ -78,7 +79,8 @@ def python_options(version: str, base: Base) -> tuple[str, ...]:
 def family_locks(family: Family) -> Iterator[Lock]:
     """Yield a family's locks, the largest flavor first: a smaller one takes the same versions."""
     options = python_options(family.versions["python"], family.base)
-    versions = (f"{family.locks}.in",) if (FOLDER / f"{family.locks}.in").is_file() else ()
+    own_versions = f"{family.locks}.in"
+    versions = (BOUNDS, own_versions) if (FOLDER / own_versions).is_file() else (BOUNDS,)
     larger: tuple[str, ...] = ()
     for flavor in reversed(tuple(family.images)):
         name = f"{family.locks}-{flavor}"
@@ -94,7 +96,7 @@ def workload_locks() -> Iterator[Lock]:
     By their names, which is what asks for most first. overrides.in keeps out what each variant has in its own version.
     """
     options = ("--python-version=3.13", "--python-platform=x86_64-manylinux_2_40", "--overrides=overrides.in")
-    larger: tuple[str, ...] = ("cpu-runtime.txt", "cuda13.0-devel.txt")
+    larger: tuple[str, ...] = (BOUNDS, "cpu-runtime.txt", "cuda13.0-devel.txt")
     for file in sorted(file for target in matrix.TARGETS for file in FOLDER.glob(f"{target}*.in")):
         yield Lock(file.stem, file.name, larger, options)
         larger = (*larger, f"{file.stem}.txt")

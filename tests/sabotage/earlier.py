@@ -57,11 +57,12 @@ def inputs(case: Case) -> str:
 
 def _files(contract: str) -> list[Path]:
     """The files of the repository that decide what the checks of a contract find."""
-    locks = matrix.load().image(contract).family.locks
-    patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/*.py", f"requirements/{locks}-*.txt")
-    names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "trims.toml")
-    found = [file for pattern in (*patterns, *names) for file in ROOT.glob(pattern)]
-    return sorted(file for file in found if file.is_file() and "__pycache__" not in file.parts)
+    image = matrix.load().image(contract)
+    locks = f"requirements/{image.family.locks}-*.txt"
+    patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/*.py", locks)
+    names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "trims.toml", "trims-workbench.toml")
+    found = {file for pattern in (*patterns, *names) for file in ROOT.glob(pattern)}
+    return sorted(file for file in found.union(image.locks) if file.is_file() and "__pycache__" not in file.parts)
 
 
 @cache

@@ -11,7 +11,9 @@ from slipway import lock, matrix
 ROOT = matrix.ROOT
 MATRIX = matrix.load()
 DOCKERFILES = {family.accelerator: ROOT / family.dockerfile for family in MATRIX.families.values()}
-TRIMS = tomllib.loads((ROOT / "trims.toml").read_text())["trim"]
+TRIMS = [
+    entry for file in ("trims.toml", "trims-workbench.toml") for entry in tomllib.loads((ROOT / file).read_text())["trim"]
+]
 
 
 def stages(file: Path) -> dict[str, str]:
@@ -98,7 +100,7 @@ def test_every_lock_matches_its_inputs() -> None:
     assert [item.name for item in lock.locks(MATRIX) if not item.is_current()] == []
 
 
-@pytest.mark.parametrize("entry", TRIMS, ids=lambda entry: entry["path"])
+@pytest.mark.parametrize("entry", TRIMS, ids=lambda entry: f"{entry['path']}-{entry['accelerators'][0]}")
 def test_a_trim_says_what_where_and_why(entry: dict[str, object]) -> None:
     """A file that is left out without a reason would be a riddle."""
     assert set(entry) == {"path", "owner", "accelerators", "stages", "reason", "bytes"}
