@@ -34,6 +34,9 @@ PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_pr
 # pip's own names; each is also an environment variable, PIP_INDEX_URL for index-url.
 PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host")
 
+# What an .npmrc says of registries: addresses, a scope's own, credentials for an address, certificates' check.
+NPM_OPTION = re.compile(r"\s*((?:@[^:\s]+:)?registry|//[^=\s]+|strict-ssl)\s*=\s*(.*?)\s*")
+
 
 @dataclass(frozen=True)
 class Host:
@@ -45,6 +48,7 @@ class Host:
     apt_conf: str = ""
     uv_toml: str = ""
     pip_conf: str = ""
+    npmrc: str = ""
 
     def secrets(self) -> dict[str, tuple[str, str]]:
         """Return the environment variable and the text of each secret, by the secret's id."""
@@ -53,6 +57,7 @@ class Host:
             "apt": self.apt_conf,
             "uv": self.uv_toml,
             "pip": self.pip_conf,
+            "npm": self.npmrc,
         }
         return {key: (f"SLIPWAY_{key.upper()}", text) for key, text in texts.items() if text}
 
@@ -89,6 +94,7 @@ def find(
         apt_conf=apt_configuration(root, https="https://" in sources, ca=ca_bundle is not None),
         uv_toml=uv_configuration(environ, root, pip),
         pip_conf=pip_configuration(pip),
+        npmrc=npm_configuration(environ, root),
     )
 
 
@@ -364,6 +370,35 @@ def usable(indexes: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if not (seen and index.get("default")):
             yield index
         seen = seen or bool(index.get("default"))
+
+
+# --- npm ----------------------------------------------------------------------------------------
+
+
+def npm_configuration(environ: Mapping[str, str], root: Path) -> str:
+    """Return an .npmrc with the host's registries and the credentials for them; a later place overrules an earlier."""
+    options: dict[str, str] = {}
+    for path in npm_files(environ, root):
+        for match in filter(None, map(NPM_OPTION.fullmatch, read(path).splitlines())):
+            options[match[1]] = re.sub(r"\$\{(\w+)\}", lambda name: environ.get(name[1], name[0]), match[2])
+    for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
+        if environ.get(name):
+            options["registry"] = environ[name]
+    return "".join(f"{key}={value}\n" for key, value in options.items())
+
+
+def npm_files(environ: Mapping[str, str], root: Path) -> list[Path]:
+    """Return where npm looks for its configuration: all users', then the user's own."""
+    home = Path(environ.get("HOME") or root)
+    everybody = environ.get("NPM_CONFIG_GLOBALCONFIG") or environ.get("npm_config_globalconfig")
+    own = environ.get("NPM_CONFIG_USERCONFIG") or environ.get("npm_config_userconfig")
+    return [
+        *([Path(everybody)] if everybody else [root / "etc/npmrc", root / "usr/local/etc/npmrc"]),
+        Path(own) if own else home / ".npmrc",
+    ]
+
+
+# --- files --------------------------------------------------------------------------------------
 
 
 def read_toml(path: Path) -> dict[str, Any]:

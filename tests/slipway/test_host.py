@@ -247,6 +247,29 @@ def test_uv_configuration_of_variables_user_and_system(tmp_path: Path) -> None:
     assert "default.example" in overruled
 
 
+def test_npmrc_of_user_and_system(tmp_path: Path) -> None:
+    """What is about registries, the user's over the system's, with variables filled in as npm does; nothing else."""
+    put(tmp_path, "etc/npmrc", "registry=https://system.example/npm\nstrict-ssl = false\nfund=false\n; registry=x\n")
+    put(tmp_path, "home/.npmrc", "registry = https://user.example/npm/\n//user.example/npm/:_authToken=${TOKEN}\n")
+    settings = found(tmp_path, TOKEN="secret")  # noqa: S106
+    assert settings.npmrc.splitlines() == [
+        "registry=https://user.example/npm/",
+        "strict-ssl=false",
+        "//user.example/npm/:_authToken=secret",
+    ]
+    assert settings.build_arguments() == ["--secret=id=npm,env=SLIPWAY_NPM"]
+
+
+def test_npm_registry_of_a_variable_or_another_file(tmp_path: Path) -> None:
+    """A variable comes before every file; a scope has a registry of its own."""
+    own = put(tmp_path, "own", "registry=https://own.example/\n@team:registry=https://team.example/\n")
+    settings = found(tmp_path, NPM_CONFIG_USERCONFIG=str(own), npm_config_registry="https://variable.example/")
+    assert settings.npmrc.splitlines() == [
+        "registry=https://variable.example/",
+        "@team:registry=https://team.example/",
+    ]
+
+
 def test_passwords_travel_in_the_environment_alone(tmp_path: Path) -> None:
     """No secret stands in the arguments of a process, and none is written to disk."""
     settings = found(tmp_path, UV_INDEX_URL="https://user:secret@a.example/s")

@@ -31,10 +31,13 @@ def unpack(content: bytes, folder: Path) -> str:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         manifest = json.loads(archive.read(f"{INSIDE}package.json"))
         name = f"{manifest['publisher']}.{manifest['name']}"
+        own = (folder / name).resolve()
+        if own.parent != folder.resolve():
+            raise SystemExit(f"error: an extension cannot be named {name}")
         for entry in archive.namelist():
             if entry.startswith(INSIDE) and not entry.endswith("/"):
-                target = (folder / name / entry.removeprefix(INSIDE)).resolve()
-                if not target.is_relative_to((folder / name).resolve()):
+                target = (own / entry.removeprefix(INSIDE)).resolve()
+                if not target.is_relative_to(own):
                     raise SystemExit(f"error: {name} has a file outside its folder: {entry}")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(archive.read(entry))
@@ -45,7 +48,12 @@ def main(listed: str, folder: str) -> None:
     """Take each line of the list that is no comment."""
     for line in Path(listed).read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):
-            address, digest = line.split()
+            try:
+                address, digest = line.split()
+            except ValueError:
+                raise SystemExit(
+                    f"error: {listed} must have an address and a SHA-256 on each line, not {line!r}"
+                ) from None
             print(unpack(download(address, digest), Path(folder)))
 
 
