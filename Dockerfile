@@ -137,6 +137,7 @@ EOT
 # workbench-packages: ssh, git and curl; JupyterLab and what of the data-science set the variant lacks.
 FROM variant AS workbench-packages
 ARG APT_DATE
+ARG BASE
 ARG KUBECTL=false
 # libnss-wrapper: a name for a UID that /etc/passwd does not know. libpango: text in PDFs. systemd-standalone-sysusers:
 # what makes sshd's user, without the whole of systemd.
@@ -156,6 +157,8 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked \
     false) ;;
     *) echo "error: KUBECTL is '${KUBECTL}': set it to true or false" && exit 1 ;;
     esac
+    python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' ||
+        { echo "error: the locks of workloads are for Python 3.13, which BASE=${BASE} has not"; exit 1; }
     apt-get update
     apt-get install -y --no-install-recommends "$@"
     # Each container makes its own at its first start.
@@ -472,7 +475,11 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked \
     if wanted RETROARCH "${RETROARCH}"; then set -- "$@" retroarch; fi
     if wanted MAME "${MAME}"; then set -- "$@" mame; fi
     if wanted VICE "${VICE}"; then
-        held vice || { echo "error: VICE=true: Debian has vice in contrib, and the apt sources of this build have no such section"; exit 1; }
+        # Debian has it in contrib, because it wants ROMs that are not free.
+        sed 's/^Components:.*/Components: contrib/' /etc/apt/sources.list.d/debian.sources >/etc/apt/sources.list.d/contrib.sources
+        apt-get update
+        rm /etc/apt/sources.list.d/contrib.sources
+        held vice || { echo "error: VICE=true: the apt sources of this build have no section contrib, which holds vice"; exit 1; }
         set -- "$@" vice
     fi
     apt-get install -y --no-install-recommends "$@"

@@ -562,7 +562,9 @@ def read_matrix(text: str) -> Matrix:
         raise top.fail("free_disk_gb", "a whole number of GB, at least 1")
     rows = {name: read_family(name, families.table(name), repository, bases) for name in families.content}
     require_successors(families, rows)
-    variants = {image.name: image for family in rows.values() for image in family.images.values()}
+    # The locks of workloads are for the default base's Python and platform.
+    default = (family for family in rows.values() if family.base == next(iter(bases.values())))
+    below_workloads = {image.name: image for family in default for image in family.images.values()}
     return Matrix(
         repository=repository,
         release=top.text("release", r"\d+\.\d+\.\d+", 'a version such as "1.2.3"'),
@@ -571,7 +573,7 @@ def read_matrix(text: str) -> Matrix:
         free_disk_gb=free,
         bases=bases,
         families=rows,
-        workloads=tuple(read_workloads(top.table("workload"), variants)),
+        workloads=tuple(read_workloads(top.table("workload"), below_workloads)),
     )
 
 

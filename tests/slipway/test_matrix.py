@@ -124,7 +124,8 @@ def test_a_family_stands_on_the_first_base_or_on_the_one_it_names() -> None:
     """Another Debian release brings another Python and another C library."""
     rows = matrix.read_matrix(GOOD)
     assert rows.base.image == rows.families["cuda"].base.image == "debian:trixie-slim"
-    other = matrix.read_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nbase = "bookworm"'))
+    variants = GOOD.partition("[workload.workbench]")[0]
+    other = matrix.read_matrix(variants.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nbase = "bookworm"'))
     assert (other.families["cuda"].base.suite, other.base.suite) == ("bookworm", "trixie")
 
 
@@ -214,6 +215,11 @@ WRONG = {
         "cuda-base = { size_gb = [2.0",
         "cpu-base = { size_gb = [2.0",
         "on has an unknown key 'cpu-base'",
+    ),
+    "workload on another base": (
+        'locks = "cuda13.0"',
+        'locks = "cuda13.0"\nbase = "bookworm"',
+        "on has an unknown key 'cuda-base'",
     ),
     "workload without a budget": ("cuda-base = { size_gb = [2.0, 3.0] }", "cuda-base = {}", "size_gb is missing"),
     "table as text": (
