@@ -134,7 +134,7 @@ def build_image(session: nox.Session, image: Image) -> None:
     options = read_options(session)
     image = find_platform(session, image, options.platform)
     tell_deprecation(session, image)
-    prepare(session, f"--base={image.family.base.name}", *(["--pull"] if options.pull else []))
+    prepare(session, f"--image={image.name}", *(["--pull"] if options.pull else []))
     started = time.monotonic()
     with clear_errors(session), evidence.exclusive(image):
         forget_image(image)

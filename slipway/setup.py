@@ -1,12 +1,13 @@
 """Makes this machine able to build: a Docker engine with BuildKit, proved once, and the base image.
 
-    python -m slipway.setup [--pull] [--base NAME] [--compose] [--browser]
+    python -m slipway.setup [--pull] [--image NAME] [--compose] [--browser]
 
 images.toml says which base images there are and how much free disk it wants. What serves already is left as it is;
 what is changed is said.
 """
 
 import argparse
+import math
 import sys
 from shutil import which
 
@@ -23,19 +24,21 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m slipway.setup", description=__doc__)
     parser.add_argument("--pull", action="store_true", help="refresh the base image")
-    parser.add_argument("--base", metavar="NAME", help="the base image of images.toml; the first by default")
+    parser.add_argument("--image", metavar="NAME", help="the image to be built: its base image, and disk for its size")
     parser.add_argument("--compose", action="store_true", help="also provide the compose plug-in, for compose.yaml")
     parser.add_argument("--browser", action="store_true", help="also provide a Chromium, for the checks of desktops")
     return parser.parse_args(words)
 
 
-def choose_base(rows: Matrix, name: str | None) -> Base:
-    """Return a base image of the matrix, the default one where none is named."""
+def choose(rows: Matrix, name: str | None) -> tuple[Base, int]:
+    """Return what an image starts from and the GB of free disk that its build wants; the default base where none is named.
+
+    A large image takes twice its size: itself, and its wheels unpacked in the cache.
+    """
     if name is None:
-        return rows.base
-    if name not in rows.bases:
-        raise SlipwayError(f"images.toml has no base image {name!r}; choose one of {', '.join(rows.bases)}")
-    return rows.bases[name]
+        return rows.base, rows.free_disk_gb
+    image = rows.image(name)
+    return image.family.base, max(rows.free_disk_gb, math.ceil(2 * image.most_size / 1e9))
 
 
 def provide_engine() -> Engine:
@@ -74,14 +77,13 @@ def provide_browser() -> None:
 def main(words: list[str] | None = None) -> int:
     """Look at everything a build needs; install, start, pull or make what is missing."""
     options = arguments(words)
-    wanted = matrix.load()
-    chosen = choose_base(wanted, options.base)
+    chosen, gb = choose(matrix.load(), options.image)
     serving = provide_engine()
     if options.compose:
         serving = provide_plugin(serving, "compose")
     if options.browser:
         provide_browser()
-    free = engine.require_space(serving, wanted.free_disk_gb)
+    free = engine.require_space(serving, gb)
     emulation.provide(serving, chosen)
     base = provide_base(serving, chosen, refresh=options.pull)
     emulation.prove(serving, chosen)

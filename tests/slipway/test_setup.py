@@ -292,6 +292,7 @@ def test_full_disk(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.Monke
     assert not docker.calls("run")
     want_disk(monkeypatch, 2)
     assert setup.main([]) == 0
+    assert f"3.0 GB free in {tmp_path}, 19 GB needed" in message("--image=cuda12.8-runtime")
 
 
 @pytest.mark.usefixtures("docker")
@@ -314,16 +315,16 @@ def test_proof_runs_once_for_an_engine_and_client(docker: FakeDocker) -> None:
 
 def test_only_the_base_image_that_is_asked_for_is_provided(docker: FakeDocker) -> None:
     """A build on another Debian release names it; the default one is not pulled along."""
-    assert setup.main(["--base=bookworm"]) == 0
+    assert setup.main(["--image=cpu-base-py3.11"]) == 0
     named = matrix.load().bases["bookworm"].image
     assert [call for call in docker.calls("image") if named not in call] == []
     assert f" {named} sh -c" in docker.calls("run")[0]
 
 
 @pytest.mark.usefixtures("docker")
-def test_unknown_base_image() -> None:
+def test_unknown_image() -> None:
     """The answer lists what there is, before anything is started."""
-    assert "no base image 'sid'; choose one of trixie" in message("--base=sid")
+    assert "there is no image 'cpu-sid' in images.toml; choose one of cpu-base" in message("--image=cpu-sid")
 
 
 def test_proof_goes_through_the_mirror_that_a_build_uses() -> None:
