@@ -31,7 +31,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 
 def choose(rows: Matrix, name: str | None) -> tuple[Base, int]:
-    """Return what an image starts from and the GB of free disk that its build wants; the default base where none is named.
+    """Return what an image starts from and the GB of free disk that its build wants; the default base without a name.
 
     A large image takes twice its size: itself, and its wheels unpacked in the cache.
     """
