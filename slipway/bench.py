@@ -41,6 +41,13 @@ TARGETS = {
     "size cuda-base": Target(1.6),
     "size cuda-runtime": Target(5.3),
     "size cuda-devel": Target(0.72, "above"),
+    "size rocm-base": Target(0.42),
+    "size rocm-runtime": Target(2.0),
+    "size rocm-devel": Target(2.7),
+    "size cpu-runtime-workbench": Target(0.65, "above"),
+    "size cpu-base-desktop": Target(0.6, "above"),
+    "size cpu-runtime-compute": Target(1.2, "above"),
+    "size cuda-runtime-desktop-full": Target(9),
     "cold build cuda-runtime": Target(2, "ratio"),
     "nothing changed, a flavor": Target(2),
     "nothing changed, what nox and slipway add": Target(1, "above"),
@@ -50,6 +57,8 @@ TARGETS = {
     "healthy cuda-base": Target(1),
     "healthy cuda-runtime": Target(1),
     "healthy cuda-devel": Target(1),
+    "healthy cpu-base-workbench": Target(3),
+    "healthy cpu-runtime-workbench": Target(3),
     "checks cpu-base": Target(15),
     "checks cpu-devel": Target(90),
     "checks cuda-base": Target(15),
@@ -71,12 +80,12 @@ def ratio(figure: Figure) -> float | None:
 
 
 def compared(figure: Figure, target: Target) -> float | None:
-    """Return the value that a target limits."""
+    """Return the value that a target limits; None where there is no yardstick to compare with."""
+    if target.of == "itself" or figure.measured is None:
+        return figure.measured
     if target.of == "ratio":
         return ratio(figure)
-    if target.of == "above" and figure.measured is not None and figure.yardstick is not None:
-        return figure.measured - figure.yardstick
-    return figure.measured
+    return None if figure.yardstick is None else figure.measured - figure.yardstick
 
 
 def verdict(figure: Figure) -> str:
@@ -163,9 +172,14 @@ def machine_line(facts: dict[str, Any]) -> str:
 # --- the run -------------------------------------------------------------------------------------
 
 
+def is_built(image: Image) -> bool:
+    """Tell whether the engine has an image."""
+    return not engine.docker("image", "inspect", image.tag).returncode
+
+
 def require_images(images: list[Image]) -> None:
     """Refuse to measure while an image is missing: nothing is built here."""
-    missing = [image for image in images if engine.docker("image", "inspect", image.tag).returncode]
+    missing = [image for image in images if not is_built(image)]
     if missing:
         builds = " ".join(sorted({f"build-{image.session.partition('(')[0]}" for image in missing}))
         names = ", ".join(image.tag for image in missing)
@@ -188,7 +202,7 @@ def measurements(rows: Matrix, images: list[Image], *, with_cold: bool) -> Itera
     yield from guarded("cold build", lambda: build_times.cold(rows, wanted=with_cold))
     yield from guarded("nothing changed", lambda: build_times.unchanged(rows))
     for image in images:
-        yield from guarded(f"healthy {image.name}", lambda image=image: measure.service(image))  # type: ignore[misc]
+        yield from guarded(f"healthy {image.name}", lambda image=image: measure.start(image))  # type: ignore[misc]
     yield from guarded("checks", lambda: measure.checks(images))
     yield from guarded("memory", lambda: measure.memory(images))
     yield from guarded("second start noxw", measure.second_start)
@@ -216,7 +230,8 @@ def main(words: list[str] | None = None) -> int:
     options = arguments(words)
     require_engine()
     rows = matrix.load()
-    images = [image for image in rows.images if image.family.name in FAMILIES]
+    # Beside what every run builds, whatever else is there.
+    images = [i for i in rows.images if i.family.name in FAMILIES and (i.always or is_built(i))]
     require_images(images)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts = machine()

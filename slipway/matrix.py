@@ -59,7 +59,6 @@ class Workload:
     ports: tuple[int, ...]
     arguments: Mapping[str, str]
     parent: "Workload | None"
-    always: bool
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -83,6 +82,7 @@ class Image:
     least_size: int
     most_size: int
     workload: Workload | None = None
+    left_out: bool = False
 
     @property
     def variant(self) -> str:
@@ -133,7 +133,7 @@ class Image:
     @property
     def always(self) -> bool:
         """Whether `nox -s tests` builds and checks it."""
-        return self.family.always and (self.workload is None or self.workload.always)
+        return self.family.always and not self.left_out
 
     @property
     def kind(self) -> Mapping[str, str]:
@@ -515,7 +515,7 @@ def read_ports(table: Table) -> list[int]:
 
 def read_workload(name: str, table: Table, known: Mapping[str, Workload]) -> Workload:
     """Return one workload; the one that it stands on is written above it."""
-    table.only("target", "stands_on", "mode", "ports", "arguments", "always", "on")
+    table.only("target", "stands_on", "mode", "ports", "arguments", "on")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise SlipwayError(f"images.toml: {table.name} must be named in lower-case letters, digits and -")
     parent = table.choice("stands_on", known) if "stands_on" in table.content else ""
@@ -526,7 +526,6 @@ def read_workload(name: str, table: Table, known: Mapping[str, Workload]) -> Wor
         ports=(*read_ports(table), *(known[parent].ports if parent else ())),
         arguments=read_arguments(table.table("arguments")),
         parent=known[parent] if parent else None,
-        always=read_always(table),
     )
 
 
@@ -539,10 +538,11 @@ def read_workloads(table: Table, variants: Mapping[str, Image]) -> Iterator[Imag
         on = row.table("on")
         on.only(*variants)
         for variant in on.content:
-            budget = on.table(variant)
-            budget.only("size_gb")
-            least, most = read_size(budget)
-            yield replace(variants[variant], least_size=least, most_size=most, workload=known[name])
+            own = on.table(variant)
+            own.only("size_gb", "always")
+            least, most = read_size(own)
+            left_out = not read_always(own)
+            yield replace(variants[variant], least_size=least, most_size=most, workload=known[name], left_out=left_out)
 
 
 def read_matrix(text: str) -> Matrix:

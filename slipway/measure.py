@@ -1,6 +1,5 @@
 """The measurements of `bench`: how large, how fast, how much memory, each beside what it is compared with."""
 
-import http.client
 import os
 import statistics
 import subprocess
@@ -120,38 +119,29 @@ def tests() -> Iterator[Figure]:
     yield Figure("nox -s tests", taken, note=note)
 
 
-# --- the service ---------------------------------------------------------------------------------
+# --- starts --------------------------------------------------------------------------------------
 
 
-def service(image: Image) -> Iterator[Figure]:
+def start(image: Image) -> Iterator[Figure]:
     """Yield the seconds from `docker run` to healthy, beside a container of the same image that does nothing."""
-    first, _ = start_service(image.tag)
-    answers: list[float] = []
-
-    def start() -> float:
-        healthy, answer = start_service(image.tag)
-        answers.append(answer)
-        return healthy
-
-    healthy, nothing = alternate(start, lambda: run_nothing(image.tag), STARTS)
+    first = seconds_to_health(image.tag)
+    healthy, nothing = alternate(lambda: seconds_to_health(image.tag), lambda: run_nothing(image.tag), STARTS)
     yield Figure(
         f"healthy {image.name}",
         healthy,
         yardstick=nothing,
         against="docker run true",
-        note=f"median of {STARTS}; the first {first:.2f} s; /health answers after {statistics.median(answers):.2f} s",
+        note=f"median of {STARTS}; the first {first:.2f} s",
     )
 
 
-def start_service(tag: str) -> tuple[float, float]:
-    """Start an image; return the seconds until docker calls it healthy, and until its port answers /health."""
+def seconds_to_health(tag: str) -> float:
+    """Start an image in its default mode; return the seconds until docker calls it healthy."""
     name = new_name()
     started = time.monotonic()
     try:
-        output("docker", "run", "--detach", f"--name={name}", "--publish=127.0.0.1::8000", tag)
-        port = int(output("docker", "port", name, "8000/tcp").split()[0].rpartition(":")[2])
-        answer = wait(lambda: answers_health(port), tag) - started
-        return wait(lambda: health(name) == "healthy", tag) - started, answer
+        output("docker", "run", "--detach", f"--name={name}", tag)
+        return wait(lambda: health(name) == "healthy", tag) - started
     finally:
         engine.docker("rm", "--force", "--volumes", name)
 
@@ -173,18 +163,6 @@ def wait(condition: Callable[[], bool], tag: str) -> float:
             raise SlipwayError(f"a container of {tag} was not healthy within {PATIENCE} s: docker run {tag}")
         time.sleep(0.01)
     return time.monotonic()
-
-
-def answers_health(port: int) -> bool:
-    """Whether /health answers 200 on a port of this machine."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def health(name: str) -> str:

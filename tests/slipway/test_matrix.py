@@ -138,14 +138,13 @@ def test_what_a_family_cannot_have_is_answered_with_the_reason() -> None:
         rows.image("cuda-devel")
 
 
-def test_a_family_is_in_every_run_unless_it_says_otherwise() -> None:
+def test_an_image_is_in_every_run_unless_its_row_or_family_says_otherwise() -> None:
     """`nox -s tests` has to end in time; the others have their own sessions."""
-    assert matrix.read_matrix(GOOD).families["cuda"].always
-    assert (
-        not matrix.read_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nalways = false'))
-        .families["cuda"]
-        .always
-    )
+    assert all(image.always for image in matrix.read_matrix(GOOD).images)
+    row = matrix.read_matrix(GOOD.replace("[2.0, 3.0] }", "[2.0, 3.0], always = false }"))
+    assert [image.name for image in row.images if not image.always] == ["cuda-base-desktop-full"]
+    family = matrix.read_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nalways = false'))
+    assert not any(image.always for image in family.images)
 
 
 def test_an_unknown_image_is_answered_with_the_names_there_are() -> None:
