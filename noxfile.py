@@ -417,8 +417,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(name="matrix", venv_backend="none", default=False)
 def print_matrix(session: nox.Session) -> None:
-    """Print the images as JSON for a CI system's matrix."""
-    session.run(PYTHON, "-m", "slipway.matrix", external=True, log=False)
+    """Print the images as JSON for a CI system's matrix; -- --all: also those that `tests` leaves out."""
+    session.run(PYTHON, "-m", "slipway.matrix", *session.posargs, external=True, log=False)
 
 
 @nox.session(venv_backend="none", default=False)

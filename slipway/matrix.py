@@ -1,10 +1,11 @@
 """The matrix of images.toml: families, flavors and images, strictly validated.
 
-    python -m slipway.matrix
+    python -m slipway.matrix [--all]
 
-prints one JSON object an image, for CI.
+prints one JSON object an image, for CI: those that every run builds, or all.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -587,9 +588,12 @@ def load(file: Path = FILE) -> Matrix:
         raise SlipwayError(f"images.toml is not UTF-8 text: {error}") from None
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Print the rows of the matrix as JSON, as a CI system wants them."""
-    images = load().images
+    parser = argparse.ArgumentParser(prog="python -m slipway.matrix", description=__doc__.partition("\n")[0])
+    parser.add_argument("--all", action="store_true", help="also images that `nox -s tests` leaves out")
+    everything = parser.parse_args(words).all
+    images = [image for image in load().images if image.always or everything]
     rows = [{"image": i.name, "session": i.session, "platform": i.family.base.platform} for i in images]
     print(json.dumps({"include": rows}))
     return 0
