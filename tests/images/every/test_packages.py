@@ -117,6 +117,17 @@ def test_distributions_are_consistent(host: Host) -> None:
     assert finished.rc == 0, finished.stderr
 
 
+@pytest.mark.requirement("C4")
+def test_desktop_is_there_by_choice_alone(host: Host, contract: Image) -> None:
+    """An X server and Xfce in a desktop; in every other image neither."""
+    names = host.check_output("dpkg-query --show --showformat='${Package} '").split()
+    found = {
+        prefix for prefix in ("tigervnc-standalone", "xserver-", "xfce4-") for name in names if name.startswith(prefix)
+    }
+    is_desktop = contract.workload is not None and "desktop" in contract.workload.targets
+    assert found == ({"tigervnc-standalone", "xfce4-"} if is_desktop else set())
+
+
 @pytest.mark.requirement("A4")
 def test_uv_is_the_locked_version(host: Host) -> None:
     """The installer is pinned with its hash like everything else."""
