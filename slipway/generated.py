@@ -1,0 +1,204 @@
+"""The rules of generated.toml: what explains a file that no package, distribution or folder of this repository holds."""
+
+import _imp
+import posixpath
+import re
+import struct
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from re import Pattern
+from typing import Any
+
+from slipway import globs, matrix
+from slipway.errors import SlipwayError
+from slipway.filesystem import FileSystem
+from slipway.layers import Kind
+from slipway.records import Records
+
+FILE = matrix.ROOT / "generated.toml"
+FIRST = (
+    "apt-get upgrade"  # of the first instruction of every variant's Dockerfile; layers below it are the base image's
+)
+CERTIFICATES = "/usr/share/ca-certificates/"
+PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A row of generated.toml."""
+
+    paths: Pattern[str]
+    by: tuple[str, ...]
+    check: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Generated:
+    """All rows: the rules in the order of the file, and the files that dpkg does not unpack."""
+
+    rules: tuple[Rule, ...]
+    left_out: tuple[tuple[Pattern[str], Pattern[str]], ...]
+
+    def leaves_out(self, path: str) -> bool:
+        """Tell whether a package's file is not unpacked."""
+        return any(named.fullmatch(path) and not kept.fullmatch(path) for named, kept in self.left_out)
+
+
+def load(file: Path = FILE) -> Generated:
+    """Return the rules; SlipwayError when the file is damaged or a row lacks something."""
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SlipwayError(f"{file.name} cannot be read: {error}") from None
+    left_out = [
+        (globs.compiled(row["paths"]), globs.compiled(row.get("but", []))) for row in document.get("left-out", [])
+    ]
+    return Generated(tuple(read_rule(row) for row in document.get("generated", [])), tuple(left_out))
+
+
+def read_rule(row: dict[str, Any]) -> Rule:
+    """Return one row; SlipwayError names what is wrong with it."""
+    unknown = set(row) - {"paths", "by", "check", "reason"}
+    check = row.get("check", "")
+    if unknown or not row.get("paths") or not row.get("reason") or check not in CHECKS:
+        raise SlipwayError(f"generated.toml: {row}: wanted are paths, reason, by and check, one of {', '.join(CHECKS)}")
+    return Rule(globs.compiled(row["paths"]), tuple(row.get("by", ())), check, row["reason"])
+
+
+# --- one image's files ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What the rules' checks look at."""
+
+    system: FileSystem
+    packages: Mapping[str, object]
+    records: Records
+
+    @cached_property
+    def base(self) -> int:
+        """The number of the base image's layers."""
+        instructions = [self.system.instruction(number) for number in range(len(self.system.image.layers))]
+        return next((number for number, text in enumerate(instructions) if FIRST in text), 0)
+
+    @cached_property
+    def certificates(self) -> set[bytes]:
+        """The certificates of the package ca-certificates."""
+        files = (path for path in self.system.paths if path.startswith(CERTIFICATES))
+        return {block for path in files for block in PEM.findall(self.system.content(path))}
+
+    def problem(self, path: str, rules: tuple[Rule, ...]) -> str | None:
+        """Return why no rule explains a file: what the first that names it has against it; None where one does."""
+        reasons = []
+        for rule in rules:
+            if rule.paths.fullmatch(path):
+                reason = self.origin(path, rule) or CHECKS[rule.check](self, path)
+                if not reason:
+                    return None
+                reasons.append(reason)
+        return (reasons or ["no package, no distribution, no folder of this repository and no rule has it"])[0]
+
+    def origin(self, path: str, rule: Rule) -> str:
+        """Return what is wrong with the layer that a file is from; empty where nothing is."""
+        number = self.system.layer(path)
+        text = self.system.instruction(number)
+        if not rule.by or (number < self.base and "base" in rule.by) or any(word in text for word in rule.by):
+            return ""
+        return f"it must come from {' or '.join(rule.by)}"
+
+
+def check_bytecode(judge: Judge, path: str) -> str:
+    """Compare a .pyc file's header with its source."""
+    folder = posixpath.dirname(posixpath.dirname(path))
+    name = posixpath.basename(path).partition(".cpython-")[0]
+    source = judge.system.target(f"{folder}/{name}.py")
+    header = judge.system.content(path)
+    if source not in judge.system:
+        return "bytecode whose source is not there"
+    if judge.system.layer(source) != judge.system.layer(path):
+        return "bytecode of another layer than its source"
+    entry = judge.system.entry(source)
+    if len(header) < 16:  # noqa: PLR2004 - magic number, flags, time, size
+        return "bytecode without a header"
+    flags, first, second = struct.unpack("<III", header[4:])
+    if flags & 1:
+        expected = _source_hash(header[:4], judge.system.content(source))
+        return "" if header[8:] == expected else "bytecode of another source: the hash differs"
+    same = (first, second) == (entry.mtime & 0xFFFFFFFF, entry.size & 0xFFFFFFFF)
+    return "" if same else "bytecode of another source: time or size differ"
+
+
+def _source_hash(magic: bytes, source: bytes) -> bytes:
+    """Return the hash that a .pyc file has of its source, by the interpreter that has this magic number."""
+    return _imp.source_hash(int.from_bytes(magic, "little"), source)
+
+
+def check_link(judge: Judge, path: str) -> str:
+    """Follow a link."""
+    entry = judge.system.paths[path][0]
+    if entry.kind is not Kind.SYMLINK:
+        return "it is no link"
+    return "" if judge.system.target(path) in judge.system else f"a link to {entry.target}, which is not there"
+
+
+def check_package(judge: Judge, path: str) -> str:
+    """Look for the package that a file of dpkg's is named by."""
+    name = re.split(r"[:]|\.(?=[a-z0-9]+$)", posixpath.basename(path))[0]
+    return "" if name in judge.packages else f"there is no package {name}"
+
+
+def check_libraries(judge: Judge, path: str) -> str:
+    """Look for each library of the linker's cache."""
+    content = judge.system.content(path)
+    named = {text.decode(errors="replace") for text in re.findall(rb"/[^\0]+", content)}
+    lost = sorted(name for name in named if judge.system.target(name) not in judge.system)
+    return f"it names {lost[0]}, which is not there" if lost else ""
+
+
+def check_certificates(judge: Judge, path: str) -> str:
+    """Look for each certificate of the bundle in the package."""
+    strange = set(PEM.findall(judge.system.content(path))) - judge.certificates
+    return f"{len(strange)} certificates are not of the package ca-certificates" if strange else ""
+
+
+def check_accounts(judge: Judge, path: str) -> str:
+    """Look for a second root, and for passwords."""
+    for line in judge.system.text(path).splitlines():
+        name, password, number, *_ = [*line.split(":"), "", "", ""]
+        if path.endswith("passwd") and number == "0" and name != "root":
+            return f"{name} has root's number"
+        if path.endswith("shadow") and password.strip("*!"):
+            return f"{name} has a password"
+        if not password:
+            return f"{name} needs no password"
+    return ""
+
+
+def check_wheel(judge: Judge, path: str) -> str:
+    """Compare a file with that of the locked wheel."""
+    name = "/".join(path.rsplit("/", 2)[1:])
+    known = judge.records.files(name)
+    return "" if judge.system.entry(path).sha256 in known else f"it is not {name} of the locked wheel"
+
+
+def check_empty(judge: Judge, path: str) -> str:
+    """Require an empty file."""
+    return "it is not empty" if judge.system.entry(path).size else ""
+
+
+CHECKS: dict[str, Callable[[Judge, str], str]] = {
+    "": lambda _judge, _path: "",
+    "bytecode": check_bytecode,
+    "link": check_link,
+    "package": check_package,
+    "libraries": check_libraries,
+    "certificates": check_certificates,
+    "accounts": check_accounts,
+    "wheel": check_wheel,
+    "empty": check_empty,
+}
