@@ -19,7 +19,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slipway import debian, distributions, dockerfile, evidence, generated, matrix, records, saved_image, sbom, trims
+from slipway import (
+    debian,
+    distributions,
+    dockerfile,
+    evidence,
+    generated,
+    licences,
+    matrix,
+    records,
+    saved_image,
+    sbom,
+    trims,
+)
 from slipway.debian import Package
 from slipway.distributions import Distribution
 from slipway.errors import run
@@ -27,6 +39,7 @@ from slipway.filesystem import FileSystem, wanted
 from slipway.findings import Claim, Claims, Finding, at
 from slipway.generated import Judge
 from slipway.layers import Entry, Kind
+from slipway.licences import Licences
 from slipway.matrix import Image
 from slipway.sbom import Component
 
@@ -50,6 +63,7 @@ class Audit:
     claims: Claims
     findings: list[Finding] = field(default_factory=list)
     owners: Counter[str] = field(default_factory=Counter)
+    licences: Licences = field(default_factory=Licences)
     notes: list[str] = field(default_factory=lambda: list(LIMITS))
 
     @property
@@ -240,6 +254,8 @@ def perform(contract: Image, reference: str, components: list[Component]) -> Aud
     check_packages(audit)
     check_distributions(audit, known)
     check_sbom(audit, components)
+    audit.licences = licences.judge(components, licences.load())
+    audit.findings += audit.licences.findings
     audit.findings.sort(key=lambda finding: (finding.kind, finding.what))
     return audit
 
@@ -254,6 +270,11 @@ def report(audit: Audit, image_id: str, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "files": {"all": sum(1 for _ in audit.system.files()), "explained": explained, "owners": dict(audit.owners)},
         "packages": {"deb": len(audit.packages), "pypi": len(audit.distributions)},
+        "licences": {
+            "known": dict(sorted(audit.licences.known.items())),
+            "proprietary": audit.licences.proprietary,
+            "unknown": sorted(audit.licences.unknown),
+        },
         "findings": [finding.as_json() for finding in audit.findings],
         "limits": audit.notes,
     }
@@ -265,6 +286,10 @@ def show(contract: Image, result: Mapping[str, Any], findings: list[Finding]) ->
     print(f"{contract.name}: {files['explained']:,} of {files['all']:,} files explained")
     for owner, number in sorted(files["owners"].items()):
         print(f"  {owner:<12}{number:>9,}" + (f"  of {packages[owner]} packages" if owner in packages else ""))
+    for terms, names in result["licences"]["proprietary"].items():
+        print(f"  proprietary: {terms}: {', '.join(names)}")
+    if unknown := result["licences"]["unknown"]:
+        print(f"  no licence is known of: {', '.join(unknown)}")
     for finding in findings[:SHOWN]:
         where = f"\n      layer {finding.layer}: {finding.instruction[:100]}" if finding.layer is not None else ""
         print(f"  {finding.kind}: {finding.what}\n      {finding.detail}{where}")

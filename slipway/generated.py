@@ -155,7 +155,7 @@ def check_package(judge: Judge, path: str) -> str:
 def check_libraries(judge: Judge, path: str) -> str:
     """Look for each library of the linker's cache."""
     content = judge.system.content(path)
-    named = {text.decode(errors="replace") for text in re.findall(rb"/[^\0]+", content)}
+    named = {text.decode() for text in re.findall(rb"(/[!-~]+\.so[!-~]*)\0", content)}
     lost = sorted(name for name in named if judge.system.target(name) not in judge.system)
     return f"it names {lost[0]}, which is not there" if lost else ""
 
