@@ -21,7 +21,7 @@ Row = tuple[str, str]  # a path as the RECORD has it, and its digest in hexadeci
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution that is installed: its name as PyPI writes it, its RECORD's path, the folder that this counts from."""
+    """A distribution that is installed: its name as PyPI compares it, its RECORD's path and what this says."""
 
     name: str
     version: str
@@ -115,9 +115,8 @@ def shebang_problem(system: FileSystem, one: Distribution) -> str:
     for row, _ in one.rows:
         path = one.path(row)
         first = system.content(path).partition(b"\n")[0] if path.startswith(f"{prefix}/bin/") else b""
-        if first.startswith(b"#!") and not re.fullmatch(
-            rb"#!(%s/bin/python3?|/bin/(ba)?sh|/usr/bin/env .*)" % prefix.encode(), first
-        ):
+        allowed = rb"#!(%s/bin/python3?|/bin/(ba)?sh|/usr/bin/env .*)" % prefix.encode()
+        if first.startswith(b"#!") and not re.fullmatch(allowed, first):
             return path
     return ""
 

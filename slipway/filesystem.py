@@ -89,29 +89,25 @@ class FileSystem:
     def resolve(self, path: str) -> str:
         """Return a path with the links among its folders followed, not one at its end: /lib/x becomes /usr/lib/x."""
         folder, name = posixpath.split(posixpath.normpath(path))
-        return posixpath.join(self._folder(folder, HOPS), name) if name else folder
+        if folder not in self._folders:
+            self._folders[folder] = self.target(folder)
+        return posixpath.join(self._folders[folder], name)
 
     def target(self, path: str) -> str:
-        """Return where a symbolic link leads in the end; the path itself where it is none or goes in circles."""
-        found = self.resolve(path)
-        for _ in range(HOPS):
-            entry = self.paths.get(found, (None, 0))[0]
-            if entry is None or entry.kind is not Kind.SYMLINK:
-                return found
-            found = self.resolve(posixpath.join(posixpath.dirname(found), entry.target))
-        return path
-
-    def _folder(self, folder: str, hops: int) -> str:
-        """Follow the links of a folder's path."""
-        if folder in self._folders or not hops:
-            return self._folders.get(folder, folder)
-        above, name = posixpath.split(folder)
-        here = posixpath.join(self._folder(above, hops - 1), name)
-        entry = self.paths.get(here, (None, 0))[0]
-        if entry is not None and entry.kind is Kind.SYMLINK:
-            to = posixpath.normpath(posixpath.join(posixpath.dirname(here), entry.target))
-            here = self._folder(to, hops - 1)
-        self._folders[folder] = here
+        """Return where a path leads in the end, with every link followed; the path itself where it goes in circles."""
+        here, names, hops = "/", path.split("/")[::-1], 0
+        while names:
+            name = names.pop()
+            there = posixpath.normpath(posixpath.join(here, name))
+            entry = self.paths.get(there, (None, 0))[0]
+            if entry is None or entry.kind is not Kind.SYMLINK or name in ("", ".", ".."):
+                here = there
+                continue
+            hops += 1
+            if hops > HOPS:
+                return path
+            here = "/" if entry.target.startswith("/") else here
+            names += entry.target.split("/")[::-1]
         return here
 
     def files(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The rules of generated.toml: what explains a file that no package, distribution or folder of this repository holds."""
+"""The rules of generated.toml: what explains a file of no package, no distribution and no folder of this repository."""
 
 import _imp
 import posixpath

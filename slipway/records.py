@@ -1,6 +1,6 @@
 """What each locked wheel installs: requirements/records.txt, which an audit compares an image's RECORDs with.
 
-    python -m slipway.records           installs each wheel that is new in the locks, in a folder of its own, and notes it
+    python -m slipway.records           installs each wheel that is new in the locks in a folder, and notes it
     python -m slipway.records --check   says which are missing; needs no network
 
 A RECORD lies in the image that it describes: who changes a file there can change its RECORD, too. So the digest of what

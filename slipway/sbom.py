@@ -29,7 +29,7 @@ AGAIN = "write it again: python -m slipway.sbom IMAGE"
 
 @dataclass(frozen=True)
 class Component:
-    """A package of the list: its kind as in its purl (deb, pypi, npm), name, version, licences, and where it was found."""
+    """A package of the list: its kind as in its purl (deb, pypi, npm), name, version, licences, where it was found."""
 
     kind: str
     name: str
