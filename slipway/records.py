@@ -144,6 +144,18 @@ def write(known: Records) -> None:
     evidence.write(FILE, HEADER + lines)
 
 
+def forget_old(rows: matrix.Matrix) -> None:
+    """Drop the lines of wheels that no lock has any more."""
+    known = load()
+    wanted = {
+        Records.key(requirement, environment(one.options))
+        for one in image_locks(rows)
+        for requirement in distributions.read_lock(one.file)
+    }
+    known.lines = {line for line in known.lines if line[:3] in wanted}
+    write(known)
+
+
 def main() -> int:
     """Complete the file, or say what it lacks."""
     parser = argparse.ArgumentParser(prog="python -m slipway.records")
@@ -163,6 +175,8 @@ def main() -> int:
         elif new:
             print(f"requirements/records.txt: {len(new)} wheels of {one.file.name}", flush=True)
             note(one, known)
+    if not options.check:
+        forget_old(matrix.load())
     return code
 
 
