@@ -33,7 +33,7 @@ from slipway import (
     trims,
 )
 from slipway.debian import Package
-from slipway.distributions import Distribution
+from slipway.distributions import Distribution, Requirement
 from slipway.errors import run
 from slipway.filesystem import FileSystem, wanted
 from slipway.findings import Claim, Claims, Finding, at
@@ -48,6 +48,7 @@ SHOWN = 40  # findings on the terminal; audit.json has all
 VENV = "/opt/venv/"
 LIMITS = (
     "A Debian package is taken at dpkg's word: its checksums lie in the image, and nothing outside it has them.",
+    "A file that a rule explains by the instruction of its layer alone has no digest outside the image.",
     "Bytecode is compared with its source by its header, and must be of the same layer; it is not compiled again.",
 )
 
@@ -131,8 +132,7 @@ def check_missing(audit: Audit, rules: generated.Generated, found: Collection[tr
     missing = audit.missing
     for path in missing:
         claim = audit.claims[path][0]
-        debians = claim.owner.startswith("deb:")
-        if not (debians and rules.leaves_out(path)) and not any(trim.matches.fullmatch(path) for trim in found):
+        if not rules.leaves_out(path) and not any(trim.matches.fullmatch(path) for trim in found):
             audit.findings.append(Finding("deleted", path, f"{claim.owner} has it", *deleter(audit.system, path)))
     audit.findings += trims.problems(found, audit.system, missing)
 
@@ -191,9 +191,30 @@ def check_packages(audit: Audit) -> None:
 
 def check_distributions(audit: Audit, known: records.Records) -> None:
     """Compare Python's distributions with the locks: name, version, and what the RECORD says."""
-    locked = distributions.read_locks(audit.contract.locks)
+    for folder, files in environments(audit.contract).items():
+        inside = [one for one in audit.distributions if one.record.startswith(folder)]
+        check_environment(audit, inside, distributions.read_locks(files), known)
+    elsewhere = [one for one in audit.distributions if not one.record.startswith(tuple(environments(audit.contract)))]
+    for one in elsewhere:
+        if not any(claim.owner.startswith("deb:") for claim in audit.claims.get(one.record, ())):
+            detail = f"{one.version}: it is in no environment that a lock is for"
+            audit.findings.append(at(audit.system, "outside the lock", f"pypi:{one.name}", detail, one.record))
+
+
+def environments(contract: Image) -> dict[str, list[Path]]:
+    """Return the folders that have Python distributions, with the locks that they are installed from."""
+    found = {VENV: contract.locks}
+    if contract.workload and contract.workload.arguments.get("ELYRA") == "true":
+        found["/opt/elyra/"] = [matrix.ROOT / "requirements" / "elyra.txt"]
+    return found
+
+
+def check_environment(
+    audit: Audit, inside: list[Distribution], locked: Mapping[str, dict[str, Requirement]], known: records.Records
+) -> None:
+    """Compare the distributions of one environment with its locks."""
     environment = records.environment_of(audit.contract)
-    for one in audit.distributions:
+    for one in inside:
         versions = locked.get(one.name, {})
         what = f"pypi:{one.name}"
         if not versions:
@@ -204,7 +225,7 @@ def check_distributions(audit: Audit, known: records.Records) -> None:
             audit.findings.append(at(audit.system, "other version", what, detail, one.record))
         else:
             check_record(audit, one, known.of(versions[one.version], environment))
-    for name in sorted(set(locked) - {one.name for one in audit.distributions}):
+    for name in sorted(set(locked) - {one.name for one in inside}):
         audit.findings.append(Finding("not installed", f"pypi:{name}", "the lock has it"))
 
 

@@ -42,13 +42,13 @@ class Rule:
 
 @dataclass(frozen=True)
 class Generated:
-    """All rows: the rules in the order of the file, and the files that dpkg does not unpack."""
+    """All rows: the rules in the order of the file, and the files that are left out of packages."""
 
     rules: tuple[Rule, ...]
     left_out: tuple[tuple[Pattern[str], Pattern[str]], ...]
 
     def leaves_out(self, path: str) -> bool:
-        """Tell whether a package's file is not unpacked."""
+        """Tell whether a package's file is left out."""
         return any(named.fullmatch(path) and not kept.fullmatch(path) for named, kept in self.left_out)
 
 
