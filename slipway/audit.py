@@ -254,7 +254,7 @@ def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
     """Compare what Syft lists with what the image's own databases say."""
     listed = {(c.kind, distributions.normal(c.name) if c.kind == "pypi" else c.name, c.version) for c in components}
     inside = {("deb", package.name, package.version) for package in audit.packages.values()}
-    inside |= {("pypi", one.name, one.version) for one in audit.distributions}
+    inside |= {("pypi", name, version) for name, version in distributions.named(audit.system)}
     for kind, name, version in sorted(inside - listed):
         audit.findings.append(Finding("not in the SBOM", f"{kind}:{name}", version))
     for kind, name, version in sorted(item for item in listed - inside if item[0] in ("deb", "pypi")):

@@ -51,6 +51,18 @@ def find(system: FileSystem) -> list[Distribution]:
     return [one for one in found if one.record not in carried]
 
 
+def named(system: FileSystem) -> set[tuple[str, str]]:
+    """Return name and version of all that has Python's metadata: also Debian's, and what another one carries inside."""
+    ends = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
+    documents = (system.text(path) for path in system.paths if path.endswith(ends))
+    found = set()
+    for document in documents:
+        fields = dict(re.findall(r"^(Name|Version): *(\S+)", document.partition("\n\n")[0], re.MULTILINE))
+        if len(fields) == 2:  # noqa: PLR2004 - both
+            found.add((normal(fields["Name"]), fields["Version"]))
+    return found
+
+
 def read(path: str, record: str) -> Distribution:
     """Return a distribution of its RECORD; its folder's name has the version."""
     folder = posixpath.basename(posixpath.dirname(path)).removesuffix(".dist-info")

@@ -31,7 +31,7 @@ def wanted(path: str) -> Wanted:
     md5 = not path.startswith(NOT_DPKGS)
     if name.endswith(".pyc"):
         return Wanted(PYC_HEADER, md5)
-    if path in FILES or path.startswith(FOLDERS) or name in DOCUMENTS:
+    if path in FILES or path.startswith(FOLDERS) or name in DOCUMENTS or name.endswith(".egg-info"):
         return Wanted(MEMORY_LIMIT, md5)
     if folder.startswith("/opt/") and folder.endswith("/bin"):
         return Wanted(SMALL, md5)

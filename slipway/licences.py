@@ -71,7 +71,8 @@ def add(result: Licences, component: Component, policy: Policy) -> None:
     """Take one component into account."""
     name = f"{component.kind}:{component.name}"
     named = [licence for licence in component.licences if not licence.startswith(TEXT)]
-    terms = policy.terms(name)
+    free = named and not any(NOT_FREE.search(licence) for licence in named)
+    terms = "" if free else policy.terms(name)
     if terms:
         result.proprietary.setdefault(terms, []).append(name)
     elif not named:

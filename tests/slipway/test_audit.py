@@ -412,12 +412,17 @@ POLICY = Policy(("AGPL-*",), {"terms": ("pypi:nvidia-*",)})
         ("a", ("AGPL-3.0-only AND MIT",), ["licence"]),
         ("a", ("LicenseRef-NVIDIA-Proprietary",), ["licence"]),
         ("nvidia-a", ("LicenseRef-NVIDIA-Proprietary",), []),
+        ("nvidia-a", (), []),
     ],
 )
 def test_the_policy_decides(name: str, licence: tuple[str, ...], kinds: list[str]) -> None:
     result = licences.judge([Component("pypi", name, "1", licence, "")], POLICY)
     assert [finding.kind for finding in result.findings] == kinds
     assert result.proprietary == ({"terms": ["pypi:nvidia-a"]} if name == "nvidia-a" else {})
+
+
+def test_what_is_free_is_not_listed_with_its_makers_other_terms() -> None:
+    assert licences.judge([Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY).proprietary == {}
 
 
 def test_a_component_without_a_known_licence_is_listed() -> None:
@@ -550,7 +555,7 @@ def audited(image: FileSystem) -> audit.Audit:
 def test_what_only_the_image_or_only_the_sbom_has_is_found() -> None:
     files: list[Member] = [
         ("var/lib/dpkg/status", STATUS.encode()),
-        (f"{PACKAGES}/a-1.0.dist-info/RECORD", RECORD.encode()),
+        (f"{PACKAGES}/a-1.0.dist-info/METADATA", b"Metadata-Version: 2.1\nName: A\nVersion: 1.0\n\nName: b\n"),
     ]
     looked = audited(system((APT, files)))
     listed = [Component("deb", name, one.version, (), "") for name, one in looked.packages.items() if name != "stray"]
