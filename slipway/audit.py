@@ -251,13 +251,19 @@ def check_record(audit: Audit, one: Distribution, expected: str) -> None:
 
 
 def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
-    """Compare what Syft lists with what the image's own databases say."""
-    listed = {(c.kind, distributions.normal(c.name) if c.kind == "pypi" else c.name, c.version) for c in components}
+    """Compare what Syft lists with what the image's own databases say, and code-server's packages with their lock."""
+    listed = {
+        (c.kind, distributions.normal(c.name) if c.kind == "pypi" else c.name, c.version)
+        for c in components
+        if c.kind in ("deb", "pypi") or (c.kind == "npm" and generated.is_locked(c.path))
+    }
     inside = {("deb", package.name, package.version) for package in audit.packages.values()}
     inside |= {("pypi", name, version) for name, version in distributions.named(audit.system)}
+    if f"{generated.NPM}/node_modules/code-server/package.json" in audit.system:
+        inside |= {("npm", name, version) for name, version in generated.locked_packages()}
     for kind, name, version in sorted(inside - listed):
         audit.findings.append(Finding("not in the SBOM", f"{kind}:{name}", version))
-    for kind, name, version in sorted(item for item in listed - inside if item[0] in ("deb", "pypi")):
+    for kind, name, version in sorted(listed - inside):
         audit.findings.append(Finding("only in the SBOM", f"{kind}:{name}", version))
 
 

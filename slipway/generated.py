@@ -129,6 +129,19 @@ class Judge:
         return f"it must come from {' or '.join(rule.by)}"
 
 
+def locked_packages() -> set[tuple[str, str]]:
+    """Return name and version of each package of code-server's lock."""
+    packages = json.loads(NPM_LOCK.read_text(encoding="utf-8"))["packages"]
+    return {
+        (folder.rpartition("node_modules/")[2], package["version"]) for folder, package in packages.items() if folder
+    }
+
+
+def is_locked(path: str) -> bool:
+    """Tell whether a package is one that the lock is for. The editor's own come with it, in one archive."""
+    return path.startswith(f"{NPM}/node_modules/") and "/lib/vscode/" not in path
+
+
 def read_version(text: bytes) -> str:
     """Return the version of a package.json; empty where it has none."""
     try:

@@ -567,6 +567,17 @@ def test_what_only_the_image_or_only_the_sbom_has_is_found() -> None:
     ]
 
 
+def test_code_servers_packages_are_those_of_its_lock() -> None:
+    looked = audited(npm_image("code-server", "0"))
+    folder = f"/{NODE}/x"
+    listed = [Component("npm", name, version, (), folder) for name, version in generated.locked_packages()]
+    audit.check_sbom(looked, listed)
+    assert looked.findings == []
+    inside = Component("npm", "of-the-editor", "1", (), f"/{NODE}/code-server/lib/vscode/node_modules/of-the-editor")
+    audit.check_sbom(looked, [*listed[1:], inside, Component("npm", "evil", "1", (), folder)])
+    assert [finding.kind for finding in looked.findings] == ["not in the SBOM", "only in the SBOM"]
+
+
 def test_a_path_that_a_layer_has_twice_is_found() -> None:
     looked = audited(system((APT, [("a", b"1"), ("a", b"2"), directory("d"), directory("d")])))
     audit.check_twice(looked)
