@@ -270,9 +270,9 @@ def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
 # --- the whole -----------------------------------------------------------------------------------
 
 
-def perform(contract: Image, reference: str, components: list[Component]) -> Audit:
+def perform(contract: Image, image_id: str, components: list[Component]) -> Audit:
     """Make all comparisons of one image."""
-    audit = begin(contract, reference)
+    audit = begin(contract, image_id)
     rules, known, cut = generated.load(), records.load(), trims.of_image(contract)
     check_files(audit, rules, Judge(audit.system, audit.packages, known))
     check_missing(audit, rules, cut)
@@ -281,7 +281,8 @@ def perform(contract: Image, reference: str, components: list[Component]) -> Aud
     check_packages(audit)
     check_distributions(audit, known)
     check_sbom(audit, components)
-    audit.licences = licences.judge(components, licences.load())
+    scanned = licences.of_trivy(contract.evidence / "trivy.json", image_id)
+    audit.licences = licences.judge(components, licences.load(), scanned)
     audit.findings += audit.licences.findings
     audit.findings.sort(key=lambda finding: (finding.kind, finding.what))
     return audit

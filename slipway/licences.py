@@ -3,11 +3,11 @@
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from slipway import matrix
+from slipway import evidence, matrix
 from slipway.errors import SlipwayError
 from slipway.findings import Finding
 from slipway.sbom import Component
@@ -58,19 +58,45 @@ def load(file: Path = matrix.FILE) -> Policy:
     )
 
 
-def judge(components: Iterable[Component], policy: Policy) -> Licences:
-    """Sort the components by their licences, and find those that the policy does not allow."""
+def judge(components: Iterable[Component], policy: Policy, others: Mapping[str, set[str]] | None = None) -> Licences:
+    """Sort the components by their licences, and find those that the policy does not allow.
+
+    `others` has what another tool knows, by the components' names; it counts where the SBOM has no licence.
+    """
     result = Licences()
     for component in components:
         if component.kind in KINDS:
-            add(result, component, policy)
+            more = () if known(component) else (others or {}).get(component.name, ())
+            add(result, replace(component, licences=(*component.licences, *sorted(more))), policy)
     return result
+
+
+def known(component: Component) -> list[str]:
+    """Return a component's licences that have a name."""
+    return [licence for licence in component.licences if not licence.startswith(TEXT)]
+
+
+def of_trivy(file: Path, image_id: str) -> dict[str, set[str]]:
+    """Return the licences that a scan of the same image found, by package; none where there was no such scan."""
+    document = evidence.read_json(file)
+    match document:
+        case {"Metadata": {"ImageID": found}, "Results": list(results)} if found == image_id:
+            pass
+        case _:
+            return {}
+    names: dict[str, set[str]] = {}
+    for result in results:
+        for item in (result.get("Licenses") if isinstance(result, dict) else None) or ():
+            match item:
+                case {"PkgName": str(package), "Name": str(name)} if package and name:
+                    names.setdefault(package, set()).add(name)
+    return names
 
 
 def add(result: Licences, component: Component, policy: Policy) -> None:
     """Take one component into account."""
     name = f"{component.kind}:{component.name}"
-    named = [licence for licence in component.licences if not licence.startswith(TEXT)]
+    named = known(component)
     free = named and not any(NOT_FREE.search(licence) for licence in named)
     terms = "" if free else policy.terms(name)
     if terms:

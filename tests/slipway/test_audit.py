@@ -321,7 +321,7 @@ def test_bytecode_of_a_later_layer_is_not_its_sources() -> None:
 
 
 def test_a_file_of_the_base_image_may_come_from_nowhere_else() -> None:
-    later: Content = ("RUN apt-get upgrade", [("etc/fstab", b"x")])
+    later: Content = ("RUN apt-get upgrade base-files", [("etc/fstab", b"x")])
     assert "must come from base" in judged(system(BASE, later))["/etc/fstab"]
     assert judged(system(("made by debootstrap", [("etc/fstab", b"x")]), ("RUN apt-get upgrade", []))) == {}
 
@@ -428,6 +428,18 @@ def test_what_is_free_is_not_listed_with_its_makers_other_terms() -> None:
 def test_a_component_without_a_known_licence_is_listed() -> None:
     parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("sha256:0",), "")]
     assert licences.judge(parts, POLICY).unknown == ["deb:a", "deb:b"]
+
+
+def test_what_a_scan_of_the_same_image_knows_fills_a_gap(tmp_path: Path) -> None:
+    file = tmp_path / "trivy.json"
+    rows = [{"Licenses": [{"PkgName": "a", "Name": "AGPL-3.0-only"}, {"PkgName": 1}]}, None, {"Licenses": None}]
+    evidence.write_json(file, {"Metadata": {"ImageID": "sha256:1"}, "Results": rows})
+    parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("MIT",), "")]
+    result = licences.judge(parts, POLICY, licences.of_trivy(file, "sha256:1"))
+    assert result.unknown == []
+    assert [finding.what for finding in result.findings] == ["deb:a"]
+    assert licences.of_trivy(file, "sha256:2") == {}
+    assert licences.of_trivy(tmp_path / "none.json", "sha256:1") == {}
 
 
 def test_a_damaged_policy_is_named(tmp_path: Path) -> None:

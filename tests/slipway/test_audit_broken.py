@@ -64,6 +64,13 @@ old = file.read_bytes()
 file.write_bytes(old + b"# harmless\\n")
 record = next(packages.glob("uvicorn-*.dist-info")) / "RECORD"
 record.write_text(record.read_text().replace(row("uvicorn/main.py", old), row("uvicorn/main.py", file.read_bytes())))
+# And checksums of dpkg's that are.
+file = pathlib.Path("/usr/bin/nl")
+old = hashlib.md5(file.read_bytes()).hexdigest()
+with file.open("ab") as stream:
+    stream.write(b"#")
+sums = pathlib.Path("/var/lib/dpkg/info/coreutils.md5sums")
+sums.write_text(sums.read_text().replace(old, hashlib.md5(file.read_bytes()).hexdigest()))
 # A file that nobody owns, one of a package and one of the application that are gone, a setuid program.
 pathlib.Path("/usr/local/bin/extra").write_text("x")
 os.remove("/usr/bin/tac")
@@ -82,6 +89,7 @@ EXPECTED = {
     ("outside the lock", "deb:stray-deb"),
     ("other version", "pypi:idna"),
     ("record edited", f"{PACKAGES}/uvicorn-{UVICORN}.dist-info/RECORD"),
+    ("unowned", "/var/lib/dpkg/info/coreutils.md5sums"),
     ("changed", "/usr/bin/tini"),
     ("changed", f"{PACKAGES}/click/core.py"),
     ("changed", "/usr/local/bin/entrypoint"),
@@ -139,7 +147,7 @@ def test_a_breakage_is_found(result: dict[str, Any], expected: tuple[str, str]) 
 def test_nothing_else_is_blamed(result: dict[str, Any]) -> None:
     """Not one file beside the broken ones."""
     found = {(item["kind"], item["what"]) for item in result["findings"]}
-    assert {item for item in found if not item[1].startswith(BESIDE)} == EXPECTED
+    assert {item for item in found if not item[1].startswith(BESIDE)} | EXPECTED == EXPECTED
     assert result["verdict"] == "failed"
 
 
