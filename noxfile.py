@@ -163,7 +163,7 @@ def build_workload(session: nox.Session, image: Image) -> None:
 
 def forget_image(image: Image) -> None:
     """Untag the image of an earlier build, so that a build that fails leaves none to be tested in its place."""
-    for name in ("build.json", "tests.xml"):
+    for name in ("build.json", "tests.xml", "audit.json"):
         (image.evidence / name).unlink(missing_ok=True)
     remove_tag(image.tag)
 
@@ -234,6 +234,12 @@ def test_image(session: nox.Session, image: Image) -> None:
     )
 
 
+def audit_image(session: nox.Session, image: Image) -> None:
+    """List what is in an image, and compare it with its locks; nothing is built."""
+    find_image(session, image)
+    session.run(PYTHON, "-m", "slipway.audit", image.name, external=True)
+
+
 def forget_results() -> None:
     """Remove what earlier runs said of checks, so that the summary tells of this one alone."""
     for results in Path("dist").glob("*/tests.xml"):
@@ -278,7 +284,7 @@ def run_image(session: nox.Session, image: Image) -> None:
 
 
 def define_sessions(family: Family) -> None:
-    """Give a family its sessions build-, test- and run-, each with its flavors as a parameter."""
+    """Give a family its sessions build-, test-, sbom- and run-, each with its flavors as a parameter."""
     names = (*family.images, *family.unavailable)
     flavors = nox.parametrize("flavor", [nox.param(flavor, id=flavor) for flavor in names])
 
@@ -293,6 +299,12 @@ def define_sessions(family: Family) -> None:
     def test(session: nox.Session, flavor: str) -> None:
         """Check an image against its contract; never builds."""
         test_image(session, find_flavor(session, family, flavor))
+
+    @nox.session(name=f"sbom-{family.name}", venv_backend="none", tags=["sbom"], default=False)
+    @flavors
+    def sbom(session: nox.Session, flavor: str) -> None:
+        """List what is in an image (CycloneDX, SPDX), and compare it with its locks, file by file."""
+        audit_image(session, find_flavor(session, family, flavor))
 
     @nox.session(name=f"run-{family.name}", venv_backend="none", default=False)
     @flavors
@@ -321,6 +333,12 @@ if MATRIX.workloads:
         """Check a workload: all that its variant is checked for, and what it adds."""
         test_image(session, WORKLOADS[name])
 
+    @nox.session(name="sbom-workloads", venv_backend="none", tags=["sbom"], default=False)
+    @on_each_variant
+    def sbom_workloads(session: nox.Session, name: str) -> None:
+        """List what is in a workload (CycloneDX, SPDX), and compare it with its locks, file by file."""
+        audit_image(session, WORKLOADS[name])
+
     @nox.session(name="run-workloads", venv_backend="none", default=False)
     @on_each_variant
     def run_workloads(session: nox.Session, name: str) -> None:
@@ -342,6 +360,8 @@ def compile_locks(session: nox.Session) -> None:
     """Recompile requirements/*.txt from requirements/*.in, with hashes; `-- --index`: those for PyTorch's index."""
     session.install("--quiet", "--require-hashes", "--requirement=requirements/uv.txt")
     session.run("python", "-m", "slipway.lock", *session.posargs)
+    if not session.posargs:
+        session.run("python", "-m", "slipway.records")
 
 
 @nox.session
@@ -350,6 +370,7 @@ def lint(session: nox.Session) -> None:
     session.install("--quiet", "--require-hashes", "--requirement=requirements/tests.txt")
     session.install("--quiet", "--require-hashes", "--requirement=requirements/lint.txt")
     session.run("python", "-m", "slipway.lock", "--check")
+    session.run("python", "-m", "slipway.records", "--check")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy", "slipway", "app", "noxfile.py", "tests")

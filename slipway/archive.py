@@ -13,18 +13,68 @@ import posixpath
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import IO, Any, BinaryIO, cast
+from dataclasses import dataclass, field
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 from slipway.errors import SlipwayError
-from slipway.layers import Entry, Kind, SavedImage, image_from
+from slipway.layers import Entry, Kept, Kind, SavedImage, image_from
 
 CHUNK = 1 << 20
 # Configurations and extended tar headers are some kilobytes. Nothing above this is held in memory.
 MEMORY_LIMIT = 8 << 20
+# What no image comes near, and what an archive that was made to do harm goes beyond.
+MOST_ENTRIES = 2_000_000
+MOST_BYTES = 200 * 10**9
+MOST_DOCUMENTS = 64 << 20
+LONGEST_NAME = 4096  # as the kernel has it
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 AGAIN = "save or pull the image again"
+
+
+# --- What is asked for, and what is too much ---
+
+
+class Wanted(NamedTuple):
+    """What is wanted of a file beside its SHA-256: its first bytes, its MD5."""
+
+    size: int = 0
+    md5: bool = False
+
+
+Keep = Callable[[str], Wanted]
+
+
+class _Limits:
+    """Counts what an archive holds, so that one that was made to exhaust memory or time is refused."""
+
+    def __init__(self, keep: Keep | None) -> None:
+        self.keep = keep
+        self._entries = 0
+        self._bytes = 0
+        self._documents = 0
+
+    def count(self, member: tarfile.TarInfo) -> None:
+        """Take an entry of a layer into account; SlipwayError when there are too many or one cannot be."""
+        self._entries += 1
+        if self._entries > MOST_ENTRIES:
+            raise SlipwayError(f"holds more than {MOST_ENTRIES:,} files: no image is like that")
+        if len(member.name) > LONGEST_NAME or len(member.linkname) > LONGEST_NAME:
+            raise SlipwayError(f"holds a name of more than {LONGEST_NAME} characters: {member.name[:60]}…")
+        if member.issparse():
+            raise SlipwayError(f"holds a sparse file, which no engine saves: {member.name[:200]}")
+
+    def unpacked(self, size: int) -> None:
+        """Take uncompressed bytes into account; SlipwayError when there are too many."""
+        self._bytes += size
+        if self._bytes > MOST_BYTES:
+            raise SlipwayError(f"unpacks to more than {MOST_BYTES // 10**9} GB: no image is like that")
+
+    def document(self, size: int) -> None:
+        """Take a document that is kept into account; SlipwayError when they are too large together."""
+        self._documents += size
+        if self._documents > MOST_DOCUMENTS:
+            raise SlipwayError(f"holds more than {MOST_DOCUMENTS >> 20} MiB of configurations: it is no single image")
 
 
 # --- Reading a stream ---
@@ -99,9 +149,10 @@ def _members(tape: _Tape) -> Iterator[tarfile.TarInfo]:
             cast("Any", archive).members.clear()
 
 
-def _entries(tape: _Tape) -> Iterator[Entry]:
-    """Yield the entries of a layer."""
+def _entries(tape: _Tape, limits: _Limits, kept: dict[str, bytes]) -> Iterator[Entry]:
+    """Yield the entries of a layer; `kept` takes the beginnings of files that were asked for."""
     for member in _members(tape):
+        limits.count(member)
         folder, name = posixpath.split(_absolute(member.name))
         if name == ".wh..wh..opq":
             yield _entry(member, folder, Kind.OPAQUE)
@@ -110,14 +161,17 @@ def _entries(tape: _Tape) -> Iterator[Entry]:
         elif name.startswith(".wh."):
             yield _entry(member, posixpath.join(folder, name[4:]), Kind.WHITEOUT)
         else:
-            yield _ordinary_entry(member, tape)
+            yield _ordinary_entry(member, tape, limits.keep, kept)
 
 
-def _ordinary_entry(member: tarfile.TarInfo, tape: _Tape) -> Entry:
+def _ordinary_entry(member: tarfile.TarInfo, tape: _Tape, keep: Keep | None, kept: dict[str, bytes]) -> Entry:
     """Return an entry that is no whiteout."""
     path = _absolute(member.name)
     if member.isreg():
-        return _entry(member, path, Kind.FILE)._replace(size=member.size, sha256=_content(member, tape))
+        beginning, sha256, md5 = _content(member, tape, keep(path) if keep else None)
+        if beginning:
+            kept[path] = beginning
+        return _entry(member, path, Kind.FILE)._replace(size=member.size, sha256=sha256, md5=md5)
     if member.isdir():
         return _entry(member, path, Kind.DIRECTORY)
     if member.issym():
@@ -128,15 +182,21 @@ def _ordinary_entry(member: tarfile.TarInfo, tape: _Tape) -> Entry:
 
 
 def _entry(member: tarfile.TarInfo, path: str, kind: Kind) -> Entry:
-    return Entry(path, kind, 0, member.mode, member.uid, member.gid, "", "")
+    return Entry(path, kind, 0, member.mode, member.uid, member.gid, "", "", int(member.mtime))
 
 
-def _content(member: tarfile.TarInfo, tape: _Tape) -> str:
-    """Hash the file that the tape stands at."""
-    digest = hashlib.sha256()
+def _content(member: tarfile.TarInfo, tape: _Tape, wanted: Wanted | None) -> tuple[bytes, str, str]:
+    """Read the file that the tape stands at: its beginning, its SHA-256 and its MD5, where they are wanted."""
+    sha256 = hashlib.sha256()
+    md5 = hashlib.md5(usedforsecurity=False) if wanted and wanted.md5 else None
+    beginning = bytearray()
     for piece in tape.pieces(member.size):
-        digest.update(piece)
-    return digest.hexdigest()
+        sha256.update(piece)
+        if md5:
+            md5.update(piece)
+        if wanted and len(beginning) < wanted.size:
+            beginning += piece[: wanted.size - len(beginning)]
+    return bytes(beginning), sha256.hexdigest(), md5.hexdigest() if md5 else ""
 
 
 def _absolute(name: str) -> str:
@@ -153,6 +213,7 @@ class _Blob:
 
     diff_id: str = ""
     entries: tuple[Entry, ...] = ()
+    kept: Kept = field(default_factory=dict)
     problem: str = ""
 
 
@@ -162,24 +223,26 @@ class _Archive:
 
     blobs: dict[str, _Blob]
     documents: dict[str, bytes]
+    limits: _Limits
 
 
-def read_archive(stream: BinaryIO, name: str = "the archive") -> SavedImage:
+def read_archive(stream: BinaryIO, name: str = "the archive", keep: Keep | None = None) -> SavedImage:
     """Read one image from what `docker save` writes, to the stream's end.
 
+    `keep` is asked for each file what of it is wanted. Nothing is written and no link is followed.
     Reads the classic store's archives (engine 25 and later, and those before it) and the containerd
     store's with gzip. Raises SlipwayError, which starts with `name`, when the archive ends early or
     does not hold what its manifest and configuration name.
     """
     try:
-        return _assemble(_scan(stream))
+        return _assemble(_scan(stream, _Limits(keep)))
     except SlipwayError as error:
         raise SlipwayError(f"{name}: {error}") from None
 
 
-def _scan(stream: BinaryIO) -> _Archive:
+def _scan(stream: BinaryIO, limits: _Limits) -> _Archive:
     """Read all layers and the documents that may be needed to put them in order."""
-    archive = _Archive({}, {})
+    archive = _Archive({}, {}, limits)
     tape = _Tape(stream.read)
     try:
         for member in _members(tape):
@@ -196,9 +259,9 @@ def _take(archive: _Archive, name: str, size: int, tape: _Tape) -> None:
     head = tape.peek(min(size, tarfile.BLOCKSIZE))
     source = _part(tape, size, name)
     if _is_tar(head):
-        archive.blobs[name] = _read_layer(source)
+        archive.blobs[name] = _read_layer(source, archive.limits)
     elif head.startswith(GZIP_MAGIC):
-        archive.blobs[name] = _read_gzip_layer(source)
+        archive.blobs[name] = _read_gzip_layer(source, archive.limits)
     elif head.startswith(ZSTD_MAGIC):
         hint = "build the image with compression=gzip"
         archive.blobs[name] = _Blob(problem=f"is compressed with zstd, which is not read; {hint}")
@@ -209,6 +272,7 @@ def _take(archive: _Archive, name: str, size: int, tape: _Tape) -> None:
 def _take_document(archive: _Archive, name: str, text: bytes) -> None:
     """Keep manifest.json and what looks like a configuration; attestations can be large."""
     if name == "manifest.json" or b'"rootfs"' in text:
+        archive.limits.document(len(text))
         archive.documents[name] = text
 
 
@@ -238,25 +302,31 @@ def _part(tape: _Tape, size: int, name: str) -> Callable[[int], bytes]:
     return read
 
 
-def _read_layer(source: Callable[[int], bytes]) -> _Blob:
+def _read_layer(source: Callable[[int], bytes], limits: _Limits) -> _Blob:
     """List an uncompressed layer and compute its diff ID."""
     digest = hashlib.sha256()
-    tape = _Tape(source, digest.update)
+
+    def watch(chunk: bytes) -> None:
+        digest.update(chunk)
+        limits.unpacked(len(chunk))
+
+    tape = _Tape(source, watch)
     entries: tuple[Entry, ...] = ()
+    kept: dict[str, bytes] = {}
     problem = ""
     try:
-        entries = tuple(_entries(tape))
+        entries = tuple(_entries(tape, limits, kept))
     except (tarfile.TarError, ValueError) as error:
         problem = f"is no readable tar archive ({error}); {AGAIN}"
     tape.drain()
-    return _Blob(f"sha256:{digest.hexdigest()}", entries, problem)
+    return _Blob(f"sha256:{digest.hexdigest()}", entries, kept, problem)
 
 
-def _read_gzip_layer(source: Callable[[int], bytes]) -> _Blob:
+def _read_gzip_layer(source: Callable[[int], bytes], limits: _Limits) -> _Blob:
     """List a layer that is compressed with gzip."""
     try:
         with gzip.GzipFile(fileobj=cast("BinaryIO", _Tape(source)), mode="rb") as plain:
-            return _read_layer(plain.read)
+            return _read_layer(plain.read, limits)
     except (OSError, EOFError, zlib.error) as error:
         return _Blob(problem=f"is damaged ({error}); {AGAIN}")
 
@@ -277,7 +347,8 @@ def _assemble(archive: _Archive) -> SavedImage:
     for diff_id, name in zip(diff_ids, layer_names, strict=True):
         if diff_id not in found:
             raise SlipwayError(_missing(diff_id, name, archive.blobs.get(name)))
-    return image_from(raw, [found[diff_id].entries for diff_id in diff_ids])
+    blobs = [found[diff_id] for diff_id in diff_ids]
+    return image_from(raw, [blob.entries for blob in blobs], [blob.kept for blob in blobs])
 
 
 def _missing(diff_id: str, name: str, blob: _Blob | None) -> str:

@@ -25,6 +25,7 @@ from slipway.matrix import ROOT, Image, Matrix
 from slipway.measure import Figure
 
 FAMILIES = ("cpu", "cuda", "rocm")
+AUDITED = ("cpu-base", "cuda-runtime")
 FILE = ROOT / "dist" / "bench.json"
 
 
@@ -65,6 +66,9 @@ TARGETS = {
     "checks cuda-devel": Target(90),
     "memory slipway.saved_image": Target(200),
     "memory slipway.setup": Target(200),
+    "audit cuda-runtime": Target(30),
+    "memory slipway.audit cpu-base": Target(300),
+    "memory slipway.audit cuda-runtime": Target(300),
     "second start noxw": Target(0.2, "above"),
     "nothing to do slipway.setup": Target(0.5),
     "nox -s tests": Target(40 * 60),
@@ -205,6 +209,8 @@ def measurements(rows: Matrix, images: list[Image], *, with_cold: bool) -> Itera
         yield from guarded(f"healthy {image.name}", lambda image=image: measure.start(image))  # type: ignore[misc]
     yield from guarded("checks", lambda: measure.checks(images))
     yield from guarded("memory", lambda: measure.memory(images))
+    audited = [image for image in images if image.name in AUDITED]
+    yield from guarded("audit", lambda: measure.audits(audited))
     yield from guarded("second start noxw", measure.second_start)
     yield from guarded("nothing to do slipway.setup", measure.nothing_to_set_up)
     yield from guarded("nox -s tests", measure.tests)

@@ -14,6 +14,7 @@ from slipway.errors import SlipwayError
 from slipway.layers import Entry, Kind, Layer
 
 VERSION = 1
+COLUMNS = 8  # of an entry: its time and MD5 serve the audit, which reads the image itself
 
 
 def default_folder() -> Path:
@@ -62,7 +63,7 @@ def store(folder: Path, layer: Layer) -> None:
             gzip.open(file, "wt", compresslevel=1, encoding="ascii") as lines,
         ):
             lines.write(f"{json.dumps(_header(layer.diff_id))}\n")
-            lines.writelines(f"{json.dumps(entry)}\n" for entry in layer.entries)
+            lines.writelines(f"{json.dumps(entry[:COLUMNS])}\n" for entry in layer.entries)
     except OSError as error:
         hint = "free space there, or name another cache folder in XDG_CACHE_HOME"
         raise SlipwayError(f"cannot write to {folder} ({error.strerror}); {hint}") from None

@@ -1,8 +1,8 @@
 """What an image is made of: its layers, their entries, and what later layers delete or replace."""
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -24,7 +24,8 @@ class Entry(NamedTuple):
 
     `path` is absolute and normalised; for a whiteout it is the path that is deleted or emptied.
     `target` is a symbolic link's text, or the absolute path a hard link shares its content with.
-    `sha256` is that of a file's content, empty for everything else.
+    `sha256` is that of a file's content, empty for everything else. `mtime` is in seconds since 1970; `md5` is there
+    where whoever read the layer asked for it, because dpkg knows no other digest.
     """
 
     path: str
@@ -35,15 +36,24 @@ class Entry(NamedTuple):
     gid: int
     target: str
     sha256: str
+    mtime: int = 0
+    md5: str = ""
+
+
+Kept = Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer: its diff ID, the instruction that made it, its entries in the archive's order."""
+    """A layer: its diff ID, the instruction that made it, its entries in the archive's order.
+
+    `kept` has the beginnings of the files that whoever read the layer asked for, by their paths.
+    """
 
     diff_id: str
     created_by: str
     entries: tuple[Entry, ...]
+    kept: Kept = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -140,14 +150,16 @@ def _parents(path: str) -> Iterator[str]:
 # --- From a configuration to an image ---
 
 
-def image_from(raw: dict[str, Any], contents: Iterable[tuple[Entry, ...]]) -> SavedImage:
+def image_from(
+    raw: dict[str, Any], contents: Iterable[tuple[Entry, ...]], kept: Iterable[Kept] | None = None
+) -> SavedImage:
     """Make an image of an OCI configuration and the entries of the layers that it names, in its order."""
     config = _normal(raw)
     diff_ids = config["rootfs"]["diff_ids"]
     made = [item["created_by"] for item in config["history"] if not item["empty_layer"]]
     # Some tools write no history, or one that does not tell which entry made which layer.
     instructions = made if len(made) == len(diff_ids) else [""] * len(diff_ids)
-    rows = zip(diff_ids, instructions, contents, strict=True)
+    rows = zip(diff_ids, instructions, contents, kept or [{} for _ in diff_ids], strict=True)
     return SavedImage(tuple(Layer(*row) for row in rows), config)
 
 

@@ -552,7 +552,7 @@ def read_matrix(text: str) -> Matrix:
         top = Table("the top level", tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise SlipwayError(f"images.toml is not valid TOML: {error}") from None
-    top.only("repository", "release", "source", "apt_date", "free_disk_gb", "base", "family", "workload")
+    top.only("repository", "release", "source", "apt_date", "free_disk_gb", "base", "family", "workload", "licences")
     bases = read_bases(top.table("base"))
     repository = top.text("repository", r"[a-z0-9]+([._/-][a-z0-9]+)*", "a lower-case repository name without a tag")
     families = top.table("family")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import engine, evidence, saved_image
+from slipway import engine, evidence, saved_image, sbom
 from slipway.errors import SlipwayError
 from slipway.matrix import ROOT, Image
 
@@ -184,6 +184,16 @@ def memory(images: list[Image]) -> Iterator[Figure]:
         reading = peak_memory("slipway.saved_image", largest.tag, XDG_CACHE_HOME=cache)
     yield Figure("memory slipway.saved_image", reading, "MB", note=largest.tag)
     yield Figure("memory slipway.setup", peak_memory("slipway.setup"), "MB")
+
+
+def audits(images: list[Image]) -> Iterator[Figure]:
+    """Yield how long an audit takes and how much memory, with the SBOM there already."""
+    for image in images:
+        say(f"auditing {image.tag}")
+        sbom.provide(image, saved_image.find_id(image.tag))
+        memory_used = peak_memory("slipway.audit", image.name)
+        yield Figure(f"audit {image.name}", evidence.read_json(image.evidence / "audit.json")["seconds"])
+        yield Figure(f"memory slipway.audit {image.name}", memory_used, "MB")
 
 
 def peak_memory(*module: str, **environment: str) -> float:

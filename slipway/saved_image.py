@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from slipway import layer_cache
-from slipway.archive import CHUNK, read_archive
+from slipway.archive import CHUNK, Keep, read_archive
 from slipway.errors import SlipwayError, run
 from slipway.layers import SavedImage, image_from
 
@@ -128,12 +128,22 @@ def _docker_failed(command: str, code: int, stderr: str) -> SlipwayError:
     return SlipwayError(f"`docker {command}` failed: {reason}\n`nox -s setup` checks the engine and starts it")
 
 
-def _save(reference: str, image_id: str) -> SavedImage:
+def read_contents(reference: str, keep: Keep) -> SavedImage:
+    """Read an image of the local engine with what `keep` wants of its files; never from the cache."""
+    return _save(reference, _inspect(reference)["Id"], keep)
+
+
+def find_id(reference: str) -> str:
+    """Return the ID of an image of the local engine; SlipwayError when there is none of that name."""
+    return str(_inspect(reference)["Id"])
+
+
+def _save(reference: str, image_id: str, keep: Keep | None = None) -> SavedImage:
     """Read what `docker save` writes. By ID: a name without a tag would save all its tags."""
     with tempfile.TemporaryFile("w+") as stderr, _docker_save(image_id, stderr) as process:
         stream = cast("BinaryIO", process.stdout)
         try:
-            image = read_archive(stream, reference)
+            image = read_archive(stream, reference, keep)
         except SlipwayError:
             # An archive that ends early is the engine's failure where docker has ended with one.
             if not stream.read(1):

@@ -125,7 +125,10 @@ def build(tool: Tool) -> None:
 def compile_program(tool: Tool, folder: Path) -> Path:
     """Compile a tool in a folder that also holds Go's caches."""
     go = installed_go(tool) or install_go(folder / "toolchain")
-    command = [go, "build", "-modcacherw", "-trimpath", "-ldflags=-s -w", f"-o={folder / 'program'}", "tool"]
+    flags = (
+        f"-ldflags=-s -w -X=main.version={tool.version}"  # what `--version` says, where the tool has such a variable
+    )
+    command = [go, "build", "-modcacherw", "-trimpath", flags, f"-o={folder / 'program'}", "tool"]
     environment = {
         "CGO_ENABLED": "0",
         "GOCACHE": str(folder / "cache"),
