@@ -261,7 +261,7 @@ def scan_image(session: nox.Session, image: Image) -> None:
         success_codes=[0, NOT_SCANNED],
     )
     result = evidence.read_json(image.evidence / "scan.json")
-    if result["verdict"] == "not scanned" and not result["allowed"]:
+    if result["verdict"] == "not scanned" and not result["allow_not_scanned"]:
         if is_alone(image):
             sys.exit(NOT_SCANNED)
         session.error(f"{image.name} was not scanned")

@@ -25,6 +25,7 @@ from slipway.matrix import ROOT, Image, Matrix
 from slipway.measure import Figure
 
 FAMILIES = ("cpu", "cuda", "rocm")
+SCANNED = ("cpu-base", "cuda-runtime")
 FILE = ROOT / "dist" / "bench.json"
 
 
@@ -191,6 +192,7 @@ def measurements(rows: Matrix, images: list[Image], *, with_cold: bool) -> Itera
         yield from guarded(f"healthy {image.name}", lambda image=image: measure.service(image))  # type: ignore[misc]
     yield from guarded("checks", lambda: measure.checks(images))
     yield from guarded("memory", lambda: measure.memory(images))
+    yield from guarded("scan", lambda: measure.scans([image for image in images if image.name in SCANNED]))
     yield from guarded("second start noxw", measure.second_start)
     yield from guarded("nothing to do slipway.setup", measure.nothing_to_set_up)
     yield from guarded("nox -s tests", measure.tests)

@@ -10,6 +10,7 @@ Leaves dist/<image>/trivy.json, Trivy's own report, and scan.json, the verdict a
 
 import argparse
 import contextlib
+import resource
 import sys
 import time
 from collections import Counter
@@ -117,7 +118,7 @@ def look(program: Path, image: Image, found: dict[str, Any], folder: Path | None
     report = trivy.read_report(text)
     if report.image != found["Id"] or report.diff_ids != tuple(found["RootFS"]["Layers"]):
         raise NotScannedError(f"Trivy's report is about another image: {report.image or 'it names none'}")
-    evidence.write_json(image.evidence / "trivy.json", trivy.without_secrets(text))
+    evidence.write_json(image.evidence / "trivy.json", trivy.without_settings(text))
     settings = trivy.read_report(trivy.scan_settings(program, found["Config"]))
     findings = [replace(finding, package="the image's settings") for finding in settings.findings]
     return replace(report, checks=settings.checks, findings=(*report.findings, *findings))
@@ -250,14 +251,15 @@ def head(image: Image, result: Result) -> list[str]:
 
 
 def record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
-    """Return what scan.json holds."""
+    """Return what scan.json holds. `memory_mb` is the peak of Trivy, the largest process that was started."""
     used = result.database
     return {
         "image": result.image,
         "verdict": result.verdict,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "allowed": allowed,
+        "memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6),
+        "allow_not_scanned": allowed,
         "reasons": [f"{verdict}: {reason}" for verdict, reasons in result.reasons.items() for reason in reasons],
         "scanner": result.scanner,
         "database": {"source": used.source, "updated": used.updated.isoformat(), "note": used.note} if used else None,

@@ -20,7 +20,7 @@ from slipway.purl import Package
 
 SCHEMA = 2  # of the report
 PATIENCE = 3600  # seconds; CUDA's largest image takes some minutes
-SCANNERS = ("vuln", "secret", "misconfig", "license")
+SCANNERS = ("vuln", "secret", "license")
 TOOK = (
     "TRIVY_DB_REPOSITORY",
     "TRIVY_JAVA_DB_REPOSITORY",
@@ -31,7 +31,6 @@ TOOK = (
     "TRIVY_REGISTRY_TOKEN",
 )
 QUIET = ("--skip-version-check", "--disable-telemetry")  # nothing is sent to its maker
-OWN_CHECKS = "--skip-check-update"  # of misconfigurations: those that this version was built with
 LINES = 3  # of a complaint that are shown
 
 
@@ -129,7 +128,6 @@ def scan_image(program: Path, image_id: str, cache: Path | None) -> str:
             "--format=json",
             "--list-all-pkgs",
             "--skip-db-update",
-            OWN_CHECKS,
             "--no-progress",
             f"--module-dir={empty}",
             f"--cache-dir={cache or empty}",
@@ -155,13 +153,14 @@ def scan_sbom(program: Path, document: Mapping[str, Any], cache: Path) -> str:
 
 
 def scan_settings(program: Path, config: Mapping[str, Any]) -> str:
-    """Return Trivy's report of an image's settings, as JSON text.
+    """Return Trivy's report of an image's settings, as JSON text, by the checks that this version was built with.
 
-    Trivy would put a Dockerfile together from the image's history, and leaves it out when a RUN has several lines.
+    Trivy's scanner of misconfigurations would put a Dockerfile together from the image's history, and leave it out
+    without a word when a RUN has several lines; it would gate the sample files of packages.
     """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Dockerfile").write_text(dockerfile(config), encoding="utf-8")
-        return run(program, "config", "--format=json", OWN_CHECKS, f"--module-dir={folder}", folder)
+        return run(program, "config", "--format=json", "--skip-check-update", f"--module-dir={folder}", folder)
 
 
 def dockerfile(config: Mapping[str, Any]) -> str:
@@ -251,7 +250,7 @@ def _findings(result: dict[str, Any]) -> Iterator[Finding]:
             installed=found["InstalledVersion"],
             fixed=found.get("FixedVersion", ""),
             title=found.get("Title", ""),
-            type=purl.read(found["PkgIdentifier"]["PURL"]).type,
+            type=purl.read(found["PkgIdentifier"]["PURL"]).type if found["PkgIdentifier"].get("PURL") else "",
         )
     for kind, key, name in (("secret", "Secrets", "RuleID"), ("misconfiguration", "Misconfigurations", "ID")):
         for found in result.get(key) or []:
@@ -260,11 +259,8 @@ def _findings(result: dict[str, Any]) -> Iterator[Finding]:
                 yield Finding(kind, found[name], found["Severity"], where, "", "", found["Title"], "")
 
 
-def without_secrets(text: str) -> dict[str, Any]:
-    """Return a report without the settings and lines that it quotes; secrets that it found it has censored itself."""
+def without_settings(text: str) -> dict[str, Any]:
+    """Return a report without the image's settings, where a secret stands as it is. What it found it has censored."""
     document: dict[str, Any] = json.loads(text)
     document["Metadata"].pop("ImageConfig", None)
-    for result in document.get("Results") or []:
-        for found in result.get("Misconfigurations") or []:
-            found.pop("CauseMetadata", None)
     return document

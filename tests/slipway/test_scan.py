@@ -1,5 +1,7 @@
 """Scans with the real Trivy, small databases and small images: what is found, and when an image was not scanned."""
 
+import base64
+import functools
 import json
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 from slipway import exceptions, freshness, matrix, scan, tools, trivy
 from slipway.errors import SlipwayError
 from slipway.freshness import NotRunError
+from tests.slipway import checkout
 from tests.slipway import trivy_database as databases
 from tests.slipway.checkout import small_matrix
 from tests.slipway.trivy_database import WELL_KNOWN, Advisory, debian, python
@@ -32,7 +35,29 @@ USER 1000:0
 HEALTHCHECK CMD true
 """
 TODAY = exceptions.today()
-KEY = subprocess.check_output(["openssl", "genrsa", "2048"], text=True, stderr=subprocess.DEVNULL)
+# A key in form; nothing is locked by it.
+BODY = base64.encodebytes(bytes(number * 89 % 251 for number in range(1200))).decode()
+KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}-----END RSA PRIVATE KEY-----\n"
+
+
+real_scan_settings = trivy.scan_settings
+KNOWN_SETTINGS: dict[str, str] = {}
+
+
+def scan_settings_once(program: Path, config: dict[str, Any]) -> str:
+    """Ask Trivy once for the same settings: most of these images have them."""
+    key = trivy.dockerfile(config)
+    if key not in KNOWN_SETTINGS:
+        KNOWN_SETTINGS[key] = real_scan_settings(program, config)
+    return KNOWN_SETTINGS[key]
+
+
+@functools.cache
+def debian_packages(image_id: str) -> list[str]:
+    """Return the purls of an image's Debian packages, as dpkg lists them."""
+    purl = "--showformat=pkg:deb/debian/${Package}@${Version}?arch=${Architecture}\\n"
+    command = ["docker", "run", "--rm", "--network=none", "--entrypoint=dpkg-query", image_id, "--show", purl]
+    return subprocess.check_output(command, text=True).splitlines()
 
 
 class Scanned:
@@ -55,12 +80,10 @@ class Scanned:
 
     def write_sbom(self, more: dict[str, str]) -> None:
         """Write the SBOM: Debian's packages as dpkg lists them, and others by purl."""
-        query = ["dpkg-query", "--show", "--showformat=pkg:deb/debian/${Package}@${Version}?arch=${Architecture}\n"]
-        command = ["docker", "run", "--rm", "--network=none", "--entrypoint=dpkg-query", self.id, *query[1:]]
-        purls = [*subprocess.check_output(command, text=True).splitlines(), *more.values()]
+        purls = [*debian_packages(self.id), *more.values()]
         document = {
             "metadata": {"properties": [{"name": "slipway:image", "value": self.id}]},
-            "components": [{"name": "x", "purl": purl} for purl in purls if purl],
+            "components": [{"name": "x", "purl": purl} for purl in purls],
         }
         (self.evidence / "sbom.cdx.json").write_text(json.dumps(document))
 
@@ -95,6 +118,7 @@ def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanned
     monkeypatch.setattr(exceptions, "load", lambda images: load(images, made.exceptions))
     monkeypatch.setattr(freshness, "pending_updates", lambda *_: [])
     monkeypatch.setattr(freshness, "old_locks", lambda *_: [])
+    monkeypatch.setattr(trivy, "scan_settings", scan_settings_once)
     monkeypatch.setenv("TRIVY_CACHE_DIR", str(tmp_path / "trivy"))
     yield made
     subprocess.run(["docker", "image", "rm", "--force", made.image.tag], capture_output=True, check=False)
@@ -124,7 +148,9 @@ def database(tmp_path: Path) -> Make:
 # --- what is found -------------------------------------------------------------------------------
 
 
-def test_an_image_without_vulnerabilities_passes(ready: Scanned, database: Make, capsys: Any) -> None:
+def test_an_image_without_vulnerabilities_passes(
+    ready: Scanned, database: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With what it rests on: scanner, database, packages of each kind."""
     assert ready.scan(database()) == 0, ready.reasons()
     assert (ready.result["verdict"], ready.result["image"]) == ("passed", ready.id)
@@ -142,7 +168,7 @@ def test_an_image_without_vulnerabilities_passes(ready: Scanned, database: Make,
     ids=["debian", "python"],
 )
 def test_a_vulnerable_package_is_found(
-    ready: Scanned, database: Make, advisory: Advisory, package: str, capsys: Any
+    ready: Scanned, database: Make, advisory: Advisory, package: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the operating system and in Python, with the version that mends it."""
     assert ready.scan(database(advisory)) == 1
@@ -171,13 +197,11 @@ def test_what_is_not_to_be_mended_now_passes(ready: Scanned, database: Make, adv
 
 def test_a_key_in_a_lower_layer_is_found(scanned: Scanned, database: Make) -> None:
     """Deleting it above takes it out of the file system and leaves it in the image; no report shows it."""
-    lines = "".join(f"{line}\\n\\\n" for line in KEY.splitlines())
-    scanned.build(f"{INSTALLED}USER 0\nRUN printf '{lines}' >/opt/id_rsa\nRUN rm /opt/id_rsa\nUSER 1000:0\n")
+    scanned.build(f"{INSTALLED}COPY <<EOT /opt/id_rsa\n{KEY}EOT\nUSER 0\nRUN rm /opt/id_rsa\nUSER 1000:0\n")
     assert scanned.scan(database()) == 1
     assert [(f["kind"], f["package"]) for f in scanned.result["gating"]] == [("secret", "/opt/id_rsa")]
-    body = KEY.splitlines()[3]
     for name in ("scan.json", "trivy.json"):
-        assert body not in (scanned.evidence / name).read_text()
+        assert BODY.splitlines()[3] not in (scanned.evidence / name).read_text()
 
 
 def test_a_secret_in_the_configuration_is_found_and_not_repeated(scanned: Scanned, database: Make) -> None:
@@ -188,6 +212,20 @@ def test_a_secret_in_the_configuration_is_found_and_not_repeated(scanned: Scanne
     assert "secret" in {finding["kind"] for finding in scanned.result["gating"]}
     for name in ("scan.json", "trivy.json"):
         assert secret not in (scanned.evidence / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "identifier"),
+    [("USER 0", "DS-0002"), ("ENV DATABASE_PASSWORD=opensesame1", "DS-0031")],
+    ids=["root", "password"],
+)
+def test_a_misconfiguration_is_found(scanned: Scanned, database: Make, settings: str, identifier: str) -> None:
+    """In the image's settings, whatever instructions have made them; a heredoc keeps nothing from being checked."""
+    scanned.build(f"{INSTALLED}RUN <<EOT\n    export A=1\n    true\nEOT\n{settings}\n")
+    assert scanned.scan(database()) == 1
+    found = [(finding["kind"], finding["identifier"]) for finding in scanned.result["gating"]]
+    assert found == [("misconfiguration", identifier)]
+    assert "opensesame1" not in (scanned.evidence / "trivy.json").read_text()
 
 
 def test_nothing_around_the_scan_hides_a_finding(
@@ -212,7 +250,9 @@ def test_nothing_around_the_scan_hides_a_finding(
 # --- exceptions ----------------------------------------------------------------------------------
 
 
-def test_an_accepted_finding_passes_and_is_told(ready: Scanned, database: Make, capsys: Any) -> None:
+def test_an_accepted_finding_passes_and_is_told(
+    ready: Scanned, database: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With who accepted it, and until when."""
     ready.accept("CVE-2026-0001", "bash", days=0)
     assert ready.scan(database(debian("bash", "99"))) == 0, ready.reasons()
@@ -260,13 +300,22 @@ def test_a_wrong_exceptions_file_ends_the_scan_before_it_begins(ready: Scanned, 
 
 
 def assert_not_scanned(scanned: Scanned, reason: str, *words: str) -> None:
-    """Its own exit code and the reason; said in so many words, it is accepted and shown."""
+    """Its own exit code and the reason."""
     assert scanned.scan(*words) == 3, scanned.reasons()
     assert scanned.result["verdict"] == "not scanned"
     assert reason in scanned.reasons()
-    assert scanned.result["allowed"] is False
-    assert scanned.scan(*words, "--allow-not-scanned") == 0
-    assert (scanned.result["verdict"], scanned.result["allowed"]) == ("not scanned", True)
+
+
+def test_not_scanned_is_accepted_where_it_is_said_in_so_many_words(
+    ready: Scanned, database: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verdict stays what it is, and the report shows who accepts it."""
+    option = database(days=9)
+    assert_not_scanned(ready, "9.0 days old", option)
+    assert ready.result["allow_not_scanned"] is False
+    assert ready.scan(option, "--allow-not-scanned") == 0
+    assert (ready.result["verdict"], ready.result["allow_not_scanned"]) == ("not scanned", True)
+    assert "verdict: not scanned, which --allow-not-scanned accepts" in capsys.readouterr().out
 
 
 def test_no_database_is_not_scanned(ready: Scanned, tmp_path: Path) -> None:
@@ -313,10 +362,15 @@ def test_a_database_that_lacks_a_kind_of_packages_is_not_scanned(
 
 
 def test_an_unknown_operating_system_is_not_scanned(scanned: Scanned, database: Make) -> None:
-    """Its packages may be listed, and nobody knows what is wrong with them."""
-    scanned.build(
-        f"{INSTALLED}USER 0\nRUN printf 'ID=exotic\\nVERSION_ID=1\\n' >/usr/lib/os-release; rm -f /etc/debian_version\n"
-    )
+    """Its packages are listed, and nobody knows what is wrong with them."""
+    lines = [
+        "FROM debian:trixie-slim AS debian",
+        r"RUN printf 'ID=exotic\nVERSION_ID=1\n' >/usr/lib/os-release && rm /etc/debian_version",
+        "FROM scratch",
+        "COPY --from=debian / /",
+        "USER 1000:0",
+    ]
+    scanned.build("\n".join(lines))
     assert_not_scanned(scanned, "Trivy does not know the image's operating system", database())
 
 
@@ -487,6 +541,25 @@ def test_the_database_comes_without_network(ready: Scanned, tmp_path: Path, form
         place = databases.pack(place, tmp_path / "db.tar.gz")
     assert ready.scan(f"--database={place}") == 1
     assert [finding["package"] for finding in ready.result["gating"]] == ["bash"]
+
+
+# --- the session ---------------------------------------------------------------------------------
+
+
+def test_nox_passes_the_exit_code_on(tmp_path: Path, database: Make) -> None:
+    """Of the one session that it runs; of several it says only that one has failed."""
+    copy = checkout.make(tmp_path / "slipway", f"slipway-test-{uuid.uuid4().hex[:8]}")
+    try:
+        assert copy.nox("-s", "build-cpu(base)").returncode == 0
+        words = ["scan-cpu(base)", "--", database()]
+        alone = copy.nox("-s", *words)
+        assert alone.returncode == 3, alone.stdout
+        assert "not scanned: there is no SBOM to compare with: nox -s 'sbom-cpu(base)'" in alone.stdout
+        assert "Traceback" not in alone.stdout
+        assert copy.nox("-s", "matrix", *words).returncode == 1
+        assert copy.nox("-s", *words, "--allow-not-scanned").returncode == 0
+    finally:
+        subprocess.run(["docker", "image", "rm", "--force", copy.tag], capture_output=True, check=False)
 
 
 # --- what is refused -----------------------------------------------------------------------------
