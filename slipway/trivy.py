@@ -214,7 +214,7 @@ def _report(document: dict[str, Any]) -> Report:
     return Report(
         image=metadata.get("ImageID", ""),
         diff_ids=tuple(metadata.get("DiffIDs", [])),
-        system=f"{system['Family']} {system['Name']}" if system else "",
+        system=f"{system['Family']} {system['Name']}" if system and system["Family"] != "none" else "",
         outdated=bool(system.get("EOSL")),
         packages=frozenset(package for result in results for package in _packages(result)),
         findings=tuple(finding for result in results for finding in _findings(result)),

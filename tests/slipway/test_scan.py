@@ -376,7 +376,7 @@ def test_an_unknown_operating_system_is_not_scanned(scanned: Scanned, database: 
 
 def test_a_release_without_support_is_not_scanned(scanned: Scanned, database: Make) -> None:
     """Debian 10 gets no fixes any longer."""
-    scanned.build(f"{INSTALLED}USER 0\nRUN echo 10.13 >/etc/debian_version\n")
+    scanned.build(f"{INSTALLED}USER 0\nRUN echo 10.13 >/etc/debian_version\nUSER 1000:0\n")
     assert_not_scanned(scanned, "debian 10.13 gets no security fixes any longer", database())
 
 
@@ -483,17 +483,19 @@ def test_a_scanner_that_fails_is_not_scanned(
 ) -> None:
     """It crashes, is killed, or leaves a report that is not understood."""
     script, reason = CRASHES[crash]
+    option = database()
     stand_in(IMAGE_ONLY.format(script))
-    assert_not_scanned(ready, reason, database())
+    assert_not_scanned(ready, reason, option)
 
 
 def test_a_scanner_that_hangs_is_not_scanned(
     ready: Scanned, database: Make, stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is ended."""
+    option = database()
     stand_in(IMAGE_ONLY.format("exec sleep 60"))
     monkeypatch.setattr(trivy, "PATIENCE", 3)
-    assert_not_scanned(ready, "Trivy did not end within 3 s", database())
+    assert_not_scanned(ready, "Trivy did not end within 3 s", option)
 
 
 # --- where the database comes from ---------------------------------------------------------------

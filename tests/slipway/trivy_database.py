@@ -131,7 +131,8 @@ def push(registry_name: str, archive: Path) -> str:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         place = request("POST", f"{base}/blobs/uploads/", b"", "application/octet-stream")
         request("PUT", f"{place}&digest={digest}", data, "application/octet-stream")
-        blobs.append({"mediaType": kind, "digest": digest, "size": len(data)})
+        title = {"org.opencontainers.image.title": archive.name}
+        blobs.append({"mediaType": kind, "digest": digest, "size": len(data), "annotations": title})
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": blobs[0], "layers": blobs[1:]}
     request("PUT", f"{base}/manifests/2", json.dumps(manifest).encode(), MANIFEST)
     return f"{registry_name}/trivy-db:2"
