@@ -34,6 +34,7 @@ nox.options.error_on_external_run = True
 nox.options.sessions = ["tests"]
 
 PYTHON = sys.executable
+NOT_SCANNED = 3  # slipway.scan's exit code
 CLEANING_UP = 20  # seconds that Ctrl-C leaves to the checks, to remove their containers
 
 try:
@@ -56,6 +57,10 @@ def read_options(session: nox.Session) -> argparse.Namespace:
     test.add_argument("--image", metavar="REF", help="test this image instead of the one built here")
     test.add_argument("--require-gpu", action="store_true", help="GPU checks fail where there is no GPU")
     test.add_argument("--allow-not-run", action="store_true", help="succeed although checks were not run")
+    scan = parser.add_argument_group("scans")
+    scan.add_argument("--db-repository", metavar="REF", help="where Trivy's vulnerability database is mirrored")
+    scan.add_argument("--database", metavar="PATH", help="a folder with Trivy's database, or an archive of it")
+    scan.add_argument("--allow-not-scanned", action="store_true", help="succeed although an image was not scanned")
     words = list(session.posargs)
     own = words[: words.index("--")] if "--" in words else words
     options = parser.parse_args(own)
@@ -163,7 +168,7 @@ def build_workload(session: nox.Session, image: Image) -> None:
 
 def forget_image(image: Image) -> None:
     """Untag the image of an earlier build, so that a build that fails leaves none to be tested in its place."""
-    for name in ("build.json", "tests.xml", "audit.json"):
+    for name in ("build.json", "tests.xml", "audit.json", "scan.json", "trivy.json"):
         (image.evidence / name).unlink(missing_ok=True)
     remove_tag(image.tag)
 
@@ -240,6 +245,34 @@ def audit_image(session: nox.Session, image: Image) -> None:
     session.run(PYTHON, "-m", "slipway.audit", image.name, external=True)
 
 
+def is_alone(image: Image) -> bool:
+    """Whether the command line asks for a session of this image and for nothing else."""
+    words = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
+    return is_named(image) and len([word for word in words if not word.startswith("-")]) == 1
+
+
+def scan_image(session: nox.Session, image: Image) -> None:
+    """Scan an image. nox knows one exit code for failures: "not scanned" gets its own where nothing else is to run."""
+    options = read_options(session)
+    image = find_platform(session, image, options.platform)
+    session.run(
+        PYTHON,
+        "-m",
+        "slipway.scan",
+        image.name,
+        *([f"--db-repository={options.db_repository}"] if options.db_repository else []),
+        *([f"--database={options.database}"] if options.database else []),
+        *(["--allow-not-scanned"] if options.allow_not_scanned else []),
+        external=True,
+        success_codes=[0, NOT_SCANNED],
+    )
+    result = evidence.read_json(image.evidence / "scan.json")
+    if result["verdict"] == "not scanned" and not result["allow_not_scanned"]:
+        if is_alone(image):
+            sys.exit(NOT_SCANNED)
+        session.error(f"{image.name} was not scanned")
+
+
 def forget_results() -> None:
     """Remove what earlier runs said of checks, so that the summary tells of this one alone."""
     for results in Path("dist").glob("*/tests.xml"):
@@ -284,7 +317,7 @@ def run_image(session: nox.Session, image: Image) -> None:
 
 
 def define_sessions(family: Family) -> None:
-    """Give a family its sessions build-, test-, sbom- and run-, each with its flavors as a parameter."""
+    """Give a family its sessions build-, test-, sbom-, scan- and run-, each with its flavors as a parameter."""
     names = (*family.images, *family.unavailable)
     flavors = nox.parametrize("flavor", [nox.param(flavor, id=flavor) for flavor in names])
 
@@ -305,6 +338,12 @@ def define_sessions(family: Family) -> None:
     def sbom(session: nox.Session, flavor: str) -> None:
         """List what is in an image (CycloneDX, SPDX), and compare it with its locks, file by file."""
         audit_image(session, find_flavor(session, family, flavor))
+
+    @nox.session(name=f"scan-{family.name}", venv_backend="none", tags=["scan"])
+    @flavors
+    def scan(session: nox.Session, flavor: str) -> None:
+        """Scan an image by Trivy: vulnerabilities, secrets, misconfigurations, licences."""
+        scan_image(session, find_flavor(session, family, flavor))
 
     @nox.session(name=f"run-{family.name}", venv_backend="none", default=False)
     @flavors
@@ -338,6 +377,12 @@ if MATRIX.workloads:
     def sbom_workloads(session: nox.Session, name: str) -> None:
         """List what is in a workload (CycloneDX, SPDX), and compare it with its locks, file by file."""
         audit_image(session, WORKLOADS[name])
+
+    @nox.session(name="scan-workloads", venv_backend="none", tags=["scan"])
+    @on_each_variant
+    def scan_workloads(session: nox.Session, name: str) -> None:
+        """Scan a workload by Trivy, with all that it stands on."""
+        scan_image(session, WORKLOADS[name])
 
     @nox.session(name="run-workloads", venv_backend="none", default=False)
     @on_each_variant

@@ -25,7 +25,7 @@ from slipway.matrix import ROOT, Image, Matrix
 from slipway.measure import Figure
 
 FAMILIES = ("cpu", "cuda", "rocm")
-AUDITED = ("cpu-base", "cuda-runtime")
+TRUSTED = ("cpu-base", "cuda-runtime")  # audited and scanned for their figures
 FILE = ROOT / "dist" / "bench.json"
 
 
@@ -209,8 +209,9 @@ def measurements(rows: Matrix, images: list[Image], *, with_cold: bool) -> Itera
         yield from guarded(f"healthy {image.name}", lambda image=image: measure.start(image))  # type: ignore[misc]
     yield from guarded("checks", lambda: measure.checks(images))
     yield from guarded("memory", lambda: measure.memory(images))
-    audited = [image for image in images if image.name in AUDITED]
-    yield from guarded("audit", lambda: measure.audits(audited))
+    trusted = [image for image in images if image.name in TRUSTED]
+    yield from guarded("audit", lambda: measure.audits(trusted))
+    yield from guarded("scan", lambda: measure.scans(trusted))
     yield from guarded("second start noxw", measure.second_start)
     yield from guarded("nothing to do slipway.setup", measure.nothing_to_set_up)
     yield from guarded("nox -s tests", measure.tests)

@@ -234,6 +234,15 @@ class Family:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """What a scan may rest on: the age in days of its database and of the locks, and what no database knows."""
+
+    database_days: int
+    lock_days: int
+    unknown: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Matrix:
     """All of images.toml."""
 
@@ -242,6 +251,7 @@ class Matrix:
     source: str
     apt_date: str
     free_disk_gb: int
+    scan: Scan
     bases: Mapping[str, Base]
     families: Mapping[str, Family]
     workloads: tuple[Image, ...]
@@ -546,13 +556,31 @@ def read_workloads(table: Table, variants: Mapping[str, Image]) -> Iterator[Imag
             yield replace(variants[variant], least_size=least, most_size=most, workload=known[name], left_out=left_out)
 
 
+def read_days(table: Table, key: str) -> int:
+    """Return a number of days."""
+    value = table.content.get(key)
+    if type(value) is not int or value < 1:
+        raise table.fail(key, "a whole number of days, at least 1")
+    return value
+
+
+def read_scan(table: Table) -> Scan:
+    """Return the limits of scans."""
+    table.only("database_days", "lock_days", "unknown")
+    unknown = table.table("unknown")
+    for kind in unknown.content:
+        unknown.text(kind, r"\S.*[^\s.]", "one line that says why, without a full stop")
+    return Scan(read_days(table, "database_days"), read_days(table, "lock_days"), unknown.content)
+
+
 def read_matrix(text: str) -> Matrix:
     """Return the matrix of a TOML text; SlipwayError names the table, the key and what is allowed."""
     try:
         top = Table("the top level", tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise SlipwayError(f"images.toml is not valid TOML: {error}") from None
-    top.only("repository", "release", "source", "apt_date", "free_disk_gb", "base", "family", "workload", "licences")
+    tables = ("scan", "base", "family", "workload", "licences")
+    top.only("repository", "release", "source", "apt_date", "free_disk_gb", *tables)
     bases = read_bases(top.table("base"))
     repository = top.text("repository", r"[a-z0-9]+([._/-][a-z0-9]+)*", "a lower-case repository name without a tag")
     families = top.table("family")
@@ -572,6 +600,7 @@ def read_matrix(text: str) -> Matrix:
         source=top.text("source", r"https?://\S+", "a URL"),
         apt_date=read_date(top, "apt_date"),
         free_disk_gb=free,
+        scan=read_scan(top.table("scan")),
         bases=bases,
         families=rows,
         workloads=tuple(read_workloads(top.table("workload"), below_workloads)),

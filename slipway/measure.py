@@ -196,6 +196,19 @@ def audits(images: list[Image]) -> Iterator[Figure]:
         yield Figure(f"memory slipway.audit {image.name}", memory_used, "MB")
 
 
+def scans(images: list[Image]) -> Iterator[Figure]:
+    """Yield how long a scan takes and how much memory, whatever it comes to."""
+    for image in images:
+        say(f"scanning {image.tag}")
+        command = [sys.executable, "-m", "slipway.scan", image.name]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        scan = evidence.read_json(image.evidence / "scan.json")
+        if not scan:
+            raise SlipwayError(f"{image.name} could not be scanned: {result.stderr.strip()}")
+        yield Figure(f"scan {image.name}", scan["seconds"], note=scan["verdict"])
+        yield Figure(f"memory slipway.scan {image.name}", scan["memory_mb"], "MB", note=scan["verdict"])
+
+
 def peak_memory(*module: str, **environment: str) -> float:
     """Return the largest resident set of a module's process or one of its children, in MB."""
     return int(output(sys.executable, "-c", PEAK, sys.executable, "-m", *module, **environment)) * 1024 / 1e6

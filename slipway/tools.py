@@ -20,6 +20,9 @@ from slipway.errors import SlipwayError, run
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "tools"
 GO_LOCK = ROOT / "requirements" / "go.txt"
+# Where a tool keeps the version that it tells; the linker leaves alone what is not there.
+VERSIONS = ("main.version", "github.com/aquasecurity/trivy/pkg/version/app.ver")
+EXPERIMENTS = {"trivy": "jsonv2"}  # what of Go's own a tool wants that Go does not offer by itself
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,12 @@ def build(tool: Tool) -> None:
 def compile_program(tool: Tool, folder: Path) -> Path:
     """Compile a tool in a folder that also holds Go's caches."""
     go = installed_go(tool) or install_go(folder / "toolchain")
-    flags = (
-        f"-ldflags=-s -w -X=main.version={tool.version}"  # what `--version` says, where the tool has such a variable
-    )
-    command = [go, "build", "-modcacherw", "-trimpath", flags, f"-o={folder / 'program'}", "tool"]
+    linked = " ".join(["-s -w", *(f"-X={variable}={tool.version}" for variable in VERSIONS)])
+    command = [go, "build", "-modcacherw", "-trimpath", f"-ldflags={linked}", f"-o={folder / 'program'}", "tool"]
     environment = {
         "CGO_ENABLED": "0",
         "GOCACHE": str(folder / "cache"),
+        "GOEXPERIMENT": EXPERIMENTS.get(tool.name, ""),
         "GOPATH": str(folder / "go"),
         "GOTOOLCHAIN": "local",
     }

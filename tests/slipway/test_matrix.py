@@ -16,6 +16,11 @@ source = "https://example.com/slipway"
 apt_date = "2026-11-21"
 free_disk_gb = 20
 
+[scan]
+database_days = 3
+lock_days = 60
+unknown = { github = "no database lists actions" }
+
 [base.trixie]
 image = "debian:trixie-slim"
 suite = "trixie"
@@ -166,6 +171,17 @@ WRONG = {
     "bad repository": ('"slipway"', '"Slip:way"', "repository is 'Slip:way'"),
     "bad date": ("2026-11-21", "2026-13-21", "apt_date is '2026-13-21'; it must be a date"),
     "no number": ("free_disk_gb = 20", 'free_disk_gb = "much"', "free_disk_gb is 'much'"),
+    "database without a limit": (
+        "database_days = 3",
+        "",
+        r"\[scan\] database_days is missing; it must be a whole number",
+    ),
+    "limit of nothing": ("lock_days = 60", "lock_days = 0", "lock_days is 0; it must be a whole number of days"),
+    "unknown without a reason": (
+        '"no database lists actions"',
+        '""',
+        "github is ''; it must be one line that says why",
+    ),
     "no base": ("[base.trixie]", "[bases]\n[family.x]", "unknown key 'bases'"),
     "bad glibc": ('glibc = "2.36"', 'glibc = "musl"', r"\[base\].bookworm glibc is 'musl'; it must be the version"),
     "unknown base": (

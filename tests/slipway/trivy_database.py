@@ -1,0 +1,138 @@
+"""Small vulnerability databases in Trivy's own format, and Debian's docker-registry on loopback to serve them."""
+
+import hashlib
+import json
+import socket
+import subprocess
+import tarfile
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from slipway import tools
+from slipway.tools import Tool
+
+FOLDER = Path(__file__).with_name("trivydb")
+LAYER = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
+CONFIG = "application/vnd.aquasec.trivy.config.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+Advisory = dict[str, Any]
+
+
+def debian(package: str, fixed: str, *, severity: str = "HIGH", identifier: str = "CVE-2026-0001") -> Advisory:
+    """A vulnerability of a Debian 13 source package; mended in a version, or not yet."""
+    return {
+        "bucket": "debian 13",
+        "package": package,
+        "identifier": identifier,
+        "severity": severity,
+        "fixed": fixed,
+    }
+
+
+def python(package: str, fixed: str, *, severity: str = "HIGH", identifier: str = "CVE-2026-0002") -> Advisory:
+    """A vulnerability of a Python distribution."""
+    return {
+        "bucket": "pip::a test",
+        "package": package,
+        "identifier": identifier,
+        "severity": severity,
+        "vulnerable": [f"<{fixed}"],
+        "patched": [fixed],
+    }
+
+
+# What every database knows that knows anything of its kind.
+WELL_KNOWN_DEBIAN = debian("openssl", "1.0.0", identifier="CVE-2014-0160")
+WELL_KNOWN_PYTHON = python("django", "1.1", identifier="CVE-2016-0001")
+WELL_KNOWN = (WELL_KNOWN_DEBIAN, WELL_KNOWN_PYTHON)
+
+
+def program() -> Path:
+    """The program that writes a database, built once from trivydb/ by the Go that tools are built by."""
+    source = hashlib.sha256((FOLDER / "main.go").read_bytes()).hexdigest()[:12]
+    go = tools.numbers(tools.find(r"^go (\S+)$", (FOLDER / "go.mod").read_text(), FOLDER))
+    return tools.provide(Tool("trivydb", FOLDER, source, go))
+
+
+def make(folder: Path, advisories: Iterable[Advisory] = WELL_KNOWN, *, days: float = 0, schema: int = 2) -> Path:
+    """Write trivy.db and metadata.json into a folder, as of some days ago."""
+    folder.mkdir(parents=True, exist_ok=True)
+    updated = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+    wanted = {"schema": schema, "updated": updated, "advisories": list(advisories)}
+    subprocess.run([program(), folder], input=json.dumps(wanted), text=True, check=True)
+    return folder
+
+
+def pack(database: Path, archive: Path) -> Path:
+    """Pack a database as registries hold it."""
+    with tarfile.open(archive, "w:gz") as output:
+        for name in ("trivy.db", "metadata.json"):
+            output.add(database / name, name)
+    return archive
+
+
+# --- a registry ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def registry(folder: Path) -> Iterator[str]:
+    """Run docker-registry on a free port of loopback; its name as image references have it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        name = f"127.0.0.1:{probe.getsockname()[1]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "registry.yml"
+    configuration.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '{name}'}}\n"
+        f"storage: {{filesystem: {{rootdirectory: '{folder / 'storage'}'}}}}\n"
+    )
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(["docker-registry", "serve", configuration], stdout=log, stderr=log)
+    try:
+        wait(f"http://{name}/v2/")
+        yield name
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+def wait(url: str) -> None:
+    """Wait until a server answers."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - loopback
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def request(method: str, url: str, data: bytes, kind: str) -> str:
+    """Send something to a registry and return the place that it names."""
+    asked = urllib.request.Request(url, data=data, headers={"Content-Type": kind}, method=method)  # noqa: S310
+    with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - loopback
+        return str(answer.headers.get("Location", ""))
+
+
+def push(registry_name: str, archive: Path) -> str:
+    """Push an archive of a database as the artifact that Trivy downloads; returns its reference."""
+    base = f"http://{registry_name}/v2/trivy-db"
+    blobs = []
+    for kind, data in ((CONFIG, b"{}"), (LAYER, archive.read_bytes())):
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        place = request("POST", f"{base}/blobs/uploads/", b"", "application/octet-stream")
+        request("PUT", f"{place}&digest={digest}", data, "application/octet-stream")
+        title = {"org.opencontainers.image.title": archive.name}
+        blobs.append({"mediaType": kind, "digest": digest, "size": len(data), "annotations": title})
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": blobs[0], "layers": blobs[1:]}
+    request("PUT", f"{base}/manifests/2", json.dumps(manifest).encode(), MANIFEST)
+    return f"{registry_name}/trivy-db:2"

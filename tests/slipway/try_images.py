@@ -1,0 +1,33 @@
+"""Small images for a test to scan, built within a second and gone after it."""
+
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+TryImage = Callable[[str], str]
+
+
+def build(dockerfile: str, tag: str) -> str:
+    """Build an image by docker alone and return its ID."""
+    command = ["docker", "buildx", "build", "--quiet", "--load", "--provenance=false", "--network=none"]
+    result = subprocess.run(
+        [*command, f"--tag={tag}", "-"], input=dockerfile, text=True, capture_output=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return subprocess.check_output(["docker", "image", "inspect", "--format={{.Id}}", tag], text=True).strip()
+
+
+@pytest.fixture
+def try_image() -> Iterator[TryImage]:
+    """Build an image from the text of a Dockerfile; what was built is removed afterwards."""
+    tags: list[str] = []
+
+    def make(dockerfile: str) -> str:
+        tags.append(f"slipway-test-{uuid.uuid4().hex[:8]}:image")
+        return build(dockerfile, tags[-1])
+
+    yield make
+    for tag in tags:
+        subprocess.run(["docker", "image", "rm", "--force", tag], capture_output=True, check=False)
