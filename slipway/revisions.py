@@ -64,11 +64,6 @@ def highest(repository: Registry, tag: str, known: int = 0) -> tuple[int, Manife
         number += 1
         if following is not None:
             found, manifest = number, following
-    if not found and repository.manifest(tag) is not None:
-        raise RegistryError(
-            f"{repository}:{tag} is there and no revision of it is found, so the next number cannot be told. "
-            "Was it pushed by hand, or does the registry list its tags only later? Nothing was written"
-        )
     return found, manifest, number + 1
 
 
@@ -79,6 +74,11 @@ def allocate(repository: Registry, tag: str, number: int, manifest: Manifest) ->
     certain; in both cases no revision was overwritten.
     """
     revision = name(tag, number)
+    if number == 1 and repository.manifest(tag) is not None:
+        raise RegistryError(
+            f"{repository}:{tag} is there and no revision of it is found, so the next number cannot be told. "
+            "Was it pushed by hand, or does the registry list its tags only later? Nothing was written"
+        )
     win(repository, revision)
     if repository.manifest(revision) is not None:
         raise RegistryError(f"{repository}:{revision} was written by something that does not take turns; left as it is")
