@@ -14,7 +14,10 @@ import pytest
 from slipway import evidence, gate, matrix, provenance
 from slipway.matrix import Image, Matrix
 from tests.slipway import archives
+from tests.slipway.checkout import copy_repository
 
+OWN = matrix.ROOT
+REPOSITORY = matrix.load().repository
 OCI = "org.opencontainers.image"
 TESTS = """<?xml version="1.0"?>
 <testsuites><testsuite name="pytest" errors="0" failures="{failures}" hostname="the-builders-machine">
@@ -87,9 +90,9 @@ class Workshop:
         text = TESTS.format(image=identity, failures=failures, outcome=outcome)
         evidence.write(image.evidence / "tests.xml", text)
 
-    def change(self, image: Image, name: str, **content: Any) -> None:
+    def change(self, made: Image, name: str, /, **content: Any) -> None:
         """Change what a piece of evidence says."""
-        file = image.evidence / name
+        file = made.evidence / name
         evidence.write_json(file, evidence.read_json(file) | content)
 
 
@@ -106,13 +109,19 @@ def git(folder: Path, *words: str) -> str:
 
 
 @contextmanager
-def workshop(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    """Make a repository and let slipway take it for its own; its images are gone afterwards."""
+def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) -> Iterator[Workshop]:
+    """Make a repository and let slipway take it for its own; its images are gone afterwards.
+
+    A `whole` one holds all of slipway, to be run there.
+    """
     repository = f"slipway-test-{uuid.uuid4().hex[:12]}"
-    text = matrix.FILE.read_text().replace(f'"{matrix.load().repository}"', f'"{repository}"', 1)
-    (folder / "requirements").mkdir(parents=True)
-    for file in [*matrix.ROOT.glob("Dockerfile*"), *matrix.ROOT.glob("requirements/*.txt")]:
-        (folder / file.relative_to(matrix.ROOT)).write_bytes(file.read_bytes())
+    text = matrix.FILE.read_text().replace(f'"{REPOSITORY}"', f'"{repository}"', 1)
+    if whole:
+        copy_repository(folder)
+    else:
+        (folder / "requirements").mkdir(parents=True)
+        for file in [*OWN.glob("Dockerfile*"), *OWN.glob("requirements/*.txt")]:
+            (folder / file.relative_to(OWN)).write_bytes(file.read_bytes())
     (folder / "images.toml").write_text(text)
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
@@ -120,7 +129,7 @@ def workshop(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Workshop]:
     for module in (matrix, gate, provenance):
         patch.setattr(module, "ROOT", folder)
     rows = matrix.read_matrix(text)
-    patch.setattr(matrix, "load", lambda: rows)
+    patch.setattr(matrix, "load", lambda *_: rows)
     made = Workshop(folder, rows, git(folder, "rev-parse", "HEAD"))
     try:
         yield made
