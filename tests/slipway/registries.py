@@ -42,7 +42,7 @@ def running_registry(folder: Path) -> Iterator[str]:
     """Run a registry; yields its host."""
     program = shutil.which(PROGRAM)
     if program is None:
-        pytest.skip(f"there is no {PROGRAM} on this machine: apt-get install {PROGRAM}")
+        pytest.skip(f"there is no {PROGRAM} on this machine: nox -s setup -- --registry")
     port = free_port()
     (folder / "config.yml").write_text(CONFIGURATION.format(folder=folder / "data", port=port))
     with (folder / "log").open("w") as log:
