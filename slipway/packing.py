@@ -124,13 +124,15 @@ def saved(image_id: str, errors: IO[str]) -> Iterator[BinaryIO]:
             yield stream
             while stream.read(CHUNK):
                 pass
+            process.wait()
         except SlipwayError:
-            if process.poll() is None or not process.returncode:
+            # An archive that ends early is the engine's failure where docker has ended with one.
+            if stream.read(1) or not process.wait():
                 raise
         finally:
             process.kill()
             process.wait()
-    if process.returncode > 0:
+    if process.returncode:
         errors.seek(0)
         raise SlipwayError(f"docker save failed: {errors.read().strip()}; `nox -s setup` checks the engine")
 
