@@ -122,6 +122,7 @@ class Proxy:
         self.referrers = referrers
         self.rules: list[Rule] = []
         self.requests: list[Request] = []
+        self.bodies: Callable[[Request, bytes], object] = lambda *_: None  # is shown what was sent
         self.subjects: dict[str, list[dict[str, object]]] = {}
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"proxy": self}))
@@ -156,9 +157,8 @@ class Proxy:
 
     def fault_of(self, request: Request) -> Fault:
         """Return what goes wrong with a request."""
-        with self.lock:
-            self.requests.append(request)
-            return next((fault for rule in self.rules if (fault := rule(request))), Fault())
+        self.requests.append(request)
+        return next((fault for rule in self.rules if (fault := rule(request))), Fault())
 
     def ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
         """Ask the registry, or answer for the API that it lacks."""
@@ -208,7 +208,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.body()
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         authorization = self.headers.get("Authorization", "")
-        fault = self.proxy.fault_of(Request(self.command, self.path, digest, authorization))
+        request = Request(self.command, self.path, digest, authorization)
+        self.proxy.bodies(request, body)
+        fault = self.proxy.fault_of(request)
         time.sleep(fault.delay)
         if fault.cut and not fault.late:
             self.cut()
