@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from slipway import build_times, engine, evidence, matrix, measure
+from slipway import build_times, engine, evidence, matrix, measure, publish_times
 from slipway.engine import NoEngineError
 from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT, Image, Matrix
@@ -56,6 +56,7 @@ TARGETS = {
     "checks cuda-devel": Target(90),
     "memory slipway.saved_image": Target(200),
     "memory slipway.setup": Target(200),
+    "publish an unchanged cpu-base": Target(3),
     "second start noxw": Target(0.2, "above"),
     "nothing to do slipway.setup": Target(0.5),
     "nox -s tests": Target(40 * 60),
@@ -191,6 +192,7 @@ def measurements(rows: Matrix, images: list[Image], *, with_cold: bool) -> Itera
         yield from guarded(f"healthy {image.name}", lambda image=image: measure.service(image))  # type: ignore[misc]
     yield from guarded("checks", lambda: measure.checks(images))
     yield from guarded("memory", lambda: measure.memory(images))
+    yield from guarded("publish", lambda: publish_times.unchanged(rows))
     yield from guarded("second start noxw", measure.second_start)
     yield from guarded("nothing to do slipway.setup", measure.nothing_to_set_up)
     yield from guarded("nox -s tests", measure.tests)
