@@ -82,11 +82,11 @@ def attach(repository: Registry, subject: Descriptor, wanted: list[Attachment]) 
     return [each.manifest.digest for each in new]
 
 
-def attached(repository: Registry, digest: str) -> dict[str, list[Manifest]]:
-    """Return the artifacts that refer to a manifest, by type; each says itself what it refers to."""
+def attached(repository: Registry, digest: str, *kinds: str) -> dict[str, list[Manifest]]:
+    """Return the artifacts of some types that refer to a manifest, by type; each says itself what it refers to."""
     found: dict[str, list[Manifest]] = {}
     for row in repository.referrers(digest):
-        manifest = repository.manifest(row.digest)
+        manifest = repository.manifest(row.digest) if row.more.get("artifactType") in kinds else None
         if manifest and (manifest.json.get("subject") or {}).get("digest") == digest:
             found.setdefault(str(manifest.json.get("artifactType", "")), []).append(manifest)
     return found

@@ -150,10 +150,16 @@ def publish(repository: Registry, signer: Signer, publication: Publication) -> N
         if outcome.new:
             revisions.allocate(repository, publication.tag, free, outcome.manifest)
         number = free if outcome.new else highest
-        followers = [tag for tag in publication.followers if may_move(repository, tag, publication)]
-        newest, _, moved = revisions.settle(repository, publication.tag, followers, number)
-        verify.read_again(repository, outcome.manifest, outcome.images)
-        record(repository, signer, publication, outcome, number, [publication.tag, *followers], references)
+        newest, _, moved = revisions.settle(
+            repository,
+            publication.tag,
+            publication.followers,
+            number,
+            lambda now: is_later(repository, publication, now),
+        )
+        if outcome.new:
+            verify.read_again(repository, outcome.manifest, outcome.images)
+        record(repository, signer, publication, outcome, number, references)
     say(repository, publication, outcome, number, newest, moved, time.monotonic() - started)
 
 
@@ -220,13 +226,10 @@ def sign(repository: Registry, signer: Signer, outcome: Outcome) -> list[str]:
     return references
 
 
-def may_move(repository: Registry, tag: str, publication: Publication) -> bool:
-    """Tell whether a tag does not stand for a later release already: `latest` never goes back."""
-    manifest = repository.manifest(tag)
-    if manifest is None:
-        return True
+def is_later(repository: Registry, publication: Publication, now: Manifest) -> bool:
+    """Tell whether a publication is no earlier release than what a tag points at: `latest` never goes back."""
     own = release(publication.candidates[0].local.labels)
-    return all(release(each.labels(repository)) <= own for each in verify.images(repository, manifest))
+    return all(release(each.labels(repository)) <= own for each in verify.images(repository, now))
 
 
 def release(labels: Any) -> tuple[int, ...]:  # noqa: ANN401 - a mapping of strings
@@ -264,7 +267,6 @@ def record(  # noqa: PLR0913, PLR0917 - what is recorded
     publication: Publication,
     outcome: Outcome,
     number: int,
-    tags: list[str],
     references: list[str],
 ) -> None:
     """Leave dist/<image>/publish.json."""
@@ -277,7 +279,7 @@ def record(  # noqa: PLR0913, PLR0917 - what is recorded
             "registry": str(repository),
             "tag": publication.tag,
             "revision": number,
-            "tags": [revisions.name(publication.tag, number), *tags],
+            "tags": [revisions.name(publication.tag, number), publication.tag, *publication.followers],
             "digest": outcome.manifest.digest,
             "manifest": image.manifest.digest,
             "configuration": image.configuration,
@@ -331,11 +333,13 @@ def foretell(repository: Registry, publications: Sequence[Publication]) -> None:
             print(f"{repository}:{revisions.name(publication.tag, free)} would be published: {publication.names}")
             target = ""
         for tag in (publication.tag, *publication.followers):
-            now = repository.digest(tag)
-            if not may_move(repository, tag, publication):
-                print(f"  {tag} stays at a later release, {now}")
-            elif now != target or not target:
-                print(f"  {tag} would move there from {now or 'nothing'}")
+            now = repository.manifest(tag)
+            if now and now.digest == target:
+                continue
+            if now and not is_later(repository, publication, now):
+                print(f"  {tag} stays at a later release, {now.digest}")
+            else:
+                print(f"  {tag} would move there from {now.digest if now else 'nothing'}")
 
 
 def deprecate(repository: Registry, signer: Signer, tag: str, reason: str) -> None:

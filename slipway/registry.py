@@ -34,7 +34,7 @@ OK, CREATED, ACCEPTED, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 201, 
 TEMPORARY = (TOO_MANY, 500, 502, 503, 504)
 WAITS = (0.5, 2.0, 5.0)  # seconds before what may be repeated is sent again
 LONGEST_WAIT = 60.0  # seconds that a registry may ask for
-TIMEOUT = 60.0  # seconds without a byte
+TIMEOUT = 300.0  # seconds without a byte: some registries take minutes to store a large layer
 MEMORY_LIMIT = 64 << 20  # bytes of a document: a manifest, a configuration, an SBOM
 CHUNK = 1 << 20
 
@@ -132,6 +132,25 @@ def is_loopback(address: str) -> bool:
     return name in ("localhost", "::1") or name.startswith("127.")
 
 
+class Redirection(urllib.request.HTTPRedirectHandler):
+    """Follows to where a registry keeps its blobs; a HEAD stays one, which urllib would make a download."""
+
+    def redirect_request(self, *request: Any) -> urllib.request.Request | None:  # noqa: ANN401 - urllib's own
+        """Return the request to the other place, where it is encrypted."""
+        found = super().redirect_request(*request)
+        if found is not None:
+            require_tls(found.full_url)
+            found.method = request[0].get_method()
+        return found
+
+
+def require_tls(url: str) -> None:
+    """Refuse an address that is neither encrypted nor on this machine."""
+    if not url.startswith("https://") and not (url.startswith("http://") and is_loopback(url)):
+        host = urlsplit(url).hostname
+        raise RegistryError(f"the registry leads to {host}, an address without TLS; nothing is sent there")
+
+
 class Registry:
     """One repository of a registry."""
 
@@ -146,7 +165,7 @@ class Registry:
         self.authorization = ""
         self.written = 0  # blobs, manifests and tags that were sent
         self.bytes_written = 0
-        self._opener = urllib.request.build_opener()
+        self._opener = urllib.request.build_opener(Redirection)
 
     def __str__(self) -> str:
         """Return what stands before a tag."""
@@ -395,8 +414,7 @@ class Registry:
 
         `authorization` is for the place that gives tokens, instead of the registry's; no redirection takes it along.
         """
-        if not url.startswith("https://") and not is_loopback(url):
-            raise RegistryError(f"{self} leads to an address without TLS; nothing is sent there")
+        require_tls(url)
         if body is not None and not isinstance(body, bytes):
             body.seek(0)
         request = urllib.request.Request(url, data=body, headers=dict(headers or {}), method=method)  # noqa: S310

@@ -24,7 +24,7 @@ that was cut off left behind is put right by the next.
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from slipway import registry
 from slipway.registry import EMPTY, EMPTY_TYPE, Manifest, Registry, RegistryError
@@ -121,18 +121,24 @@ def confirm(repository: Registry, tag: str, manifest: Manifest) -> None:
         raise RegistryError(f"{repository}:{tag} is {found or 'missing'} after {manifest.digest} was written there")
 
 
-def settle(repository: Registry, tag: str, followers: Iterable[str], known: int) -> tuple[int, Manifest, list[str]]:
+def settle(
+    repository: Registry, tag: str, followers: Iterable[str], known: int, may_move: Callable[[Manifest], bool]
+) -> tuple[int, Manifest, list[str]]:
     """Let the tags without a revision point at the highest one, until no higher one has appeared meanwhile.
 
+    A follower that points at something else now is asked for: `may_move` tells whether it may be taken from there.
     Returns the highest revision's number and manifest, and the tags that had to be moved.
     """
-    tags = [tag, *followers]
     moved: list[str] = []
     for _ in range(ROUNDS):
         number, manifest, _ = highest(repository, tag, known)
         if manifest is None:
             raise RegistryError(f"{repository}:{name(tag, known)} was there and is gone")
-        late = [each for each in tags if repository.digest(each) != manifest.digest]
+        late = [tag] if repository.digest(tag) != manifest.digest else []
+        for follower in followers:
+            now = repository.manifest(follower)
+            if now is None or (now.digest != manifest.digest and may_move(now)):
+                late.append(follower)
         for each in late:
             repository.write_tag(each, manifest)
             confirm_or_newer(repository, each)

@@ -82,7 +82,7 @@ def verify(repository: Registry, signer: Signer, tag: str) -> str:
             repository.check_blob(layer)
             size += layer.size
         notes += verify_evidence(repository, signer, image)
-    marks = attachments.attached(repository, manifest.digest).get(attachments.DEPRECATION, [])
+    marks = attachments.attached(repository, manifest.digest, attachments.DEPRECATION).get(attachments.DEPRECATION, [])
     for mark in signed(repository, signer, marks) if marks else ():
         notes.append(f"DEPRECATED: {attachments.read(repository, mark).get('reason')}")
     found = ", ".join(dict.fromkeys(notes))
@@ -99,11 +99,11 @@ def require_highest(repository: Registry, tag: str, manifest: Manifest) -> None:
 def verify_evidence(repository: Registry, signer: Signer, image: PublishedImage) -> list[str]:
     """Verify what is attached to an image, and return what is to be told of it."""
     where = f"{repository}@{image.manifest.digest}"
-    found = attachments.attached(repository, image.manifest.digest)
+    kinds = attachments.TYPES.values()
+    found = attachments.attached(repository, image.manifest.digest, *kinds)
     missing = [name for name, kind in attachments.TYPES.items() if not found.get(kind)]
     if missing:
         raise SlipwayError(f"{where} has no {', '.join(missing)} attached; publish it again")
-    kinds = attachments.TYPES.values()
     genuine = {each.digest for each in signed(repository, signer, [each for kind in kinds for each in found[kind]])}
     found = {kind: [each for each in found[kind] if each.digest in genuine] for kind in kinds}
     forged = [name for name, kind in attachments.TYPES.items() if not found[kind]]
@@ -160,5 +160,5 @@ def signed(repository: Registry, signer: Signer, artifacts: list[Manifest]) -> l
 
 def deprecations(repository: Registry, digest: str) -> list[str]:
     """Return the reasons why a published image is deprecated; none for most."""
-    marks = attachments.attached(repository, digest).get(attachments.DEPRECATION, [])
+    marks = attachments.attached(repository, digest, attachments.DEPRECATION).get(attachments.DEPRECATION, [])
     return [str(attachments.read(repository, mark).get("reason")) for mark in marks]

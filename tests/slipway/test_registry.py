@@ -237,6 +237,20 @@ def test_a_redirection_does_not_take_the_login_along(proxy: Proxy, upstream: str
     assert proxy.requests[-1].authorization == repository.credentials.basic
 
 
+def test_looking_for_a_blob_that_is_kept_elsewhere_reads_none_of_it(proxy: Proxy, upstream: str) -> None:
+    """And a place without TLS is not gone to."""
+    repository = Registry(proxy.host, f"team/{uuid.uuid4().hex}")
+    blob = repository.put_bytes(b"content", "text/plain")
+    with Proxy(upstream) as elsewhere:
+        place = f"http://{elsewhere.host}/v2/{repository.name}/blobs/{blob.digest}"
+        proxy.fail("HEAD", "/blobs/", Fault(status=307, headers={"Location": place}))
+        assert repository.has_blob(blob)
+        assert [request.method for request in elsewhere.requests] == ["HEAD"]
+    proxy.fail("GET", "/blobs/", Fault(status=307, headers={"Location": "http://elsewhere.example.com/blob"}))
+    with pytest.raises(RegistryError, match=r"leads to elsewhere\.example\.com, an address without TLS"):
+        repository.blob(blob)
+
+
 def test_an_upload_elsewhere_does_not_get_the_login(proxy: Proxy, upstream: str, tmp_path: Path) -> None:
     """Only the registry itself does."""
     log_in(tmp_path, auths={proxy.host: login()})

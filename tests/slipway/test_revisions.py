@@ -54,7 +54,7 @@ def publish(repository: Registry, made: Manifest) -> int:
     """Do what publishing does once the image is there; returns the revision."""
     free = revisions.highest(repository, TAG)[2]
     revisions.allocate(repository, TAG, free, made)
-    revisions.settle(repository, TAG, ["latest"], free)
+    revisions.settle(repository, TAG, ["latest"], free, lambda _: True)
     return free
 
 
@@ -298,7 +298,7 @@ def publish_until_done(repository: Registry, made: Manifest, allocated: dict[int
         break
     for _ in range(200):
         with suppress(RegistryError):
-            revisions.settle(repository, TAG, ["latest"], free)
+            revisions.settle(repository, TAG, ["latest"], free, lambda _: True)
             return
     pytest.fail("it never ended")
 
