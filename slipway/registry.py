@@ -178,8 +178,8 @@ class Registry:
 
         RegistryError when the registry fails, and when the bytes are not the digest's.
         """
-        accept = ", ".join((MANIFEST, INDEX, *OF_DOCKER))
-        answer = self.repeat("GET", self.url("manifests", reference), headers={"Accept": accept})
+        headers = {"Accept": ", ".join((MANIFEST, INDEX, *OF_DOCKER)), "Cache-Control": "no-cache"}
+        answer = self.repeat("GET", self.url("manifests", reference), headers=headers)
         if answer.status == NOT_FOUND:
             return None
         self.expect(answer, f"reading {reference}", OK)

@@ -18,7 +18,7 @@ import pytest
 from slipway import attachments, evidence, matrix, publish, registry, revisions, signing, verify
 from slipway.errors import SlipwayError
 from slipway.registry import Registry
-from tests.slipway.publications import Workshop, docker, workshop
+from tests.slipway.publications import Workshop, docker, git, workshop
 from tests.slipway.registries import Fault, Proxy, Reply, Request, running_registry
 
 ROOT = matrix.ROOT
@@ -374,6 +374,28 @@ def test_what_lacks_evidence_is_refused_before_the_registry_is_asked(  # noqa: P
     assert proxy.requests == []
 
 
+@pytest.mark.requirement("V6")
+def test_images_that_would_share_a_tag_are_refused(
+    shop: Workshop, run: Callable[..., int], proxy: Proxy, unsigned: None
+) -> None:
+    """One of them holds another version than its name says; the tag has the version that it holds."""
+    shop.make("cuda-base", **{"slipway.cuda": "13.2"})
+    shop.make("cuda13.2-base")
+    with pytest.raises(SlipwayError, match=r"cuda-base, cuda13\.2-base: .* would both be 0\.1\.0-cuda13\.2-base"):
+        run("cuda-base", "cuda13.2-base")
+    assert proxy.requests == []
+
+
+def test_platforms_of_different_commits_are_no_index(shop: Workshop, run: Callable[..., int], unsigned: None) -> None:
+    """Whoever pulls the tag gets the same sources on each platform."""
+    shop.make("cpu-base")
+    git(shop.folder, "commit", "--quiet", "--allow-empty", "--message=More")
+    shop.commit = git(shop.folder, "rev-parse", "HEAD")
+    shop.make("cpu-base-arm64")
+    with pytest.raises(SlipwayError, match="cpu-base, cpu-base-arm64: these were built from different commits"):
+        run("cpu-base", "cpu-base-arm64")
+
+
 def test_every_reason_is_named_at_once(shop: Workshop, target: str, unsigned: None) -> None:
     """Of all images, and the key that nobody gave."""
     image = shop.make("cuda-base")
@@ -508,6 +530,16 @@ def test_verifying_misses_what_is_not_attached(
         run("--verify", "latest")
     run("cuda-base")
     assert run("--verify", "latest") == 0
+
+
+def test_the_session_calls_the_program() -> None:
+    """With its options; an error is one message."""
+    command = [sys.executable, "-m", "nox", f"--noxfile={ROOT / 'noxfile.py'}", "-s", "publish", "--"]
+    command += ["--registry=team/slipway", "cpu-base"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert result.returncode == 1
+    assert "error: 'team/slipway' names no registry's host" in result.stdout
+    assert "Traceback" not in result.stdout
 
 
 # --- registries that fail or lie, several publishers ---------------------------------------------
