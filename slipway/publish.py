@@ -15,7 +15,7 @@ import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -160,7 +160,8 @@ def publish(repository: Registry, signer: Signer, publication: Publication) -> N
         if outcome.new:
             verify.read_again(repository, outcome.manifest, outcome.images)
         record(repository, signer, publication, outcome, number, references)
-    say(repository, publication, outcome, number, newest, moved, time.monotonic() - started)
+        reasons = verify.deprecations(repository, outcome.manifest.digest, own_mark(signer))
+    say(repository, publication, outcome, number, newest, moved, reasons, time.monotonic() - started)
 
 
 def provide(repository: Registry, publication: Publication, current: Manifest | None) -> Outcome:
@@ -220,7 +221,7 @@ def sign(repository: Registry, signer: Signer, outcome: Outcome) -> list[str]:
     fresh = references if outcome.new else [f"{repository}@{digest}" for digest in outcome.newly_attached]
     if fresh:
         signer.sign(fresh)
-    if not signer.has_signed(references):
+    if not signer.has_signed(references, private=True):
         signer.sign(references)
         signer.verify(references, private=True)
     return references
@@ -296,6 +297,7 @@ def say(  # noqa: PLR0913, PLR0917 - what is said
     number: int,
     newest: int,
     moved: list[str],
+    reasons: list[str],
     seconds: float,
 ) -> None:
     """Say what is published now, and what was sent for it."""
@@ -312,7 +314,7 @@ def say(  # noqa: PLR0913, PLR0917 - what is said
         print(f"  {candidate.image.name}: {candidate.tests['passed']} checks passed, {not_run} not run")
         if evidence.read_json(candidate.image.evidence / "scan.json").get("verdict") == "not scanned":
             print(f"  {candidate.image.name}: NOT SCANNED, by --allow-not-scanned")
-    for reason in verify.deprecations(repository, outcome.manifest.digest):
+    for reason in reasons:
         print(f"  this revision is deprecated: {reason}")
 
 
@@ -342,12 +344,17 @@ def foretell(repository: Registry, publications: Sequence[Publication]) -> None:
                 print(f"  {tag} would move there from {now.digest if now else 'nothing'}")
 
 
+def own_mark(signer: Signer) -> Callable[[str], bool]:
+    """Return how to tell a mark that this signer has made."""
+    return lambda reference: signer.has_signed([reference], private=True)
+
+
 def deprecate(repository: Registry, signer: Signer, tag: str, reason: str) -> None:
     """Mark what a tag points at, with all its platforms; nothing is moved or deleted."""
     manifest = repository.need(tag)
     targets = {each.digest: each for each in (manifest, *(i.manifest for i in verify.images(repository, manifest)))}
     for target in targets.values():
-        if reason in verify.deprecations(repository, target.digest):
+        if reason in verify.deprecations(repository, target.digest, own_mark(signer)):
             continue
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         document = attachments.text({"digest": target.digest, "since": today, "reason": reason})

@@ -53,10 +53,10 @@ class Signer:
                 Path(key).write_text(cosign("public-key", f"--key={self.key}"), encoding="utf-8")
             cosign("verify", f"--key={key}", OFFLINE_KEY, *references)
 
-    def has_signed(self, references: Iterable[str]) -> bool:
+    def has_signed(self, references: Iterable[str], *, private: bool) -> bool:
         """Tell whether all of them bear this signature already."""
         try:
-            self.verify(references, private=True)
+            self.verify(references, private=private)
         except UnsignedError:
             return False
         return True

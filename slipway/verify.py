@@ -1,7 +1,7 @@
 """What is published, read again from the registry alone: every byte, every piece of evidence, every signature."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,9 +82,8 @@ def verify(repository: Registry, signer: Signer, tag: str) -> str:
             repository.check_blob(layer)
             size += layer.size
         notes += verify_evidence(repository, signer, image)
-    marks = attachments.attached(repository, manifest.digest, attachments.DEPRECATION).get(attachments.DEPRECATION, [])
-    for mark in signed(repository, signer, marks) if marks else ():
-        notes.append(f"DEPRECATED: {attachments.read(repository, mark).get('reason')}")
+    reasons = deprecations(repository, manifest.digest, lambda reference: signer.has_signed([reference], private=False))
+    notes += [f"DEPRECATED: {reason}" for reason in reasons]
     found = ", ".join(dict.fromkeys(notes))
     return f"{repository}:{tag}  {manifest.digest}  signed; {size / 1e6:.1f} MB of layers as they should be; {found}"
 
@@ -158,7 +157,9 @@ def signed(repository: Registry, signer: Signer, artifacts: list[Manifest]) -> l
     return artifacts
 
 
-def deprecations(repository: Registry, digest: str) -> list[str]:
-    """Return the reasons why a published image is deprecated; none for most."""
-    marks = attachments.attached(repository, digest, attachments.DEPRECATION).get(attachments.DEPRECATION, [])
-    return [str(attachments.read(repository, mark).get("reason")) for mark in marks]
+def deprecations(repository: Registry, digest: str, is_genuine: Callable[[str], bool]) -> list[str]:
+    """Return the reasons why a published image is deprecated, none for most; marks of strangers do not count."""
+    kind = attachments.DEPRECATION
+    marks = attachments.attached(repository, digest, kind).get(kind, [])
+    genuine = [mark for mark in marks if is_genuine(f"{repository}@{mark.digest}")]
+    return [str(attachments.read(repository, mark).get("reason")) for mark in genuine]
