@@ -5,7 +5,6 @@ All of it must be about the very image that the engine has: built from a clean c
 stand in what is published.
 """
 
-import json
 import re
 import subprocess
 import xml.etree.ElementTree as ET
@@ -21,6 +20,7 @@ from slipway.matrix import ROOT, Image
 from slipway.packing import LocalImage
 
 SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
+PROPERTY = "slipway:image"  # what names the image's ID in both
 REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"
 
@@ -122,10 +122,23 @@ def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
     verb = f"nox -s 'sbom-{image.session}'"
     sboms = {name: evidence.read_json(image.evidence / name) for name in SBOMS}
     yield from (f"{image.name}: there is no readable {name}: {verb}" for name, sbom in sboms.items() if not sbom)
-    if sboms[SBOMS[0]] and identity not in json.dumps(sboms[SBOMS[0]].get("metadata")):
-        yield f"{image.name}: {SBOMS[0]} is of another image: {verb}"
+    yield from (
+        f"{image.name}: {name} is of another image: {verb}"
+        for name, sbom in sboms.items()
+        if sbom and identity not in images_of(sbom)
+    )
     yield from examine_verdict(image, identity, "audit.json", verb, lambda _: "")
     yield from examine_verdict(image, identity, "scan.json", f"nox -s 'scan-{image.session}'", not_scanned)
+
+
+def images_of(sbom: dict[str, Any]) -> set[str]:
+    """Return the image IDs that an SBOM gives for its own: CycloneDX in a property, SPDX in its comment."""
+    match sbom:
+        case {"metadata": {"properties": list(rows)}}:
+            return {str(row.get("value")) for row in rows if isinstance(row, dict) and row.get("name") == PROPERTY}
+        case {"comment": str(comment)}:
+            return {comment.removeprefix(f"{PROPERTY} ")}
+    return set()
 
 
 def examine_verdict(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipway import attachments, registry, revisions
+from slipway import attachments, gate, registry, revisions
 from slipway.errors import SlipwayError
 from slipway.registry import Descriptor, Manifest, Registry, RegistryError
 from slipway.signing import Signer, UnsignedError
@@ -125,10 +125,12 @@ def judge(
         if digests != [image.manifest.digest.removeprefix("sha256:")]:
             raise SlipwayError(f"{where} is of another image")
         return []
-    if name.startswith("sbom."):
-        return []
-    if document.get("image") not in identities(repository, image, found):
+    sbom = name.startswith("sbom.")
+    about = gate.images_of(dict(document)) if sbom else {str(document.get("image"))}
+    if not about & identities(repository, image, found):
         raise SlipwayError(f"{where} is of another image")
+    if sbom:
+        return []
     if name == "scan.json" and document.get("verdict") == "not scanned":
         return ["NOT SCANNED"]
     if document.get("verdict") != "passed":

@@ -45,8 +45,9 @@ class Workshop:
         build = {"image": identity, "tag": image.tag, "built": "2026-11-21T12:00:00+00:00", "seconds": 3.5}
         evidence.write_json(image.evidence / "build.json", build)
         self.test(image)
-        for sbom in ("sbom.cdx.json", "sbom.spdx.json"):
-            evidence.write_json(image.evidence / sbom, {"metadata": {"component": {"version": identity}}})
+        named = {"name": gate.PROPERTY, "value": identity}
+        evidence.write_json(image.evidence / "sbom.cdx.json", {"metadata": {"properties": [named]}})
+        evidence.write_json(image.evidence / "sbom.spdx.json", {"comment": f"{gate.PROPERTY} {identity}"})
         for verdict in ("audit.json", "scan.json"):
             content_of = {"image": identity, "verdict": "passed", "finished": "2026-11-21T12:10:00+00:00"}
             evidence.write_json(image.evidence / verdict, content_of)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import attachments, evidence, matrix, publish, registry, revisions, signing, verify
+from slipway import attachments, evidence, gate, matrix, publish, registry, revisions, signing, verify
 from slipway.errors import SlipwayError
 from slipway.registry import Registry
 from tests.slipway.publications import Workshop, docker, git, workshop
@@ -305,7 +305,18 @@ def no_sbom(shop: Workshop) -> None:
 
 
 def sbom_of_another(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "sbom.cdx.json", metadata={"component": {"version": "sha256:1"}})
+    image = shop.make("cuda-base")
+    identity = evidence.read_json(image.evidence / "build.json")["image"]
+    rows = [{"name": gate.PROPERTY, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
+    shop.change(image, "sbom.cdx.json", metadata={"properties": rows})
+
+
+def other_sbom_of_another(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{gate.PROPERTY} sha256:1")
+
+
+def strange_sbom(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "sbom.cdx.json", metadata=[1])
 
 
 def audit_failed(shop: Workshop) -> None:
@@ -348,6 +359,8 @@ def damaged_scan(shop: Workshop) -> None:
         (damaged_tests, "tests.xml is damaged"),
         (no_sbom, r"there is no readable sbom.spdx.json: nox -s 'sbom-cuda\(base\)'"),
         (sbom_of_another, "sbom.cdx.json is of another image"),
+        (other_sbom_of_another, "sbom.spdx.json is of another image"),
+        (strange_sbom, "sbom.cdx.json is of another image"),
         (audit_failed, "the verdict of audit.json is 'failed'"),
         (audit_of_another, "audit.json is of another image"),
         (vulnerable, r"the verdict of scan.json is 'vulnerable': nox -s 'scan-cuda\(base\)'"),
@@ -511,6 +524,33 @@ def test_verifying_finds_what_is_wrong(shop: Workshop, run: Callable[..., int], 
     there.write_tag("0.1.0-cuda13.0-base", forged.manifest)
     with pytest.raises(SlipwayError, match="its highest revision -r1 sha256:"):
         run("--verify", "0.1.0-cuda13.0-base", key="cosign.pub")
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "reason"),
+    [
+        ("sbom.cdx.json", {"metadata": {"properties": []}}, "its sbom.cdx.json is of another image"),
+        ("tests.json", {"image": "sha256:1", "verdict": "passed"}, "its tests.json is of another image"),
+        ("scan.json", {"image": "ID", "verdict": "vulnerable"}, "its scan.json says 'vulnerable'"),
+        ("audit.json", {"image": "ID"}, "its audit.json says None"),
+        ("provenance.json", {"subject": []}, "its provenance.json is of another image"),
+        ("scan.json", [1], "holds no JSON object"),
+    ],
+)
+@pytest.mark.requirement("U11")
+def test_evidence_that_does_not_say_what_it_must_is_found(  # noqa: PLR0913, PLR0917 - fixtures
+    shop: Workshop, run: Callable[..., int], target: str, unsigned: None, name: str, document: object, reason: str
+) -> None:
+    """Also where it is signed: by whoever has the key and does not use this program."""
+    image = shop.make("cpu-base")
+    run("cpu-base")
+    identity = evidence.read_json(image.evidence / "build.json")["image"]
+    there = repository(target)
+    subject = there.need("0.1.0-cpu-base").descriptor
+    text = json.dumps(document).replace("ID", identity).encode()
+    attachments.attach(there, subject, [attachments.attachment(name, attachments.TYPES[name], text, subject)])
+    with pytest.raises(SlipwayError, match=reason):
+        run("--verify", "0.1.0-cpu-base")
 
 
 @pytest.mark.slow
