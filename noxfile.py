@@ -453,6 +453,12 @@ def sabotage(session: nox.Session) -> None:
     )
 
 
+@nox.session(name="publish", venv_backend="none", default=False)
+def publish_images(session: nox.Session) -> None:
+    """Publish images with their evidence and tags: -- --registry HOST/NAME --key FILE IMAGE...; --help lists more."""
+    session.run(PYTHON, "-m", "slipway.publish", *session.posargs, external=True)
+
+
 @nox.session(venv_backend="none", default=False)
 def summary(session: nox.Session) -> None:
     """List every image's checks and every requirement: met, failed, not run."""
@@ -469,7 +475,7 @@ def bench(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all that CI runs: build and test each image, the repository's own tests, the broken images."""
     forget_results()
-    prepare(session, "--compose", "--browser")
+    prepare(session, "--compose", "--browser", "--registry")
     for verb in ("build", "test"):
         for image in MATRIX.images:
             if image.always:

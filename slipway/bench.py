@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from slipway import build_times, engine, evidence, matrix, measure
+from slipway import build_times, engine, evidence, matrix, measure, publish_times
 from slipway.engine import NoEngineError
 from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT, Image, Matrix
@@ -69,6 +69,7 @@ TARGETS = {
     "audit cuda-runtime": Target(30),
     "memory slipway.audit cpu-base": Target(300),
     "memory slipway.audit cuda-runtime": Target(300),
+    "publish an unchanged cpu-base": Target(3),
     "second start noxw": Target(0.2, "above"),
     "nothing to do slipway.setup": Target(0.5),
     "nox -s tests": Target(40 * 60),
@@ -212,6 +213,7 @@ def measurements(rows: Matrix, images: list[Image], *, with_cold: bool) -> Itera
     trusted = [image for image in images if image.name in TRUSTED]
     yield from guarded("audit", lambda: measure.audits(trusted))
     yield from guarded("scan", lambda: measure.scans(trusted))
+    yield from guarded("publish", lambda: publish_times.unchanged(rows))
     yield from guarded("second start noxw", measure.second_start)
     yield from guarded("nothing to do slipway.setup", measure.nothing_to_set_up)
     yield from guarded("nox -s tests", measure.tests)

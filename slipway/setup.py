@@ -1,6 +1,6 @@
 """Makes this machine able to build: a Docker engine with BuildKit, proved once, and the base image.
 
-    python -m slipway.setup [--pull] [--image NAME] [--compose] [--browser]
+    python -m slipway.setup [--pull] [--image NAME] [--compose] [--browser] [--registry]
 
 images.toml says which base images there are and how much free disk it wants. What serves already is left as it is;
 what is changed is said.
@@ -27,6 +27,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--image", metavar="NAME", help="the image to be built: its base image, and disk for its size")
     parser.add_argument("--compose", action="store_true", help="also provide the compose plug-in, for compose.yaml")
     parser.add_argument("--browser", action="store_true", help="also provide a Chromium, for the checks of desktops")
+    parser.add_argument("--registry", action="store_true", help="also provide docker-registry, for Slipway's own tests")
     return parser.parse_args(words)
 
 
@@ -74,6 +75,12 @@ def provide_browser() -> None:
         install.install_as_is("chromium", reason="the checks of a desktop want a Chromium, and there is none")
 
 
+def provide_registry() -> None:
+    """Install Debian's docker-registry, which the tests run on loopback."""
+    if not which("docker-registry"):
+        install.install_as_is("docker-registry", reason="tests of registries want docker-registry, and there is none")
+
+
 def main(words: list[str] | None = None) -> int:
     """Look at everything a build needs; install, start, pull or make what is missing."""
     options = arguments(words)
@@ -83,6 +90,8 @@ def main(words: list[str] | None = None) -> int:
         serving = provide_plugin(serving, "compose")
     if options.browser:
         provide_browser()
+    if options.registry:
+        provide_registry()
     free = engine.require_space(serving, gb)
     emulation.provide(serving, chosen)
     base = provide_base(serving, chosen, refresh=options.pull)

@@ -88,11 +88,12 @@ def output_of(*command: str) -> str:
 
 
 def installed(tool: Tool) -> Path | None:
-    """Return the program on PATH, where it is the pinned version."""
+    """Return the program on PATH, where it or its Debian package says that it is the pinned version."""
     program = which(tool.name)
-    if program and re.search(rf"\bv?{re.escape(tool.version)}\b", output_of(program, "--version")):
-        return Path(program)
-    return None
+    told = output_of(program, "--version") if program else ""
+    if program == f"/usr/bin/{tool.name}":
+        told += output_of("dpkg-query", "--show", tool.name)
+    return Path(program) if program and re.search(rf"\bv?{re.escape(tool.version)}\b", told) else None
 
 
 def installed_go(tool: Tool) -> str | None:

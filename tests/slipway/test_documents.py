@@ -11,7 +11,7 @@ import pytest
 from slipway import matrix
 
 ROOT = matrix.ROOT
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", ".github/workflows/ci.yml")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", ".github/workflows/ci.yml", ".github/workflows/publish.yml")
 
 
 @cache

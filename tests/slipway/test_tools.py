@@ -75,6 +75,17 @@ def test_another_pin_has_another_place(measure: Path) -> None:
     assert tool.program != before
 
 
+@pytest.mark.parametrize(("version", "taken"), [("2.3.4-2+b4", True), ("2.3.5-1", False)])
+@pytest.mark.usefixtures("measure")
+def test_debians_package_tells_the_version_of_a_program_that_does_not(
+    monkeypatch: pytest.MonkeyPatch, version: str, *, taken: bool
+) -> None:
+    """Debian's cosign calls itself `devel`."""
+    monkeypatch.setattr(tools, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(tools, "output_of", lambda *words: f"measure\t{version}" if "dpkg-query" in words else "devel")
+    assert (tools.installed(tools.read_tool("measure")) is not None) is taken
+
+
 @pytest.mark.usefixtures("measure")
 def test_unknown_tool_is_refused_with_those_there_are() -> None:
     """The message lists the choices."""

@@ -1,0 +1,106 @@
+"""Docker's own credentials for a registry, as `docker login` left them: in its file, or with a credential helper.
+
+They are handed to nothing but the registry's requests: no argument of a process, no log and no file holds them.
+"""
+
+import base64
+import binascii
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slipway.errors import SlipwayError
+
+HUB = "https://index.docker.io/v1/"  # what docker calls the account of docker.io
+TOKEN_USER = "<token>"  # noqa: S105 - a helper's user name that says: the secret is an identity token
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user with a password or an identity token; all of them empty for an anonymous one."""
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The header of basic authentication."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may hold."""
+        if not self.password:
+            return (self.identity_token,) if self.identity_token else ()
+        return tuple(filter(None, (self.basic.removeprefix("Basic "), self.password, self.identity_token)))
+
+
+def configuration() -> Path:
+    """Return docker's configuration file."""
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+
+
+def find(host: str) -> Credentials:
+    """Return docker's credentials for a registry; anonymous ones where it has none.
+
+    SlipwayError when the file or a helper that it names cannot be read; neither's content is shown.
+    """
+    settings = read(configuration())
+    key = HUB if host in ("docker.io", "registry-1.docker.io") else host
+    helper = table(settings, "credHelpers").get(key) or settings.get("credsStore")
+    if helper:
+        found = ask(str(helper), key)
+        if found:
+            return found
+    auths = table(settings, "auths")
+    return from_file(auths.get(key) or auths.get(f"https://{key}") or {}, key)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Read docker's configuration; empty where there is none."""
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        raise SlipwayError(f"{file} cannot be read as JSON; log in again by `docker login`") from None
+    return settings if isinstance(settings, dict) else {}
+
+
+def table(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a table of the configuration; empty where it is missing."""
+    found = settings.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def from_file(entry: object, key: str) -> Credentials:
+    """Return what docker keeps of a login in its own file."""
+    if not isinstance(entry, dict):
+        return Credentials()
+    try:
+        text = base64.b64decode(entry.get("auth") or "", validate=True).decode()
+    except (binascii.Error, ValueError, TypeError):
+        raise SlipwayError(f"the login for {key} in {configuration()} is damaged; run `docker login {key}`") from None
+    user, _, password = text.partition(":")
+    return Credentials(user, password.rstrip("\0"), str(entry.get("identitytoken") or ""))
+
+
+def ask(helper: str, key: str) -> Credentials | None:
+    """Ask a credential helper; None where it knows no login for the registry."""
+    program = f"docker-credential-{helper}"
+    try:
+        result = subprocess.run([program, "get"], input=key, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        raise SlipwayError(f"{program}, which {configuration()} names, does not answer; install it") from None
+    if result.returncode and "not found" in (result.stdout + result.stderr).lower():
+        return None
+    try:
+        answer = json.loads(result.stdout)
+        user, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, LookupError, TypeError):
+        raise SlipwayError(f"{program} gave no login for {key}; run `docker login {key}`") from None
+    return Credentials(identity_token=secret) if user == TOKEN_USER else Credentials(user, secret)

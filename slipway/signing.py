@@ -1,0 +1,91 @@
+"""Signatures by cosign: with a key, or keyless with the identity that a CI system proves.
+
+A key is what cosign takes for one: a file, a key management service, env://VARIABLE. cosign reads its password from
+COSIGN_PASSWORD and its login from docker's configuration; neither is an argument. A signature by key goes into no
+public log, since images may be private; a keyless one must.
+"""
+
+import functools
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import tools
+from slipway.errors import SlipwayError
+
+OFFLINE_KEY = "--insecure-ignore-tlog=true"  # cosign's name for: no public log was asked for
+LAST_LINES = 4
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signs, or who must have signed."""
+
+    key: str = ""
+    identity: str = ""
+    issuer: str = ""
+
+    def __str__(self) -> str:
+        """Return what a report may show: a key's name, or an identity."""
+        return f"key {self.key}" if self.key else f"{self.identity} by {self.issuer}"
+
+    def sign(self, references: Iterable[str]) -> None:
+        """Sign what is in a registry, each by its digest."""
+        how = [f"--key={self.key}", "--tlog-upload=false"] if self.key else []
+        cosign("sign", "--yes", *how, *references)
+
+    def verify(self, references: Iterable[str], *, private: bool) -> None:
+        """Verify a signature of each; SlipwayError where one is missing or somebody else's.
+
+        `private`: the key is the signing one, whose public half is taken.
+        """
+        if not self.key:
+            who = [f"--certificate-identity={self.identity}", f"--certificate-oidc-issuer={self.issuer}"]
+            cosign("verify", *who, *references)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            key = self.key
+            if private:
+                key = str(Path(folder) / "cosign.pub")
+                Path(key).write_text(cosign("public-key", f"--key={self.key}"), encoding="utf-8")
+            cosign("verify", f"--key={key}", OFFLINE_KEY, *references)
+
+    def has_signed(self, references: Iterable[str], *, private: bool) -> bool:
+        """Tell whether all of them bear this signature already."""
+        try:
+            self.verify(references, private=private)
+        except UnsignedError:
+            return False
+        return True
+
+
+class UnsignedError(SlipwayError):
+    """cosign finds no signature that it was asked for."""
+
+
+@functools.cache
+def program() -> Path:
+    """Return cosign's program, built if need be."""
+    return tools.provide(tools.read_tool("cosign"))
+
+
+def cosign(*arguments: str) -> str:
+    """Run cosign and return its output; its last lines are the error."""
+    result = subprocess.run(
+        [program(), *arguments],
+        env={"COSIGN_PASSWORD": "", **os.environ},  # an unset one would be asked for
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not result.returncode:
+        return result.stdout
+    lines = "\n".join(result.stderr.strip().splitlines()[-LAST_LINES:])
+    message = f"cosign {arguments[0]} failed:\n{lines}"
+    if "no signatures found" in result.stderr or "no matching signatures" in result.stderr:
+        raise UnsignedError(message)
+    raise SlipwayError(message)
