@@ -5,6 +5,7 @@ the published image covers it by its digest.
 """
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from slipway import gate
@@ -54,7 +55,7 @@ def parameters(image: Image) -> dict[str, Any]:
     }
 
 
-def base(labels: Any) -> dict[str, Any]:  # noqa: ANN401 - a mapping of strings
+def base(labels: Mapping[str, str]) -> dict[str, Any]:
     """Return the image that it stands on."""
     name = "org.opencontainers.image.base"
     algorithm, _, value = labels.get(f"{name}.digest", "").partition(":")

@@ -15,12 +15,12 @@ import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from slipway import attachments, evidence, gate, matrix, packing, registry, revisions, verify
+from slipway import attachments, evidence, gate, matrix, packing, registry, revisions, tags, verify
 from slipway.errors import SlipwayError, run
 from slipway.gate import Candidate
 from slipway.matrix import Image
@@ -53,13 +53,18 @@ class Publication:
 
 @dataclass
 class Outcome:
-    """What is in the registry: the manifest for the tag, its images in order, and digests of their evidence."""
+    """What is in the registry: the manifest for the tag, its images in order; and what was done, step by step."""
 
     manifest: Manifest
     images: list[PublishedImage]
     new: bool
-    evidence: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)  # digests of what is attached, and of what of it is new
     newly_attached: list[str] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
+    revision: int = 0
+    newest: int = 0  # the highest revision when all was done
+    moved: list[str] = field(default_factory=list)
+    deprecated: list[str] = field(default_factory=list)
 
 
 # --- what to publish ---
@@ -125,7 +130,7 @@ def disagreements(publication: Publication) -> Iterator[str]:
         yield f"{publication.names}: these were built from different commits"
 
 
-def platform_of(platform: Any) -> str:  # noqa: ANN401 - a mapping of strings
+def platform_of(platform: Mapping[str, Any]) -> str:
     """Return `linux/amd64`."""
     return f"{platform['os']}/{platform['architecture']}"
 
@@ -139,29 +144,22 @@ def publish(repository: Registry, signer: Signer, publication: Publication) -> N
     with contextlib.ExitStack() as stack:
         for candidate in publication.candidates:
             stack.enter_context(evidence.exclusive(candidate.image))
+            if gate.examine(candidate.image)[0] != candidate:
+                raise SlipwayError(f"{candidate.image.name} was built or tested again meanwhile; run this again")
         repository.written = repository.bytes_written = 0
-        highest, current, free = revisions.highest(repository, publication.tag, known_revision(repository, publication))
+        known = known_revision(repository, publication)
+        highest, current, free = revisions.highest(repository, publication.tag, known)
         outcome = provide(repository, publication, current)
-        for candidate, image in zip(publication.candidates, outcome.images, strict=True):
-            wanted = attachments.of(candidate, repository, image.manifest.descriptor)
-            outcome.newly_attached += attachments.attach(repository, image.manifest.descriptor, wanted)
-            outcome.evidence += [each.manifest.digest for each in wanted]
-        references = sign(repository, signer, outcome)
+        attach(repository, publication, outcome)
+        sign(repository, signer, outcome)
+        outcome.revision = free if outcome.new else highest
         if outcome.new:
             revisions.allocate(repository, publication.tag, free, outcome.manifest)
-        number = free if outcome.new else highest
-        newest, _, moved = revisions.settle(
-            repository,
-            publication.tag,
-            publication.followers,
-            number,
-            lambda now: is_later(repository, publication, now),
-        )
-        if outcome.new:
             verify.read_again(repository, outcome.manifest, outcome.images)
-        record(repository, signer, publication, outcome, number, references)
-        reasons = verify.deprecations(repository, outcome.manifest.digest, own_mark(signer))
-    say(repository, publication, outcome, number, newest, moved, reasons, time.monotonic() - started)
+        move(repository, publication, outcome)
+        outcome.deprecated = verify.deprecations(repository, outcome.manifest.digest, own_mark(signer))
+        record(repository, signer, publication, outcome)
+    say(repository, publication, outcome, time.monotonic() - started)
 
 
 def provide(repository: Registry, publication: Publication, current: Manifest | None) -> Outcome:
@@ -214,17 +212,37 @@ def send(repository: Registry, candidate: Candidate) -> PublishedImage:
     return PublishedImage(manifest)
 
 
-def sign(repository: Registry, signer: Signer, outcome: Outcome) -> list[str]:
-    """Sign what has no signature yet, and verify that of everything; return what is signed."""
+def attach(repository: Registry, publication: Publication, outcome: Outcome) -> None:
+    """Attach its evidence to each image."""
+    for candidate, image in zip(publication.candidates, outcome.images, strict=True):
+        subject = image.manifest.descriptor
+        wanted = attachments.of(candidate, repository, subject)
+        outcome.newly_attached += attachments.attach(repository, subject, wanted)
+        outcome.evidence += [each.manifest.digest for each in wanted]
+
+
+def sign(repository: Registry, signer: Signer, outcome: Outcome) -> None:
+    """Sign what has no signature yet, and verify that of everything; nothing that others attached is signed."""
     digests = [outcome.manifest.digest, *(each.manifest.digest for each in outcome.images), *outcome.evidence]
-    references = [f"{repository}@{digest}" for digest in dict.fromkeys(digests)]
+    outcome.signed = list(dict.fromkeys(digests))
+    references = [f"{repository}@{digest}" for digest in outcome.signed]
     fresh = references if outcome.new else [f"{repository}@{digest}" for digest in outcome.newly_attached]
     if fresh:
         signer.sign(fresh)
     if not signer.has_signed(references, private=True):
         signer.sign(references)
         signer.verify(references, private=True)
-    return references
+
+
+def move(repository: Registry, publication: Publication, outcome: Outcome) -> None:
+    """Let the tags without a revision point at the highest one."""
+    outcome.newest, _, outcome.moved = revisions.settle(
+        repository,
+        publication.tag,
+        publication.followers,
+        outcome.revision,
+        lambda now: is_later(repository, publication, now),
+    )
 
 
 def is_later(repository: Registry, publication: Publication, now: Manifest) -> bool:
@@ -233,9 +251,9 @@ def is_later(repository: Registry, publication: Publication, now: Manifest) -> b
     return all(release(each.labels(repository)) <= own for each in verify.images(repository, now))
 
 
-def release(labels: Any) -> tuple[int, ...]:  # noqa: ANN401 - a mapping of strings
+def release(labels: Mapping[str, str]) -> tuple[int, ...]:
     """Return the release on an image's labels as numbers; nothing where it has none."""
-    parts = str(labels.get("org.opencontainers.image.version", "")).split(".")
+    parts = str(labels.get(tags.RELEASE, "")).split(".")
     return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
 
 
@@ -262,16 +280,10 @@ def known_configuration(candidate: Candidate) -> str:
     return known if isinstance(known, str) else candidate.local.id
 
 
-def record(  # noqa: PLR0913, PLR0917 - what is recorded
-    repository: Registry,
-    signer: Signer,
-    publication: Publication,
-    outcome: Outcome,
-    number: int,
-    references: list[str],
-) -> None:
+def record(repository: Registry, signer: Signer, publication: Publication, outcome: Outcome) -> None:
     """Leave dist/<image>/publish.json."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    revision = revisions.name(publication.tag, outcome.revision)
     for candidate, image in zip(publication.candidates, outcome.images, strict=True):
         content = {
             "image": candidate.local.id,
@@ -279,42 +291,36 @@ def record(  # noqa: PLR0913, PLR0917 - what is recorded
             "finished": now,
             "registry": str(repository),
             "tag": publication.tag,
-            "revision": number,
-            "tags": [revisions.name(publication.tag, number), publication.tag, *publication.followers],
+            "revision": outcome.revision,
+            "tags": [revision, publication.tag, *publication.followers],
             "digest": outcome.manifest.digest,
             "manifest": image.manifest.digest,
             "configuration": image.configuration,
-            "signed": [reference.partition("@")[2] for reference in references],
+            "signed": outcome.signed,
             "signer": str(signer),
         }
         evidence.write_json(file_of(candidate.image), content)
 
 
-def say(  # noqa: PLR0913, PLR0917 - what is said
-    repository: Registry,
-    publication: Publication,
-    outcome: Outcome,
-    number: int,
-    newest: int,
-    moved: list[str],
-    reasons: list[str],
-    seconds: float,
-) -> None:
-    """Say what is published now, and what was sent for it."""
-    revision = f"{repository}:{revisions.name(publication.tag, number)}"
-    what = f"{repository.written} objects, {repository.bytes_written / 1e6:.1f} MB sent" if repository.written else ""
+def say(repository: Registry, publication: Publication, outcome: Outcome, seconds: float) -> None:
+    """Say what is published now, what was sent for it, and what its users must know."""
+    revision = f"{repository}:{revisions.name(publication.tag, outcome.revision)}"
+    sent = f"{repository.written} objects, {repository.bytes_written / 1e6:.1f} MB sent"
     state = "published" if outcome.new else "is published already"
-    print(f"{revision}  {outcome.manifest.digest}  {state}, {what or 'nothing sent'}, in {seconds:.1f} s")
-    if moved:
-        print(f"  moved: {', '.join(moved)}")
-    if newest > number:
-        print(f"  -r{newest} was published by somebody else meanwhile; the tags without a revision are that one")
+    sent = sent if repository.written else "nothing sent"
+    print(f"{revision}  {outcome.manifest.digest}  {state}, {sent}, in {seconds:.1f} s")
+    if outcome.moved:
+        print(f"  moved: {', '.join(outcome.moved)}")
+    if outcome.newest > outcome.revision:
+        print(
+            f"  -r{outcome.newest} was published by somebody else meanwhile; the tags without a revision are that one"
+        )
     for candidate in publication.candidates:
         not_run = sum(candidate.tests["not run"].values())
         print(f"  {candidate.image.name}: {candidate.tests['passed']} checks passed, {not_run} not run")
         if evidence.read_json(candidate.image.evidence / "scan.json").get("verdict") == "not scanned":
             print(f"  {candidate.image.name}: NOT SCANNED, by --allow-not-scanned")
-    for reason in reasons:
+    for reason in outcome.deprecated:
         print(f"  this revision is deprecated: {reason}")
 
 

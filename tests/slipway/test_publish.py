@@ -823,3 +823,14 @@ def test_credentials_go_to_no_address_without_tls(
     shop.make("cpu-base")
     with pytest.raises(SlipwayError, match="wants credentials sent to an address without TLS; they were not sent"):
         run("cpu-base")
+
+
+def test_an_image_that_is_built_again_meanwhile_is_not_published(shop: Workshop, target: str, unsigned: None) -> None:
+    """Between the look at its evidence and the first byte."""
+    shop.make("cpu-base")
+    (publication,), _ = publish.examine([shop.rows.image("cpu-base")])
+    shop.make("cpu-base", content="2")
+    there = repository(target)
+    with pytest.raises(SlipwayError, match="cpu-base was built or tested again meanwhile"):
+        publish.publish(there, signing.Signer("key"), publication)
+    assert there.tags() == []
