@@ -27,7 +27,9 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--image", metavar="NAME", help="the image to be built: its base image, and disk for its size")
     parser.add_argument("--compose", action="store_true", help="also provide the compose plug-in, for compose.yaml")
     parser.add_argument("--browser", action="store_true", help="also provide a Chromium, for the checks of desktops")
-    parser.add_argument("--registry", action="store_true", help="also provide docker-registry, for Slipway's own tests")
+    parser.add_argument(
+        "--registry", action="store_true", help="also provide docker-registry, cosign and zstd, for the tests"
+    )
     return parser.parse_args(words)
 
 
@@ -76,9 +78,12 @@ def provide_browser() -> None:
 
 
 def provide_registry() -> None:
-    """Install Debian's docker-registry, which the tests run on loopback."""
-    if not which("docker-registry"):
-        install.install_as_is("docker-registry", reason="tests of registries want docker-registry, and there is none")
+    """Install what the tests of publishing run on loopback: a registry, and what packs and signs images."""
+    for program in ("docker-registry", "zstd"):
+        if not which(program):
+            install.install_as_is(program, reason=f"tests of publishing want {program}, and there is none")
+    if not which("cosign"):
+        install.install("cosign", reason="tests of publishing want cosign, and there is none")
 
 
 def main(words: list[str] | None = None) -> int:
