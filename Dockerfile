@@ -235,7 +235,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked \
     python -c 'import torch' || { echo "error: training needs PyTorch: choose a runtime or devel image as BASE"; exit 1; }
     apt-get update
     apt-get install -y --no-install-recommends ibverbs-providers libibverbs1 librdmacm1t64
-    rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
+    rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow-
 EOT
 
 ARG SSL_CERT_FILE=/run/secrets/ca
@@ -254,6 +254,8 @@ RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv \
     [ ! -e /usr/local/cuda ] || set -- "$@" --requirements=/slipway/training-cuda.txt
     uv pip install --require-hashes --no-deps --only-binary=:all: --no-binary=deepspeed \
         --build-constraints=/slipway/build.txt --compile-bytecode --link-mode=copy "$@"
+    # How a wheel was built. Several bring a file of this name, so that one would replace another's.
+    rm -f "${VIRTUAL_ENV}"/lib/python3*/site-packages/build_backend.py "${VIRTUAL_ENV}"/lib/python3*/site-packages/__pycache__/build_backend.*
     rm -f "${VIRTUAL_ENV}/.lock"
 EOT
 
@@ -338,6 +340,9 @@ RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv \
     set -x
     export UV_CACHE_DIR=/root/.cache/uv UV_HTTP_TIMEOUT=300
     uv pip install --require-hashes --no-deps --no-build --compile-bytecode --link-mode=copy --requirements=/slipway/lock.txt
+    cd "${VIRTUAL_ENV}"/lib/python3*/site-packages
+    # As above; and what decodes video on the GPU with another CUDA runtime and driver inside: OpenCV decodes it, too.
+    rm -r build_backend.py __pycache__/build_backend.* PyNvVideoCodec pynvvideocodec.
     rm -f "${VIRTUAL_ENV}/.lock"
 EOT
 
