@@ -600,3 +600,17 @@ def test_a_deletion_names_the_layer_that_did_it() -> None:
     image = system((APT, [("usr/bin/x", b"")]), ("RUN y", []), ("RUN rm -r /usr/bin", [("usr/.wh.bin", b"")]))
     assert audit.deleter(image, "/usr/bin/x") == (2, "RUN rm -r /usr/bin")
     assert audit.deleter(image, "/usr/lib/x") == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("made_by", "own"),
+    [
+        ("COPY /opt/uv/bin/uv /usr/local/bin/uv # buildkit", True),
+        ("WORKDIR /data", True),
+        ("RUN |1 APT_DATE=2026-11-21 /bin/sh -c apt-get update", True),
+        ("RUN /bin/sh -c apt-get install -y evil # apt-get update", False),
+        ("COPY /evil /usr/local/bin/uv # buildkit", False),
+    ],
+)
+def test_a_layer_is_made_by_an_instruction_of_the_dockerfile(made_by: str, *, own: bool) -> None:
+    assert dockerfile.is_own(made_by, dockerfile.instructions(IMAGE)) == own
