@@ -246,7 +246,7 @@ def check_record(audit: Audit, one: Distribution, expected: str) -> None:
         return
     if not expected:
         audit.findings.append(
-            at(audit.system, "no record", one.record, "requirements/records.txt lacks it: run nox -s lock")
+            at(audit.system, "no record", one.record, "requirements/records.list lacks it: run nox -s lock")
         )
         return
     found = distributions.digest_of(one.rows, lambda row: audit.system.content(one.path(row)))

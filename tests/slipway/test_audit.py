@@ -224,7 +224,7 @@ def test_a_lock_without_versions_or_hashes_is_refused(tmp_path: Path, line: str)
 
 @pytest.mark.requirement("U8")
 def test_every_locked_wheel_has_its_record() -> None:
-    """requirements/records.txt is complete: no RECORD of an image goes without its counterpart."""
+    """requirements/records.list is complete: no RECORD of an image goes without its counterpart."""
     known = records.load()
     assert [one.name for one in records.image_locks(MATRIX) if records.missing(one, known)] == []
 

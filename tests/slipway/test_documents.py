@@ -62,7 +62,7 @@ def test_readme_names_every_option_and_session() -> None:
     """Nothing that a user may type is left out."""
     command = [sys.executable, "-m", "nox", f"--noxfile={ROOT / 'noxfile.py'}", "-s", "build-cpu(base)", "--", "--help"]
     options = set(re.findall(r"--[a-z][a-z-]+", subprocess.check_output(command, text=True))) - {"--help"}
-    plain = {name for name in sessions() if not re.match(r"(build|test|run)-", name)}
+    plain = {name for name in sessions() if not re.match(r"(build|test|sbom|run)-", name)}
     assert {name for name in options | plain if name not in readme()} == set()
 
 
