@@ -171,7 +171,8 @@ def _ordinary_entry(member: tarfile.TarInfo, tape: _Tape, keep: Keep | None, kep
         beginning, sha256, md5 = _content(member, tape, keep(path) if keep else None)
         if beginning:
             kept[path] = beginning
-        return _entry(member, path, Kind.FILE)._replace(size=member.size, sha256=sha256, md5=md5)
+        mtime = int(member.mtime) if keep else 0
+        return _entry(member, path, Kind.FILE)._replace(size=member.size, sha256=sha256, mtime=mtime, md5=md5)
     if member.isdir():
         return _entry(member, path, Kind.DIRECTORY)
     if member.issym():
@@ -182,7 +183,7 @@ def _ordinary_entry(member: tarfile.TarInfo, tape: _Tape, keep: Keep | None, kep
 
 
 def _entry(member: tarfile.TarInfo, path: str, kind: Kind) -> Entry:
-    return Entry(path, kind, 0, member.mode, member.uid, member.gid, "", "", int(member.mtime))
+    return Entry(path, kind, 0, member.mode, member.uid, member.gid, "", "")
 
 
 def _content(member: tarfile.TarInfo, tape: _Tape, wanted: Wanted | None) -> tuple[bytes, str, str]:

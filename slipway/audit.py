@@ -166,6 +166,16 @@ def check_twice(audit: Audit) -> None:
                 audit.findings.append(Finding("twice", path, detail, number, audit.system.instruction(number)))
 
 
+def check_layers(audit: Audit, base: int) -> None:
+    """Find layers above the base image that no instruction of the Dockerfiles made."""
+    text = dockerfile.instructions(audit.contract)
+    for number in range(base, len(audit.system.image.layers)):
+        made_by = audit.system.instruction(number)
+        if not made_by or not dockerfile.is_own(made_by, text):
+            detail = "no Dockerfile of the image has this instruction"
+            audit.findings.append(Finding("foreign layer", f"layer {number}", detail, number, made_by))
+
+
 def is_thing(entry: Entry) -> bool:
     """Tell a file or link from a folder and from what says that something is gone."""
     return entry.kind in (Kind.FILE, Kind.HARDLINK, Kind.SYMLINK, Kind.DEVICE)
@@ -236,7 +246,7 @@ def check_record(audit: Audit, one: Distribution, expected: str) -> None:
         return
     if not expected:
         audit.findings.append(
-            at(audit.system, "no record", one.record, "requirements/records.txt lacks it: run nox -s lock")
+            at(audit.system, "no record", one.record, "requirements/records.list lacks it: run nox -s lock")
         )
         return
     found = distributions.digest_of(one.rows, lambda row: audit.system.content(one.path(row)))
@@ -274,7 +284,9 @@ def perform(contract: Image, image_id: str, components: list[Component]) -> Audi
     """Make all comparisons of one image."""
     audit = begin(contract, image_id)
     rules, known, cut = generated.load(), records.load(), trims.of_image(contract)
-    check_files(audit, rules, Judge(audit.system, audit.packages, known))
+    judge = Judge(audit.system, audit.packages, known)
+    check_files(audit, rules, judge)
+    check_layers(audit, judge.base)
     check_missing(audit, rules, cut)
     check_rights(audit)
     check_twice(audit)

@@ -44,6 +44,19 @@ def asked(image: Image) -> Asked:
     return found
 
 
+def instructions(image: Image) -> str:
+    """Return the Dockerfiles that an image is built from on one line, a copy without the options of its COPY."""
+    names = {image.dockerfile, image.family.dockerfile}
+    text = " ".join(" ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in sorted(names))
+    return re.sub(r"\bCOPY (--\S+ )+", "COPY ", text)
+
+
+def is_own(made_by: str, text: str) -> bool:
+    """Tell whether a layer's instruction, as BuildKit writes it down, is one of the Dockerfiles'."""
+    words = made_by.removesuffix("# buildkit").strip()
+    return (words.partition("/bin/sh -c ")[2] if words.startswith("RUN ") else words) in text
+
+
 def add(found: Asked, name: str, target: str, arguments: Mapping[str, str]) -> None:
     """Add the packages of a Dockerfile's target."""
     text = (ROOT / name).read_text(encoding="utf-8")

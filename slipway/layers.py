@@ -24,8 +24,8 @@ class Entry(NamedTuple):
 
     `path` is absolute and normalised; for a whiteout it is the path that is deleted or emptied.
     `target` is a symbolic link's text, or the absolute path a hard link shares its content with.
-    `sha256` is that of a file's content, empty for everything else. `mtime` is in seconds since 1970; `md5` is there
-    where whoever read the layer asked for it, because dpkg knows no other digest.
+    `sha256` is that of a file's content, empty for everything else. A file's `mtime`, in seconds since 1970, and `md5`
+    are there where whoever read the layer asked for them: bytecode knows its source by the one, dpkg by the other.
     """
 
     path: str

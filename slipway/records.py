@@ -1,4 +1,4 @@
-"""What each locked wheel installs: requirements/records.txt, which an audit compares an image's RECORDs with.
+"""What each locked wheel installs: requirements/records.list, which an audit compares an image's RECORDs with.
 
     python -m slipway.records           installs each wheel that is new in the locks in a folder, and notes it
     python -m slipway.records --check   says which are missing; needs no network
@@ -22,7 +22,7 @@ from slipway.distributions import Requirement
 from slipway.errors import SlipwayError, run
 from slipway.lock import Lock
 
-FILE = matrix.ROOT / "requirements" / "records.txt"
+FILE = matrix.ROOT / "requirements" / "records.list"
 HEADER = """\
 # What each locked wheel installs: name and version, Python and machine, digest of the lock's hashes, digest of the
 # wheel's RECORD; where an image has a single file of a wheel, also that file and its SHA-256. Made by: nox -s lock
@@ -36,7 +36,7 @@ BUILT = set(re.findall(r"--no-binary=([\w-]+)", (matrix.ROOT / "Dockerfile").rea
 
 
 class Records:
-    """The lines of records.txt."""
+    """The lines of records.list."""
 
     def __init__(self, text: str) -> None:
         rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
@@ -168,12 +168,12 @@ def main() -> int:
         if options.check and new:
             names = ", ".join(requirement.name for requirement in new[:10])
             print(
-                f"error: records.txt lacks {len(new)} wheels of {one.file.name} ({names}): run nox -s lock",
+                f"error: records.list lacks {len(new)} wheels of {one.file.name} ({names}): run nox -s lock",
                 file=sys.stderr,
             )
             code = 1
         elif new:
-            print(f"requirements/records.txt: {len(new)} wheels of {one.file.name}", flush=True)
+            print(f"requirements/records.list: {len(new)} wheels of {one.file.name}", flush=True)
             note(one, known)
     if not options.check:
         forget_old(matrix.load())

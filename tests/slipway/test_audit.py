@@ -224,7 +224,7 @@ def test_a_lock_without_versions_or_hashes_is_refused(tmp_path: Path, line: str)
 
 @pytest.mark.requirement("U8")
 def test_every_locked_wheel_has_its_record() -> None:
-    """requirements/records.txt is complete: no RECORD of an image goes without its counterpart."""
+    """requirements/records.list is complete: no RECORD of an image goes without its counterpart."""
     known = records.load()
     assert [one.name for one in records.image_locks(MATRIX) if records.missing(one, known)] == []
 
@@ -600,3 +600,17 @@ def test_a_deletion_names_the_layer_that_did_it() -> None:
     image = system((APT, [("usr/bin/x", b"")]), ("RUN y", []), ("RUN rm -r /usr/bin", [("usr/.wh.bin", b"")]))
     assert audit.deleter(image, "/usr/bin/x") == (2, "RUN rm -r /usr/bin")
     assert audit.deleter(image, "/usr/lib/x") == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("made_by", "own"),
+    [
+        ("COPY /opt/uv/bin/uv /usr/local/bin/uv # buildkit", True),
+        ("WORKDIR /data", True),
+        ("RUN |1 APT_DATE=2026-11-21 /bin/sh -c apt-get update", True),
+        ("RUN /bin/sh -c apt-get install -y evil # apt-get update", False),
+        ("COPY /evil /usr/local/bin/uv # buildkit", False),
+    ],
+)
+def test_a_layer_is_made_by_an_instruction_of_the_dockerfile(made_by: str, *, own: bool) -> None:
+    assert dockerfile.is_own(made_by, dockerfile.instructions(IMAGE)) == own

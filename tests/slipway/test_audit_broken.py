@@ -106,6 +106,7 @@ EXPECTED = {
     ("deleted", "/usr/lib/x86_64-linux-gnu/libbz2.so.1.0.4"),
     ("deleted", "/opt/app/app/metrics.py"),
     ("set-ID", "/usr/bin/wc"),
+    ("foreign layer", "layer 9"),
 }
 # They are as they were; what they are of is not.
 UNTOUCHED = {
