@@ -32,6 +32,7 @@ from slipway.trivy import Finding, NotScannedError, Report
 PASSED, VULNERABLE, FAILED, NOT_SCANNED = "passed", "vulnerable", "failed", "not scanned"
 EXIT_CODES = {PASSED: 0, VULNERABLE: 1, FAILED: 1, NOT_SCANNED: 3}
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
+SETTINGS = "the image's settings"  # where a report would name a package or a file
 WIDTH = 60  # of a title in the table
 
 
@@ -119,14 +120,16 @@ def look(program: Path, image: Image, found: dict[str, Any], folder: Path | None
     report = trivy.read_report(text)
     if report.image != found["Id"] or report.diff_ids != tuple(found["RootFS"]["Layers"]):
         raise NotScannedError(f"Trivy's report is about another image: {report.image or 'it names none'}")
-    evidence.write_json(image.evidence / "trivy.json", trivy.without_settings(text))
-    return report
+    evidence.write_json(image.evidence / "trivy.json", trivy.without_quotations(text))
+    # A secret in the settings has the image for its file; the next build is to have the same name for it.
+    named = (replace(f, package=SETTINGS) if f.package == report.image else f for f in report.findings)
+    return replace(report, findings=tuple(named))
 
 
 def with_settings(program: Path, report: Report, config: dict[str, Any]) -> Report:
     """Return the report with what Trivy finds in the image's settings."""
     settings = trivy.read_report(trivy.scan_settings(program, config))
-    findings = [replace(finding, package="the image's settings") for finding in settings.findings]
+    findings = (replace(finding, package=SETTINGS) for finding in settings.findings)
     return replace(report, checks=settings.checks, findings=(*report.findings, *findings))
 
 
