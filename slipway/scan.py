@@ -32,6 +32,7 @@ from slipway.trivy import Finding, NotScannedError, Report
 PASSED, VULNERABLE, FAILED, NOT_SCANNED = "passed", "vulnerable", "failed", "not scanned"
 EXIT_CODES = {PASSED: 0, VULNERABLE: 1, FAILED: 1, NOT_SCANNED: 3}
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
+SETTINGS = "the image's settings"  # where a report would name a package or a file
 WIDTH = 60  # of a title in the table
 
 
@@ -103,7 +104,8 @@ def examine(rows: Matrix, image: Image, found: dict[str, Any], source: Source, r
         except NotScannedError as error:
             problems.append(str(error))
         folder = result.database.folder if result.database else None
-        result.report = report = look(program, image, found, folder)
+        result.report = look(program, image, found, folder)
+        result.report = report = with_settings(program, result.report, found["Config"])
         problems += report_problems(report)
         packages = coverage.listed(image, result.image)
         kinds = {package.type for package in packages}
@@ -113,14 +115,21 @@ def examine(rows: Matrix, image: Image, found: dict[str, Any], source: Source, r
 
 
 def look(program: Path, image: Image, found: dict[str, Any], folder: Path | None) -> Report:
-    """Run Trivy on an image and on its settings, by the database in a folder; leaves trivy.json."""
+    """Run Trivy on an image, by the database in a folder; leaves trivy.json."""
     text = trivy.scan_image(program, found["Id"], folder)
     report = trivy.read_report(text)
     if report.image != found["Id"] or report.diff_ids != tuple(found["RootFS"]["Layers"]):
         raise NotScannedError(f"Trivy's report is about another image: {report.image or 'it names none'}")
-    evidence.write_json(image.evidence / "trivy.json", trivy.without_settings(text))
-    settings = trivy.read_report(trivy.scan_settings(program, found["Config"]))
-    findings = [replace(finding, package="the image's settings") for finding in settings.findings]
+    evidence.write_json(image.evidence / "trivy.json", trivy.without_quotations(text))
+    # A secret in the settings has the image for its file; the next build is to have the same name for it.
+    named = (replace(f, package=SETTINGS) if f.package == report.image else f for f in report.findings)
+    return replace(report, findings=tuple(named))
+
+
+def with_settings(program: Path, report: Report, config: dict[str, Any]) -> Report:
+    """Return the report with what Trivy finds in the image's settings."""
+    settings = trivy.read_report(trivy.scan_settings(program, config))
+    findings = (replace(finding, package=SETTINGS) for finding in settings.findings)
     return replace(report, checks=settings.checks, findings=(*report.findings, *findings))
 
 
@@ -195,22 +204,31 @@ def coverage_table(result: Result) -> list[str]:
     return table(rows) if result.kinds else []
 
 
-def counts(report: Report | None) -> dict[str, dict[str, int]]:
-    """Return how many findings there are by kind and severity; vulnerabilities apart that nobody has mended yet."""
-    kinds = ("vulnerability", "no fix yet", "secret", "misconfiguration")
-    found: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
+def counts(result: Result) -> dict[str, dict[str, int] | None]:
+    """Return how many findings there are by kind and severity, None for a kind that nobody has looked for.
+
+    Vulnerabilities that nobody has mended yet are a kind of their own.
+    """
+    report = result.report
+    looked = {
+        "vulnerability": report and result.database,
+        "no fix yet": report and result.database,
+        "secret": report,
+        "misconfiguration": report and report.checks,
+    }
+    found: dict[str, Counter[str]] = {kind: Counter() for kind in looked}
     for finding in report.findings if report else ():
         unmended = finding.kind == "vulnerability" and not finding.fixed
         found["no fix yet" if unmended else finding.kind][finding.severity] += 1
-    return {kind: dict(count) for kind, count in found.items()}
+    return {kind: dict(found[kind]) if there else None for kind, there in looked.items()}
 
 
 def counts_table(result: Result) -> list[str]:
-    """Return how much was found of which severity."""
+    """Return how much was found of which severity, a dash where nobody has looked."""
     rows: list[tuple[str, ...]] = [("found", *SEVERITIES)]
-    for kind, found in counts(result.report).items():
-        rows.append((kind, *(str(found.get(severity, 0)) for severity in SEVERITIES)))
-    return table(rows) if result.report else []
+    for kind, found in counts(result).items():
+        rows.append((kind, *("-" if found is None else str(found.get(severity, 0)) for severity in SEVERITIES)))
+    return table(rows)
 
 
 def findings_table(result: Result) -> list[str]:
@@ -265,7 +283,7 @@ def record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
         "database": {"source": used.source, "updated": used.updated.isoformat(), "note": used.note} if used else None,
         "system": result.report.system if result.report else "",
         "coverage": [asdict(kind) for kind in result.kinds],
-        "found": counts(result.report),
+        "found": counts(result),
         "gating": [asdict(finding) for finding in result.gating],
         "exceptions": [asdict(item) | {"expires": str(item.expires)} for item in result.accepted],
         "security updates": result.updates,

@@ -6,6 +6,7 @@ TRIVY_SEVERITY would otherwise take findings out of the report without a word.
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections import Counter
@@ -31,7 +32,7 @@ TOOK = (
     "TRIVY_REGISTRY_TOKEN",
 )
 QUIET = ("--skip-version-check", "--disable-telemetry")  # nothing is sent to its maker
-LINES = 3  # of a complaint that are shown
+LINES = 5  # of a complaint that are shown
 
 
 class NotScannedError(SlipwayError):
@@ -110,10 +111,11 @@ def ending(code: int) -> str:
 
 
 def complaint(stderr: str) -> str:
-    """Return the last lines of what Trivy said, on one line."""
+    """Return what Trivy died of, on one line: from its last word on, or the last lines where it had none."""
     lines = [line for line in stderr.splitlines() if line.strip()]
-    fatal = [line for line in lines if "FATAL" in line or "panic" in line] or lines[-LINES:]
-    return " ".join(" ".join(fatal[:LINES]).split()) or "it said nothing"
+    dying = next((number for number, line in enumerate(lines) if "FATAL" in line or "panic:" in line), -LINES)
+    text = " ".join(" ".join(lines[dying:][:LINES]).split())
+    return re.sub(r"^\S+ FATAL (Fatal error )?", "", text) or "it said nothing"
 
 
 def scan_image(program: Path, image_id: str, cache: Path | None) -> str:
@@ -259,8 +261,11 @@ def _findings(result: dict[str, Any]) -> Iterator[Finding]:
                 yield Finding(kind, found[name], found["Severity"], where, "", "", found["Title"], "")
 
 
-def without_settings(text: str) -> dict[str, Any]:
-    """Return a report without the image's settings, where a secret stands as it is. What it found it has censored."""
+def without_quotations(text: str) -> dict[str, Any]:
+    """Return a report without the image's settings and the lines around a secret: Trivy censors what it knows alone."""
     document: dict[str, Any] = json.loads(text)
     document["Metadata"].pop("ImageConfig", None)
+    for result in document.get("Results") or []:
+        for secret in result.get("Secrets") or []:
+            secret.pop("Code", None)
     return document

@@ -3,6 +3,7 @@
 import base64
 import functools
 import json
+import re
 import shutil
 import subprocess
 import uuid
@@ -17,6 +18,7 @@ import pytest
 from slipway import exceptions, freshness, matrix, scan, tools, trivy
 from slipway.errors import SlipwayError
 from slipway.freshness import NotRunError
+from slipway.trivy import NotScannedError
 from tests.slipway import checkout
 from tests.slipway import trivy_database as databases
 from tests.slipway.checkout import small_matrix
@@ -204,14 +206,17 @@ def test_a_key_in_a_lower_layer_is_found(scanned: Scanned, database: Make) -> No
         assert BODY.splitlines()[3] not in (scanned.evidence / name).read_text()
 
 
-def test_a_secret_in_the_configuration_is_found_and_not_repeated(scanned: Scanned, database: Make) -> None:
-    """An access key in the environment."""
+def test_a_secret_in_the_settings_is_found_and_not_repeated(scanned: Scanned, database: Make) -> None:
+    """An access key in the environment; neither it nor a word beside it that Trivy does not take for a secret."""
     secret = "AKIA" + "Q3EGRIJ5XTLPVN2M"
-    scanned.build(f"{INSTALLED}ENV AWS_ACCESS_KEY_ID={secret}\n")
+    scanned.build(f"{INSTALLED}ENV AWS_ACCESS_KEY_ID={secret}\nENV OPEN=opensesame2\n")
     assert scanned.scan(database()) == 1
-    assert "secret" in {finding["kind"] for finding in scanned.result["gating"]}
+    found = {(finding["kind"], finding["package"]) for finding in scanned.result["gating"]}
+    assert ("secret", "the image's settings") in found
     for name in ("scan.json", "trivy.json"):
-        assert secret not in (scanned.evidence / name).read_text()
+        text = (scanned.evidence / name).read_text()
+        assert secret not in text
+        assert "opensesame2" not in text
 
 
 @pytest.mark.parametrize(
@@ -318,9 +323,12 @@ def test_not_scanned_is_accepted_where_it_is_said_in_so_many_words(
     assert "verdict: not scanned, which --allow-not-scanned accepts" in capsys.readouterr().out
 
 
-def test_no_database_is_not_scanned(ready: Scanned, tmp_path: Path) -> None:
-    """A mirror that does not answer; secrets are looked for nevertheless."""
+@pytest.mark.requirement("T11")
+def test_no_database_is_not_scanned(ready: Scanned, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mirror that does not answer, a folder without it. Secrets are looked for, and no number stands for the rest."""
     assert_not_scanned(ready, "there is no vulnerability database: Trivy failed", "--db-repository=127.0.0.1:9/none:2")
+    assert ready.result["found"] == {"vulnerability": None, "no fix yet": None, "secret": {}, "misconfiguration": {}}
+    assert re.search(r"(?m)^vulnerability +-  ", capsys.readouterr().out)
     (tmp_path / "empty").mkdir()
     assert_not_scanned(ready, "empty holds no trivy.db", f"--database={tmp_path / 'empty'}")
 
@@ -394,9 +402,9 @@ def test_another_version_than_the_sboms_is_not_scanned(scanned: Scanned, databas
 
 def test_a_kind_that_no_database_knows_needs_a_reason(scanned: Scanned, database: Make) -> None:
     """images.toml gives it, and the report shows it."""
-    scanned.build(INSTALLED, binary="pkg:generic/tool@1.0")
-    assert_not_scanned(scanned, "0 of 1 generic packages of the SBOM were examined", database())
-    limits = replace(scanned.matrix.scan, unknown={"generic": "no advisories name such files"})
+    scanned.build(INSTALLED, action="pkg:github/team/tool@1.0")
+    assert_not_scanned(scanned, "0 of 1 github packages of the SBOM were examined", database())
+    limits = replace(scanned.matrix.scan, unknown={"github": "no database lists them"})
     scanned.matrix = replace(scanned.matrix, scan=limits)
     assert scanned.scan(database()) == 0, scanned.reasons()
 
@@ -486,6 +494,21 @@ def test_a_scanner_that_fails_is_not_scanned(
     option = database()
     stand_in(IMAGE_ONLY.format(script))
     assert_not_scanned(ready, reason, option)
+
+
+def test_what_was_found_before_a_failure_is_still_found(
+    ready: Scanned, database: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--allow-not-scanned does not accept it."""
+
+    def fails(*_: object) -> str:
+        raise NotScannedError("Trivy failed")
+
+    monkeypatch.setattr(trivy, "scan_settings", fails)
+    assert ready.scan(database(debian("bash", "99")), "--allow-not-scanned") == 1
+    assert ready.result["verdict"] == "vulnerable"
+    assert ready.result["found"]["misconfiguration"] is None
+    assert "not scanned: Trivy failed" in ready.reasons()
 
 
 def test_a_scanner_that_hangs_is_not_scanned(

@@ -139,6 +139,18 @@ def test_built_once(tmp_path: Path, cache: Path) -> None:
 
 
 @pytest.mark.usefixtures("measure")
+def test_a_tool_is_built_as_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what it needs of Go's experiments, and with the version that it is to tell."""
+    monkeypatch.setitem(tools.EXPERIMENTS, "measure", "jsonv2")
+    monkeypatch.setattr(tools, "VERSIONS", ("example.com/measure.version",))
+    program(
+        tmp_path / "bin" / "go", 'case $1 in version) echo go1.26.0;; build) echo "$GOEXPERIMENT $4" >"${5#-o=}";; esac'
+    )
+    built = tools.provide(tools.read_tool("measure"))
+    assert built.read_text() == "jsonv2 -ldflags=-s -w -X=example.com/measure.version=2.3.4\n"
+
+
+@pytest.mark.usefixtures("measure")
 def test_failed_build_says_why_and_leaves_nothing(tmp_path: Path, cache: Path) -> None:
     """Go's last words and the ways out are the message."""
     program(tmp_path / "bin" / "go", 'case $1 in version) echo go1.26.0;; *) echo "dial tcp: refused"; exit 1;; esac')
