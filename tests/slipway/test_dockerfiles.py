@@ -14,7 +14,9 @@ ROOT = matrix.ROOT
 MATRIX = matrix.load()
 DOCKERFILES = {family.accelerator: ROOT / family.dockerfile for family in MATRIX.families.values()}
 TRIMS = [
-    entry for file in ("trims.toml", "trims-workbench.toml") for entry in tomllib.loads((ROOT / file).read_text())["trim"]
+    entry
+    for file in ("trims.toml", "trims-workbench.toml")
+    for entry in tomllib.loads((ROOT / file).read_text())["trim"]
 ]
 
 
