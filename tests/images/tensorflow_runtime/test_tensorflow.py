@@ -61,7 +61,7 @@ def test_tensorflow_is_built_for_the_cuda_that_is_there(both: dict[str, Any], co
 
 @pytest.mark.requirement("A7", "U2")
 def test_no_library_is_loaded_from_two_places(both: dict[str, Any]) -> None:
-    """What both frameworks use is one file; two would each have a state of their own. A module of Python is no library."""
+    """What both frameworks use is one file; two would each have a state. A module of Python is no library."""
     places = defaultdict(list)
     for path in (path for path in both["libraries"] if ".cpython-" not in path):
         places[PurePosixPath(path).name.partition(".so")[0]].append(path)
