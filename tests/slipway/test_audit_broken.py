@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slipway import audit, distributions, matrix, saved_image, sbom
+from slipway import audit, distributions, matrix, saved_image, sbom, tools
 from slipway.errors import SlipwayError
 from tests.sabotage import breakage
 
@@ -157,6 +157,7 @@ def test_the_image_itself_passes(tmp_path: Path) -> None:
     """The command succeeds on the image that the broken one was made of, and explains every file."""
     if not breakage.is_built(CONTRACT.name):
         pytest.skip(f"there is no {CONTRACT.tag}: nox -s 'build-{CONTRACT.session}'")
+    tools.provide(tools.read_tool("syft"))
     command = [sys.executable, "-m", "slipway.audit", CONTRACT.name, f"--image={CONTRACT.tag}"]
     finished = subprocess.run(command, cwd=matrix.ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
