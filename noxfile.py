@@ -52,6 +52,8 @@ def read_options(session: nox.Session) -> argparse.Namespace:
     build = parser.add_argument_group("builds")
     build.add_argument("--no-cache", action="store_true", help="build every layer anew")
     build.add_argument("--pull", action="store_true", help="refresh the base image first")
+    build.add_argument("--builder", metavar="NAME", help="build by this builder of docker buildx")
+    build.add_argument("--push", metavar="HOST/NAME", help="push the image there, without evidence, by its name as tag")
     parser.add_argument("--platform", metavar="NAME", help="take the image of another platform: linux/arm64")
     test = parser.add_argument_group("tests")
     test.add_argument("--image", metavar="REF", help="test this image instead of the one built here")
@@ -146,15 +148,27 @@ def build_image(session: nox.Session, image: Image) -> None:
         lock.require_current(image)
         id_file = image.evidence / "image-id"
         unlabelled = f"{image.tag}-unlabelled"
+        own = [f"--builder={options.builder}"] if options.builder else []
         cache = ["--no-cache"] if options.no_cache else []
         try:
-            docker_build(session, image, f"--tag={unlabelled}", f"--iidfile={id_file}", *cache)
+            docker_build(session, image, f"--tag={unlabelled}", f"--iidfile={id_file}", *own, *cache)
             labels = contents.labels(MATRIX, image, id_file.read_text())
             flags = [f"--label={key}={value}" for key, value in labels.items()]
-            docker_build(session, image, f"--tag={image.tag}", f"--iidfile={id_file}", *flags)
+            docker_build(session, image, f"--tag={image.tag}", f"--iidfile={id_file}", *own, *flags)
         finally:
             remove_tag(unlabelled)
         record_build(image, id_file.read_text(), labels, time.monotonic() - started)
+    if options.push:
+        push_image(session, image, f"{options.push}:{image.name}")
+
+
+def push_image(session: nox.Session, image: Image, reference: str) -> None:
+    """Push an image as docker does; the tag for it is gone afterwards."""
+    try:
+        session.run("docker", "image", "tag", image.tag, reference, external=True)
+        session.run("docker", "image", "push", reference, external=True)
+    finally:
+        remove_tag(reference)
 
 
 def build_workload(session: nox.Session, image: Image) -> None:

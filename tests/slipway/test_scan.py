@@ -4,7 +4,6 @@ import base64
 import functools
 import json
 import re
-import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from slipway.trivy import NotScannedError
 from tests.slipway import checkout
 from tests.slipway import trivy_database as databases
 from tests.slipway.checkout import small_matrix
+from tests.slipway.registries import running_registry
 from tests.slipway.trivy_database import WELL_KNOWN, Advisory, debian, python
 from tests.slipway.try_images import build
 
@@ -527,12 +527,10 @@ def test_a_scanner_that_hangs_is_not_scanned(
 @pytest.fixture
 def mirror(tmp_path: Path) -> Iterator[str]:
     """A registry on loopback that has the database."""
-    if not shutil.which("docker-registry"):
-        pytest.skip("there is no docker-registry: apt-get install docker-registry")
     archive = databases.pack(
         databases.make(tmp_path / "mirrored", [*WELL_KNOWN, debian("bash", "99")]), tmp_path / "db.tgz"
     )
-    with databases.registry(tmp_path / "registry") as name:
+    with running_registry(tmp_path) as name:
         yield databases.push(name, archive)
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from tests.slipway import checkout as copies
 from tests.slipway.checkout import Checkout
+from tests.slipway.registries import running_registry
 
 SLOW_BUILD = "RUN sleep 120\n"
 
@@ -74,6 +76,24 @@ def test_an_unchanged_image_is_not_built_again_unless_asked(checkout: Checkout) 
         layers.append(docker("image", "inspect", "--format={{.RootFS.Layers}}", checkout.tag))
     assert layers[0] == layers[1] != layers[2]
     assert images(checkout.repository) == ["cpu-base"]
+
+
+@pytest.mark.requirement("T8")
+def test_an_image_is_pushed_where_it_is_told(checkout: Checkout, tmp_path: Path) -> None:
+    """By its name as the tag, and no tag of the registry stays behind."""
+    with running_registry(tmp_path) as host:
+        built = checkout.nox("-s", "build-cpu(base)", "--", "--push", f"{host}/team/images")
+        assert built.returncode == 0, built.stdout
+        with urllib.request.urlopen(f"http://{host}/v2/team/images/tags/list") as answer:
+            assert json.load(answer)["tags"] == ["cpu-base"]
+        assert images(f"{host}/team/images") == []
+
+
+@pytest.mark.requirement("T8")
+def test_a_builder_that_is_not_there_is_named(checkout: Checkout) -> None:
+    """docker's own message, and no image."""
+    assert_refused(checkout.nox("-s", "build-cpu(base)", "--", "--builder", "nobodys"), 'no builder "nobodys" found')
+    assert images(checkout.repository) == []
 
 
 def test_a_failed_build_leaves_no_older_image_to_be_tested(checkout: Checkout) -> None:

@@ -1,14 +1,11 @@
-"""Small vulnerability databases in Trivy's own format, and Debian's docker-registry on loopback to serve them."""
+"""Small vulnerability databases in Trivy's own format, and how a registry serves them."""
 
 import hashlib
 import json
-import socket
 import subprocess
 import tarfile
-import time
 import urllib.request
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,42 +75,6 @@ def pack(database: Path, archive: Path) -> Path:
 
 
 # --- a registry ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def registry(folder: Path) -> Iterator[str]:
-    """Run docker-registry on a free port of loopback; its name as image references have it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        name = f"127.0.0.1:{probe.getsockname()[1]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    configuration = folder / "registry.yml"
-    configuration.write_text(
-        f"version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '{name}'}}\n"
-        f"storage: {{filesystem: {{rootdirectory: '{folder / 'storage'}'}}}}\n"
-    )
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(["docker-registry", "serve", configuration], stdout=log, stderr=log)
-    try:
-        wait(f"http://{name}/v2/")
-        yield name
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
-
-
-def wait(url: str) -> None:
-    """Wait until a server answers."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - loopback
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
 
 
 def request(method: str, url: str, data: bytes, kind: str) -> str:
