@@ -17,7 +17,8 @@ from tests.slipway import checkout as copies
 from tests.slipway.checkout import Checkout
 from tests.slipway.registries import running_registry
 
-SLOW_BUILD = "RUN sleep 120\n"
+# Of this run alone: what another has waited for to its end lies in the cache.
+SLOW_BUILD = f"RUN sleep 120 # {uuid.uuid4()}\n"
 
 
 def docker(*words: str) -> str:
