@@ -29,7 +29,8 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     family = replace(rows.families["cpu"], repository=name, images={})
     image = matrix.Image(family, "base", 1, 2)
     family.images["base"] = image  # type: ignore[index]
-    monkeypatch.setattr(matrix, "load", lambda: replace(rows, repository=name, families={"cpu": family}))
+    own = replace(rows, repository=name, families={"cpu": family}, workloads=())
+    monkeypatch.setattr(matrix, "load", lambda: own)
     monkeypatch.setattr(clean, "MARK", name)
     monkeypatch.setattr(clean, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
