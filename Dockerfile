@@ -483,11 +483,11 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked \
         # Debian has it in contrib, because it wants ROMs that are not free.
         sed 's/^Components:.*/Components: contrib/' /etc/apt/sources.list.d/debian.sources >/etc/apt/sources.list.d/contrib.sources
         apt-get update
-        rm /etc/apt/sources.list.d/contrib.sources
         held vice || { echo "error: VICE=true: the apt sources of this build have no section contrib, which holds vice"; exit 1; }
         set -- "$@" vice
     fi
     apt-get install -y --no-install-recommends "$@"
+    rm -f /etc/apt/sources.list.d/contrib.sources
     # PATH has no folder for games.
     [ ! -e /usr/games/mame ] || ln -s /usr/games/mame /usr/local/bin/mame
     rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow-
