@@ -197,12 +197,14 @@ async def run(password: str, arguments: list[str]) -> str:
     # Xfce with a message bus of its own.
     session = await start("Xfce session", "dbus-run-session", "--", "xfce4-session")
     serve(password)
-    waits = {
-        asyncio.create_task(stopped.wait(), name=""),
-        asyncio.create_task(server.wait(), name="X server"),
-        asyncio.create_task(session.wait(), name="Xfce session"),
-    }
+    x_server_ends = asyncio.create_task(server.wait(), name="X server")
+    session_ends = asyncio.create_task(session.wait(), name="Xfce session")
+    waits = {asyncio.create_task(stopped.wait(), name=""), x_server_ends, session_ends}
     ended, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    if session_ends in ended:
+        # Xfce ends with its X server, and can be seen to end before it; "X server" sorts first.
+        also_ended, _ = await asyncio.wait({x_server_ends}, timeout=STOP_SECONDS)
+        ended |= also_ended
     await stop(session, server)
     return min(task.get_name() for task in ended)
 
