@@ -446,8 +446,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(name="test-slipway")
 def test_slipway(session: nox.Session) -> None:
-    """Test slipway itself: the matrix, set-up, builds, the readers of images."""
+    """Test slipway itself: the matrix, set-up, builds, the readers of images, the scanners; builds what scans."""
     session.install("--quiet", "--require-hashes", "--requirement=requirements/tests.txt")
+    for tool in ("syft", "trivy"):
+        session.run("python", "-m", "slipway.tools", tool)
     session.run(
         "pytest", "tests/slipway", "--quiet", "--junit-xml=dist/slipway/tests.xml", *read_options(session).pytest
     )

@@ -15,23 +15,16 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run say that it may take as long as the scanners take to build."""
-    parser.addoption(
-        "--build-tools", action="store_true", help="build Syft and Trivy where they are missing: 10 minutes"
-    )
-
-
 @pytest.fixture(scope="session", autouse=True)
-def scanners(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Without --build-tools, what needs a Syft or a Trivy that nobody has built is not run."""
+def scanners() -> Iterator[None]:
+    """What needs a Syft or a Trivy is not run where there is none: building one takes longer than any test may."""
     build = tools.build
 
-    def build_if_wanted(tool: Tool) -> None:
-        if tool.name in ("syft", "trivy", "trivydb") and not request.config.getoption("--build-tools"):
-            pytest.skip(f"{tool.name} is not built here: nox -s test-slipway -- -- --build-tools")
+    def build_what_is_small(tool: Tool) -> None:
+        if tool.name in ("syft", "trivy"):
+            pytest.skip(f"there is no {tool.name} {tool.version}; nox -s test-slipway builds it")
         build(tool)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tools, "build", build_if_wanted)
+        patch.setattr(tools, "build", build_what_is_small)
         yield
