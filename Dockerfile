@@ -1,9 +1,9 @@
 # Workloads on any variant, five targets:
 #
 #   workbench  JupyterLab and VS Code in the browser, ssh, git
-#   training   + the Hugging Face stack, deepspeed, trl, RDMA libraries
-#   compute    + Spark, database clients, on CUDA an inference engine
 #   desktop    workbench + Xfce in the browser, themes and creative applications by toggle
+#   training   workbench + the Hugging Face stack, deepspeed, trl, RDMA libraries
+#   compute    training or desktop + Spark, database clients, on CUDA an inference engine
 #   tools      workbench or desktop + security tools and emulators, each by toggle
 #
 #   docker build --build-arg BASE=slipway:cuda-devel --target workbench .
@@ -215,6 +215,90 @@ LABEL org.opencontainers.image.title="Slipway workbench" \
 EXPOSE 8888 8080 2222
 CMD ["workbench"]
 
+# --- desktop ---
+
+# desktop-files: noVNC's page, without Node and the second numpy that Debian's package depends on, and a stand-in.
+FROM ${BASE_IMAGE} AS desktop-files
+ARG APT_DATE
+COPY LICENSE /stand-in/usr/share/doc/no-xfce-helpers/copyright
+COPY <<EOT /stand-in/DEBIAN/control
+Package: no-xfce-helpers
+Version: 1
+Architecture: all
+Maintainer: Slipway
+Provides: cpp, python3-urllib3
+Description: empty stand-in for a C preprocessor and a second urllib3
+ Xfce depends on xrdb, which may call a C preprocessor and is told by Xfce not to, and on
+ a script for writing e-mail, which calls urllib3. A desktop without a mail client does without.
+EOT
+
+RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=slipway-apt-lists,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=tmpfs,target=/var/log \
+    --mount=type=tmpfs,target=/tmp \
+    --mount=type=bind,source=requirements/apt.conf,target=/etc/apt/apt.conf.d/docker-clean \
+    --mount=type=secret,id=ca \
+    --mount=type=secret,id=sources,target=/etc/apt/sources.list.d/debian.sources \
+    --mount=type=secret,id=apt,target=/etc/apt/apt.conf.d/90host <<EOT
+    set -eux
+    dpkg-deb --build /stand-in /opt/stand-in.deb
+    apt-get update
+    cd /tmp
+    apt-get download novnc
+    dpkg-deb --extract novnc_*.deb /novnc
+    find /novnc/usr/share/doc -type f ! -name copyright -delete
+EOT
+
+# desktop: the X server, Xfce, icons and a font; by toggle themes and applications. All in one layer: a second
+# one would carry the indexes of icons, file types and fonts again.
+FROM workbench AS desktop
+USER 0:0
+ARG APT_DATE
+ARG THEMES=false
+ARG CREATIVE=false
+ARG OBS=false
+RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=slipway-apt-lists,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=tmpfs,target=/var/log \
+    --mount=type=tmpfs,target=/tmp \
+    --mount=type=bind,source=requirements/apt.conf,target=/etc/apt/apt.conf.d/docker-clean \
+    --mount=type=bind,from=desktop-files,source=/opt,target=/slipway \
+    --mount=type=secret,id=ca \
+    --mount=type=secret,id=sources,target=/etc/apt/sources.list.d/debian.sources \
+    --mount=type=secret,id=apt,target=/etc/apt/apt.conf.d/90host <<EOT
+    set -eux
+    wanted() {
+        case $2 in
+        true) return 0 ;;
+        false) return 1 ;;
+        esac
+        echo "error: $1 is '$2': set it to true or false"
+        exit 1
+    }
+    # dbus-x11: any other message bus brings systemd. librsvg2-common: the icons are SVG.
+    set -- /slipway/stand-in.deb adwaita-icon-theme dbus-x11 fonts-dejavu-core librsvg2-common thunar \
+        tigervnc-standalone-server xfce4-panel xfce4-session xfce4-settings xfce4-terminal xfdesktop4 xfwm4
+    if wanted THEMES "${THEMES}"; then set -- "$@" arc-theme greybird-gtk-theme papirus-icon-theme; fi
+    if wanted CREATIVE "${CREATIVE}"; then set -- "$@" blender gimp inkscape; fi
+    if wanted OBS "${OBS}"; then set -- "$@" obs-studio; fi
+    apt-get update
+    apt-get install -y --no-install-recommends "$@"
+    # A terminal's way to write down who is logged in, as a group of its own: there is nothing to write to.
+    chmod g-s /usr/lib/*/utempter/utempter
+    rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow-
+EOT
+
+COPY --from=desktop-files /novnc/ /
+COPY rootfs/desktop/ /
+# The driver then lends a CUDA image what draws and encodes, too. Without CUDA the variable stays empty, as if unset.
+ENV NVIDIA_DRIVER_CAPABILITIES=${NVIDIA_DRIVER_CAPABILITIES:+${NVIDIA_DRIVER_CAPABILITIES},graphics,display,video}
+EXPOSE 6080
+USER 1000:0
+LABEL org.opencontainers.image.title="Slipway desktop" \
+      org.opencontainers.image.description="Xfce in the browser beside a workbench" \
+      slipway.workload="desktop"
+CMD ["desktop"]
+
 # --- training ---
 
 # training-packages: the Hugging Face stack, on CUDA flash attention, and what RDMA takes: libraries that do nothing
@@ -354,90 +438,6 @@ USER 1000:0
 LABEL org.opencontainers.image.title="Slipway compute" \
       org.opencontainers.image.description="Spark and clients of PostgreSQL, MySQL and Redis on a Slipway workload" \
       slipway.workload="compute"
-
-# --- desktop ---
-
-# desktop-files: noVNC's page, without Node and the second numpy that Debian's package depends on, and a stand-in.
-FROM ${BASE_IMAGE} AS desktop-files
-ARG APT_DATE
-COPY LICENSE /stand-in/usr/share/doc/no-xfce-helpers/copyright
-COPY <<EOT /stand-in/DEBIAN/control
-Package: no-xfce-helpers
-Version: 1
-Architecture: all
-Maintainer: Slipway
-Provides: cpp, python3-urllib3
-Description: empty stand-in for a C preprocessor and a second urllib3
- Xfce depends on xrdb, which may call a C preprocessor and is told by Xfce not to, and on
- a script for writing e-mail, which calls urllib3. A desktop without a mail client does without.
-EOT
-
-RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked \
-    --mount=type=cache,id=slipway-apt-lists,target=/var/lib/apt/lists,sharing=locked \
-    --mount=type=tmpfs,target=/var/log \
-    --mount=type=tmpfs,target=/tmp \
-    --mount=type=bind,source=requirements/apt.conf,target=/etc/apt/apt.conf.d/docker-clean \
-    --mount=type=secret,id=ca \
-    --mount=type=secret,id=sources,target=/etc/apt/sources.list.d/debian.sources \
-    --mount=type=secret,id=apt,target=/etc/apt/apt.conf.d/90host <<EOT
-    set -eux
-    dpkg-deb --build /stand-in /opt/stand-in.deb
-    apt-get update
-    cd /tmp
-    apt-get download novnc
-    dpkg-deb --extract novnc_*.deb /novnc
-    find /novnc/usr/share/doc -type f ! -name copyright -delete
-EOT
-
-# desktop: the X server, Xfce, icons and a font; by toggle themes and applications. All in one layer: a second
-# one would carry the indexes of icons, file types and fonts again.
-FROM workbench AS desktop
-USER 0:0
-ARG APT_DATE
-ARG THEMES=false
-ARG CREATIVE=false
-ARG OBS=false
-RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked \
-    --mount=type=cache,id=slipway-apt-lists,target=/var/lib/apt/lists,sharing=locked \
-    --mount=type=tmpfs,target=/var/log \
-    --mount=type=tmpfs,target=/tmp \
-    --mount=type=bind,source=requirements/apt.conf,target=/etc/apt/apt.conf.d/docker-clean \
-    --mount=type=bind,from=desktop-files,source=/opt,target=/slipway \
-    --mount=type=secret,id=ca \
-    --mount=type=secret,id=sources,target=/etc/apt/sources.list.d/debian.sources \
-    --mount=type=secret,id=apt,target=/etc/apt/apt.conf.d/90host <<EOT
-    set -eux
-    wanted() {
-        case $2 in
-        true) return 0 ;;
-        false) return 1 ;;
-        esac
-        echo "error: $1 is '$2': set it to true or false"
-        exit 1
-    }
-    # dbus-x11: any other message bus brings systemd. librsvg2-common: the icons are SVG.
-    set -- /slipway/stand-in.deb adwaita-icon-theme dbus-x11 fonts-dejavu-core librsvg2-common thunar \
-        tigervnc-standalone-server xfce4-panel xfce4-session xfce4-settings xfce4-terminal xfdesktop4 xfwm4
-    if wanted THEMES "${THEMES}"; then set -- "$@" arc-theme greybird-gtk-theme papirus-icon-theme; fi
-    if wanted CREATIVE "${CREATIVE}"; then set -- "$@" blender gimp inkscape; fi
-    if wanted OBS "${OBS}"; then set -- "$@" obs-studio; fi
-    apt-get update
-    apt-get install -y --no-install-recommends "$@"
-    # A terminal's way to write down who is logged in, as a group of its own: there is nothing to write to.
-    chmod g-s /usr/lib/*/utempter/utempter
-    rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow-
-EOT
-
-COPY --from=desktop-files /novnc/ /
-COPY rootfs/desktop/ /
-# The driver then lends a CUDA image what draws and encodes, too. Without CUDA the variable stays empty, as if unset.
-ENV NVIDIA_DRIVER_CAPABILITIES=${NVIDIA_DRIVER_CAPABILITIES:+${NVIDIA_DRIVER_CAPABILITIES},graphics,display,video}
-EXPOSE 6080
-USER 1000:0
-LABEL org.opencontainers.image.title="Slipway desktop" \
-      org.opencontainers.image.description="Xfce in the browser beside a workbench" \
-      slipway.workload="desktop"
-CMD ["desktop"]
 
 # --- tools ---
 

@@ -72,6 +72,19 @@ def test_every_flavor_is_a_stage_on_the_packages_of_its_name(accelerator: str) -
     assert not re.search(r"FROM (base|runtime|devel) AS", text)
 
 
+@pytest.mark.requirement("T1", "C3")
+@pytest.mark.parametrize("image", MATRIX.workloads, ids=lambda image: image.name)
+def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
+    """A stage below, or none of that name, would be looked for on Docker Hub."""
+    text = (ROOT / "Dockerfile").read_text()
+    defaults = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text.partition("\nFROM ")[0]))
+    arguments = defaults | dict(image.arguments)
+    above = {arguments["BASE"], arguments["BASE_IMAGE"]}
+    for source, stage in re.findall(r"(?m)^FROM (\S+) AS (\S+)$", text):
+        assert Template(source).substitute(arguments) in above, stage
+        above.add(stage)
+
+
 @pytest.mark.parametrize("accelerator", DOCKERFILES)
 def test_the_application_is_copied_last(accelerator: str) -> None:
     """An edit of app/ must not install a dependency anew."""
