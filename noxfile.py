@@ -269,6 +269,9 @@ def scan_image(session: nox.Session, image: Image) -> None:
     """Scan an image. nox knows one exit code for failures: "not scanned" gets its own where nothing else is to run."""
     options = read_options(session)
     image = find_platform(session, image, options.platform)
+    find_image(session, image)
+    # What is scanned is counted against the SBOM; where there can be none, the scan's verdict says so.
+    session.run(PYTHON, "-m", "slipway.sbom", image.name, external=True, success_codes=[0, 1])
     session.run(
         PYTHON,
         "-m",

@@ -45,6 +45,7 @@ from slipway.sbom import Component
 
 SET_ID = 0o6000
 SHOWN = 40  # findings on the terminal; audit.json has all
+FEW = 5  # and names in a list
 VENV = "/opt/venv/"
 LIMITS = (
     "A Debian package is taken at dpkg's word: its checksums lie in the image, and nothing outside it has them.",
@@ -329,7 +330,8 @@ def show(contract: Image, result: Mapping[str, Any], findings: list[Finding]) ->
     for terms, names in result["licences"]["proprietary"].items():
         print(f"  proprietary: {terms}: {', '.join(names)}")
     if unknown := result["licences"]["unknown"]:
-        print(f"  no licence is known of: {', '.join(unknown)}")
+        names = ", ".join(unknown[:FEW]) + (", …, all of them in audit.json" if len(unknown) > FEW else "")
+        print(f"  no licence is known of {len(unknown)} components: {names}")
     for finding in findings[:SHOWN]:
         where = f"\n      layer {finding.layer}: {finding.instruction[:100]}" if finding.layer is not None else ""
         print(f"  {finding.kind}: {finding.what}\n      {finding.detail}{where}")

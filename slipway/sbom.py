@@ -24,7 +24,7 @@ from slipway.matrix import Image
 CYCLONEDX = "sbom.cdx.json"
 SPDX = "sbom.spdx.json"
 IMAGE = "slipway:image"  # the property that holds the image's ID
-AGAIN = "write it again: python -m slipway.sbom IMAGE"
+AGAIN = "remove it and write it again: python -m slipway.sbom IMAGE"
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,11 @@ def counts(file: Path) -> dict[str, int]:
 
 
 def main() -> int:
-    """Write the lists of one image."""
+    """Write the lists of one image, unless those that are there are about it."""
     parser = argparse.ArgumentParser(prog="python -m slipway.sbom")
     parser.add_argument("name", help="an image of images.toml, such as cpu-base")
     image = matrix.load().image(parser.parse_args().name)
-    file = write(image, saved_image.find_id(image.tag))
+    file = provide(image, saved_image.find_id(image.tag))
     listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts(file).items()))
     print(f"{file.relative_to(matrix.ROOT)}  {listed}")
     return 0
