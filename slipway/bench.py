@@ -19,6 +19,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from slipway import build_times, engine, evidence, matrix, measure, publish_times
+from slipway.columns import align
 from slipway.engine import NoEngineError
 from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT, Image, Matrix
@@ -140,10 +141,8 @@ def cells(figure: Figure) -> list[str]:
 
 
 def table(figures: Iterable[Figure]) -> list[str]:
-    """Return the lines of the table, its columns as wide as they must be."""
-    rows = [["what", "measured", "yardstick", "ratio", "target", "verdict"], *map(cells, figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    """Return the lines of the table."""
+    return align([["what", "measured", "yardstick", "ratio", "target", "verdict"], *map(cells, figures)])
 
 
 def record(figure: Figure) -> dict[str, Any]:

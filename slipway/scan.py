@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway import coverage, database, engine, evidence, exceptions, freshness, matrix, tools, trivy
+from slipway.columns import NOTHING, align
 from slipway.coverage import Kind
 from slipway.database import Database, Source
 from slipway.errors import SlipwayError, run
@@ -189,19 +190,13 @@ def judge_freshness(rows: Matrix, image: Image, result: Result) -> None:
 # --- what is told --------------------------------------------------------------------------------
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines whose columns are as wide as they must be."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
 def coverage_table(result: Result) -> list[str]:
     """Return what was examined, kind by kind."""
     rows = [("packages", "in the SBOM", "examined", "database")]
     for kind in result.kinds:
         knows = f"none: {kind.unknown_because}" if kind.unknown_because else "knows them" if kind.known else "NO"
         rows.append((kind.name, str(kind.listed), str(kind.examined), knows))
-    return table(rows) if result.kinds else []
+    return align(rows) if result.kinds else []
 
 
 def counts(result: Result) -> dict[str, dict[str, int] | None]:
@@ -227,8 +222,8 @@ def counts_table(result: Result) -> list[str]:
     """Return how much was found of which severity, a dash where nobody has looked."""
     rows: list[tuple[str, ...]] = [("found", *SEVERITIES)]
     for kind, found in counts(result).items():
-        rows.append((kind, *("-" if found is None else str(found.get(severity, 0)) for severity in SEVERITIES)))
-    return table(rows)
+        rows.append((kind, *(NOTHING if found is None else str(found.get(severity, 0)) for severity in SEVERITIES)))
+    return align(rows)
 
 
 def findings_table(result: Result) -> list[str]:
@@ -243,7 +238,7 @@ def findings_table(result: Result) -> list[str]:
         )
         for f in sorted(result.gating, key=lambda f: (SEVERITIES.index(f.severity), f.identifier, f.package))
     ]
-    return table(rows)
+    return align(rows)
 
 
 def verdict_lines(result: Result, *, allowed: bool) -> list[str]:

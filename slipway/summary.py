@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import evidence
+from slipway.columns import align
 from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT
 
@@ -63,10 +64,8 @@ def places_table(checks: Iterable[Check]) -> list[str]:
     counts: dict[str, Counter[str]] = {}
     for check in checks:
         counts.setdefault(check.place, Counter())[check.outcome] += 1
-    lines = [f"{'checked':<20}" + "".join(f"{outcome:>9}" for outcome in OUTCOMES)]
-    for place, count in counts.items():
-        lines.append(f"{place:<20}" + "".join(f"{count[outcome]:>9}" for outcome in OUTCOMES))
-    return lines
+    rows = [[place, *(str(count[outcome]) for outcome in OUTCOMES)] for place, count in counts.items()]
+    return align([["checked", *OUTCOMES], *rows])
 
 
 def verdict(outcomes: set[str]) -> str:
