@@ -197,8 +197,10 @@ RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv \
     # PyPI has kfp-server-api as source only, in plain Python.
     uv pip install --require-hashes --no-deps --only-binary=:all: --no-binary=kfp-server-api \
         --build-constraints=/slipway/build.txt --compile-bytecode --link-mode=copy --requirements=/slipway/elyra.txt
-    # As in trims-workbench.toml.
+    # As in trims-workbench.toml; generated.toml names them for the audit.
     rm -r /opt/elyra/lib/python3*/site-packages/rfc3987_syntax
+    find /opt/elyra/lib -type d \( -name tests -o -name test_data \) -prune -exec rm -r {} +
+    find /opt/elyra -name '*.orig' -delete
     rm -rf /opt/elyra/.lock /opt/elyra/share/jupyter/kernels /opt/elyra/share/man
 EOT
 

@@ -81,9 +81,11 @@ class Workbench:
         return str(self.container.logs().decode(errors="replace"))
 
     def inside(self, script: str, **options: Any) -> tuple[int, str]:
-        """Run a shell script in its container and return exit code and output."""
+        """Run a shell script in its container and return exit code and output; a fault of the engine is neither."""
         code, output = self.container.exec_run(["sh", "-c", script], **options)
-        return code, output.decode(errors="replace")
+        text = output.decode(errors="replace")
+        assert not text.startswith("OCI runtime exec failed"), text
+        return code, text
 
 
 def open_workbench(start: Start, mode: str, *words: str, port: int = 0, **options: Any) -> Workbench:
