@@ -54,8 +54,9 @@ DATABASES = {
     "/var/lib/dpkg/status": "which packages are installed",
     "/var/lib/dpkg/triggers/File": "which package waits for another's files",
 }
-# One file for each type that a program may open, all written anew with the first application that adds one.
-FILE_TYPES = re.compile(r"/usr/share/mime/(?!packages/).+")
+# One file for each type that a program may open, all written anew with the first application that adds one; and
+# fontconfig's indexes of folders, written anew with the first package that adds a font.
+MANY_FILES = re.compile(r"/usr/share/mime/(?!packages/).+|/var/cache/fontconfig/.+")
 SHOWN = 10
 MOST_WASTE = 3_000_000  # three generations of dpkg's and debconf's databases, in devel
 MOST_WASTE_OF_A_TARGET = 1_500_000  # one more for each target of a workload, on desktop with the types of files
@@ -116,7 +117,7 @@ def is_debian_backup(number: int, entry: Entry) -> bool:
 
 def is_database(path: str) -> bool:
     """Tell whether a file is written anew by whatever package adds to it."""
-    return path in DATABASES or FILE_TYPES.fullmatch(path) is not None
+    return path in DATABASES or MANY_FILES.fullmatch(path) is not None
 
 
 # --- leftovers -----------------------------------------------------------------------------------
