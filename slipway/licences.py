@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,21 +13,28 @@ from slipway.findings import Finding
 from slipway.sbom import Component
 
 # How the names of licences that are not those of free software sound.
-NOT_FREE = re.compile(r"proprietary|nvidia|eula|commercial", re.IGNORECASE)
+NOT_FREE = re.compile(r"proprietary|(?<!^BSD-)nvidia|eula|commercial", re.IGNORECASE)
 TEXT = "sha256:"  # Syft names a text that it does not know by its digest
 KINDS = ("deb", "pypi", "npm")
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The table [licences]: globs of what is refused, and the components under each of the proprietary terms."""
+    """The table [licences]: what is refused, what may be under it by the reason, what is proprietary by its terms."""
 
     refused: tuple[str, ...]
-    proprietary: Mapping[str, tuple[str, ...]]
+    accepted: Mapping[str, Sequence[str]]
+    proprietary: Mapping[str, Sequence[str]]
 
     def terms(self, name: str) -> str:
         """Return the proprietary terms that a component is under; empty where it is under none."""
         return next((terms for terms, globs in self.proprietary.items() if matches(name, globs)), "")
+
+    def refuses(self, name: str, licence: str) -> bool:
+        """Tell whether a component may not be under a licence. Of a choice, `A OR B`, one that is allowed is enough."""
+        choices = [re.split(r"\s+AND\s+", choice) for choice in re.split(r"\s+OR\s+", licence)]
+        refused = all(any(matches(part.strip("() "), self.refused) for part in choice) for choice in choices)
+        return refused and not any(matches(name, globs) for globs in self.accepted.values())
 
 
 @dataclass
@@ -49,12 +56,12 @@ def load(file: Path = matrix.FILE) -> Policy:
     """Return the policy of images.toml; SlipwayError when its table is not as it must be."""
     table = tomllib.loads(file.read_text(encoding="utf-8")).get("licences", {})
     match table:
-        case {"refused": list(refused), "proprietary": dict(rows)} if len(table) == 2:  # noqa: PLR2004 - these two
-            lists = [refused, *rows.values()]
-            if all(isinstance(row, list) and all(isinstance(glob, str) for glob in row) for row in lists):
-                return Policy(tuple(refused), {terms: tuple(globs) for terms, globs in rows.items()})
+        case {"refused": list(refused), "accepted": dict(accepted), "proprietary": dict(proprietary), **more}:
+            lists = [refused, *accepted.values(), *proprietary.values()]
+            if not more and all(isinstance(row, list) and all(isinstance(item, str) for item in row) for row in lists):
+                return Policy(tuple(refused), accepted, proprietary)
     raise SlipwayError(
-        "images.toml: [licences] must have refused, a list, and proprietary, a table of lists of components"
+        "images.toml: [licences] must have refused, a list, and accepted and proprietary, tables of lists of components"
     )
 
 
@@ -109,10 +116,9 @@ def add(result: Licences, component: Component, policy: Policy) -> None:
 
 
 def problems(name: str, named: Iterable[str], terms: str, policy: Policy) -> Iterator[Finding]:
-    """Yield what the policy has against a component. Of a choice, `A OR B`, one that is allowed is enough."""
+    """Yield what the policy has against a component."""
     for licence in named:
-        choices = re.split(r"\s+OR\s+", licence)
-        if all(any(matches(part.strip("() "), policy.refused) for part in choice.split(" AND ")) for choice in choices):
+        if policy.refuses(name, licence):
             yield Finding("licence", name, f"{licence} is refused by images.toml")
         elif not terms and NOT_FREE.search(licence):
             yield Finding("licence", name, f"{licence}: name these terms under [licences.proprietary] in images.toml")

@@ -400,7 +400,7 @@ def test_globs(glob: str, path: str, *, matches: bool) -> None:
 
 # --- licences ------------------------------------------------------------------------------------
 
-POLICY = Policy(("AGPL-*",), {"terms": ("pypi:nvidia-*",)})
+POLICY = Policy(("AGPL-*",), {"reason": ["pypi:gs*"]}, {"terms": ["pypi:nvidia-*"]})
 
 
 @pytest.mark.parametrize(
@@ -410,6 +410,8 @@ POLICY = Policy(("AGPL-*",), {"terms": ("pypi:nvidia-*",)})
         ("a", ("AGPL-3.0-only",), ["licence"]),
         ("a", ("AGPL-3.0-only OR MIT",), []),
         ("a", ("AGPL-3.0-only AND MIT",), ["licence"]),
+        ("gs10", ("AGPL-3.0-only AND MIT",), []),
+        ("a", ("BSD-Nvidia",), []),
         ("a", ("LicenseRef-NVIDIA-Proprietary",), ["licence"]),
         ("nvidia-a", ("LicenseRef-NVIDIA-Proprietary",), []),
         ("nvidia-a", (), []),
