@@ -486,7 +486,8 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked \
         sed 's/^Components:.*/Components: contrib/' /etc/apt/sources.list.d/debian.sources >/etc/apt/sources.list.d/contrib.sources
         apt-get update
         held vice || { echo "error: VICE=true: the apt sources of this build have no section contrib, which holds vice"; exit 1; }
-        set -- "$@" vice
+        # dbus-x11: as on the desktop, any other message bus brings systemd.
+        set -- "$@" vice dbus-x11
     fi
     apt-get install -y --no-install-recommends "$@"
     rm -f /etc/apt/sources.list.d/contrib.sources

@@ -35,7 +35,7 @@ from slipway import (
 from slipway.debian import Package
 from slipway.distributions import Distribution, Requirement
 from slipway.errors import run
-from slipway.filesystem import FileSystem, wanted
+from slipway.filesystem import FileSystem
 from slipway.findings import Claim, Claims, Finding, at
 from slipway.generated import Judge
 from slipway.layers import Entry, Kind
@@ -80,7 +80,7 @@ class Audit:
 
 def begin(contract: Image, reference: str) -> Audit:
     """Read an image of the engine."""
-    system = FileSystem(saved_image.read_contents(reference, wanted))
+    system = FileSystem(saved_image.read_image(reference))
     packages = debian.read_packages(system.text(debian.STATUS))
     found = distributions.find(system)
     claims = debian.claims(system, packages)

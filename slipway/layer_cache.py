@@ -1,20 +1,27 @@
-"""A folder that keeps what was read of each layer, under the layer's diff ID."""
+"""A folder that keeps what was read of each layer, under its diff ID: the entries, and the documents among them.
+
+A diff ID is the digest of all that is in a layer, so whoever has read it once knows it.
+"""
 
 import contextlib
 import gzip
+import hashlib
 import json
 import os
 import tempfile
 import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from slipway import filesystem
 from slipway.errors import SlipwayError
-from slipway.layers import Entry, Kind, Layer
+from slipway.layers import Entry, Kept, Kind, Layer
 
-VERSION = 1
-COLUMNS = 8  # of an entry: its time and MD5 serve the audit, which reads the image itself
+# Another rule for what is kept makes another file.
+VERSION = hashlib.sha256(Path(filesystem.__file__).read_bytes()).hexdigest()[:12]
+Contents = tuple[tuple[Entry, ...], Kept]
 
 
 def default_folder() -> Path:
@@ -36,8 +43,8 @@ def contains(folder: Path, diff_id: str) -> bool:
     return _file(folder, diff_id).exists()
 
 
-def load(folder: Path, diff_id: str) -> tuple[Entry, ...] | None:
-    """Return a layer's entries from the cache; None when they are not there or the file is damaged.
+def load(folder: Path, diff_id: str) -> Contents | None:
+    """Return a layer's entries and documents from the cache; None when they are not there or the file is damaged.
 
     gzip's own checksum tells a damaged file.
     """
@@ -45,8 +52,9 @@ def load(folder: Path, diff_id: str) -> tuple[Entry, ...] | None:
         with gzip.open(_file(folder, diff_id), "rt", encoding="ascii") as lines:
             if json.loads(next(lines, "null")) != _header(diff_id):
                 return None
-            return tuple(_entry_from_row(json.loads(line)) for line in lines)
-    except (OSError, EOFError, zlib.error, ValueError, TypeError, LookupError):
+            kept = {path: b64decode(content) for path, content in json.loads(next(lines)).items()}
+            return tuple(_entry_from_row(json.loads(line)) for line in lines), kept
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, AttributeError, LookupError, StopIteration):
         return None
 
 
@@ -55,7 +63,7 @@ def _entry_from_row(row: list[Any]) -> Entry:
 
 
 def store(folder: Path, layer: Layer) -> None:
-    """Keep a layer's entries; the file appears whole or not at all."""
+    """Keep a layer's entries and documents; the file appears whole or not at all."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (
@@ -63,7 +71,9 @@ def store(folder: Path, layer: Layer) -> None:
             gzip.open(file, "wt", compresslevel=1, encoding="ascii") as lines,
         ):
             lines.write(f"{json.dumps(_header(layer.diff_id))}\n")
-            lines.writelines(f"{json.dumps(entry[:COLUMNS])}\n" for entry in layer.entries)
+            kept = {path: b64encode(content).decode() for path, content in layer.kept.items()}
+            lines.write(f"{json.dumps(kept)}\n")
+            lines.writelines(f"{json.dumps(entry)}\n" for entry in layer.entries)
     except OSError as error:
         hint = "free space there, or name another cache folder in XDG_CACHE_HOME"
         raise SlipwayError(f"cannot write to {folder} ({error.strerror}); {hint}") from None

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from slipway import layer_cache
-from slipway.archive import CHUNK, Keep, read_archive
+from slipway import filesystem, layer_cache
+from slipway.archive import CHUNK, read_archive
 from slipway.errors import SlipwayError, run
 from slipway.layers import SavedImage, image_from
 
@@ -62,10 +62,11 @@ def _from_cache(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
     if sum(not item["empty_layer"] for item in history) != len(diff_ids):
         return None
     contents = [layer_cache.load(cache, diff_id) for diff_id in diff_ids]
-    known = [entries for entries in contents if entries is not None]
+    known = [content for content in contents if content is not None]
     if len(known) < len(contents):
         return None
-    return image_from(_oci_config(inspected, diff_ids, history), known)
+    entries, kept = zip(*known, strict=True)
+    return image_from(_oci_config(inspected, diff_ids, history), entries, kept)
 
 
 def _oci_config(inspected: dict[str, Any], diff_ids: list[str], history: list[dict[str, Any]]) -> dict[str, Any]:
@@ -128,22 +129,17 @@ def _docker_failed(command: str, code: int, stderr: str) -> SlipwayError:
     return SlipwayError(f"`docker {command}` failed: {reason}\n`nox -s setup` checks the engine and starts it")
 
 
-def read_contents(reference: str, keep: Keep) -> SavedImage:
-    """Read an image of the local engine with what `keep` wants of its files; never from the cache."""
-    return _save(reference, _inspect(reference)["Id"], keep)
-
-
 def find_id(reference: str) -> str:
     """Return the ID of an image of the local engine; SlipwayError when there is none of that name."""
     return str(_inspect(reference)["Id"])
 
 
-def _save(reference: str, image_id: str, keep: Keep | None = None) -> SavedImage:
+def _save(reference: str, image_id: str) -> SavedImage:
     """Read what `docker save` writes. By ID: a name without a tag would save all its tags."""
     with tempfile.TemporaryFile("w+") as stderr, _docker_save(image_id, stderr) as process:
         stream = cast("BinaryIO", process.stdout)
         try:
-            image = read_archive(stream, reference, keep)
+            image = read_archive(stream, reference, filesystem.wanted)
         except SlipwayError:
             # An archive that ends early is the engine's failure where docker has ended with one.
             if not stream.read(1):

@@ -67,7 +67,7 @@ def scan(program: Path, image_id: str, *options: str) -> None:
     environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode:
-        lines = (result.stderr or result.stdout).strip().splitlines()[-5:]
+        lines = (result.stderr or result.stdout).strip().splitlines()[-5:] or [f"exit code {result.returncode}"]
         raise SlipwayError("\n".join([f"Syft could not list {image_id}:", *lines]))
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.slipway.archives import LOWER, digest, oci, read
 
 @pytest.fixture
 def layer() -> Layer:
-    return read(oci(LOWER)).layers[0]
+    return replace(read(oci(LOWER)).layers[0], kept={"/etc/motd": b"\x00 a document"})
 
 
 def test_a_layer_that_was_kept_is_known(layer: Layer, tmp_path: Path) -> None:
@@ -22,7 +23,7 @@ def test_a_layer_that_was_kept_is_known(layer: Layer, tmp_path: Path) -> None:
     assert layer_cache.load(tmp_path, layer.diff_id) is None
     layer_cache.store(tmp_path, layer)
     assert layer_cache.contains(tmp_path, layer.diff_id)
-    assert layer_cache.load(tmp_path, layer.diff_id) == layer.entries
+    assert layer_cache.load(tmp_path, layer.diff_id) == (layer.entries, layer.kept)
 
 
 @pytest.mark.parametrize(
@@ -31,11 +32,14 @@ def test_a_layer_that_was_kept_is_known(layer: Layer, tmp_path: Path) -> None:
         lambda _: b"",
         lambda data: data[:-20],
         lambda data: data[:60] + bytes([data[60] ^ 1]) + data[61:],
-        lambda data: gzip.compress(gzip.decompress(data).replace(b'"version": 1', b'"version": 0')),
+        lambda data: gzip.compress(gzip.decompress(data).replace(b'"version": "', b'"version": "0')),
         lambda data: gzip.compress(gzip.decompress(data).replace(b'"file"', b'"fool"')),
         lambda data: gzip.compress(gzip.decompress(data).replace(b"sha256:", b"sha256:0")),
         lambda data: gzip.compress(gzip.decompress(data) + b"[]\n"),
         lambda data: gzip.compress(gzip.decompress(data) + b"{}\n"),
+        lambda data: gzip.compress(gzip.decompress(data).replace(b'{"/etc/motd"', b'["/etc/motd"')),
+        lambda data: gzip.compress(gzip.decompress(data).replace(b'"/etc/motd": "', b'"/etc/motd": 1, "')),
+        lambda data: gzip.compress(gzip.decompress(data).partition(b"\n")[0] + b"\n"),
         lambda _: b"plain text",
     ],
     ids=[
@@ -47,6 +51,9 @@ def test_a_layer_that_was_kept_is_known(layer: Layer, tmp_path: Path) -> None:
         "other layer",
         "short row",
         "no row",
+        "no table of documents",
+        "no document",
+        "ends early",
         "no gzip",
     ],
 )
@@ -56,7 +63,7 @@ def test_a_damaged_file_is_as_good_as_none(layer: Layer, tmp_path: Path, damage:
     kept.write_bytes(damage(kept.read_bytes()))
     assert layer_cache.load(tmp_path, layer.diff_id) is None
     layer_cache.store(tmp_path, layer)
-    assert layer_cache.load(tmp_path, layer.diff_id) == layer.entries
+    assert layer_cache.load(tmp_path, layer.diff_id) == (layer.entries, layer.kept)
 
 
 def test_an_interrupted_write_leaves_no_file(layer: Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
