@@ -313,6 +313,7 @@ def report(audit: Audit, image_id: str, seconds: float) -> dict[str, Any]:
         "packages": {"deb": len(audit.packages), "pypi": len(audit.distributions)},
         "licences": {
             "known": dict(sorted(audit.licences.known.items())),
+            "accepted": audit.licences.accepted,
             "proprietary": audit.licences.proprietary,
             "unknown": sorted(audit.licences.unknown),
         },
@@ -327,8 +328,9 @@ def show(contract: Image, result: Mapping[str, Any], findings: list[Finding]) ->
     print(f"{contract.name}: {files['explained']:,} of {files['all']:,} files explained")
     for owner, number in sorted(files["owners"].items()):
         print(f"  {owner:<12}{number:>9,}" + (f"  of {packages[owner]} packages" if owner in packages else ""))
-    for terms, names in result["licences"]["proprietary"].items():
-        print(f"  proprietary: {terms}: {', '.join(names)}")
+    for kind in ("accepted", "proprietary"):
+        for terms, names in result["licences"][kind].items():
+            print(f"  {kind}: {terms}: {', '.join(names)}")
     if unknown := result["licences"]["unknown"]:
         names = ", ".join(unknown[:FEW]) + (", …, all of them in audit.json" if len(unknown) > FEW else "")
         print(f"  no licence is known of {len(unknown)} components: {names}")

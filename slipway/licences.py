@@ -30,18 +30,22 @@ class Policy:
         """Return the proprietary terms that a component is under; empty where it is under none."""
         return next((terms for terms, globs in self.proprietary.items() if matches(name, globs)), "")
 
-    def refuses(self, name: str, licence: str) -> bool:
-        """Tell whether a component may not be under a licence. Of a choice, `A OR B`, one that is allowed is enough."""
+    def refuses(self, licence: str) -> bool:
+        """Tell whether a licence is refused. Of a choice, `A OR B`, one that is allowed is enough."""
         choices = [re.split(r"\s+AND\s+", choice) for choice in re.split(r"\s+OR\s+", licence)]
-        refused = all(any(matches(part.strip("() "), self.refused) for part in choice) for choice in choices)
-        return refused and not any(matches(name, globs) for globs in self.accepted.values())
+        return all(any(matches(part.strip("() "), self.refused) for part in choice) for choice in choices)
+
+    def reason(self, name: str) -> str:
+        """Return why a component may be under a refused licence; empty where it may not."""
+        return next((reason for reason, globs in self.accepted.items() if matches(name, globs)), "")
 
 
 @dataclass
 class Licences:
-    """What an image's components are licensed under: licences by number, terms and unknown ones by component."""
+    """What an image's components are licensed under: licences by number, components by what they are under."""
 
     known: dict[str, int] = field(default_factory=dict)
+    accepted: dict[str, list[str]] = field(default_factory=dict)
     proprietary: dict[str, list[str]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -110,6 +114,9 @@ def add(result: Licences, component: Component, policy: Policy) -> None:
         result.proprietary.setdefault(terms, []).append(name)
     elif not named:
         result.unknown.append(name)
+    reason = policy.reason(name)
+    if reason and any(map(policy.refuses, named)):
+        result.accepted.setdefault(reason, []).append(name)
     for licence in named:
         result.known[licence] = result.known.get(licence, 0) + 1
     result.findings += problems(name, named, terms, policy)
@@ -118,7 +125,7 @@ def add(result: Licences, component: Component, policy: Policy) -> None:
 def problems(name: str, named: Iterable[str], terms: str, policy: Policy) -> Iterator[Finding]:
     """Yield what the policy has against a component."""
     for licence in named:
-        if policy.refuses(name, licence):
+        if policy.refuses(licence) and not policy.reason(name):
             yield Finding("licence", name, f"{licence} is refused by images.toml")
         elif not terms and NOT_FREE.search(licence):
             yield Finding("licence", name, f"{licence}: name these terms under [licences.proprietary] in images.toml")

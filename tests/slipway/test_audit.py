@@ -421,6 +421,7 @@ def test_the_policy_decides(name: str, licence: tuple[str, ...], kinds: list[str
     result = licences.judge([Component("pypi", name, "1", licence, "")], POLICY)
     assert [finding.kind for finding in result.findings] == kinds
     assert result.proprietary == ({"terms": ["pypi:nvidia-a"]} if name == "nvidia-a" else {})
+    assert result.accepted == ({"reason": ["pypi:gs10"]} if name == "gs10" else {})
 
 
 def test_what_is_free_is_not_listed_with_its_makers_other_terms() -> None:
