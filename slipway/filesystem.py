@@ -17,6 +17,7 @@ FILES = {
     "/var/lib/dpkg/status",
     "/var/lib/dpkg/diversions",
     "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/certs/java/cacerts",
     "/etc/ld.so.cache",
     "/etc/passwd",
     "/etc/shadow",

@@ -4,6 +4,7 @@ import _imp
 import json
 import posixpath
 import re
+import ssl
 import struct
 import tomllib
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from re import Pattern
 from typing import Any
 
-from slipway import globs, matrix
+from slipway import globs, keystore, matrix
 from slipway.errors import SlipwayError
 from slipway.filesystem import FileSystem
 from slipway.layers import Kind
@@ -210,6 +211,16 @@ def check_certificates(judge: Judge, path: str) -> str:
     return f"{len(strange)} certificates are not of the package ca-certificates" if strange else ""
 
 
+def check_keystore(judge: Judge, path: str) -> str:
+    """Look for each certificate that Java trusts in the package."""
+    try:
+        found = keystore.certificates(judge.system.content(path))
+    except ValueError as error:
+        return f"it cannot be read as Java's key store: {error}"
+    strange = set(found) - {ssl.PEM_cert_to_DER_cert(block.decode()) for block in judge.certificates}
+    return f"{len(strange)} certificates are not of the package ca-certificates" if strange else ""
+
+
 def check_accounts(judge: Judge, path: str) -> str:
     """Look for a second root, and for passwords."""
     for line in judge.system.text(path).splitlines():
@@ -256,6 +267,7 @@ CHECKS: dict[str, Callable[[Judge, str], str]] = {
     "package": check_package,
     "libraries": check_libraries,
     "certificates": check_certificates,
+    "keystore": check_keystore,
     "accounts": check_accounts,
     "npm": check_npm,
     "wheel": check_wheel,

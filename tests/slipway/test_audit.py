@@ -240,11 +240,21 @@ def timed(seconds: int, size: int) -> bytes:
     return MAGIC + struct.pack("<III", 0, seconds, size) + b"code"
 
 
+def keystore(*certificates: bytes, tag: int = 2) -> bytes:
+    """Return Java's key store, as its format is described in slipway.keystore."""
+    entries = [
+        struct.pack(">IH1sQH5sI", tag, 1, b"a", 0, 5, b"X.509", len(certificate)) + certificate
+        for certificate in certificates
+    ]
+    return struct.pack(">3I", 0xFEEDFEED, 2, len(entries)) + b"".join(entries) + bytes(20)
+
+
 def hashed(source: bytes) -> bytes:
     return MAGIC + struct.pack("<I", 3) + importlib.util.source_hash(source) + b"code"
 
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
+STORE = "etc/ssl/certs/java/cacerts"
 NODE = "opt/code-server/node_modules"
 RULES = generated.load().rules
 BASE: Content = ("made by debootstrap", [("dev/null", b"")])
@@ -259,6 +269,7 @@ GOOD: dict[str, list[Member]] = {
         ("usr/share/ca-certificates/a.crt", CERTIFICATE),
         ("etc/ssl/certs/ca-certificates.crt", CERTIFICATE),
     ],
+    "keystore": [("usr/share/ca-certificates/a.crt", CERTIFICATE), (STORE, keystore(b"A"))],
     "accounts": [
         ("etc/passwd", b"root:x:0:0::/:/bin/sh\napp:x:1000:0::/:/bin/sh\n"),
         ("etc/shadow", b"root:*:1::::::\n"),
@@ -279,6 +290,12 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "package that is not there": ([("var/lib/dpkg/info/evil.list", b"")], "no package evil"),
     "library that is not there": ([("etc/ld.so.cache", b"\0/usr/lib/liba.so.1\0")], "/usr/lib/liba.so.1"),
     "certificate of nobody's": ([("etc/ssl/certs/ca-certificates.crt", CERTIFICATE)], "not of the package"),
+    "key store with nobody's certificate": ([(STORE, keystore(b"A"))], "not of the package"),
+    "key store with a key": ([(STORE, keystore(b"A", tag=1))], "something else than certificates"),
+    "key store that ends early": ([(STORE, keystore(b"A")[:30])], "ends early"),
+    "key store with more at its end": ([(STORE, keystore(b"A") + b"x")], "more or less"),
+    "no key store": ([(STORE, b"x" * 40)], "no key store"),
+    "empty key store": ([(STORE, b"")], "ends early"),
     "second root": ([("etc/passwd", b"toor:x:0:0::/:/bin/sh\n")], "root's number"),
     "password": ([("etc/shadow", b"root:$y$j9T$x:1::::::\n")], "has a password"),
     "no password needed": ([("etc/shadow", b"app::1::::::\n")], "needs no password"),

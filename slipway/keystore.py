@@ -1,0 +1,46 @@
+"""The certificates that Java trusts, from its key store in the format JKS.
+
+The format is that of OpenJDK's sun.security.provider.JavaKeyStore: numbers are big-endian, a text has its length in two
+bytes before it, and a digest of 20 bytes, keyed by a password that everybody knows, closes the file.
+"""
+
+import struct
+
+MAGIC = 0xFEEDFEED
+VERSION = 2
+TRUSTED = 2  # an entry that is a certificate; 1 is a private key
+DIGEST_SIZE = 20
+
+
+def certificates(store: bytes) -> list[bytes]:
+    """Return the certificates (DER) of a store that holds nothing else; ValueError for any other content."""
+    try:
+        magic, version, count = struct.unpack_from(">3I", store)
+        if (magic, version) != (MAGIC, VERSION):
+            raise ValueError("no key store in the format JKS")
+        found, at = [], 12
+        for _ in range(count):
+            certificate, at = read_entry(store, at)
+            found.append(certificate)
+    except struct.error:
+        raise ValueError("it ends early") from None
+    if len(store) != at + DIGEST_SIZE:
+        raise ValueError("more or less than its entries are in it")
+    return found
+
+
+def read_entry(store: bytes, at: int) -> tuple[bytes, int]:
+    """Return the certificate of the entry at a place, and the place behind it."""
+    (tag,) = struct.unpack_from(">I", store, at)
+    if tag != TRUSTED:
+        raise ValueError("it holds something else than certificates")
+    at = skip_text(store, at + 4) + 8  # its alias, and when it was added
+    at = skip_text(store, at)  # "X.509"
+    (size,) = struct.unpack_from(">I", store, at)
+    return store[at + 4 : at + 4 + size], at + 4 + size
+
+
+def skip_text(store: bytes, at: int) -> int:
+    """Return the place behind a text."""
+    (size,) = struct.unpack_from(">H", store, at)
+    return at + 2 + int(size)
