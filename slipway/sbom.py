@@ -51,7 +51,7 @@ def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
     with tempfile.TemporaryDirectory() as name:
         files = {kind: Path(name) / kind for kind in ("cyclonedx-json", "spdx-json")}
         outputs = [f"--output={kind}={file}" for kind, file in files.items()]
-        scan(program, image_id, f"--source-name={image.name}", *outputs)
+        scan(program, image_id, Path(name), f"--source-name={image.name}", *outputs)
         documents = {kind: read(file) for kind, file in files.items()}
     cyclonedx, spdx = documents["cyclonedx-json"], documents["spdx-json"]
     cyclonedx.setdefault("metadata", {}).setdefault("properties", []).append({"name": IMAGE, "value": image_id})
@@ -61,10 +61,10 @@ def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
     return folder / CYCLONEDX
 
 
-def scan(program: Path, image_id: str, *options: str) -> None:
-    """Run Syft; SlipwayError with its last lines when it fails."""
+def scan(program: Path, image_id: str, folder: Path, *options: str) -> None:
+    """Run Syft, which unpacks the image in a folder; SlipwayError with its last lines when it fails."""
     command = [str(program), "scan", f"docker:{image_id.removeprefix('sha256:')}", "--quiet", *options]
-    environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+    environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "TMPDIR": str(folder)}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode:
         lines = (result.stderr or result.stdout).strip().splitlines()[-5:] or [f"exit code {result.returncode}"]
