@@ -92,11 +92,14 @@ def hexadecimal(digest: str) -> str:
 
 
 def claims(distributions: Iterable[Distribution]) -> Claims:
-    """Return what the RECORDs say of each path. What has no digest is the RECORD itself, or bytecode."""
+    """Return what the RECORDs say of each path, but for bytecode, which the installer compiles anew.
+
+    What has no digest is the RECORD itself, or bytecode.
+    """
     found: Claims = {}
     for one in distributions:
         for row, digest in one.rows:
-            if digest or one.path(row) == one.record:
+            if (digest and "__pycache__/" not in row) or one.path(row) == one.record:
                 found.setdefault(one.path(row), []).append(Claim(f"pypi:{one.name}", "sha256", digest))
     return found
 

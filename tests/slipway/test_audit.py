@@ -229,6 +229,13 @@ def test_every_locked_wheel_has_its_record() -> None:
     assert [one.name for one in records.image_locks(MATRIX) if records.missing(one, known)] == []
 
 
+def test_a_wheels_own_bytecode_is_not_taken_at_its_word() -> None:
+    """The installer compiles it anew, so that it is judged as all other bytecode."""
+    rows = (("m.py", "00"), ("__pycache__/m.cpython-311.pyc", "11"))
+    found = distributions.claims([distributions.Distribution("a", "1", "/x/a-1.dist-info/RECORD", rows)])
+    assert list(found) == ["/x/m.py"]
+
+
 # --- the rules of generated.toml -----------------------------------------------------------------
 
 SOURCE = b"x = 1\n"
