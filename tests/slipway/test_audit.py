@@ -302,6 +302,10 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "key store that ends early": ([(STORE, keystore(b"A")[:30])], "ends early"),
     "key store with more at its end": ([(STORE, keystore(b"A") + b"x")], "more or less"),
     "no key store": ([(STORE, b"x" * 40)], "no key store"),
+    "key store beside a damaged package": (
+        [("usr/share/ca-certificates/a.crt", CERTIFICATE.replace(b"QQ==", b"Q")), (STORE, keystore(b"A"))],
+        "cannot be compared",
+    ),
     "empty key store": ([(STORE, b"")], "ends early"),
     "second root": ([("etc/passwd", b"toor:x:0:0::/:/bin/sh\n")], "root's number"),
     "password": ([("etc/shadow", b"root:$y$j9T$x:1::::::\n")], "has a password"),
