@@ -89,8 +89,8 @@ ASIDE = 'mv "$1/etc/apt/sources.list.d/debian.sources" "$1/etc/apt/"'
 MIRROR = "/etc/apt/sources.list.d/host.sources"
 BACK = f'rm "$1{MIRROR}" && mv "$1/etc/apt/debian.sources" "$1/etc/apt/sources.list.d/"'
 
-# Unless /usr is merged already, Debian 12 merges it by a package that takes Perl along.
-MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+# Unless /usr is merged already, Debian 12 merges it by a package that takes Perl along. Later ones come merged.
+MERGE_USR = {"bookworm": ["--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"]}
 
 # What mmdebstrap leaves of its own settings and of this host's. The folder is quoted by its sh.
 TIDY = (
@@ -221,7 +221,7 @@ def bootstrap_command(base: Base, host: Host, folder: Path) -> list[str]:
         f"--dpkgopt={dpkg_conf}",
         f"--setup-hook={SOURCES}",
         *mirror_hooks(host, folder),
-        f"--hook-dir={MERGED_USR}",
+        *MERGE_USR.get(base.suite, []),
         f"--customize-hook=tar-in {files} /",
         f"--customize-hook={TIDY}",
         base.suite,

@@ -122,13 +122,16 @@ def test_image_of_another_platform_is_made_for_it(tmp_path: Path) -> None:
 
 
 def test_usr_is_merged_after_the_hosts_mirror_is_known(tmp_path: Path) -> None:
-    """That hook asks apt, which would otherwise ask Debian's own addresses."""
+    """That hook asks apt, which would otherwise ask Debian's own addresses. Only Debian 12 has to be merged."""
     settings = Host(
         sources=host.debian_sources("trixie", "https://mirror.example/debian", "https://mirror.example/sec")
     )
-    command = base_image.bootstrap_command(base("debian:x"), settings, tmp_path)
+    hook = "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+    wanted = base("debian:x")
+    command = base_image.bootstrap_command(replace(wanted, suite="bookworm"), settings, tmp_path)
     mirror = command.index(f"--setup-hook=upload {tmp_path / 'host.sources'} {base_image.MIRROR}")
-    assert command.index(f"--hook-dir={base_image.MERGED_USR}") > mirror
+    assert command.index(hook) > mirror
+    assert hook not in base_image.bootstrap_command(replace(wanted, suite="trixie"), settings, tmp_path)
 
 
 def test_refresh_pulls_again(engine: Engine) -> None:
