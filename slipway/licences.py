@@ -12,8 +12,8 @@ from slipway.errors import SlipwayError
 from slipway.findings import Finding
 from slipway.sbom import Component
 
-# How the names of licences that are not those of free software sound.
-NOT_FREE = re.compile(r"proprietary|(?<!^BSD-)nvidia|eula|commercial", re.IGNORECASE)
+# How the names of licences that are not those of free software sound; BSD's with its holder's name is free.
+NOT_FREE = re.compile(r"proprietary|(?<!BSD-)(?<!BSD-\d-Clause-)nvidia|eula|commercial", re.IGNORECASE)
 TEXT = "sha256:"  # Syft names a text that it does not know by its digest
 KINDS = ("deb", "pypi", "npm")
 
