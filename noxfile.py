@@ -437,9 +437,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("mypy", "slipway", "app", "noxfile.py", "tests")
     session.run("hadolint", "Dockerfile", *sorted({family.dockerfile for family in MATRIX.families.values()}))
-    folders = ("bin/*", "lib/slipway/modes/*", "lib/slipway/*.sh")
-    scripts = [str(file) for folder in folders for file in Path("rootfs").glob(f"*/usr/local/{folder}")]
-    health = [str(file) for file in Path("rootfs").glob("*/usr/local/lib/slipway/health/*")]
+    files = [file for file in Path("rootfs").rglob("*") if file.is_file()]
+    health = [str(file) for file in files if file.parent.name == "health"]
+    first = (b"#!/bin/sh\n", b"#!/bin/bash\n")
+    shell = [str(file) for file in files if file.suffix == ".sh" or file.read_bytes().startswith(first)]
+    scripts = [file for file in shell if file not in health]
     session.run("shellcheck", "noxw", ".ci/run", *scripts)
     session.run("shellcheck", "--shell=bash", *health)
     session.run("zizmor", "--offline", "--no-progress", ".github")
