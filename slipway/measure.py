@@ -19,15 +19,6 @@ from slipway.matrix import ROOT, Image
 STARTS = 5
 PATIENCE = 60  # seconds for a service to become healthy
 
-# Prints the peak memory of a command in KiB. A process of its own, because a child's peak begins with
-# that of the process that it was forked from, and reading images makes this one large.
-PEAK = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-sys.exit(code)
-"""
-
 
 @dataclass(frozen=True)
 class Figure:
@@ -115,7 +106,7 @@ def suite_seconds(file: Path) -> float:
 def tests() -> Iterator[Figure]:
     """Yield how long the last run of the session `tests` took."""
     taken = evidence.read_json(ROOT / "dist" / "tests.json").get("seconds")
-    note = "the last run; 8 min when nothing had changed before it" if taken else "no run that ended; nox -s tests"
+    note = "the last run" if taken else "no run that ended; nox -s tests"
     yield Figure("nox -s tests", taken, note=note)
 
 
@@ -223,7 +214,7 @@ def scans(images: list[Image]) -> Iterator[Figure]:
 
 def peak_memory(*module: str, **environment: str) -> float:
     """Return the largest resident set of a module's process or one of its children, in MB."""
-    return int(output(sys.executable, "-c", PEAK, sys.executable, "-m", *module, **environment)) * 1024 / 1e6
+    return int(output(sys.executable, "-m", "slipway.peak_memory", *module, **environment)) * 1024 / 1e6
 
 
 def second_start() -> Iterator[Figure]:
