@@ -19,14 +19,14 @@ from testinfra.host import Host
 from slipway import matrix, saved_image
 from slipway.errors import SlipwayError
 from slipway.layers import SavedImage
-from tests.images import patience
+from tests.images import patience, updates
+from tests.images.updates import Upgrade
 
 NO_GPU = "no NVIDIA GPU on this host"
 NO_AMD_GPU = "no AMD GPU on this host"
 NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with TORCH_SOURCE=index has it"
 HARDWARE = (NO_GPU, NO_AMD_GPU, patience.EMULATED)
 NOT_A_PASS = "a check that was not run is not a pass; --allow-not-run accepts it"  # noqa: S105
-ENGINE_SECONDS = 600  # pytest's own limit ends a check that hangs, not the engine's client
 LOG_LINES = 50
 # What the engine says when the container runtime lost its own first process: nothing about the image.
 ENGINE_FAULTS = ["read init-p: connection reset by peer"]
@@ -72,13 +72,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Note in the evidence (tests.xml) which checks need a GPU; run again what a fault of the engine ended.
 
-    Checks that read the saved image come last: it is saved while the others run.
+    Checks of what takes a while to get come last: it is got while the others run.
     """
-    items.sort(key=lambda item: "saved" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: wants(item, "saved", "upgrade"))
     for item in items:
         item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=ENGINE_FAULTS))
-        if {"gpu", "amd_gpu"} & {*getattr(item, "fixturenames", ())}:
+        if wants(item, "gpu", "amd_gpu"):
             item.user_properties.append(("gpu", "yes"))
+
+
+def wants(item: pytest.Item, *fixtures: str) -> bool:
+    """Tell whether a check uses one of these fixtures."""
+    return not {*fixtures}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -151,7 +156,7 @@ def contract(pytestconfig: pytest.Config) -> matrix.Image:
 def client() -> Iterator[docker.DockerClient]:
     """The engine."""
     try:
-        client = docker.from_env(timeout=ENGINE_SECONDS)
+        client = docker.from_env(timeout=patience.ENGINE_SECONDS)
     except docker.errors.DockerException as error:
         pytest.exit(f"no Docker engine answers ({error}); `nox -s setup` installs or starts one", 2)
     with contextlib.closing(client):
@@ -219,7 +224,7 @@ def environment(image: EngineImage) -> dict[str, str]:
 @pytest.fixture(scope="session", autouse=True)
 def reading(image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Future[SavedImage] | None]:
     """The image being saved and read beside the first checks, where a check of this run wants it."""
-    wanted = any("saved" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    wanted = any(wants(item, "saved") for item in request.session.items)
     with ThreadPoolExecutor(max_workers=1) as pool:
         yield pool.submit(saved_image.read_image, image.id) if wanted else None
 
@@ -231,6 +236,22 @@ def saved(reading: Future[SavedImage]) -> SavedImage:
         return reading.result()
     except SlipwayError as error:
         pytest.exit(str(error), 2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def asking(
+    image: EngineImage, contract: matrix.Image, request: pytest.FixtureRequest
+) -> Iterator[Future[Upgrade] | None]:
+    """Debian being asked for updates beside the first checks, where a check of this run wants to know."""
+    wanted = any(wants(item, "upgrade") for item in request.session.items)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        yield pool.submit(updates.simulate_upgrade, image, contract) if wanted else None
+
+
+@pytest.fixture(scope="session")
+def upgrade(asking: Future[Upgrade]) -> Upgrade:
+    """What apt would upgrade in the image today."""
+    return asking.result()
 
 
 # --- containers ----------------------------------------------------------------------------------

@@ -1,15 +1,11 @@
 """Certificates for HTTPS, and Debian's pending security updates."""
 
 import json
-import os
 from collections.abc import Callable
 
 import pytest
-from docker.models.containers import Container
 
-from slipway import engine, host
-from slipway.matrix import Image
-from tests.images.conftest import Start
+from tests.images.updates import Upgrade
 
 # A server with a certificate that nobody knows, and a client of Python's defaults. Prints what the
 # client met: first with the image's own certificates, then with the server's named as SSL_CERT_FILE.
@@ -55,8 +51,6 @@ print(len(certificates(pathlib.Path("/etc/ssl/certs/ca-certificates.crt")) - pac
 """
 FEWEST_AUTHORITIES = 100  # Debian has about 150
 
-UPDATE = "apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 update --error-on=any"
-
 
 # --- certificates --------------------------------------------------------------------------------
 
@@ -81,24 +75,11 @@ def test_authorities_are_debians_alone(python: Callable[[str], str]) -> None:
 # --- pending updates -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def connected(start: Start, contract: Image) -> Container:
-    """A container with network in which apt has the settings of this host and fresh package lists."""
-    settings = host.find(contract.family.base.suite)
-    environment = {name: os.environ[name] for name in settings.proxies}
-    container = start("infinity", entrypoint=["sleep"], user="0", environment=environment)
-    container.put_archive("/", engine.configuration(settings))
-    code, output = container.exec_run(UPDATE)
-    if code:
-        pytest.skip(f"Debian's package lists are out of reach: {' '.join(output.decode().split())[-200:]}")
-    return container
-
-
 @pytest.mark.requirement("A10")
-def test_no_update_is_pending(connected: Container) -> None:
+def test_no_update_is_pending(upgrade: Upgrade) -> None:
     """Debian's fixes, security fixes first of all, are in the image."""
-    code, output = connected.exec_run("apt-get -s -q -q upgrade")
-    pending = [line.split()[1] for line in output.decode().splitlines() if line.startswith("Inst ")]
-    assert code == 0, output.decode()
+    if upgrade.unreached:
+        pytest.skip(f"Debian's package lists are out of reach: {upgrade.unreached}")
+    assert upgrade.exit_code == 0, upgrade.output
     advice = "set apt_date in images.toml to today and build again (nox -s build-...)"
-    assert pending == [], f"Debian has newer packages: {', '.join(pending)}; {advice}"
+    assert upgrade.pending == [], f"Debian has newer packages: {', '.join(upgrade.pending)}; {advice}"
