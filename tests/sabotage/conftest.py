@@ -88,4 +88,4 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         names = [report.nodeid.partition("[")[2].rstrip("]") for report in reports if earlier_day(report) == day]
         write(f"{EARLIER}, {day}: {', '.join(names)}")
     if reports:
-        write("the same images and tests gave those results; --fresh runs them again")
+        write("the same images and tests gave those results; nox -s sabotage -- -- --fresh runs them again")
