@@ -1,4 +1,4 @@
-"""Runs the cases three at a time, and tells at the end which of them ran now and which passed earlier."""
+"""Runs the cases two at a time, and tells at the end which of them ran now and which passed earlier."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +12,7 @@ from slipway.errors import SlipwayError
 from tests.sabotage import breakage, cases, earlier
 from tests.sabotage.cases import Case
 
-AT_A_TIME = 3  # more than there are cores, as some wait for minutes for what does not come
+AT_A_TIME = 2
 EARLIER = "passed earlier"
 
 

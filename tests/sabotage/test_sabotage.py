@@ -9,7 +9,7 @@ from tests.sabotage import breakage, cases
 from tests.sabotage.cases import Case
 from tests.sabotage.conftest import AT_A_TIME, EARLIER, Verdicts
 
-# The first test waits for three cases at least; a single command is ended before that.
+# The first test waits for two cases at least; a single command is ended before that.
 pytestmark = pytest.mark.timeout(3 * breakage.PATIENCE)
 
 
