@@ -127,7 +127,7 @@ def main() -> int:
         raise SlipwayError("no test session has left results in dist/: run nox -s tests")
     parts = [places_table(checks), reason_lines(checks), requirement_lines(checks)]
     print("\n\n".join("\n".join(part) for part in parts if part))
-    print(f"\nno check names: {', '.join(unproved(checks))}")
+    print(f"\nno check of these runs names: {', '.join(unproved(checks))}")
     note_duration(ROOT / "dist")
     return 1 if any(check.outcome == "failed" for check in checks) else 0
 
