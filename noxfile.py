@@ -23,8 +23,10 @@ import nox
 
 # nox does not put this folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
-from slipway import contents, evidence, host, lock, matrix
+from slipway import matrix, results
+from slipway.build import labels, locks
 from slipway.errors import SlipwayError
+from slipway.host import downloads
 from slipway.matrix import Family, Image
 
 nox.needs_version = ">=2026.4"
@@ -104,12 +106,12 @@ def find_platform(session: nox.Session, image: Image, platform: str | None) -> I
 
 def prepare(session: nox.Session, *options: str) -> None:
     """Make this machine able to build."""
-    session.run(PYTHON, "-m", "slipway.setup", *options, external=True)
+    session.run(PYTHON, "-m", "slipway.host", *options, external=True)
 
 
 def docker_build(session: nox.Session, image: Image, *options: str) -> None:
     """Run one `docker buildx build`; the host's own settings for downloads come along as secrets."""
-    settings = host.find(image.family.base.suite)
+    settings = downloads.find(image.family.base.suite)
     session.run(
         "docker",
         "buildx",
@@ -143,21 +145,21 @@ def build_image(session: nox.Session, image: Image) -> None:
     tell_deprecation(session, image)
     prepare(session, f"--image={image.name}", *(["--pull"] if options.pull else []))
     started = time.monotonic()
-    with clear_errors(session), evidence.exclusive(image):
+    with clear_errors(session), results.exclusive(image):
         forget_image(image)
-        lock.require_current(image)
+        locks.require_current(image)
         id_file = image.evidence / "image-id"
         unlabelled = f"{image.tag}-unlabelled"
         own = [f"--builder={options.builder}"] if options.builder else []
         cache = ["--no-cache"] if options.no_cache else []
         try:
             docker_build(session, image, f"--tag={unlabelled}", f"--iidfile={id_file}", *own, *cache)
-            labels = contents.labels(MATRIX, image, id_file.read_text())
-            flags = [f"--label={key}={value}" for key, value in labels.items()]
+            found = labels.labels(MATRIX, image, id_file.read_text())
+            flags = [f"--label={key}={value}" for key, value in found.items()]
             docker_build(session, image, f"--tag={image.tag}", f"--iidfile={id_file}", *own, *flags)
         finally:
             remove_tag(unlabelled)
-        record_build(image, id_file.read_text(), labels, time.monotonic() - started)
+        record_build(image, id_file.read_text(), found, time.monotonic() - started)
     if options.push:
         push_image(session, image, f"{options.push}:{image.name}")
 
@@ -196,7 +198,7 @@ def record_build(image: Image, image_id: str, labels: dict[str, str], seconds: f
     """Leave dist/<image>/build.json and close with a line that says what there is now."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     record = {"image": image_id, "tag": image.tag, "built": now, "seconds": round(seconds, 1), "labels": labels}
-    evidence.write_json(image.evidence / "build.json", record)
+    results.write_json(image.evidence / "build.json", record)
     print(f"{image.tag}  {image_id.removeprefix('sha256:')[:12]}  built in {seconds:.1f} s")
 
 
@@ -271,7 +273,7 @@ def scan_image(session: nox.Session, image: Image) -> None:
     image = find_platform(session, image, options.platform)
     find_image(session, image)
     # What is scanned is counted against the SBOM; where there can be none, the scan's verdict says so.
-    session.run(PYTHON, "-m", "slipway.sbom", image.name, external=True, success_codes=[0, 1])
+    session.run(PYTHON, "-m", "slipway.audit.sbom", image.name, external=True, success_codes=[0, 1])
     session.run(
         PYTHON,
         "-m",
@@ -283,7 +285,7 @@ def scan_image(session: nox.Session, image: Image) -> None:
         external=True,
         success_codes=[0, NOT_SCANNED],
     )
-    result = evidence.read_json(image.evidence / "scan.json")
+    result = results.read_json(image.evidence / "scan.json")
     if result["verdict"] == "not scanned" and not result["allow_not_scanned"]:
         if is_alone(image):
             sys.exit(NOT_SCANNED)
@@ -292,9 +294,9 @@ def scan_image(session: nox.Session, image: Image) -> None:
 
 def forget_results() -> None:
     """Remove what earlier runs said of checks, so that the summary tells of this one alone."""
-    for results in Path("dist").glob("*/tests.xml"):
-        results.unlink()
-    evidence.write_json(Path("dist", "tests.json"), {"started": time.time()})
+    for file in Path("dist").glob("*/tests.xml"):
+        file.unlink()
+    results.write_json(Path("dist", "tests.json"), {"started": time.time()})
 
 
 def gpu_options(accelerator: str) -> list[str]:
@@ -421,9 +423,9 @@ def setup(session: nox.Session) -> None:
 def compile_locks(session: nox.Session) -> None:
     """Recompile requirements/*.txt from requirements/*.in, with hashes; `-- --index`: those for PyTorch's index."""
     session.install("--quiet", "--require-hashes", "--requirement=requirements/uv.txt")
-    session.run("python", "-m", "slipway.lock", *session.posargs)
+    session.run("python", "-m", "slipway.build.locks", *session.posargs)
     if not session.posargs:
-        session.run("python", "-m", "slipway.records")
+        session.run("python", "-m", "slipway.audit.wheel_records")
 
 
 @nox.session
@@ -431,8 +433,8 @@ def lint(session: nox.Session) -> None:
     """Check every language of the repository."""
     session.install("--quiet", "--require-hashes", "--requirement=requirements/tests.txt")
     session.install("--quiet", "--require-hashes", "--requirement=requirements/lint.txt")
-    session.run("python", "-m", "slipway.lock", "--check")
-    session.run("python", "-m", "slipway.records", "--check")
+    session.run("python", "-m", "slipway.build.locks", "--check")
+    session.run("python", "-m", "slipway.audit.wheel_records", "--check")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy", "slipway", "app", "noxfile.py", "tests")
@@ -483,7 +485,7 @@ def publish_images(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False)
 def summary(session: nox.Session) -> None:
     """List every image's checks and every requirement: met, failed, not run."""
-    session.run(PYTHON, "-m", "slipway.summary", external=True)
+    session.run(PYTHON, "-m", "slipway.report.summary", external=True)
 
 
 @nox.session(venv_backend="none", default=False)
@@ -517,7 +519,7 @@ def print_matrix(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False)
 def clean(session: nox.Session) -> None:
     """Free what Slipway made: images, its part of the build cache, dist/ and its folder of the user's cache."""
-    session.run(PYTHON, "-m", "slipway.clean", external=True)
+    session.run(PYTHON, "-m", "slipway.build.clean", external=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import re
 
-from slipway.layers import SavedImage
+from slipway.image.layers import SavedImage
 from tests.images.nvidia import all_files
 
 PARTS = {

@@ -16,9 +16,10 @@ from docker.models.containers import Container
 from docker.models.images import Image as EngineImage
 from testinfra.host import Host
 
-from slipway import matrix, saved_image
+from slipway import matrix
 from slipway.errors import SlipwayError
-from slipway.layers import SavedImage
+from slipway.image import saved_image
+from slipway.image.layers import SavedImage
 from tests.images import patience, updates
 from tests.images.updates import Upgrade
 

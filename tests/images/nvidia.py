@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from slipway.layers import Kind, SavedImage
+from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
 
 NVIDIA = re.compile(r"/opt/venv/lib/python3\.\d+/site-packages/nvidia/.+")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from slipway import host
+from slipway.host import downloads
 from slipway.matrix import Image
 from tests.images.conftest import Run
 
@@ -20,7 +20,7 @@ NO_INDEX = r"error sending request|dns error|tcp connect|timed out|Connection re
 
 def would_install(run: Run, contract: Image, *requirements: str) -> set[str]:
     """The distributions that `uv pip install` would add; the check is not run where no index is reached."""
-    settings = host.find(contract.family.base.suite)
+    settings = downloads.find(contract.family.base.suite)
     volumes = {str(contract.lock): {"bind": "/run/lock.txt", "mode": "ro"}}
     if settings.ca_bundle:
         volumes[str(settings.ca_bundle)] = {"bind": "/run/ca.pem", "mode": "ro"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import docker
 from docker.models.images import Image as EngineImage
 
-from slipway import engine, host
+from slipway.host import downloads, engine
 from slipway.matrix import Image
 from tests.images import patience
 
@@ -31,7 +31,7 @@ class Upgrade:
 
 def simulate_upgrade(image: EngineImage, contract: Image) -> Upgrade:
     """Fetch fresh package lists in a container of its own, and ask apt what it would upgrade."""
-    settings = host.find(contract.family.base.suite)
+    settings = downloads.find(contract.family.base.suite)
     environment = {name: os.environ[name] for name in settings.proxies}
     with (
         contextlib.closing(docker.from_env(timeout=patience.ENGINE_SECONDS)) as client,

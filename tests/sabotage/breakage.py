@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
-from slipway import host, matrix
+from slipway import matrix
 from slipway.errors import SlipwayError
+from slipway.host import downloads
 from tests.sabotage.cases import Case, means, not_shown
 
 # A repository of this run's own: two runs at once leave each other's images alone.
@@ -64,7 +65,7 @@ def broken_image(case: Case) -> Iterator[str]:
 
 def build(tag: str, dockerfile: str) -> None:
     """Build from standard input, with what builds on this host are lent."""
-    settings = host.find(matrix.load().base.suite)
+    settings = downloads.find(matrix.load().base.suite)
     options = ["--quiet", "--load", "--provenance=false", "--network=none", f"--build-arg=FOLDER={matrix.ROOT}"]
     options += [*settings.build_arguments(), f"--tag={tag}"]
     built = run("docker", "buildx", "build", *options, "-", data=dockerfile, environment=settings.environment())

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from slipway import evidence, matrix
+from slipway import matrix, results
 from slipway.matrix import ROOT
 from tests.sabotage.breakage import collect, compare, read_outcomes, run, tested_image
 from tests.sabotage.cases import Case
@@ -19,7 +19,7 @@ REVISION = "org.opencontainers.image.revision"
 
 def passed_on(case: Case) -> str:
     """Return the day on which this very case passed, empty when it has to run."""
-    known = evidence.read_json(_file(case))
+    known = results.read_json(_file(case))
     if known.get("inputs") == inputs(case):
         return str(known["passed"])
     return "" if case.expected else tested_on(case)
@@ -40,7 +40,7 @@ def tested_on(case: Case) -> str:
 def remember(case: Case) -> None:
     """Keep that a case has passed."""
     today = datetime.now(UTC).date().isoformat()
-    evidence.write_json(_file(case), {"passed": today, "inputs": inputs(case)})
+    results.write_json(_file(case), {"passed": today, "inputs": inputs(case)})
 
 
 def _file(case: Case) -> Path:
@@ -59,7 +59,7 @@ def _files(contract: str) -> list[Path]:
     """The files of the repository that decide what the checks of a contract find."""
     image = matrix.load().image(contract)
     locks = f"requirements/{image.family.locks}-*.txt"
-    patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/*.py", locks)
+    patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/**/*.py", locks)
     names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "trims.toml", "trims-workbench.toml")
     found = {file for pattern in (*patterns, *names) for file in ROOT.glob(pattern)}
     return sorted(file for file in found.union(image.locks) if file.is_file() and "__pycache__" not in file.parts)

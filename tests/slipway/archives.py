@@ -6,8 +6,8 @@ import json
 import tarfile
 from collections.abc import Callable
 
-from slipway.archive import read_archive
-from slipway.layers import SavedImage
+from slipway.image.archive import read_archive
+from slipway.image.layers import SavedImage
 
 Blobs = dict[str, bytes]
 Member = tuple[str, bytes | str] | tarfile.TarInfo

@@ -8,7 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import lock, matrix
+from slipway import matrix
+from slipway.build import locks
 
 DOCKERFILE = """\
 ARG BASE_IMAGE=debian:trixie-slim
@@ -83,12 +84,12 @@ def make(folder: Path, repository: str) -> Checkout:
     (folder / "images.toml").write_text(small_matrix(repository))
     (folder / "Dockerfile.cpu").write_text(DOCKERFILE)
     only = next(iter(matrix.read_matrix(small_matrix(repository)).families.values()))
-    restamp(folder, next(lock.family_locks(only)))
+    restamp(folder, next(locks.family_locks(only)))
     return Checkout(folder, repository)
 
 
-def restamp(folder: Path, item: lock.Lock) -> None:
+def restamp(folder: Path, item: locks.Lock) -> None:
     """Give a lock of the copy the digest of its inputs, which differ from the original's in constraints alone."""
     file = folder / "requirements" / item.file.name
     body = file.read_text().split("\n", 1)[1]
-    file.write_text(f"{lock.STAMP}{item.stamp()}\n{body}")
+    file.write_text(f"{locks.STAMP}{item.stamp()}\n{body}")

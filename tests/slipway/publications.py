@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from slipway import evidence, gate, matrix, provenance
+from slipway import matrix, results
 from slipway.matrix import Image, Matrix
+from slipway.publish import provenance, release_checks
 from tests.slipway import archives
 from tests.slipway.checkout import copy_repository
 
@@ -43,14 +44,14 @@ class Workshop:
         image = self.rows.image(name)
         identity = self.load(image, content, labels)
         build = {"image": identity, "tag": image.tag, "built": "2026-11-21T12:00:00+00:00", "seconds": 3.5}
-        evidence.write_json(image.evidence / "build.json", build)
+        results.write_json(image.evidence / "build.json", build)
         self.test(image)
-        named = {"name": gate.PROPERTY, "value": identity}
-        evidence.write_json(image.evidence / "sbom.cdx.json", {"metadata": {"properties": [named]}})
-        evidence.write_json(image.evidence / "sbom.spdx.json", {"comment": f"{gate.PROPERTY} {identity}"})
+        named = {"name": release_checks.PROPERTY, "value": identity}
+        results.write_json(image.evidence / "sbom.cdx.json", {"metadata": {"properties": [named]}})
+        results.write_json(image.evidence / "sbom.spdx.json", {"comment": f"{release_checks.PROPERTY} {identity}"})
         for verdict in ("audit.json", "scan.json"):
             content_of = {"image": identity, "verdict": "passed", "finished": "2026-11-21T12:10:00+00:00"}
-            evidence.write_json(image.evidence / verdict, content_of)
+            results.write_json(image.evidence / verdict, content_of)
         return image
 
     def load(self, image: Image, content: str, labels: dict[str, str]) -> str:
@@ -87,14 +88,14 @@ class Workshop:
     def test(self, image: Image, *, failures: int = 0, of: str = "") -> None:
         """Leave the results of its checks."""
         outcome = "<failure>it does not end</failure>" if failures else ""
-        identity = of or evidence.read_json(image.evidence / "build.json")["image"]
+        identity = of or results.read_json(image.evidence / "build.json")["image"]
         text = TESTS.format(image=identity, failures=failures, outcome=outcome)
-        evidence.write(image.evidence / "tests.xml", text)
+        results.write(image.evidence / "tests.xml", text)
 
     def change(self, made: Image, name: str, /, **content: Any) -> None:
         """Change what a piece of evidence says."""
         file = made.evidence / name
-        evidence.write_json(file, evidence.read_json(file) | content)
+        results.write_json(file, results.read_json(file) | content)
 
 
 def docker(*words: str, data: bytes | None = None) -> None:
@@ -127,7 +128,7 @@ def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) ->
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message=All")
-    for module in (matrix, gate, provenance):
+    for module in (matrix, release_checks, provenance):
         patch.setattr(module, "ROOT", folder)
     rows = matrix.read_matrix(text)
     patch.setattr(matrix, "load", lambda *_: rows)

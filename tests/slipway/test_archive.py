@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import pytest
 
-from slipway import archive, matrix
-from slipway.archive import read_archive
+from slipway import matrix
 from slipway.errors import SlipwayError
-from slipway.layers import Entry, Kind
+from slipway.image import archive
+from slipway.image.archive import read_archive
+from slipway.image.layers import Entry, Kind
 from tests.slipway.archives import (
     LOWER,
     UPPER,

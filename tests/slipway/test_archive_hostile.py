@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slipway import archive
-from slipway.archive import Wanted, read_archive
 from slipway.errors import SlipwayError
-from slipway.filesystem import FileSystem
-from slipway.layers import Kind, SavedImage
+from slipway.image import archive
+from slipway.image.archive import Wanted, read_archive
+from slipway.image.filesystem import FileSystem
+from slipway.image.layers import Kind, SavedImage
 from tests.slipway.archives import (
     LOWER,
     UPPER,

@@ -12,30 +12,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway import (
+from slipway import matrix, results, tools
+from slipway.audit import (
     audit,
-    debian,
-    distributions,
-    dockerfile,
-    evidence,
-    filesystem,
-    generated,
+    debian_packages,
+    dockerfiles,
     globs,
-    licences,
-    matrix,
-    records,
+    licenses,
+    python_packages,
+    rules,
     sbom,
-    tools,
     trims,
+    wheel_records,
 )
-from slipway.archive import read_archive
+from slipway.audit.findings import Claim
+from slipway.audit.licenses import Policy
+from slipway.audit.rules import Judge
+from slipway.audit.sbom import Component
+from slipway.audit.trims import Trim
 from slipway.errors import SlipwayError
-from slipway.filesystem import FileSystem
-from slipway.findings import Claim
-from slipway.generated import Judge
-from slipway.licences import Policy
-from slipway.sbom import Component
-from slipway.trims import Trim
+from slipway.image import filesystem
+from slipway.image.archive import read_archive
+from slipway.image.filesystem import FileSystem
 from tests.slipway.archives import Member, directory, oci, saved, tar
 
 MATRIX = matrix.load()
@@ -85,7 +83,7 @@ Version: 1
 
 
 def test_packages_are_read_from_dpkgs_status() -> None:
-    found = debian.read_packages(STATUS)
+    found = debian_packages.read_packages(STATUS)
     assert list(found) == ["libc6", "tool", "postfix", "stray"]
     assert found["tool"].version == "1:2+b1"
     assert [sorted(choice) for choice in found["tool"].depends] == [["libc6"], ["exim4", "mail-agent"], ["python3"]]
@@ -95,12 +93,12 @@ def test_packages_are_read_from_dpkgs_status() -> None:
 
 def test_what_nothing_asks_for_is_not_reached() -> None:
     """A package is reached by a name that another one only provides, too."""
-    found = debian.read_packages(STATUS)
-    assert debian.reached(found, {"tool"}) == {"tool", "libc6", "postfix"}
+    found = debian_packages.read_packages(STATUS)
+    assert debian_packages.reached(found, {"tool"}) == {"tool", "libc6", "postfix"}
 
 
 def test_damaged_status_is_no_package() -> None:
-    assert debian.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n")[""].version == ""
+    assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n")[""].version == ""
 
 
 def test_a_diverted_file_lies_where_the_diversion_says() -> None:
@@ -114,7 +112,7 @@ def test_a_diverted_file_lies_where_the_diversion_says() -> None:
         ("etc/ld.so.conf.d/x.conf", b"changed"),
     ]
     image = system((APT, files))
-    claims = debian.claims(image, debian.read_packages(STATUS))
+    claims = debian_packages.claims(image, debian_packages.read_packages(STATUS))
     assert claims["/usr/lib/a.other"][0].holds(image, "/usr/lib/a.other")
     assert "/usr/lib/a" not in claims
     assert not claims["/etc/ld.so.conf.d/x.conf"][0].holds(image, "/etc/ld.so.conf.d/x.conf")
@@ -137,20 +135,20 @@ def test_a_diverted_file_lies_where_the_diversion_says() -> None:
     ],
 )
 def test_toggles_decide_what_is_asked_for(name: str, there: set[str], not_there: set[str]) -> None:
-    asked = dockerfile.asked(MATRIX.image(name))
+    asked = dockerfiles.asked(MATRIX.image(name))
     assert there <= asked.always
     assert not not_there & (asked.always | asked.perhaps)
 
 
 def test_a_name_that_a_build_completes_is_a_beginning() -> None:
-    asked = dockerfile.asked(MATRIX.image("cpu-runtime"))
+    asked = dockerfiles.asked(MATRIX.image("cpu-runtime"))
     assert "libtorch2.6" in asked.roots({"libtorch2.6": None})
     assert "libtorch*" in asked.perhaps
 
 
 def test_a_stage_that_is_not_there_is_named() -> None:
     with pytest.raises(SlipwayError, match="no stage 'other'"):
-        dockerfile.follow("FROM a AS b\n", "other", {})
+        dockerfiles.follow("FROM a AS b\n", "other", {})
 
 
 # --- Python's distributions ----------------------------------------------------------------------
@@ -165,8 +163,8 @@ PACKAGES = "opt/venv/lib/python3.13/site-packages"
 
 
 def record_digest(record: str, script: bytes) -> str:
-    rows = distributions.read("/x/a-1.0.dist-info/RECORD", record).rows
-    return distributions.digest_of(rows, lambda _row: script)
+    rows = python_packages.read("/x/a-1.0.dist-info/RECORD", record).rows
+    return python_packages.digest_of(rows, lambda _row: script)
 
 
 def test_a_records_digest_is_the_same_wherever_it_is_installed() -> None:
@@ -193,8 +191,8 @@ def test_a_record_that_was_edited_has_another_digest(record: str, script: bytes)
 
 
 def test_a_digest_that_is_no_sha256_explains_nothing() -> None:
-    rows = distributions.read("/x/a-1.0.dist-info/RECORD", "a,md5=x,1\nb,sha256=***,1\n").rows
-    assert [digest for _, digest in rows] == ["bad", distributions.hexadecimal("sha256=***")]
+    rows = python_packages.read("/x/a-1.0.dist-info/RECORD", "a,md5=x,1\nb,sha256=***,1\n").rows
+    assert [digest for _, digest in rows] == ["bad", python_packages.hexadecimal("sha256=***")]
     image = system((APT, [("a", b"x")]))
     assert not Claim("pypi:a", "sha256", "bad").holds(image, "/a")
 
@@ -203,7 +201,7 @@ def test_a_distribution_inside_another_is_that_ones_own() -> None:
     inner = f"{PACKAGES}/a/_vendor/b-2.0.dist-info/RECORD"
     outer = RECORD + "a/_vendor/b-2.0.dist-info/RECORD,sha256=AAAA,0\n"
     files: list[Member] = [(f"{PACKAGES}/a-1.0.dist-info/RECORD", outer.encode()), (inner, b"b,,\n")]
-    assert [one.name for one in distributions.find(system((APT, files)))] == ["a"]
+    assert [one.name for one in python_packages.find(system((APT, files)))] == ["a"]
 
 
 def test_a_script_must_be_run_by_its_own_environment() -> None:
@@ -212,27 +210,27 @@ def test_a_script_must_be_run_by_its_own_environment() -> None:
         ("opt/venv/bin/a", b"#!/tmp/python\n"),
     ]
     image = system((APT, files))
-    assert distributions.shebang_problem(image, distributions.find(image)[0]) == "/opt/venv/bin/a"
+    assert python_packages.shebang_problem(image, python_packages.find(image)[0]) == "/opt/venv/bin/a"
 
 
 @pytest.mark.parametrize("line", ["numpy>=2 --hash=sha256:" + "0" * 64, "numpy==2"])
 def test_a_lock_without_versions_or_hashes_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "lock.txt").write_text(line + "\n")
     with pytest.raises(SlipwayError, match="no version or no hash"):
-        distributions.read_lock(tmp_path / "lock.txt")
+        python_packages.read_lock(tmp_path / "lock.txt")
 
 
 @pytest.mark.requirement("U8")
 def test_every_locked_wheel_has_its_record() -> None:
     """requirements/records.list is complete: no RECORD of an image goes without its counterpart."""
-    known = records.load()
-    assert [one.name for one in records.image_locks(MATRIX) if records.missing(one, known)] == []
+    known = wheel_records.load()
+    assert [one.name for one in wheel_records.image_locks(MATRIX) if wheel_records.missing(one, known)] == []
 
 
 def test_a_wheels_own_bytecode_is_not_taken_at_its_word() -> None:
     """The installer compiles it anew, so that it is judged as all other bytecode."""
     rows = (("m.py", "00"), ("__pycache__/m.cpython-311.pyc", "11"))
-    found = distributions.claims([distributions.Distribution("a", "1", "/x/a-1.dist-info/RECORD", rows)])
+    found = python_packages.claims([python_packages.Distribution("a", "1", "/x/a-1.dist-info/RECORD", rows)])
     assert list(found) == ["/x/m.py"]
 
 
@@ -248,7 +246,7 @@ def timed(seconds: int, size: int) -> bytes:
 
 
 def keystore(*certificates: bytes, tag: int = 2) -> bytes:
-    """Return Java's key store, as its format is described in slipway.keystore."""
+    """Return Java's key store, as its format is described in slipway.audit.java_keystore."""
     entries = [
         struct.pack(">IH1sQH5sI", tag, 1, b"a", 0, 5, b"X.509", len(certificate)) + certificate
         for certificate in certificates
@@ -263,7 +261,7 @@ def hashed(source: bytes) -> bytes:
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
 STORE = "etc/ssl/certs/java/cacerts"
 NODE = "opt/code-server/node_modules"
-RULES = generated.load().rules
+RULES = rules.load().rules
 BASE: Content = ("made by debootstrap", [("dev/null", b"")])
 
 GOOD: dict[str, list[Member]] = {
@@ -318,7 +316,7 @@ BAD: dict[str, tuple[list[Member], str]] = {
 
 def judged(image: FileSystem) -> dict[str, str]:
     """Return what the rules have against each file."""
-    judge = Judge(image, debian.read_packages(STATUS), records.load())
+    judge = Judge(image, debian_packages.read_packages(STATUS), wheel_records.load())
     problems = {path: judge.problem(path, RULES) for path in image.files()}
     return {path: problem for path, problem in problems.items() if problem}
 
@@ -363,7 +361,7 @@ def npm_image(folder: str, version: str) -> FileSystem:
 
 
 def test_a_file_below_node_modules_is_a_locked_packages() -> None:
-    lock = json.loads(generated.NPM_LOCK.read_text())["packages"]["node_modules/code-server"]
+    lock = json.loads(rules.NPM_LOCK.read_text())["packages"]["node_modules/code-server"]
     assert judged(npm_image("code-server", lock["version"])) == {}
     assert "in the lock" in judged(npm_image("code-server", "0.0.1"))[f"/{NODE}/code-server/index.js"]
     assert "no package of package-lock.json" in judged(npm_image("evil", "1"))[f"/{NODE}/evil/index.js"]
@@ -375,7 +373,7 @@ def test_uv_is_the_locked_wheels() -> None:
     )
     assert "not bin/uv of the locked wheel" in judged(image)["/usr/local/bin/uv"]
     digest = image.entry("/usr/local/bin/uv").sha256
-    judge = Judge(image, {}, records.Records(f"uv==1 3.13-x86_64 0 0 bin/uv {digest}\n"))
+    judge = Judge(image, {}, wheel_records.Records(f"uv==1 3.13-x86_64 0 0 bin/uv {digest}\n"))
     assert judge.problem("/usr/local/bin/uv", RULES) is None
 
 
@@ -387,7 +385,7 @@ def test_uv_is_the_locked_wheels() -> None:
 def test_a_damaged_rule_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "generated.toml").write_text(text)
     with pytest.raises(SlipwayError, match=r"generated\.toml"):
-        generated.load(tmp_path / "generated.toml")
+        rules.load(tmp_path / "generated.toml")
 
 
 # --- trims ---------------------------------------------------------------------------------------
@@ -447,37 +445,37 @@ POLICY = Policy(("AGPL-*",), {"reason": ["pypi:gs*"]}, {"terms": ["pypi:nvidia-*
     ],
 )
 def test_the_policy_decides(name: str, licence: tuple[str, ...], kinds: list[str]) -> None:
-    result = licences.judge([Component("pypi", name, "1", licence, "")], POLICY)
+    result = licenses.judge([Component("pypi", name, "1", licence, "")], POLICY)
     assert [finding.kind for finding in result.findings] == kinds
     assert result.proprietary == ({"terms": ["pypi:nvidia-a"]} if name == "nvidia-a" else {})
     assert result.accepted == ({"reason": ["pypi:gs10"]} if name == "gs10" else {})
 
 
 def test_what_is_free_is_not_listed_with_its_makers_other_terms() -> None:
-    assert licences.judge([Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY).proprietary == {}
+    assert licenses.judge([Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY).proprietary == {}
 
 
 def test_a_component_without_a_known_licence_is_listed() -> None:
     parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("sha256:0",), "")]
-    assert licences.judge(parts, POLICY).unknown == ["deb:a", "deb:b"]
+    assert licenses.judge(parts, POLICY).unknown == ["deb:a", "deb:b"]
 
 
 def test_what_a_scan_of_the_same_image_knows_fills_a_gap(tmp_path: Path) -> None:
     file = tmp_path / "trivy.json"
     rows = [{"Licenses": [{"PkgName": "a", "Name": "AGPL-3.0-only"}, {"PkgName": 1}]}, None, {"Licenses": None}]
-    evidence.write_json(file, {"Metadata": {"ImageID": "sha256:1"}, "Results": rows})
+    results.write_json(file, {"Metadata": {"ImageID": "sha256:1"}, "Results": rows})
     parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("MIT",), "")]
-    result = licences.judge(parts, POLICY, licences.of_trivy(file, "sha256:1"))
+    result = licenses.judge(parts, POLICY, licenses.of_trivy(file, "sha256:1"))
     assert result.unknown == []
     assert [finding.what for finding in result.findings] == ["deb:a"]
-    assert licences.of_trivy(file, "sha256:2") == {}
-    assert licences.of_trivy(tmp_path / "none.json", "sha256:1") == {}
+    assert licenses.of_trivy(file, "sha256:2") == {}
+    assert licenses.of_trivy(tmp_path / "none.json", "sha256:1") == {}
 
 
 def test_a_damaged_policy_is_named(tmp_path: Path) -> None:
     (tmp_path / "images.toml").write_text("[licences]\nrefused = 'x'\n")
     with pytest.raises(SlipwayError, match=r"\[licences\]"):
-        licences.load(tmp_path / "images.toml")
+        licenses.load(tmp_path / "images.toml")
 
 
 # --- the SBOM ------------------------------------------------------------------------------------
@@ -497,7 +495,7 @@ def package(kind: str, name: str, version: str) -> dict[str, str]:
 def test_components_are_counted_by_kind(tmp_path: Path) -> None:
     file = tmp_path / "sbom.cdx.json"
     listed = [package("deb", "a", "1"), package("pypi", "b", "2"), package("pypi", "c", "3"), {"name": "a file"}]
-    evidence.write_json(file, bom(*listed))
+    results.write_json(file, bom(*listed))
     assert sbom.counts(file) == {"deb": 1, "pypi": 2}
 
 
@@ -514,7 +512,7 @@ def test_components_are_counted_by_kind(tmp_path: Path) -> None:
 )
 def test_a_malformed_sbom_is_refused(tmp_path: Path, document: dict[str, Any]) -> None:
     file = tmp_path / "sbom.cdx.json"
-    evidence.write_json(file, document)
+    results.write_json(file, document)
     with pytest.raises(SlipwayError, match="write it again"):
         sbom.components(file)
 
@@ -539,7 +537,7 @@ def test_a_malformed_sbom_is_refused(tmp_path: Path, document: dict[str, Any]) -
 def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, document: object) -> None:
     file = tmp_path_factory.mktemp("bom") / "sbom.cdx.json"
     file.write_text(json.dumps(document))
-    sbom.image_of(evidence.read_json(file))
+    sbom.image_of(results.read_json(file))
     try:
         found = sbom.components(file)
     except SlipwayError:
@@ -590,9 +588,9 @@ def test_an_sbom_is_written_once_for_an_image(syft: Callable[[str], Path], tmp_p
 
 
 def audited(image: FileSystem) -> audit.Audit:
-    packages = debian.read_packages(image.text(debian.STATUS))
-    found = distributions.find(image)
-    return audit.Audit(IMAGE, image, packages, found, debian.claims(image, packages))
+    packages = debian_packages.read_packages(image.text(debian_packages.STATUS))
+    found = python_packages.find(image)
+    return audit.Audit(IMAGE, image, packages, found, debian_packages.claims(image, packages))
 
 
 @pytest.mark.requirement("U8")
@@ -614,7 +612,7 @@ def test_what_only_the_image_or_only_the_sbom_has_is_found() -> None:
 def test_code_servers_packages_are_those_of_its_lock() -> None:
     looked = audited(npm_image("code-server", "0"))
     folder = f"/{NODE}/x"
-    listed = [Component("npm", name, version, (), folder) for name, version in generated.locked_packages()]
+    listed = [Component("npm", name, version, (), folder) for name, version in rules.locked_packages()]
     audit.check_sbom(looked, listed)
     assert looked.findings == []
     inside = Component("npm", "of-the-editor", "1", (), f"/{NODE}/code-server/lib/vscode/node_modules/of-the-editor")
@@ -645,4 +643,4 @@ def test_a_deletion_names_the_layer_that_did_it() -> None:
     ],
 )
 def test_a_layer_is_made_by_an_instruction_of_the_dockerfile(made_by: str, *, own: bool) -> None:
-    assert dockerfile.is_own(made_by, dockerfile.instructions(IMAGE)) == own
+    assert dockerfiles.is_own(made_by, dockerfiles.instructions(IMAGE)) == own

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from slipway import audit, distributions, matrix, saved_image, sbom, tools
+from slipway import matrix, tools
+from slipway.audit import audit, python_packages, sbom
 from slipway.errors import SlipwayError
+from slipway.image import saved_image
 from tests.sabotage import breakage
 
 CONTRACT = matrix.load().image("cpu-base")
 TAG = f"{breakage.REPOSITORY}:audit"
-UVICORN = next(iter(distributions.read_locks([CONTRACT.lock])["uvicorn"]))
+UVICORN = next(iter(python_packages.read_locks([CONTRACT.lock])["uvicorn"]))
 PACKAGES = "/opt/venv/lib/python3.13/site-packages"
 
 # Runs as root in the image; what each line breaks, EXPECTED names.

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from slipway import bench, build_times, clean, matrix, measure
+from slipway import matrix
+from slipway.bench import bench, build_times, measurements
+from slipway.bench.measurements import Figure
+from slipway.build import clean
 from slipway.errors import SlipwayError
 from slipway.matrix import ROOT
-from slipway.measure import Figure
 
 
 @pytest.fixture
@@ -59,14 +61,14 @@ def test_the_table_shows_measured_yardstick_ratio_target_and_verdict() -> None:
     figures = [
         Figure("nothing changed, a flavor", 1.5, yardstick=0.5, against="docker buildx build"),
         Figure("checks cuda-devel", note="no tests.xml"),
-        Figure("memory slipway.saved_image", 251.3, "MB"),
+        Figure("memory slipway.image.saved_image", 251.3, "MB"),
     ]
     lines = [re.split(r"\s{2,}", line) for line in bench.table(figures)]
     assert lines == [
         ["what", "measured", "yardstick", "ratio", "target", "verdict"],
         ["nothing changed, a flavor", "1.50 s", "0.50 s docker buildx build", "3.00", "<= 2 s", "met"],
         ["checks cuda-devel", "-", "-", "-", "<= 90 s", "not measured: no tests.xml"],
-        ["memory slipway.saved_image", "251 MB", "-", "-", "<= 200 MB", "MISSED"],
+        ["memory slipway.image.saved_image", "251 MB", "-", "-", "<= 200 MB", "MISSED"],
     ]
 
 
@@ -132,7 +134,9 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
 def test_a_missing_image_is_named_with_its_build_session(rows: matrix.Matrix) -> None:
     """Nothing is measured, and nothing built."""
     absent = matrix.read_matrix(
-        matrix.FILE.read_text().replace(f'repository = "{rows.repository}"', f'repository = "{measure.new_name()}"')
+        matrix.FILE.read_text().replace(
+            f'repository = "{rows.repository}"', f'repository = "{measurements.new_name()}"'
+        )
     )
     with pytest.raises(SlipwayError, match=r"there is no \S+:cpu-base, \S+:cuda-base; .* nox -s build-cpu build-cuda"):
         bench.require_images([absent.image("cpu-base"), absent.image("cuda-base")])
@@ -162,20 +166,20 @@ def test_medians_are_of_measurements_in_turns() -> None:
             yield value
 
     first, second = series("a", 1, 90, 2), series("b", 5, 4, 70)
-    assert measure.alternate(lambda: next(first), lambda: next(second), 3) == (2, 5)
+    assert measurements.alternate(lambda: next(first), lambda: next(second), 3) == (2, 5)
     assert "".join(order) == "ababab"
 
 
 def test_a_command_that_fails_is_an_error_with_its_last_line() -> None:
     """A time of it would be worth nothing."""
     with pytest.raises(SlipwayError, match=r"`sh -c .*` failed: oh no"):
-        measure.seconds("sh", "-c", "echo before; echo oh no >&2; exit 3")
+        measurements.seconds("sh", "-c", "echo before; echo oh no >&2; exit 3")
 
 
 def test_peak_memory_is_that_of_the_process_not_of_the_bench() -> None:
     """A child's peak begins with that of the process it was forked from."""
     ballast = bytearray(150_000_000)
-    assert 3 < measure.peak_memory("this") < 100
+    assert 3 < measurements.peak_memory("this") < 100
     assert len(ballast) == 150_000_000
 
 
@@ -184,26 +188,26 @@ def test_checks_are_timed_by_their_junit_file(
 ) -> None:
     """Where there is none, the session that leaves one is named; a damaged one is an error."""
     image = rows.image("cuda-devel")
-    for module in (matrix, measure):
+    for module in (matrix, measurements):
         monkeypatch.setattr(module, "ROOT", tmp_path)
-    [figure] = measure.checks([image])
+    [figure] = measurements.checks([image])
     assert figure.measured is None
     assert "nox -s 'test-cuda(devel)'" in figure.note
     image.evidence.mkdir(parents=True)
     (image.evidence / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
-    assert next(measure.checks([image])).measured == pytest.approx(61.5)
+    assert next(measurements.checks([image])).measured == pytest.approx(61.5)
     (image.evidence / "tests.xml").write_text("<testsuites><te")
     with pytest.raises(SlipwayError, match="damaged"):
-        list(measure.checks([image]))
+        list(measurements.checks([image]))
 
 
 def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was interrupted has left only its start."""
-    monkeypatch.setattr(measure, "ROOT", tmp_path)
+    monkeypatch.setattr(measurements, "ROOT", tmp_path)
     (tmp_path / "dist").mkdir()
     for content, expected in (('{"started": 1.5}', None), ('{"seconds": 400}', 400)):
         (tmp_path / "dist" / "tests.json").write_text(content)
-        assert next(measure.tests()).measured == expected
+        assert next(measurements.tests()).measured == expected
 
 
 # --- builds --------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway import host, lock, matrix
+from slipway import matrix
+from slipway.build import locks
+from slipway.host import downloads
 from tests.slipway.checkout import copy_repository
 
 MATRIX = matrix.load()
@@ -38,7 +40,7 @@ def tag() -> Iterator[str]:
 
 def build(tree: Path, image: matrix.Image, tag: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the plain docker command that the README gives, with the host's settings; return what it printed."""
-    settings = host.find(MATRIX.base.suite)
+    settings = downloads.find(MATRIX.base.suite)
     words = [
         f"--file={image.family.dockerfile}",
         f"--target={image.flavor}",
@@ -124,7 +126,7 @@ def test_a_changed_dependency_downloads_only_itself(tree: Path, tag: str) -> Non
     limit = tree / "limit.in"
     limit.write_text(f"idna<{pinned[1]}\n")
     command = [shutil.which("uv") or "uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
-    command += [*next(lock.family_locks(image.family)).options, f"--constraints={limit}"]
+    command += [*next(locks.family_locks(image.family)).options, f"--constraints={limit}"]
     text = re.sub(r"(?ms)^idna==.*?(?=^\w|\Z)", "", file.read_text())
     (tree / "new.in").write_text("idna\n")
     entry = subprocess.check_output([*command, str(tree / "new.in")], text=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway import clean, matrix
+from slipway import matrix
+from slipway.build import clean
 
 
 def docker(*words: str, text: str | None = None) -> str:

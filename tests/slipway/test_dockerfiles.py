@@ -8,7 +8,8 @@ from string import Template
 
 import pytest
 
-from slipway import lock, matrix
+from slipway import matrix
+from slipway.build import locks
 
 ROOT = matrix.ROOT
 MATRIX = matrix.load()
@@ -47,11 +48,11 @@ def test_rocblas_is_given_the_architectures_of_the_contract(family: matrix.Famil
 
 
 @pytest.mark.requirement("T2")
-@pytest.mark.parametrize("accelerator", lock.TORCH_BACKENDS)
+@pytest.mark.parametrize("accelerator", locks.TORCH_BACKENDS)
 def test_torch_is_locked_for_the_index_it_is_installed_from(accelerator: str) -> None:
     """Another index has other builds, with other hashes."""
     named = re.findall(r"(?m)^ARG UV_TORCH_BACKEND=(\S+)$", DOCKERFILES[accelerator].read_text())
-    assert named == [lock.TORCH_BACKENDS[accelerator]]
+    assert named == [locks.TORCH_BACKENDS[accelerator]]
 
 
 @pytest.mark.requirement("T1")
@@ -102,7 +103,7 @@ def test_python_packages_are_installed_with_hashes_required(accelerator: str) ->
 
 
 @pytest.mark.requirement("U8")
-@pytest.mark.parametrize("file", sorted(each.file for each in lock.locks(MATRIX)), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(each.file for each in locks.locks(MATRIX)), ids=lambda file: file.name)
 def test_a_lock_has_a_hash_for_each_package_and_no_index(file: Path) -> None:
     """A lock serves behind any mirror, and the hash says that it is the same file."""
     text = file.read_text()
@@ -114,7 +115,7 @@ def test_a_lock_has_a_hash_for_each_package_and_no_index(file: Path) -> None:
 
 def test_every_lock_matches_its_inputs() -> None:
     """A changed .in without `nox -s lock` is caught."""
-    assert [item.name for item in lock.locks(MATRIX) if not item.is_current()] == []
+    assert [item.name for item in locks.locks(MATRIX) if not item.is_current()] == []
 
 
 @pytest.mark.parametrize("entry", TRIMS, ids=lambda entry: f"{entry['path']}-{entry['accelerators'][0]}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway import layer_cache
 from slipway.errors import SlipwayError
-from slipway.layers import Layer
+from slipway.image import layer_cache
+from slipway.image.layers import Layer
 from tests.slipway.archives import LOWER, digest, oci, read
 
 

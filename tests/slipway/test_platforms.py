@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from slipway import emulation, install, lock, matrix
-from slipway.engine import Engine
+from slipway import matrix
+from slipway.build import locks
 from slipway.errors import SlipwayError
+from slipway.host import emulation, install
+from slipway.host.engine import Engine
 from slipway.matrix import Base
 from tests.slipway import checkout as copies
 
@@ -52,9 +54,9 @@ def test_a_lock_serves_every_platform() -> None:
     """It holds the hashes of all wheels of a version, so it is compiled once."""
     image = MATRIX.on_platform(MATRIX.image("cpu-base"), ARM64)
     assert image.lock == MATRIX.image("cpu-base").lock
-    names = [item.name for item in lock.locks(MATRIX)]
+    names = [item.name for item in locks.locks(MATRIX)]
     assert names.count("cpu-base") == 1
-    lock.require_current(image)
+    locks.require_current(image)
 
 
 WRONG = {

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from slipway import attachments, evidence, gate, matrix, publish, registry, revisions, signing, verify
+from slipway import matrix, results
 from slipway.errors import SlipwayError
-from slipway.registry import Registry
+from slipway.publish import attachments, publish, registry, release_checks, revisions, signing, verify
+from slipway.publish.registry import Registry
 from tests.slipway.publications import Workshop, docker, git, workshop
 from tests.slipway.registries import Fault, Proxy, Reply, Request, running_registry
 
@@ -118,7 +119,7 @@ def test_an_image_goes_up_with_all_that_belongs_to_it(  # noqa: PLR0913 - fixtur
     assert set(found) == set(attachments.TYPES.values())
     layers = there.need("latest").json["layers"]
     assert [layer["mediaType"] for layer in layers] == ["application/vnd.oci.image.layer.v1.tar+zstd"] * 2
-    record = evidence.read_json(image.evidence / "publish.json")
+    record = results.read_json(image.evidence / "publish.json")
     assert (record["verdict"], record["digest"], record["revision"]) == ("published", digest, 1)
     tests = attachments.read(there, found[attachments.TYPES["tests.json"]][0])
     assert (tests["passed"], tests["not run"]) == (2, {"no GPU on this host": 1})
@@ -293,11 +294,11 @@ def tested_another(shop: Workshop) -> None:
 def tested_nothing(shop: Workshop) -> None:
     image = shop.make("cuda-base")
     text = (image.evidence / "tests.xml").read_text()
-    evidence.write(image.evidence / "tests.xml", re.sub(r"(?s)<testcase.*</testcase>", "", text))
+    results.write(image.evidence / "tests.xml", re.sub(r"(?s)<testcase.*</testcase>", "", text))
 
 
 def damaged_tests(shop: Workshop) -> None:
-    evidence.write(shop.make("cuda-base").evidence / "tests.xml", "<testsuites>")
+    results.write(shop.make("cuda-base").evidence / "tests.xml", "<testsuites>")
 
 
 def no_sbom(shop: Workshop) -> None:
@@ -306,13 +307,13 @@ def no_sbom(shop: Workshop) -> None:
 
 def sbom_of_another(shop: Workshop) -> None:
     image = shop.make("cuda-base")
-    identity = evidence.read_json(image.evidence / "build.json")["image"]
-    rows = [{"name": gate.PROPERTY, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
+    identity = results.read_json(image.evidence / "build.json")["image"]
+    rows = [{"name": release_checks.PROPERTY, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
     shop.change(image, "sbom.cdx.json", metadata={"properties": rows})
 
 
 def other_sbom_of_another(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{gate.PROPERTY} sha256:1")
+    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{release_checks.PROPERTY} sha256:1")
 
 
 def strange_sbom(shop: Workshop) -> None:
@@ -340,7 +341,7 @@ def no_verdict(shop: Workshop) -> None:
 
 
 def damaged_scan(shop: Workshop) -> None:
-    evidence.write(shop.make("cuda-base").evidence / "scan.json", '{"verdict": "pas')
+    results.write(shop.make("cuda-base").evidence / "scan.json", '{"verdict": "pas')
 
 
 @pytest.mark.parametrize(
@@ -544,7 +545,7 @@ def test_evidence_that_does_not_say_what_it_must_is_found(  # noqa: PLR0913, PLR
     """Also where it is signed: by whoever has the key and does not use this program."""
     image = shop.make("cpu-base")
     run("cpu-base")
-    identity = evidence.read_json(image.evidence / "build.json")["image"]
+    identity = results.read_json(image.evidence / "build.json")["image"]
     there = repository(target)
     subject = there.need("0.1.0-cpu-base").descriptor
     text = json.dumps(document).replace("ID", identity).encode()
@@ -660,7 +661,7 @@ def test_a_registry_that_answers_with_other_bytes_is_caught(
     """What stands under a digest is compared with it, also when nothing is to be sent."""
     image = shop.make("cpu-base")
     run("cpu-base")
-    record = evidence.read_json(image.evidence / "publish.json")
+    record = results.read_json(image.evidence / "publish.json")
 
     def other(reply: Reply) -> Reply:
         return Reply(reply.status, reply.headers | {"Content-Length": "2"}, b"{}")

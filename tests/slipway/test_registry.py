@@ -10,9 +10,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from slipway import credentials, registry
 from slipway.errors import SlipwayError
-from slipway.registry import EMPTY, EMPTY_TYPE, Descriptor, Registry, RegistryError
+from slipway.publish import credentials, registry
+from slipway.publish.registry import EMPTY, EMPTY_TYPE, Descriptor, Registry, RegistryError
 from tests.slipway.registries import Fault, Proxy, Reply, Request, running_registry
 
 SECRET = "correct-horse"  # noqa: S105 - made up

@@ -12,10 +12,10 @@ from typing import cast
 
 import pytest
 
-from slipway import registry, revisions
 from slipway.errors import SlipwayError
-from slipway.registry import EMPTY, EMPTY_TYPE, Manifest, Registry, RegistryError
-from slipway.revisions import LostRaceError
+from slipway.publish import registry, revisions
+from slipway.publish.registry import EMPTY, EMPTY_TYPE, Manifest, Registry, RegistryError
+from slipway.publish.revisions import LostRaceError
 from tests.slipway.registries import Fault, Proxy, Reply, Request, running_registry
 
 TAG = "0.1.0-cpu-base"

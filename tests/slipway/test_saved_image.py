@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix, saved_image
+from slipway import matrix
 from slipway.errors import SlipwayError
-from slipway.layers import SavedImage
-from slipway.saved_image import read_image
+from slipway.image import saved_image
+from slipway.image.layers import SavedImage
+from slipway.image.saved_image import read_image
 from tests.slipway.archives import LOWER, UPPER, digest, oci, saved
 
 
@@ -104,7 +105,7 @@ def test_a_history_that_does_not_fit_the_layers_is_not_guessed_at(docker: Path, 
 
 @pytest.mark.usefixtures("docker")
 def test_the_cache_folder_is_the_users(tmp_path: Path) -> None:
-    done = python("-m", "slipway.saved_image", "x", XDG_CACHE_HOME=str(tmp_path / "xdg"))
+    done = python("-m", "slipway.image.saved_image", "x", XDG_CACHE_HOME=str(tmp_path / "xdg"))
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "xdg/slipway/layers").iterdir())) == 2
 
@@ -131,7 +132,7 @@ def test_a_damaged_archive_ends_a_save_that_goes_on(docker: Path, tmp_path: Path
 
 def test_ctrl_c_leaves_no_process_and_no_cache_file(docker: Path, tmp_path: Path) -> None:
     stand_in(docker, save="head -c 5000 saved; echo $$ > pid; exec sleep 60")
-    command = [sys.executable, "-m", "slipway.saved_image", "x"]
+    command = [sys.executable, "-m", "slipway.image.saved_image", "x"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     reader = subprocess.Popen(command, cwd=matrix.ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: (docker / "pid").exists() and (docker / "pid").read_text() != "")
@@ -245,7 +246,7 @@ def test_the_cache_gives_what_the_saved_image_gave(
 
 def test_the_command_prints_layers_total_and_waste(built: str, image: tuple[SavedImage, Path], tmp_path: Path) -> None:
     read, _ = image
-    done = python("-m", "slipway.saved_image", built, XDG_CACHE_HOME=str(tmp_path))
+    done = python("-m", "slipway.image.saved_image", built, XDG_CACHE_HOME=str(tmp_path))
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
     assert len(lines) == 1 + len(read.layers) + 2
@@ -255,14 +256,14 @@ def test_the_command_prints_layers_total_and_waste(built: str, image: tuple[Save
 
 
 def test_an_unknown_image_is_named(tmp_path: Path) -> None:
-    done = python("-m", "slipway.saved_image", "slipway:never-built", XDG_CACHE_HOME=str(tmp_path))
+    done = python("-m", "slipway.image.saved_image", "slipway:never-built", XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("error: slipway:never-built is not an image of this engine; ")
 
 
 def test_an_engine_that_is_down_is_reported(tmp_path: Path) -> None:
     socket = f"unix://{tmp_path}/none.sock"
-    done = python("-m", "slipway.saved_image", "x", DOCKER_HOST=socket)
+    done = python("-m", "slipway.image.saved_image", "x", DOCKER_HOST=socket)
     assert done.returncode == 1
     assert "Cannot connect to the Docker daemon" in done.stderr
     assert "Traceback" not in done.stderr

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from slipway import exceptions, freshness, matrix, scan, tools, trivy
+from slipway import matrix, tools
 from slipway.errors import SlipwayError
-from slipway.freshness import NotRunError
-from slipway.trivy import NotScannedError
+from slipway.scan import accepted_findings, pending_updates, scan, trivy
+from slipway.scan.pending_updates import NotRunError
+from slipway.scan.trivy import NotScannedError
 from tests.slipway import checkout
 from tests.slipway import trivy_database as databases
 from tests.slipway.checkout import small_matrix
@@ -36,7 +37,7 @@ RUN mkdir -p /opt/venv/lib/python3.13/site-packages/shop-1.0.dist-info \\
 USER 1000:0
 HEALTHCHECK CMD true
 """
-TODAY = exceptions.today()
+TODAY = accepted_findings.today()
 # A key in form; nothing is locked by it.
 BODY = base64.encodebytes(bytes(number * 89 % 251 for number in range(1200))).decode()
 KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}-----END RSA PRIVATE KEY-----\n"
@@ -114,12 +115,12 @@ class Scanned:
 def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanned]:
     """An image that has no pending update and no old lock; it is gone afterwards."""
     made = Scanned(tmp_path, f"slipway-test-{uuid.uuid4().hex[:8]}")
-    load = exceptions.load
+    load = accepted_findings.load
     monkeypatch.setattr(matrix, "load", lambda: made.matrix)
     monkeypatch.setattr(matrix.Image, "evidence", property(lambda _: made.evidence))
-    monkeypatch.setattr(exceptions, "load", lambda images: load(images, made.exceptions))
-    monkeypatch.setattr(freshness, "pending_updates", lambda *_: [])
-    monkeypatch.setattr(freshness, "old_locks", lambda *_: [])
+    monkeypatch.setattr(accepted_findings, "load", lambda images: load(images, made.exceptions))
+    monkeypatch.setattr(pending_updates, "pending_updates", lambda *_: [])
+    monkeypatch.setattr(pending_updates, "old_locks", lambda *_: [])
     monkeypatch.setattr(trivy, "scan_settings", scan_settings_once)
     monkeypatch.setenv("TRIVY_CACHE_DIR", str(tmp_path / "trivy"))
     yield made
@@ -427,16 +428,16 @@ def test_a_scan_that_cannot_ask_debian_is_not_scanned(
     def out_of_reach(*_: object) -> list[str]:
         raise NotRunError("Debian's security updates were not reached")
 
-    monkeypatch.setattr(freshness, "pending_updates", out_of_reach)
+    monkeypatch.setattr(pending_updates, "pending_updates", out_of_reach)
     assert_not_scanned(ready, "Debian's security updates were not reached", database())
 
 
 def test_a_pending_update_and_an_old_lock_fail(ready: Scanned, database: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever Trivy finds."""
-    monkeypatch.setattr(freshness, "old_locks", lambda *_: ["requirements/x.txt is 99 days old"])
+    monkeypatch.setattr(pending_updates, "old_locks", lambda *_: ["requirements/x.txt is 99 days old"])
     assert ready.scan(database()) == 1
     assert ready.result["verdict"] == "failed"
-    monkeypatch.setattr(freshness, "pending_updates", lambda *_: ["openssl 1 -> 2"])
+    monkeypatch.setattr(pending_updates, "pending_updates", lambda *_: ["openssl 1 -> 2"])
     assert ready.scan(database()) == 1
     assert ready.result["verdict"] == "vulnerable"
 

@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
-from slipway import engine, host, install, matrix, setup
-from slipway.engine import Engine, NoEngineError
+from slipway import matrix
 from slipway.errors import SlipwayError
+from slipway.host import downloads, engine, install, setup
+from slipway.host.engine import Engine, NoEngineError
 
 ROOT = Path(__file__).parents[2]
 DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
@@ -125,7 +126,7 @@ def ask_for(copy: Path, gb: int) -> None:
 def real_setup(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run setup as a session does."""
     return subprocess.run(
-        [sys.executable, "-m", "slipway.setup", *words],
+        [sys.executable, "-m", "slipway.host", *words],
         cwd=copy,
         capture_output=True,
         text=True,
@@ -329,7 +330,7 @@ def test_unknown_image() -> None:
 
 def test_proof_goes_through_the_mirror_that_a_build_uses() -> None:
     """It stands where a build has it, in place of the base image's own sources."""
-    settings = host.Host(sources="URIs: https://mirror.example/debian\n")
+    settings = downloads.Host(sources="URIs: https://mirror.example/debian\n")
     with tarfile.open(fileobj=io.BytesIO(engine.configuration(settings))) as archive:
         member = archive.extractfile("etc/apt/sources.list.d/debian.sources")
         assert member
@@ -381,7 +382,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
     monkeypatch.setattr(install, "PREFERENCES", tmp_path / "preferences")
     monkeypatch.setattr(install, "DAEMON", tmp_path / "daemon.json")
     addresses = ("http://any.example/debian", "http://any.example/security")
-    monkeypatch.setattr(host, "debian_addresses", lambda _: addresses)
+    monkeypatch.setattr(downloads, "debian_addresses", lambda _: addresses)
     return done
 
 
@@ -433,7 +434,7 @@ def test_debian_12_takes_the_engine_from_a_pinned_debian_13(commands: list[list[
 @pytest.mark.usefixtures("commands")
 def test_debian_12_without_a_source_of_debian(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no address to take Debian 13 from, and none is made up."""
-    monkeypatch.setattr(host, "debian_addresses", lambda _: ("", ""))
+    monkeypatch.setattr(downloads, "debian_addresses", lambda _: ("", ""))
     with pytest.raises(SlipwayError, match="apt on this machine has no source of Debian"):
         install.provide_engine(NoEngineError("no engine"))
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix, summary
+from slipway import matrix
 from slipway.errors import SlipwayError
+from slipway.report import summary
 
 CASES = {
     "passed": "",

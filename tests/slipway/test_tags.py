@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 
-from slipway import matrix, tags
+from slipway import matrix
 from slipway.errors import SlipwayError
 from slipway.matrix import Image
+from slipway.publish import tags
 
 MATRIX = matrix.load()
 

@@ -10,7 +10,7 @@ import pytest
 from docker.models.networks import Network
 from testinfra.host import Host
 
-from slipway import host as this_host
+from slipway.host import downloads as this_host
 from slipway.matrix import Image
 from tests.images.conftest import Run
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from testinfra.host import Host
 
-from slipway.layers import SavedImage
+from slipway.image.layers import SavedImage
 from slipway.matrix import Image
 
 LIBRARY = re.compile(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway.layers import SavedImage
+from slipway.image.layers import SavedImage
 from slipway.matrix import Image
 from tests.images import compilers
 

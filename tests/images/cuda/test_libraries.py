@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import pytest
 from testinfra.host import Host
 
-from slipway.layers import Kind, SavedImage
+from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
 from tests.images.nvidia import NVIDIA, libraries, locked, own_version, soname
 

@@ -11,9 +11,9 @@ from urllib.parse import SplitResult, urlsplit
 import pytest
 from testinfra.host import Host
 
-from slipway import host as this_host
 from slipway import matrix
-from slipway.layers import Entry, Kind, SavedImage
+from slipway.host import downloads as this_host
+from slipway.image.layers import Entry, Kind, SavedImage
 from tests.images.conftest import Run
 
 # Regular expressions for whole paths. What has no bytes, apt's locks or links, is no leftover.

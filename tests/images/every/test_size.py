@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from slipway.layers import Layer, SavedImage
+from slipway.image.layers import Layer, SavedImage
 from slipway.matrix import Image
 
 GB = 10**9

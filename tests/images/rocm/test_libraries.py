@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import pytest
 from testinfra.host import Host
 
-from slipway.layers import Kind, SavedImage
+from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
 
 ROCM = re.compile(r"lib(amd_comgr|amdhip64|hip\w+|hsa-runtime64|hsakmt|rccl|roc\w+)\.so\.\d[\d.]*")

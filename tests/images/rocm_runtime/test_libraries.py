@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from slipway.layers import Kind, SavedImage
+from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
 from tests.images.amd import own_version
 

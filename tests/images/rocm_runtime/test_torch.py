@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from slipway import lock
+from slipway.build import locks
 from tests.images.conftest import NO_TORCH_INDEX
 
 PROGRAM = """
@@ -26,5 +26,5 @@ def test_torch_is_built_for_rocm_and_computes_on_the_cpu(python: Callable[[str],
     if found is None:
         pytest.skip(NO_TORCH_INDEX)
     version, gpu, product = found
-    assert f"rocm{version}".startswith(lock.TORCH_BACKENDS["rocm"])
+    assert f"rocm{version}".startswith(locks.TORCH_BACKENDS["rocm"])
     assert (gpu, product) == (False, [[2, 3], [6, 11]])

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import pytest
 
-from slipway.layers import SavedImage
+from slipway.image.layers import SavedImage
 
 METADATA = re.compile(r".*/(?:site|dist)-packages/([\w.-]+?)-\d[^/]*\.(?:dist|egg)-info(?:/METADATA|/PKG-INFO)?")
 

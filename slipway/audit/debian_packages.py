@@ -1,0 +1,123 @@
+"""Debian's packages in an image: what dpkg says is installed, whose each file is, and what asked for each package."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from slipway.audit.findings import Claim, Claims
+from slipway.image.filesystem import FileSystem
+
+STATUS = "/var/lib/dpkg/status"
+INFO = "/var/lib/dpkg/info"
+NO_FILES = {"/.", ""}
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that dpkg has installed. `depends` has the alternatives of each dependency, by name."""
+
+    name: str
+    version: str
+    architecture: str
+    same: bool  # of several architectures at once, so that its files of dpkg's are named by it, too
+    depends: tuple[frozenset[str], ...]
+    provides: frozenset[str]
+    conffiles: Mapping[str, str]  # MD5 by path
+
+    @property
+    def documents(self) -> str:
+        """The beginning of the paths of dpkg's own files about it."""
+        return f"{INFO}/{self.name}:{self.architecture}" if self.same else f"{INFO}/{self.name}"
+
+
+def read_packages(status: str) -> dict[str, Package]:
+    """Return the installed packages of dpkg's status, by name."""
+    found = {}
+    for paragraph in re.split(r"\n\n+", status.strip()):
+        fields = read_fields(paragraph)
+        if fields.get("Status", "").endswith(" installed"):
+            package = read_package(fields)
+            found[package.name] = package
+    return found
+
+
+def read_fields(paragraph: str) -> dict[str, str]:
+    """Return the fields of a paragraph of one of Debian's control files."""
+    pairs = re.findall(r"^([A-Za-z-]+):(.*(?:\n[ \t].*)*)", paragraph, re.MULTILINE)
+    return {name: value.strip() for name, value in pairs}
+
+
+def read_package(fields: Mapping[str, str]) -> Package:
+    """Return one package of its fields."""
+    needs = ", ".join(filter(None, (fields.get("Pre-Depends"), fields.get("Depends"))))
+    rows = (line.split() for line in fields.get("Conffiles", "").splitlines())
+    return Package(
+        name=fields.get("Package", ""),
+        version=fields.get("Version", ""),
+        architecture=fields.get("Architecture", ""),
+        same=fields.get("Multi-Arch") == "same",
+        depends=tuple(frozenset(names(part.replace("|", ","))) for part in needs.split(",") if part.strip()),
+        provides=frozenset(names(fields.get("Provides", ""))),
+        conffiles={row[0]: row[1] for row in rows if len(row) > 1 and row[-1] not in ("obsolete", "newconffile")},
+    )
+
+
+def names(relation: str) -> Iterator[str]:
+    """Yield the names of a relation, `libc6 (>= 2.38), python3:any`."""
+    for part in relation.split(","):
+        if part.strip():
+            yield re.split(r"[\s:(\[]", part.strip(), maxsplit=1)[0]
+
+
+# --- whose a file is -----------------------------------------------------------------------------
+
+
+def claims(system: FileSystem, packages: Mapping[str, Package]) -> Claims:
+    """Return what dpkg's lists and checksums say of each path."""
+    found: Claims = {}
+    moved = diversions(system)
+    for package in packages.values():
+        digests = checksums(system, package)
+        owner = f"deb:{package.name}"
+        for line in system.text(f"{package.documents}.list").splitlines():
+            path = moved.get(line, (line, ""))[0] if moved.get(line, ("", package.name))[1] != package.name else line
+            if line not in NO_FILES:
+                claim = Claim(owner, "md5", digests.get(line, ""))
+                found.setdefault(system.resolve(path), []).append(claim)
+    return found
+
+
+def checksums(system: FileSystem, package: Package) -> dict[str, str]:
+    """Return the MD5 of a package's files by path, as dpkg keeps them."""
+    rows = (line.split(maxsplit=1) for line in system.text(f"{package.documents}.md5sums").splitlines())
+    return {**{f"/{row[1]}": row[0] for row in rows if len(row) > 1}, **package.conffiles}
+
+
+def diversions(system: FileSystem) -> dict[str, tuple[str, str]]:
+    """Return where the files of other packages lie, with the package that moved them, by the path they have there."""
+    lines = system.text("/var/lib/dpkg/diversions").splitlines()
+    return {lines[at]: (lines[at + 1], lines[at + 2]) for at in range(0, len(lines) - 2, 3)}
+
+
+# --- what asked for a package --------------------------------------------------------------------
+
+
+def reached(packages: Mapping[str, Package], roots: Iterable[str]) -> set[str]:
+    """Return the packages that are asked for, and what they depend on, directly or not."""
+    providers: dict[str, set[str]] = {}
+    for package in packages.values():
+        for name in (package.name, *package.provides):
+            providers.setdefault(name, set()).add(package.name)
+    found: set[str] = set()
+    new = {package for root in roots for package in providers.get(root, ())}
+    while new:
+        found |= new
+        needed = {name for package in new for choice in packages[package].depends for name in choice}
+        new = {package for name in needed for package in providers.get(name, ())} - found
+    return found
+
+
+def of_layer(system: FileSystem, number: int) -> set[str]:
+    """Return the names of the packages that a layer's own copy of dpkg's status has."""
+    kept = system.image.layers[number].kept if number < len(system.image.layers) else {}
+    return set(read_packages(kept.get(STATUS, b"").decode(errors="replace")))

@@ -1,0 +1,254 @@
+"""What this machine measures, each figure beside its yardstick in the same run.
+
+    python -m slipway.bench          what is built
+    python -m slipway.bench --cold   also a build without any cache: downloads about 4 GB
+
+Prints a table and leaves dist/bench.json. Speed is no gate: a missed target leaves the exit code at 0,
+a measurement that failed does not.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from slipway import matrix, results
+from slipway.bench import build_times, measurements, publish_times
+from slipway.bench.measurements import Figure
+from slipway.errors import SlipwayError
+from slipway.host import engine
+from slipway.host.engine import NoEngineError
+from slipway.matrix import ROOT, Image, Matrix
+from slipway.tables import align
+
+FAMILIES = ("cpu", "cuda", "rocm")
+TRUSTED = ("cpu-base", "cuda-runtime")  # audited and scanned for their figures
+FILE = ROOT / "dist" / "bench.json"
+
+
+class Target(NamedTuple):
+    """The most that a figure may be: itself, in its own unit, or beside its yardstick."""
+
+    most: float
+    of: str = "itself"  # or "ratio" to the yardstick, or what it is "above" it
+
+
+TARGETS = {
+    "size cpu-base": Target(0.35),
+    "size cpu-runtime": Target(2.4),
+    "size cuda-base": Target(1.6),
+    "size cuda-runtime": Target(5.3),
+    "size cuda-devel": Target(0.72, "above"),
+    "size rocm-base": Target(0.42),
+    "size rocm-runtime": Target(2.0),
+    "size rocm-devel": Target(2.7),
+    "size cpu-runtime-workbench": Target(0.65, "above"),
+    "size cpu-base-desktop": Target(0.6, "above"),
+    "size cpu-runtime-compute": Target(1.2, "above"),
+    "size cuda-runtime-desktop-full": Target(9),
+    "cold build cuda-runtime": Target(2, "ratio"),
+    "nothing changed, a flavor": Target(2),
+    "nothing changed, what nox and slipway add": Target(1, "above"),
+    "healthy cpu-base": Target(1),
+    "healthy cpu-runtime": Target(1),
+    "healthy cpu-devel": Target(1),
+    "healthy cuda-base": Target(1),
+    "healthy cuda-runtime": Target(1),
+    "healthy cuda-devel": Target(1),
+    "healthy cpu-base-workbench": Target(3),
+    "healthy cpu-runtime-workbench": Target(3),
+    "checks cpu-base": Target(15),
+    "checks cpu-devel": Target(90),
+    "checks cuda-base": Target(15),
+    "checks cuda-devel": Target(90),
+    "memory slipway.image.saved_image": Target(200),
+    "memory slipway.host": Target(200),
+    "audit cuda-runtime": Target(30),
+    "memory slipway.audit cpu-base": Target(300),
+    "memory slipway.audit cuda-runtime": Target(300),
+    "publish an unchanged cpu-base": Target(3),
+    "second start noxw": Target(0.2, "above"),
+    "nothing to do slipway.host": Target(0.5),
+    "nox -s tests": Target(40 * 60),
+}
+
+
+# --- what a figure comes to ----------------------------------------------------------------------
+
+
+def ratio(figure: Figure) -> float | None:
+    """Return how many times its yardstick a figure is."""
+    return figure.measured / figure.yardstick if figure.measured is not None and figure.yardstick else None
+
+
+def compared(figure: Figure, target: Target) -> float | None:
+    """Return the value that a target limits; None where there is no yardstick to compare with."""
+    if target.of == "itself" or figure.measured is None:
+        return figure.measured
+    if target.of == "ratio":
+        return ratio(figure)
+    return None if figure.yardstick is None else figure.measured - figure.yardstick
+
+
+def verdict(figure: Figure) -> str:
+    """Return what a figure comes to; without a target it is just measured."""
+    target = TARGETS.get(figure.what)
+    if figure.failed:
+        return "failed"
+    if figure.measured is None:
+        return "not measured"
+    value = compared(figure, target) if target else None
+    if target is None or value is None:
+        return "measured"
+    return "met" if value <= target.most else "MISSED"
+
+
+# --- table and file ------------------------------------------------------------------------------
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Return a number with as many digits as are worth reading; a dash for none."""
+    if value is None:
+        return "-"
+    return (f"{value:.0f}" if value >= 100 else f"{value:.2f}") + (f" {unit}" if unit else "")  # noqa: PLR2004
+
+
+def target_cell(figure: Figure) -> str:
+    """Return a target as it is read: `<= 2 s`, `<= 2 x` of the yardstick, `<= +1 s` above it."""
+    target = TARGETS.get(figure.what)
+    if target is None:
+        return "-"
+    sign = "+" if target.of == "above" else ""
+    return f"<= {sign}{target.most:g} {'x' if target.of == 'ratio' else figure.unit}"
+
+
+def cells(figure: Figure) -> list[str]:
+    """Return a figure's row."""
+    yardstick = f"{number(figure.yardstick, figure.unit)} {figure.against}".rstrip()
+    note = f"{verdict(figure)}: {figure.note}" if figure.note else verdict(figure)
+    return [
+        figure.what,
+        number(figure.measured, figure.unit),
+        yardstick,
+        number(ratio(figure)),
+        target_cell(figure),
+        note,
+    ]
+
+
+def table(figures: Iterable[Figure]) -> list[str]:
+    """Return the lines of the table."""
+    return align([["what", "measured", "yardstick", "ratio", "target", "verdict"], *map(cells, figures)])
+
+
+def record(figure: Figure) -> dict[str, Any]:
+    """Return a figure as it stands in bench.json."""
+    target = TARGETS.get(figure.what)
+    found = {"ratio": ratio(figure), "target": target._asdict() if target else None, "verdict": verdict(figure)}
+    return asdict(figure) | found
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on: the machine that the engine runs on, and how busy it is."""
+    info = engine.parse(engine.docker("info", "--format={{json .}}").stdout)
+    return {
+        "cores": info.get("NCPU"),
+        "memory_gb": round(info.get("MemTotal", 0) / 1e9, 1),
+        "load": round(os.getloadavg()[0], 1),
+        "engine": info.get("ServerVersion"),
+        "storage_driver": info.get("Driver"),
+        "python": platform.python_version(),
+    }
+
+
+def machine_line(facts: dict[str, Any]) -> str:
+    """Return the machine in one line."""
+    return (
+        f"{facts['cores']} cores, {facts['memory_gb']} GB memory, load {facts['load']} at the start, "
+        f"Docker engine {facts['engine']} on {facts['storage_driver']}, Python {facts['python']}"
+    )
+
+
+# --- the run -------------------------------------------------------------------------------------
+
+
+def is_built(image: Image) -> bool:
+    """Tell whether the engine has an image."""
+    return not engine.docker("image", "inspect", image.tag).returncode
+
+
+def require_images(images: list[Image]) -> None:
+    """Refuse to measure while an image is missing: nothing is built here."""
+    missing = [image for image in images if not is_built(image)]
+    if missing:
+        builds = " ".join(sorted({f"build-{image.session.partition('(')[0]}" for image in missing}))
+        names = ", ".join(image.tag for image in missing)
+        raise SlipwayError(f"there is no {names}; bench measures what is built. Run: nox -s {builds}")
+
+
+def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
+    """Yield a measurement's figures; one that fails becomes a figure that says so, and the next goes on."""
+    print(f"bench: {title}", flush=True)
+    try:
+        yield from measuring()
+    except (SlipwayError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench: {title} failed: {error}", file=sys.stderr, flush=True)
+        yield Figure(title, note=str(error).splitlines()[0], failed=True)
+
+
+def measure_all(rows: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
+    """Yield every figure, in the order of the table."""
+    yield from guarded("size", lambda: measurements.sizes(images))
+    # Before any build: one of a new commit makes another image, which the results are not about.
+    yield from guarded("checks", lambda: measurements.checks(images))
+    yield from guarded("cold build", lambda: build_times.cold(rows, wanted=with_cold))
+    yield from guarded("nothing changed", lambda: build_times.unchanged(rows))
+    for image in images:
+        yield from guarded(f"healthy {image.name}", lambda image=image: measurements.start(image))  # type: ignore[misc]
+    yield from guarded("memory", lambda: measurements.memory(images))
+    trusted = [image for image in images if image.name in TRUSTED]
+    yield from guarded("audit", lambda: measurements.audits(trusted))
+    yield from guarded("scan", lambda: measurements.scans(trusted))
+    yield from guarded("publish", lambda: publish_times.unchanged(rows))
+    yield from guarded("second start noxw", measurements.second_start)
+    yield from guarded("nothing to do slipway.host", measurements.nothing_to_set_up)
+    yield from guarded("nox -s tests", measurements.tests)
+
+
+def require_engine() -> None:
+    """Refuse to measure without an engine."""
+    try:
+        engine.ask()
+    except NoEngineError as error:
+        raise SlipwayError(f"{error}. Run: nox -s setup") from None
+
+
+def arguments(words: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__.partition("\n")[0])
+    parser.add_argument("--cold", action="store_true", help="also build without any cache: downloads about 4 GB")
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Measure, print the table and write dist/bench.json; exit code 1 when a measurement failed."""
+    options = arguments(words)
+    require_engine()
+    rows = matrix.load()
+    # Beside what every run builds, whatever else is there.
+    images = [i for i in rows.images if i.family.name in FAMILIES and (i.always or is_built(i))]
+    require_images(images)
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    facts = machine()
+    figures = list(measure_all(rows, images, with_cold=options.cold))
+    results.write_json(FILE, {"started": started, "machine": facts, "figures": [record(f) for f in figures]})
+    counts = Counter(verdict(figure) for figure in figures)
+    print("\n".join(["", machine_line(facts), "", *table(figures), ""]))
+    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE.relative_to(ROOT)}")
+    return 1 if counts["failed"] else 0

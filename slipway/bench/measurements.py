@@ -1,0 +1,238 @@
+"""The measurements of `bench`: how large, how fast, how much memory, each beside what it is compared with."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import results
+from slipway.audit import sbom
+from slipway.errors import SlipwayError
+from slipway.host import engine
+from slipway.image import saved_image
+from slipway.matrix import ROOT, Image
+
+STARTS = 5
+PATIENCE = 60  # seconds for a service to become healthy
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was measured, and its yardstick: the same unit, the same run. Not measured, the note says why."""
+
+    what: str
+    measured: float | None = None
+    unit: str = "s"
+    yardstick: float | None = None
+    against: str = ""
+    note: str = ""
+    failed: bool = False
+
+
+# --- commands and their time ---------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    """Show that a long measurement goes on."""
+    print(f"bench:   {text}", flush=True)
+
+
+def new_name() -> str:
+    """Return a name that nothing else on the engine bears."""
+    return f"slipway-bench-{uuid.uuid4().hex[:8]}"
+
+
+def output(*command: str, **environment: str) -> str:
+    """Run a command in the repository and return what it printed; SlipwayError when it fails."""
+    result = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, errors="replace", check=False
+    )
+    if result.returncode:
+        lines = (result.stdout + result.stderr).strip().splitlines() or [f"exit code {result.returncode}"]
+        raise SlipwayError(f"`{' '.join(command[:6])}` failed: {lines[-1]}")
+    return result.stdout
+
+
+def seconds(*command: str, **environment: str) -> float:
+    """Return how long a command takes."""
+    started = time.monotonic()
+    output(*command, **environment)
+    return time.monotonic() - started
+
+
+def alternate(first: Callable[[], float], second: Callable[[], float], times: int) -> tuple[float, float]:
+    """Return the medians of two measurements taken in turns, so that a busy spell touches both."""
+    pairs = [(first(), second()) for _ in range(times)]
+    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+
+
+# --- sizes, checks, the whole run ----------------------------------------------------------------
+
+
+def sizes(images: list[Image]) -> Iterator[Figure]:
+    """Yield the size of each image beside the one that it stands on."""
+    found: dict[str, float] = {}
+    for image in images:
+        say(f"reading {image.tag}")
+        found[image.name] = saved_image.read_image(image.tag).size / 1e9
+        below = found.get(image.below)
+        yield Figure(f"size {image.name}", found[image.name], "GB", below, image.below if below else "")
+
+
+def checks(images: list[Image]) -> Iterator[Figure]:
+    """Yield how long the last run of each image's checks took."""
+    for image in images:
+        what = f"checks {image.name}"
+        file = image.evidence / "tests.xml"
+        if file.is_file():
+            yield Figure(what, suite_seconds(file))
+        else:
+            yield Figure(what, note=f"nox -s 'test-{image.session}' has left no results")
+
+
+def suite_seconds(file: Path) -> float:
+    """Return the time of the test suites in a JUnit file."""
+    try:
+        suites = ET.parse(file).getroot().iter("testsuite")  # noqa: S314 - written by our own pytest
+        return sum(float(suite.get("time", 0)) for suite in suites)
+    except (ET.ParseError, ValueError) as error:
+        raise SlipwayError(f"{file.relative_to(ROOT)} is damaged ({error}): run its test session again") from None
+
+
+def tests() -> Iterator[Figure]:
+    """Yield how long the last run of the session `tests` took."""
+    taken = results.read_json(ROOT / "dist" / "tests.json").get("seconds")
+    note = "the last run" if taken else "no run that ended; nox -s tests"
+    yield Figure("nox -s tests", taken, note=note)
+
+
+# --- starts --------------------------------------------------------------------------------------
+
+
+def start(image: Image) -> Iterator[Figure]:
+    """Yield the seconds from `docker run` to healthy, beside a container of the same image that does nothing."""
+    first = seconds_to_health(image.tag)
+    healthy, nothing = alternate(lambda: seconds_to_health(image.tag), lambda: run_nothing(image.tag), STARTS)
+    yield Figure(
+        f"healthy {image.name}",
+        healthy,
+        yardstick=nothing,
+        against="docker run true",
+        note=f"median of {STARTS}; the first {first:.2f} s",
+    )
+
+
+def seconds_to_health(tag: str) -> float:
+    """Start an image in its default mode; return the seconds until docker calls it healthy."""
+    name = new_name()
+    started = time.monotonic()
+    try:
+        output("docker", "run", "--detach", f"--name={name}", tag)
+        return wait(lambda: health(name) == "healthy", tag) - started
+    finally:
+        engine.docker("rm", "--force", "--volumes", name)
+
+
+def run_nothing(tag: str) -> float:
+    """Return the seconds of a container that does nothing."""
+    name = new_name()
+    try:
+        return seconds("docker", "run", f"--name={name}", tag, "true")
+    finally:
+        engine.docker("rm", "--force", "--volumes", name)
+
+
+def wait(condition: Callable[[], bool], tag: str) -> float:
+    """Return the moment when a condition holds; SlipwayError when it never does."""
+    last = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > last:
+            raise SlipwayError(f"a container of {tag} was not healthy within {PATIENCE} s: docker run {tag}")
+        time.sleep(0.01)
+    return time.monotonic()
+
+
+def health(name: str) -> str:
+    """Return what docker says of a container's health; SlipwayError when it has ended."""
+    state, status = output("docker", "inspect", "--format={{.State.Status}} {{.State.Health.Status}}", name).split()
+    if state != "running":
+        raise SlipwayError(f"the service ended while it was starting: {state}")
+    return status
+
+
+# --- Slipway's own processes ---------------------------------------------------------------------
+
+
+def memory(images: list[Image]) -> Iterator[Figure]:
+    """Yield the peak memory of reading the largest image, with nothing kept from before, and of setup."""
+    largest = max(images, key=lambda image: saved_image.read_image(image.tag).size)
+    say(f"reading {largest.tag} with an empty cache")
+    with tempfile.TemporaryDirectory() as cache:
+        reading = peak_memory("slipway.image.saved_image", largest.tag, XDG_CACHE_HOME=cache)
+    yield Figure("memory slipway.image.saved_image", reading, "MB", note=largest.tag)
+    yield Figure("memory slipway.host", peak_memory("slipway.host"), "MB")
+
+
+def audits(images: list[Image]) -> Iterator[Figure]:
+    """Yield how long an audit takes of an image that nobody has read, beside `docker save`, and of a checked one.
+
+    The SBOM is there already.
+    """
+    for image in images:
+        say(f"auditing {image.tag}")
+        sbom.provide(image, saved_image.find_id(image.tag))
+        alone = seconds("sh", "-c", 'docker save "$0" >/dev/null', image.tag)
+        with tempfile.TemporaryDirectory() as cache:
+            memory_used = peak_memory("slipway.audit", image.name, XDG_CACHE_HOME=cache)
+            yield Figure(f"audit {image.name}", audit_seconds(image), "s", alone, "docker save")
+            output(sys.executable, "-m", "slipway.audit", image.name, XDG_CACHE_HOME=cache)
+        yield Figure(f"audit {image.name} after its checks", audit_seconds(image), note="they have read its layers")
+        yield Figure(f"memory slipway.audit {image.name}", memory_used, "MB")
+
+
+def audit_seconds(image: Image) -> float:
+    """Return how long the last audit of an image took."""
+    return float(results.read_json(image.evidence / "audit.json")["seconds"])
+
+
+def scans(images: list[Image]) -> Iterator[Figure]:
+    """Yield how long a scan takes and how much memory, whatever it comes to."""
+    for image in images:
+        say(f"scanning {image.tag}")
+        command = [sys.executable, "-m", "slipway.scan", image.name]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        scan = results.read_json(image.evidence / "scan.json")
+        if not scan:
+            raise SlipwayError(f"{image.name} could not be scanned: {result.stderr.strip()}")
+        yield Figure(f"scan {image.name}", scan["seconds"], note=scan["verdict"])
+        yield Figure(f"memory slipway.scan {image.name}", scan["memory_mb"], "MB", note=scan["verdict"])
+
+
+def peak_memory(*module: str, **environment: str) -> float:
+    """Return the largest resident set of a module's process or one of its children, in MB."""
+    return int(output(sys.executable, "-m", "slipway.bench.peak_memory", *module, **environment)) * 1024 / 1e6
+
+
+def second_start() -> Iterator[Figure]:
+    """Yield the start of noxw when its environment is there, beside nox itself."""
+    output("./noxw", "--version")
+    nox = [".noxw/bin/python", "-P", "-m", "nox", "--version"]
+    script, itself = alternate(lambda: seconds("./noxw", "--version"), lambda: seconds(*nox), STARTS)
+    note = f"median of {STARTS}"
+    yield Figure("second start noxw", script, yardstick=itself, against="nox --version", note=note)
+
+
+def nothing_to_set_up() -> Iterator[Figure]:
+    """Yield the seconds of setup on a machine that is set up, beside asking the engine."""
+    setup = [sys.executable, "-m", "slipway.host"]
+    output(*setup)
+    ours, asking = alternate(lambda: seconds(*setup), lambda: seconds("docker", "info"), STARTS)
+    note = f"median of {STARTS}"
+    yield Figure("nothing to do slipway.host", ours, yardstick=asking, against="docker info", note=note)

@@ -1,0 +1,115 @@
+"""The time of publishing an image that is published already, beside docker's own push of it.
+
+Both go to a registry that is started for it on this machine. Whatever is not there for it is said, and not measured.
+"""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+
+from slipway import results
+from slipway.bench import measurements
+from slipway.bench.measurements import Figure
+from slipway.errors import SlipwayError
+from slipway.host.engine import docker
+from slipway.matrix import Image, Matrix
+from slipway.publish import publish, release_checks, signing
+
+IMAGE = "cpu-base"
+TIMES = 3
+PROGRAM = "docker-registry"
+PATIENCE = 20  # seconds for a registry to start
+CONFIGURATION = """\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {folder}}}}}
+http: {{addr: "{host}"}}
+"""
+
+
+def unchanged(rows: Matrix) -> Iterator[Figure]:
+    """Publish an image, then measure publishing it again."""
+    what = f"publish an unchanged {IMAGE}"
+    image = rows.image(IMAGE)
+    reasons = release_checks.examine(image)[1]
+    if not which(PROGRAM):
+        reasons.append(f"there is no {PROGRAM}: nox -s setup -- --registry")
+    if reasons:
+        yield Figure(what, note=reasons[0])
+        return
+    with tempfile.TemporaryDirectory() as name, registry(Path(name)) as host, kept(publish.file_of(image)):
+        key = make_key(Path(name))
+        command = (sys.executable, "-m", "slipway.publish", f"--registry={host}/bench", f"--key={key}", image.name)
+        measurements.output(*command, COSIGN_PASSWORD="")
+        with pushed(image, host) as push:
+            times = measurements.alternate(
+                lambda: measurements.seconds(*command, COSIGN_PASSWORD=""), lambda: measurements.seconds(*push), TIMES
+            )
+    yield Figure(what, times[0], yardstick=times[1], against="docker push")
+
+
+@contextlib.contextmanager
+def registry(folder: Path) -> Iterator[str]:
+    """Run a registry on a free port of this machine; yields its host."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    file = folder / "config.yml"
+    file.write_text(CONFIGURATION.format(folder=folder / "data", host=host), encoding="utf-8")
+    with subprocess.Popen([PROGRAM, "serve", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait(host)
+            yield host
+        finally:
+            process.kill()
+
+
+def wait(host: str) -> None:
+    """Wait until a registry answers."""
+    name, _, port = host.partition(":")
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex((name, int(port))) == 0:
+                return
+        time.sleep(0.05)
+    raise SlipwayError(f"{PROGRAM} does not answer within {PATIENCE} s")
+
+
+def make_key(folder: Path) -> Path:
+    """Make a key without a password, that is gone with its folder."""
+    prefix = folder / "cosign"
+    signing.cosign("generate-key-pair", f"--output-key-prefix={prefix}")
+    return prefix.with_suffix(".key")
+
+
+@contextlib.contextmanager
+def pushed(image: Image, host: str) -> Iterator[tuple[str, ...]]:
+    """Push an image by docker; yields the command that does it again."""
+    tag = f"{host}/bench:docker"
+    command = ("docker", "push", "--quiet", tag)
+    try:
+        measurements.output("docker", "tag", image.tag, tag)
+        measurements.output(*command)
+        yield command
+    finally:
+        docker("image", "rm", tag)
+
+
+@contextlib.contextmanager
+def kept(file: Path) -> Iterator[None]:
+    """Leave the record of what was really published as it is."""
+    before = file.read_text(encoding="utf-8") if file.is_file() else None
+    try:
+        yield
+    finally:
+        if before is None:
+            file.unlink(missing_ok=True)
+        else:
+            results.write(file, before)

@@ -1,0 +1,108 @@
+"""Free what Slipway made on this machine, and nothing else.
+
+    python -m slipway.build.clean
+
+The images of the matrix, BuildKit's records of their Python environments and downloads, dist/, and
+Slipway's folder of the user's cache. The engine, the base image and what users keep in volumes stay.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import matrix
+from slipway.errors import SlipwayError, run
+from slipway.matrix import ROOT, Matrix
+
+# In every RUN that installs Python packages, and in the id of every cache mount.
+MARK = "slipway"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of BuildKit's cache; its parents are what it was built on."""
+
+    identifier: str
+    parents: tuple[str, ...]
+    description: str
+
+
+def docker(*arguments: str) -> str:
+    """Run a docker command and return what it printed; SlipwayError when it fails."""
+    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SlipwayError(f"docker {' '.join(arguments)}: {result.stderr.strip()}")
+    return result.stdout
+
+
+def remove_images(rows: Matrix) -> None:
+    """Untag the images of the matrix; the engine deletes what nothing else uses."""
+    present = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
+    names = {image.tag for image in rows.images}
+    broken = f"{rows.repository}-sabotage/"  # left behind by a run that was killed
+    for tag in sorted(tag for tag in present if tag in names or tag.startswith(broken)):
+        docker("image", "rm", "--force", tag)
+        print(f"image {tag}")
+
+
+def read_records() -> dict[str, Record]:
+    """Return every record of the engine's build cache."""
+    records = {}
+    for block in docker("buildx", "du", "--verbose").split("\nID:"):
+        fields = re.match(r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)\nDescription:\s*((?s:.*))", block)
+        if fields:
+            identifier, parents, description = fields.groups(default="")
+            records[identifier] = Record(identifier, tuple(re.findall(r"\w+", parents)), description)
+    return records
+
+
+def find_own(records: dict[str, Record]) -> set[str]:
+    """Return the records that bear the mark, what they were built from, and what was built on them."""
+    own = {record.identifier for record in records.values() if MARK in record.description}
+    below = list(own)
+    while below:
+        parents = records[below.pop()].parents
+        new = [p for p in parents if p in records and p not in own and "from exec" in records[p].description]
+        own.update(new)
+        below += new
+    while above := {r.identifier for r in records.values() if r.identifier not in own and own & set(r.parents)}:
+        own |= above
+    return own
+
+
+def remove_build_cache() -> None:
+    """Drop the records of the Dockerfiles here; a record goes once nothing stands on it any more."""
+    before = len(read_records())
+    left = find_own(read_records())
+    while left:
+        for identifier in left:
+            docker("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
+        still = left & set(read_records())
+        if still == left:
+            break
+        left = still
+    print(f"build cache: {before - len(read_records())} records")
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder that only Slipway writes to."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
+        print(folder)
+
+
+def main() -> int:
+    """Free all of it and say what went."""
+    remove_images(matrix.load())
+    remove_build_cache()
+    remove_folder(ROOT / "dist")
+    remove_folder(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,291 @@
+"""The base image: pulled from a registry, or made from Debian's packages where none answers.
+
+What is made has the contents of Debian's official slim image: the suite with its updates and
+security fixes, no documentation but the copyright files, and the settings that keep apt small.
+Its labels say that it was made, and `describe` says so in an image's evidence.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import which
+
+from slipway.errors import SlipwayError
+from slipway.host import install
+from slipway.host.downloads import CA_IN_BUILD, KEYRING, Host
+from slipway.host.engine import docker, tar_of
+from slipway.matrix import Base
+
+LABEL = "slipway.base"
+MAKER = "mmdebstrap"
+PULLED = "pulled"
+DOCKER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# The official slim image's exclusions: Debian's licences travel with the packages.
+DPKG_CONFIGURATION = """\
+# No documentation, translations or manual pages; copyright files stay.
+path-exclude=/usr/share/doc/*
+path-exclude=/usr/share/info/*
+path-exclude=/usr/share/linda/*
+path-exclude=/usr/share/lintian/overrides/*
+path-exclude=/usr/share/locale/*
+path-exclude=/usr/share/man/*
+path-exclude=/usr/share/doc/kde/HTML/*/*
+path-exclude=/usr/share/gnome/help/*/*
+path-exclude=/usr/share/omf/*/*-*.emf
+path-include=/usr/share/doc/*/copyright
+path-include=/usr/share/doc/kde/HTML/C/*
+path-include=/usr/share/gnome/help/*/C/*
+path-include=/usr/share/locale/all_languages
+path-include=/usr/share/locale/currency/*
+path-include=/usr/share/locale/l10n/*
+path-include=/usr/share/locale/languages
+path-include=/usr/share/locale/locale.alias
+path-include=/usr/share/omf/*/*-C.emf
+"""
+CLEAN = "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb /var/cache/apt/*.bin || true"
+APT_CLEAN = f"""\
+# Each installation cleans up behind itself, as `apt-get clean` would.
+DPkg::Post-Invoke {{ "{CLEAN}"; }};
+APT::Update::Post-Invoke {{ "{CLEAN}"; }};
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+"""
+POLICY = """\
+#!/bin/sh
+# No service starts when its package is installed during a build.
+exit 101
+"""
+
+# The files that the official image has beside the packages, by name.
+OFFICIAL_FILES = {
+    "etc/dpkg/dpkg.cfg.d/docker": DPKG_CONFIGURATION,
+    "etc/dpkg/dpkg.cfg.d/docker-apt-speedup": "# A build needs no sync.\nforce-unsafe-io\n",
+    "etc/apt/apt.conf.d/docker-clean": APT_CLEAN,
+    "etc/apt/apt.conf.d/docker-autoremove-suggests": ('Apt::AutoRemove::SuggestsImportant "false";\n'),
+    "etc/apt/apt.conf.d/docker-gzip-indexes": 'Acquire::GzipIndexes "true";\n',
+    "etc/apt/apt.conf.d/docker-no-languages": 'Acquire::Languages "none";\n',
+    "usr/sbin/policy-rc.d": POLICY,
+}
+
+# mmdebstrap knows Debian's public addresses and writes them as lines, which become stanzas as in the official image.
+SOURCES = rf"""cd "$1/etc/apt" && awk '
+    /^deb / {{ sub(/\[.*\] /, ""); if (!suites[$2]) uris[++count] = $2; suites[$2] = suites[$2] " " $3 }}
+    END {{
+        for (i = 1; i <= count; i++) {{
+            printf "%sTypes: deb\nURIs: %s\nSuites:%s\n", gap, uris[i], suites[uris[i]]
+            printf "Components: main\nSigned-By: {KEYRING}\n"
+            gap = "\n"
+        }}
+    }}
+' sources.list > sources.list.d/debian.sources && rm sources.list"""
+
+# A mirror of this host's own is used instead, and leaves nothing behind.
+ASIDE = 'mv "$1/etc/apt/sources.list.d/debian.sources" "$1/etc/apt/"'
+MIRROR = "/etc/apt/sources.list.d/host.sources"
+BACK = f'rm "$1{MIRROR}" && mv "$1/etc/apt/debian.sources" "$1/etc/apt/sources.list.d/"'
+
+# Unless /usr is merged already, Debian 12 merges it by a package that takes Perl along. Later ones come merged.
+MERGE_USR = {"bookworm": ["--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"]}
+
+# What mmdebstrap leaves of its own settings and of this host's. The folder is quoted by its sh.
+TIDY = (
+    'cd "$1" && chmod 0755 usr/sbin/policy-rc.d && '
+    "rm -rf etc/apt/apt.conf.d/99mmdebstrap "
+    "etc/dpkg/dpkg.cfg.d/99mmdebstrap etc/resolv.conf etc/hostname etc/machine-id "
+    "var/cache/apt/*.bin var/cache/ldconfig/aux-cache var/cache/debconf/*-old var/lib/dpkg/*-old "
+    "usr/share/info/* && "
+    "find var/log -type f -delete"
+)
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """A base image that is present, and how it came."""
+
+    name: str
+    id: str
+    digest: str
+    origin: str
+    suite: str
+    created: str
+
+
+def describe(name: str) -> dict[str, str]:
+    """Return what an image's evidence says about its base; an error where it is not present."""
+    image = find(name)
+    if image is None:
+        raise SlipwayError(f"the base image {name} is not present; run `nox -s setup`")
+    return asdict(image)
+
+
+def find(name: str) -> BaseImage | None:
+    """Return the image of this name, None where the engine has none."""
+    result = docker("image", "inspect", name)
+    if result.returncode:
+        return None
+    image = json.loads(result.stdout)[0]
+    labels = image["Config"].get("Labels") or {}
+    made = labels.get(LABEL) == MAKER
+    # The containerd image store gives a digest to a local image, too; it means nothing elsewhere.
+    digests = [] if made else image.get("RepoDigests") or []
+    pulled = digests or labels.get(LABEL) == PULLED
+    origin = f"made by {MAKER}" if made else "pulled" if pulled else "imported by hand"
+    return BaseImage(
+        name=name,
+        id=image["Id"],
+        digest=digests[0].partition("@")[2] if digests else "",
+        origin=origin,
+        suite=labels.get(f"{LABEL}.suite", ""),
+        created=labels.get(f"{LABEL}.created", image.get("Created", "")),
+    )
+
+
+def provide(base: Base, host: Host, *, refresh: bool = False) -> BaseImage:
+    """Return the base image, after pulling or making it where it is missing or to be refreshed."""
+    name = base.tag
+    present = find(name)
+    if present and not refresh:
+        return present
+    install.say(f"pulling the base image {name}")
+    reason = pull(name) if name == base.image else pull_other(base)
+    if reason:
+        install.say(f"no registry gives {name} ({reason}); making it from Debian's packages")
+        make(base, host)
+    image = find(name)
+    if image is None:
+        raise SlipwayError(f"the base image {name} is gone just after it came; try again")
+    return image
+
+
+def pull(name: str) -> str:
+    """Pull an image; return why no registry gave it, "" when one did."""
+    result = docker("pull", "--quiet", name)
+    if result.returncode == 0:
+        return ""
+    lines = result.stderr.strip().splitlines() or ["no reason given"]
+    reason = lines[-1].removeprefix("Error response from daemon: ")
+    if "manifest unknown" in reason:
+        raise SlipwayError(f"the registry has no image {name}: correct its name in images.toml")
+    if "no space left" in reason:
+        raise SlipwayError(f"no disk space left to pull {name}: {reason}")
+    return reason
+
+
+def pull_other(base: Base) -> str:
+    """Pull the image of another platform, which `docker pull` would give the tag of this one; as `pull`."""
+    options = [f"--platform={base.platform}", f"--tag={base.tag}", f"--label={LABEL}={PULLED}"]
+    command = ["buildx", "build", *options, "--load", "--provenance=false", "-"]
+    result = docker(*command, data=f"FROM {base.image}\n".encode())
+    if result.returncode == 0:
+        return ""
+    lines = result.stderr.strip().splitlines() or ["no reason given"]
+    return lines[-1].removeprefix("ERROR: failed to solve: ")
+
+
+# --- made from packages -------------------------------------------------------------------------
+
+
+def make(base: Base, host: Host) -> None:
+    """Make the base image by mmdebstrap and give it its name once it is complete."""
+    name = base.tag
+    if not which(MAKER):
+        install.install_as_is(MAKER, f"no registry gives {name} and {MAKER} is missing")
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        command = bootstrap_command(base, host, Path(folder))
+        image = stream(command, import_command(base), Path(folder) / "log")
+    tagged = docker("tag", image, name)
+    if tagged.returncode:
+        docker("rmi", image)
+        raise SlipwayError(f"the base image cannot be named {name}: {tagged.stderr.strip()}")
+
+
+def bootstrap_command(base: Base, host: Host, folder: Path) -> list[str]:
+    """Return the mmdebstrap command; its settings are files, readable by nobody else."""
+    apt_conf, dpkg_conf, files = folder / "apt.conf", folder / "dpkg.conf", folder / "files.tar"
+    # apt runs outside the new system here and reads the host's own bundle.
+    apt_conf.write_text(host.apt_conf.replace(CA_IN_BUILD, str(host.ca_bundle)))
+    dpkg_conf.write_text(DPKG_CONFIGURATION)
+    files.write_bytes(tar_of((path, text.encode()) for path, text in OFFICIAL_FILES.items()))
+    return [
+        MAKER,
+        "--variant=minbase",
+        f"--architectures={base.architecture}",
+        "--format=tar",
+        "--skip=chroot/policy-rc.d",  # it would remove the official image's at the end
+        f"--aptopt={apt_conf}",
+        f"--dpkgopt={dpkg_conf}",
+        f"--setup-hook={SOURCES}",
+        *mirror_hooks(host, folder),
+        *MERGE_USR.get(base.suite, []),
+        f"--customize-hook=tar-in {files} /",
+        f"--customize-hook={TIDY}",
+        base.suite,
+        "-",  # the archive goes to the standard output
+    ]
+
+
+def mirror_hooks(host: Host, folder: Path) -> list[str]:
+    """Return the options that let mmdebstrap use the host's own mirror, if it has one."""
+    if not host.sources:
+        return []
+    sources = folder / "host.sources"
+    sources.write_text(host.sources)
+    return [f"--setup-hook={ASIDE}", f"--setup-hook=upload {sources} {MIRROR}", f"--customize-hook={BACK}"]
+
+
+def import_command(base: Base) -> list[str]:
+    """Return the docker command that makes an image, without a name yet, from an archive."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return [
+        "docker",
+        "import",
+        f"--platform={base.platform}",
+        '--change=CMD ["bash"]',
+        f"--change=ENV PATH={DOCKER_PATH}",
+        f"--change=LABEL {LABEL}={MAKER} {LABEL}.suite={base.suite} {LABEL}.created={now}",
+        f"--message=made by {MAKER} from Debian {base.suite}",
+        "-",
+    ]
+
+
+def stream(bootstrap: list[str], importer: list[str], log: Path) -> str:
+    """Pipe the archive into the engine and return the image's ID; half an image is removed."""
+    # Files and not pipes for all but the archive, so that neither process waits for a reader.
+    said = log.with_suffix(".id")
+    with log.open("w") as stderr, said.open("w") as stdout:
+        maker = subprocess.Popen(bootstrap, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
+        taker = subprocess.Popen(importer, stdin=maker.stdout, stdout=stdout, stderr=stderr)
+        try:
+            if maker.stdout:
+                maker.stdout.close()  # so that the maker notices when the taker ends
+            failed = [taker.wait(), maker.wait()] != [0, 0]
+        except BaseException:
+            stop(maker, taker)
+            remove_half(said)
+            raise
+    if failed:
+        remove_half(said)
+        tail = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
+        raise SlipwayError(f"the base image could not be made by {MAKER}:\n{tail}")
+    return said.read_text().strip()
+
+
+def stop(*processes: subprocess.Popen[bytes]) -> None:
+    """End processes and wait for them; mmdebstrap removes its temporary folder meanwhile."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait()
+
+
+def remove_half(said: Path) -> None:
+    """Remove the image that the engine made of an incomplete archive, if it did."""
+    image = said.read_text().strip()
+    if image:
+        docker("rmi", image)
+        print(f"removed the incomplete image {image}", file=sys.stderr)

@@ -1,0 +1,255 @@
+"""The Docker engine of this machine: whether it serves, why not, and what it lacks."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from slipway.errors import SlipwayError
+from slipway.host.downloads import CA_IN_BUILD, Host
+
+OLDEST_ENGINE = 23  # the first whose own Dockerfile frontend knows heredocs and COPY --link
+GB = 10**9
+
+# apt's own downloader fetches what apt itself would look at first, from where a build's apt would.
+DOWNLOAD = """
+tar -x -C / || exit
+url=$(apt-get indextargets --no-release-info --format '$(BASE_URI)InRelease' | head -n 1)
+[ "$url" ] || { echo 'E: apt has no source'; exit 100; }
+exec /usr/lib/apt/apt-helper -o Acquire::Retries=1 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 \\
+    download-file "$url" /tmp/InRelease
+"""
+
+
+class NoEngineError(SlipwayError):
+    """No engine answers on this machine, and none elsewhere was asked for."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answers, and the client that reached it."""
+
+    id: str
+    version: str
+    client: str
+    plugins: Mapping[str, str]  # its plug-ins' versions
+    host: str
+    data_root: Path
+    os: str
+    architecture: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this machine, on this machine's own kernel."""
+        return self.host == socket.gethostname()
+
+    def free_gb(self) -> float | None:
+        """Return the free space of the engine's data root, None where it is not this machine's."""
+        if not self.is_here or not self.data_root.is_dir():
+            return None
+        return shutil.disk_usage(self.data_root).free / GB
+
+
+def docker(
+    *arguments: str,
+    data: bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a docker command and return its output, whatever its exit code."""
+    result = subprocess.run(
+        ["docker", *arguments],
+        input=data,
+        stdin=subprocess.DEVNULL if data is None else None,
+        capture_output=True,
+        env={**os.environ, **(environment or {})},
+        timeout=timeout,
+        check=False,
+    )
+    out, err = (text.decode(errors="replace") for text in (result.stdout, result.stderr))
+    return subprocess.CompletedProcess(result.args, result.returncode, out, err)
+
+
+# --- does one answer, and if not, why -----------------------------------------------------------
+
+
+def ask() -> Engine:
+    """Return the engine that answers; NoEngineError where one may be installed or started."""
+    if not shutil.which("docker"):
+        raise NoEngineError("there is no docker command on this machine")
+    result = docker("info", "--format", "{{json .}}")
+    info = parse(result.stdout)
+    if "ClientInfo" not in info and "podman" in (result.stdout + result.stderr).lower():
+        raise SlipwayError(
+            "the docker command here is Podman's. Slipway needs Docker Engine: install it, or put "
+            "its docker command first on PATH."
+        )
+    if result.returncode or info.get("ServerErrors") or not info.get("ServerVersion"):
+        raise why_silent(" ".join([result.stderr, *(info.get("ServerErrors") or [])]), info)
+    return read_engine(info)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Read docker's JSON; empty where a client printed something else."""
+    try:
+        info = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def why_silent(reason: str, info: Mapping[str, Any]) -> SlipwayError:
+    """Turn docker's complaint into an error that says what to do."""
+    reason = " ".join(reason.split()).rstrip(".?")
+    if "permission denied" in reason.lower():
+        return SlipwayError(
+            "no permission on the Docker engine's socket. Join the group docker "
+            '(`sudo usermod -aG docker "$USER"`, then log in again), or run this with sudo.'
+        )
+    context = (info.get("ClientInfo") or {}).get("Context", "default")
+    if os.environ.get("DOCKER_HOST") or context != "default":
+        where = os.environ.get("DOCKER_HOST") or f"the Docker context {context!r}"
+        return SlipwayError(
+            f"the Docker engine at {where} does not answer: {reason}. Start that engine, or unset "
+            "DOCKER_HOST and run `docker context use default` to use this machine's."
+        )
+    return NoEngineError(f"no Docker engine answers on this machine: {reason}")
+
+
+def read_engine(info: Mapping[str, Any]) -> Engine:
+    """Take from `docker info` what setup looks at."""
+    client = info.get("ClientInfo") or {}
+    plugins = {
+        plugin.get("Name"): plugin.get("Version", "") for plugin in client.get("Plugins") or [] if not plugin.get("Err")
+    }
+    return Engine(
+        id=info.get("ID") or "unknown",
+        version=info["ServerVersion"],
+        client=client.get("Version", ""),
+        plugins=plugins,
+        host=info.get("Name", ""),
+        data_root=Path(info.get("DockerRootDir") or "/"),
+        os=info.get("OSType", "linux"),
+        architecture=info.get("Architecture", ""),
+    )
+
+
+# --- what it lacks ------------------------------------------------------------------------------
+
+
+def require_buildkit(engine: Engine) -> None:
+    """Refuse an engine whose own BuildKit cannot read the Dockerfiles."""
+    if engine.os != "linux":
+        raise SlipwayError(f"the Docker engine runs {engine.os} containers. Switch it to Linux containers.")
+    major = re.match(r"\d+", engine.version)
+    if major and int(major[0]) < OLDEST_ENGINE:
+        raise SlipwayError(
+            f"Docker engine {engine.version} is too old: its BuildKit does not know heredocs. "
+            f"Install {OLDEST_ENGINE}.0 or newer (https://docs.docker.com/engine/install/)."
+        )
+
+
+def require_space(engine: Engine, need_gb: int) -> float | None:
+    """Return the free space in GB; refuse to start with less than is needed."""
+    free = engine.free_gb()
+    if free is not None and free < need_gb:
+        raise SlipwayError(
+            f"too little disk for a build: {free:.1f} GB free in {engine.data_root}, {need_gb} "
+            "GB needed. Free some by `nox -s clean` or `docker system prune`, or move the engine's "
+            'data ("data-root" in /etc/docker/daemon.json).'
+        )
+    return free
+
+
+# --- proof that a container has network ---------------------------------------------------------
+
+
+def proof_file(engine: Engine) -> Path:
+    """Return the file that remembers the proof, one for each engine and client."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = re.sub(r"[^\w.-]", "_", f"{engine.id}-{engine.client}")
+    return cache / "slipway" / "engines" / name
+
+
+def is_proved(engine: Engine) -> bool:
+    """Tell whether a container with network has run on this engine."""
+    return proof_file(engine).is_file()
+
+
+def prove(engine: Engine, image: str, host: Host) -> None:
+    """Fetch a file from the Debian mirror in a container, and remember that it worked."""
+    result = run_proof(image, host)
+    if result.returncode:
+        raise explain_proof(result, host)
+    remember(proof_file(engine), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {image}\n")
+
+
+def run_proof(image: str, host: Host) -> subprocess.CompletedProcess[str]:
+    """Run the download in a container that has this host's settings, as a build has them."""
+    name = f"slipway-proof-{os.getpid()}"
+    options = [f"--env={variable}" for variable in host.proxies]
+    command = ["run", "--rm", "--interactive", f"--name={name}", *options, image, "sh", "-c", DOWNLOAD]
+    try:
+        return docker(*command, data=configuration(host), timeout=120)
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(error.cmd, 124, "", "no answer within 120 s")
+    finally:
+        # --rm has removed it already, but for a time-out or Ctrl-C.
+        docker("rm", "--force", name)
+
+
+def configuration(host: Host) -> bytes:
+    """Pack the host's apt settings, mirror and CA bundle as a tar archive for a container's input."""
+    files = {"etc/apt/apt.conf.d/90host": host.apt_conf.encode()}
+    if host.sources:
+        files["etc/apt/sources.list.d/debian.sources"] = host.sources.encode()
+    if host.ca_bundle:
+        files[CA_IN_BUILD.lstrip("/")] = host.ca_bundle.read_bytes()
+    return tar_of(files.items())
+
+
+def tar_of(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return a tar archive of files given by name and content."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def explain_proof(result: subprocess.CompletedProcess[str], host: Host) -> SlipwayError:
+    """Tell an engine that cannot run containers from containers without network."""
+    lines = (result.stdout + result.stderr).strip().splitlines() or ["no output"]
+    if result.returncode in (125, 126, 127):
+        return SlipwayError(f"the Docker engine cannot run a container: {lines[-1]}")
+    proxies = ", ".join(host.proxies)
+    proxy = (
+        f"{proxies} (an address on 127.0.0.1 is out of a container's reach)"
+        if proxies
+        else "is one needed to reach the internet? Then set http_proxy and https_proxy"
+    )
+    reason = next((line for line in lines if line.startswith("E:")), lines[-1])
+    return SlipwayError(
+        f"a container has no network: Debian's mirror was not reached from one: {reason}\n"
+        "Look at: iptables (`iptables -S FORWARD`), forwarding (`sysctl net.ipv4.ip_forward` "
+        f'must be 1), DNS ("dns" in /etc/docker/daemon.json), proxy: {proxy}.'
+    )
+
+
+def remember(path: Path, text: str) -> None:
+    """Write a note; where the cache cannot be written, the next run proves the engine again."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,126 @@
+"""Makes this machine able to build: a Docker engine with BuildKit, proved once, and the base image.
+
+    python -m slipway.host [--pull] [--image NAME] [--compose] [--browser] [--registry]
+
+images.toml says which base images there are and how much free disk it wants. What serves already is left as it is;
+what is changed is said.
+"""
+
+import argparse
+import math
+from shutil import which
+
+from slipway import matrix
+from slipway.errors import SlipwayError
+from slipway.host import base_image, downloads, emulation, engine, install
+from slipway.host.base_image import BaseImage
+from slipway.host.engine import Engine, NoEngineError
+from slipway.matrix import Base, Matrix
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m slipway.host", description=__doc__)
+    parser.add_argument("--pull", action="store_true", help="refresh the base image")
+    parser.add_argument("--image", metavar="NAME", help="the image to be built: its base image, and disk for its size")
+    parser.add_argument("--compose", action="store_true", help="also provide the compose plug-in, for compose.yaml")
+    parser.add_argument("--browser", action="store_true", help="also provide a Chromium, for the checks of desktops")
+    parser.add_argument(
+        "--registry", action="store_true", help="also provide docker-registry, cosign and zstd, for the tests"
+    )
+    return parser.parse_args(words)
+
+
+def choose(rows: Matrix, name: str | None) -> tuple[Base, int]:
+    """Return what an image starts from and the GB of free disk that its build wants; the default base without a name.
+
+    A large image takes twice its size: itself, and its wheels unpacked in the cache.
+    """
+    if name is None:
+        return rows.base, rows.free_disk_gb
+    image = rows.image(name)
+    return image.family.base, max(rows.free_disk_gb, math.ceil(2 * image.most_size / 1e9))
+
+
+def provide_engine() -> Engine:
+    """Return an engine that answers and has BuildKit, after installing what is missing."""
+    try:
+        found = engine.ask()
+    except NoEngineError as reason:
+        found = install.provide_engine(reason)
+        install.say(f"the Docker engine {found.version} answers")
+    engine.require_buildkit(found)
+    return provide_plugin(found, "buildx")
+
+
+def provide_plugin(found: Engine, name: str) -> Engine:
+    """Give the docker command one of its plug-ins, where it lacks it."""
+    if name in found.plugins:
+        return found
+    reason = f"the docker command has no {name} plug-in"
+    install.install(f"docker-{name}", reason=reason)
+    again = engine.ask()
+    if name not in again.plugins:
+        raise SlipwayError(
+            f"{reason}, also after installing the package docker-{name}: is the docker command of "
+            "another origin first on PATH? Link the plug-in, "
+            f"/usr/libexec/docker/cli-plugins/docker-{name}, into ~/.docker/cli-plugins."
+        )
+    return again
+
+
+def provide_browser() -> None:
+    """Install Chromium, unless there is one or another of its kind."""
+    if not any(which(name) for name in BROWSERS):
+        install.install_as_is("chromium", reason="the checks of a desktop want a Chromium, and there is none")
+
+
+def provide_registry() -> None:
+    """Install what the tests of publishing run on loopback: a registry, and what packs and signs images."""
+    for program in ("docker-registry", "zstd"):
+        if not which(program):
+            install.install_as_is(program, reason=f"tests of publishing want {program}, and there is none")
+    if not which("cosign"):
+        install.install("cosign", reason="tests of publishing want cosign, and there is none")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Look at everything a build needs; install, start, pull or make what is missing."""
+    options = arguments(words)
+    chosen, gb = choose(matrix.load(), options.image)
+    serving = provide_engine()
+    if options.compose:
+        serving = provide_plugin(serving, "compose")
+    if options.browser:
+        provide_browser()
+    if options.registry:
+        provide_registry()
+    free = engine.require_space(serving, gb)
+    emulation.provide(serving, chosen)
+    base = provide_base(serving, chosen, refresh=options.pull)
+    emulation.prove(serving, chosen)
+    report(serving, free, base)
+    return 0
+
+
+def provide_base(serving: Engine, wanted: Base, *, refresh: bool) -> BaseImage:
+    """Return the base image, with the proof that a container on it has network."""
+    base = base_image.find(wanted.tag)
+    if base and engine.is_proved(serving) and not refresh:
+        return base
+    settings = downloads.find(wanted.suite)
+    base = base_image.provide(wanted, settings, refresh=refresh)
+    if not engine.is_proved(serving):
+        install.say("running a container with network, once for this engine")
+        engine.prove(serving, base.name, settings)
+    return base
+
+
+def report(serving: Engine, free: float | None, base: BaseImage) -> None:
+    """Say in two lines what there is."""
+    space = "" if free is None else f", {free:.0f} GB free"
+    identity = base.digest or base.id
+    print(f"setup: Docker engine {serving.version}, buildx {serving.plugins['buildx']}{space}")
+    print(f"setup: base image {base.name}, {base.origin}, {identity[:19]}, {base.created[:10]}")

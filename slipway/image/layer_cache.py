@@ -1,0 +1,92 @@
+"""A folder that keeps what was read of each layer, under its diff ID: the entries, and the documents among them.
+
+A diff ID is the digest of all that is in a layer, so whoever has read it once knows it.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import tempfile
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from slipway.errors import SlipwayError
+from slipway.image import filesystem
+from slipway.image.layers import Entry, Kept, Kind, Layer
+
+# Another rule for what is kept makes another file.
+VERSION = hashlib.sha256(Path(filesystem.__file__).read_bytes()).hexdigest()[:12]
+Contents = tuple[tuple[Entry, ...], Kept]
+
+
+def default_folder() -> Path:
+    """Return the user's cache folder for layers."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "slipway" / "layers"
+
+
+def _file(folder: Path, diff_id: str) -> Path:
+    return folder / f"{diff_id.removeprefix('sha256:')}.jsonl.gz"
+
+
+def _header(diff_id: str) -> dict[str, object]:
+    return {"version": VERSION, "diff_id": diff_id}
+
+
+def contains(folder: Path, diff_id: str) -> bool:
+    """Tell whether there is a file for a layer, damaged or not."""
+    return _file(folder, diff_id).exists()
+
+
+def load(folder: Path, diff_id: str) -> Contents | None:
+    """Return a layer's entries and documents from the cache; None when they are not there or the file is damaged.
+
+    gzip's own checksum tells a damaged file.
+    """
+    try:
+        with gzip.open(_file(folder, diff_id), "rt", encoding="ascii") as lines:
+            if json.loads(next(lines, "null")) != _header(diff_id):
+                return None
+            kept = {path: b64decode(content) for path, content in json.loads(next(lines)).items()}
+            return tuple(_entry_from_row(json.loads(line)) for line in lines), kept
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, AttributeError, LookupError, StopIteration):
+        return None
+
+
+def _entry_from_row(row: list[Any]) -> Entry:
+    return Entry(row[0], Kind(row[1]), *row[2:])
+
+
+def store(folder: Path, layer: Layer) -> None:
+    """Keep a layer's entries and documents; the file appears whole or not at all."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            _written_whole(_file(folder, layer.diff_id)) as file,
+            gzip.open(file, "wt", compresslevel=1, encoding="ascii") as lines,
+        ):
+            lines.write(f"{json.dumps(_header(layer.diff_id))}\n")
+            kept = {path: b64encode(content).decode() for path, content in layer.kept.items()}
+            lines.write(f"{json.dumps(kept)}\n")
+            lines.writelines(f"{json.dumps(entry)}\n" for entry in layer.entries)
+    except OSError as error:
+        hint = "free space there, or name another cache folder in XDG_CACHE_HOME"
+        raise SlipwayError(f"cannot write to {folder} ({error.strerror}); {hint}") from None
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that takes its name when all is written and vanishes otherwise."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        try:
+            yield cast("BinaryIO", file)
+            file.close()
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,197 @@
+"""An image of the local engine with all its layers: saved and read, or known from an earlier time.
+
+What was read of a layer is kept. An image whose layers are all known is not saved again.
+
+`python -m slipway.image.saved_image IMAGE` prints the layers, the size and the waste.
+"""
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from slipway.errors import SlipwayError, run
+from slipway.image import filesystem, layer_cache
+from slipway.image.archive import CHUNK, read_archive
+from slipway.image.layers import SavedImage, image_from
+
+# BuildKit's and the older builder's instructions that change the configuration and no file.
+METADATA_INSTRUCTIONS = {
+    "ARG",
+    "CMD",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+}
+
+
+def read_image(reference: str, cache: Path | None = None) -> SavedImage:
+    """Read an image of the local engine, from the cache where all its layers are there.
+
+    `cache` is the folder that keeps what was read, by default the user's.
+    """
+    folder = cache if cache is not None else layer_cache.default_folder()
+    inspected = _inspect(reference)
+    image = _from_cache(inspected, folder)
+    if image is None:
+        image = _save(reference, inspected["Id"])
+        for layer in image.layers:
+            layer_cache.store(folder, layer)
+    return image
+
+
+def _from_cache(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
+    """Return the image without saving it, or None when a layer or its instruction is not known."""
+    diff_ids = (inspected.get("RootFS") or {}).get("Layers") or []
+    if not all(layer_cache.contains(cache, diff_id) for diff_id in diff_ids):
+        return None
+    history = _history(inspected["Id"])
+    if sum(not item["empty_layer"] for item in history) != len(diff_ids):
+        return None
+    contents = [layer_cache.load(cache, diff_id) for diff_id in diff_ids]
+    known = [content for content in contents if content is not None]
+    if len(known) < len(contents):
+        return None
+    entries, kept = zip(*known, strict=True)
+    return image_from(_oci_config(inspected, diff_ids, history), entries, kept)
+
+
+def _oci_config(inspected: dict[str, Any], diff_ids: list[str], history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the engine tells of an image, in the names of an OCI configuration."""
+    return {
+        "architecture": inspected["Architecture"],
+        "os": inspected["Os"],
+        "created": inspected.get("Created", ""),
+        "config": inspected.get("Config"),
+        "rootfs": {"diff_ids": diff_ids},
+        "history": history,
+    }
+
+
+def _history(image_id: str) -> list[dict[str, Any]]:
+    """Return the image's history, oldest first. The engine does not say which entries made no layer."""
+    lines = _docker("history", "--no-trunc", "--format={{json .}}", "--", image_id).splitlines()
+    items = [json.loads(line) for line in reversed(lines)]
+    made = [item["CreatedBy"] or item["Comment"] for item in items]
+    return [{"created_by": text, "empty_layer": is_metadata(text)} for text in made]
+
+
+def is_metadata(created_by: str) -> bool:
+    """Tell an instruction that changes the configuration and no file."""
+    words = created_by.removeprefix("/bin/sh -c #(nop)").split()
+    if words[:2] == ["WORKDIR", "/"]:
+        return True
+    return bool(words) and words[0] in METADATA_INSTRUCTIONS
+
+
+def _inspect(reference: str) -> dict[str, Any]:
+    """Return what the engine knows of an image."""
+    try:
+        answer = json.loads(_docker("image", "inspect", "--", reference))
+    except SlipwayError as error:
+        if "no such image" not in str(error).lower():
+            raise
+        hint = f"build it (nox -l lists the build sessions) or pull it: docker pull {reference}"
+        raise SlipwayError(f"{reference} is not an image of this engine; {hint}") from None
+    return cast("dict[str, Any]", answer[0])
+
+
+def _docker(*arguments: str) -> str:
+    """Return the output of a docker command."""
+    try:
+        done = subprocess.run(["docker", *arguments], capture_output=True, encoding="utf-8", check=False)
+    except FileNotFoundError:
+        raise _no_docker() from None
+    if done.returncode:
+        raise _docker_failed(" ".join(arguments), done.returncode, done.stderr)
+    return done.stdout
+
+
+def _no_docker() -> SlipwayError:
+    return SlipwayError("there is no docker command; `nox -s setup` installs it")
+
+
+def _docker_failed(command: str, code: int, stderr: str) -> SlipwayError:
+    reason = stderr.strip() or ("it was killed" if code < 0 else f"exit code {code}, no message")
+    return SlipwayError(f"`docker {command}` failed: {reason}\n`nox -s setup` checks the engine and starts it")
+
+
+def find_id(reference: str) -> str:
+    """Return the ID of an image of the local engine; SlipwayError when there is none of that name."""
+    return str(_inspect(reference)["Id"])
+
+
+def _save(reference: str, image_id: str) -> SavedImage:
+    """Read what `docker save` writes. By ID: a name without a tag would save all its tags."""
+    with tempfile.TemporaryFile("w+") as stderr, _docker_save(image_id, stderr) as process:
+        stream = cast("BinaryIO", process.stdout)
+        try:
+            image = read_archive(stream, reference, filesystem.wanted)
+        except SlipwayError:
+            # An archive that ends early is the engine's failure where docker has ended with one.
+            if not stream.read(1):
+                _check_save(process, reference, stderr)
+            raise
+        _check_save(process, reference, stderr)
+        return image
+
+
+@contextlib.contextmanager
+def _docker_save(image_id: str, stderr: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `docker save`, that does not outlive the block."""
+    command = ["docker", "save", "--", image_id]
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, pipesize=CHUNK, bufsize=CHUNK)
+    except FileNotFoundError:
+        raise _no_docker() from None
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+            # After Ctrl-C, Popen's own exit waits for a quarter of a second only.
+            process.wait()
+
+
+def _check_save(process: subprocess.Popen[bytes], reference: str, stderr: IO[str]) -> None:
+    """Raise docker's own complaint when it failed."""
+    code = process.wait()
+    if code:
+        stderr.seek(0)
+        raise _docker_failed(f"save {reference}", code, stderr.read())
+
+
+# --- The command ---
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print an image's layers, size and waste."""
+    parser = argparse.ArgumentParser(prog="python -m slipway.image.saved_image", description=main.__doc__)
+    parser.add_argument("image", help="name or ID of an image of the local engine")
+    image = read_image(parser.parse_args(arguments).image)
+    print(f"{'layer':<14}{'bytes':>16}{'files':>9}  instruction")
+    for layer in image.layers:
+        instruction = " ".join(layer.created_by.split())[:80]
+        short = layer.diff_id.removeprefix("sha256:")[:12]
+        print(f"{short:<14}{layer.size:>16,}{layer.files:>9,}  {instruction}".rstrip())
+    print(f"{'total':<14}{image.size:>16,}{sum(layer.files for layer in image.layers):>9,}")
+    waste = image.waste()
+    print(f"{'waste':<14}{sum(item.entry.size for item in waste):>16,}{len(waste):>9,}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,1 @@
+"""Publishes images: release checks, tags, revisions, push, attestations, signatures. Read publish.py first."""

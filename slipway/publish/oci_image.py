@@ -1,0 +1,261 @@
+"""An image of the local engine as a registry holds it: its configuration, and its layers compressed with zstd.
+
+The configuration goes up byte for byte, so a published image has the ID that was tested, audited and scanned. A layer
+is compressed once: what came of it is remembered by its diff ID, and a registry that has the result is sent nothing.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+from typing import IO, Any, BinaryIO, cast
+
+from slipway import results
+from slipway.errors import SlipwayError
+from slipway.host import install
+from slipway.host.engine import docker
+from slipway.image.archive import AGAIN, CHUNK, GZIP_MAGIC, MEMORY_LIMIT, ZSTD_MAGIC
+from slipway.publish.registry import Descriptor, Manifest, describe, digest_of, is_digest, make_manifest
+
+CONFIGURATION = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
+LEVEL = 3  # zstd's default
+COMPRESS = ("zstd", "--quiet", f"-{LEVEL}", "--threads=0", "--stdout")
+
+Send = Callable[[Descriptor, BinaryIO], None]
+
+
+@dataclass(frozen=True)
+class LocalImage:
+    """What the engine says of an image."""
+
+    id: str
+    diff_ids: tuple[str, ...]
+    labels: Mapping[str, str]
+    platform: Mapping[str, str]
+
+
+def inspect(reference: str) -> LocalImage | None:
+    """Return what the engine knows of an image, None where it has none of this name."""
+    result = docker("image", "inspect", "--", reference)
+    if result.returncode and "no such image" in result.stderr.lower():
+        return None
+    if result.returncode:
+        raise SlipwayError(
+            f"docker image inspect {reference}: {result.stderr.strip()}; `nox -s setup` checks the engine"
+        )
+    found = json.loads(result.stdout)[0]
+    platform = {"architecture": found["Architecture"], "os": found["Os"]}
+    return LocalImage(
+        id=found["Id"],
+        diff_ids=tuple((found.get("RootFS") or {}).get("Layers") or ()),
+        labels=(found.get("Config") or {}).get("Labels") or {},
+        platform=platform | ({"variant": found["Variant"]} if found.get("Variant") else {}),
+    )
+
+
+def require_zstd() -> None:
+    """Install zstd where it is missing; SlipwayError where that is not possible."""
+    if not which("zstd"):
+        install.install_as_is("zstd", reason="layers are published compressed with zstd, and there is none")
+
+
+# --- what is remembered of layers ---
+
+
+def memory() -> Path:
+    """Return the folder with a file for each layer that was compressed."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway" / "compressed"
+
+
+def recall(diff_id: str) -> Descriptor | None:
+    """Return what came of a layer; None when it was never compressed here, or the file is damaged."""
+    match results.read_json(memory() / f"{diff_id.removeprefix('sha256:')}.json"):
+        case {"diff_id": str(known), "digest": str(digest), "size": int(size)} if known == diff_id:
+            return Descriptor(LAYER, digest, size) if is_digest(digest) else None
+    return None
+
+
+def remember(diff_id: str, layer: Descriptor) -> None:
+    """Keep what came of a layer."""
+    file = memory() / f"{diff_id.removeprefix('sha256:')}.json"
+    results.write_json(file, {"diff_id": diff_id, "digest": layer.digest, "size": layer.size})
+
+
+# --- packing ---
+
+
+def pack(image: LocalImage, present: Callable[[Descriptor], bool], send: Send) -> tuple[bytes, Manifest]:
+    """Hand every layer that is not present to `send`; return the configuration and the manifest.
+
+    SlipwayError when the engine does not give what it says the image is made of.
+    """
+    require_zstd()
+    recalled = {diff_id: recall(diff_id) for diff_id in dict.fromkeys(image.diff_ids)}
+    reader = Reader(image, send, {diff_id: layer for diff_id, layer in recalled.items() if layer and present(layer)})
+    with tempfile.TemporaryFile("w+") as errors, saved(image.id, errors) as stream:
+        reader.read(stream)
+    config = find_configuration(image, reader.documents)
+    return config, manifest_of(config, [reader.layers[diff_id] for diff_id in image.diff_ids])
+
+
+def manifest_of(config: bytes, layers: list[Descriptor]) -> Manifest:
+    """Return the manifest of an image."""
+    described = describe(config, CONFIGURATION).as_json()
+    return make_manifest({"config": described, "layers": [layer.as_json() for layer in layers]})
+
+
+@contextlib.contextmanager
+def saved(image_id: str, errors: IO[str]) -> Iterator[BinaryIO]:
+    """Run `docker save`, that does not outlive the block; its failure is the error whatever was made of its output."""
+    process = subprocess.Popen(["docker", "save", "--", image_id], stdout=subprocess.PIPE, stderr=errors, bufsize=CHUNK)
+    stream = cast("BinaryIO", process.stdout)
+    with process:
+        try:
+            yield stream
+            while stream.read(CHUNK):
+                pass
+            process.wait()
+        except SlipwayError:
+            # An archive that ends early is the engine's failure where docker has ended with one.
+            if stream.read(1) or not process.wait():
+                raise
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode:
+        errors.seek(0)
+        raise SlipwayError(f"docker save failed: {errors.read().strip()}; `nox -s setup` checks the engine")
+
+
+class Reader:
+    """What was found in an image's archive: documents by name, and layers by diff ID, sent where they were missing."""
+
+    def __init__(self, image: LocalImage, send: Send, layers: dict[str, Descriptor]) -> None:
+        self.image = image
+        self.send = send
+        self.layers = layers
+        self.documents: dict[str, bytes] = {}
+
+    def read(self, stream: BinaryIO) -> None:
+        """Read the archive once, as it streams by; every layer must be in it or be known."""
+        known = {diff_id.removeprefix("sha256:") for diff_id in self.layers}
+        try:
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as archive:
+                for member in archive:
+                    # By its name a layer is skipped, but never taken.
+                    if member.isreg() and member.name.rpartition("/")[2] not in known:
+                        self.take(member, cast("BinaryIO", archive.extractfile(member)))
+                    cast("Any", archive).members.clear()
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise SlipwayError(f"{self.image.id} is not saved as a complete archive ({error}); {AGAIN}") from None
+        missing = [diff_id for diff_id in self.image.diff_ids if diff_id not in self.layers]
+        if missing:
+            raise SlipwayError(f"{self.image.id} is saved without its layers {', '.join(missing)}; {AGAIN}")
+
+    def take(self, member: tarfile.TarInfo, content: BinaryIO) -> None:
+        """Keep a document; compress anything else, and send it if it is a layer of the image."""
+        head = content.read(len(ZSTD_MAGIC))
+        if head.startswith(ZSTD_MAGIC):
+            raise SlipwayError(f"{self.image.id} is saved with zstd layers, which are not read; build it with gzip")
+        if head[:1] in (b"{", b"[") and member.size <= MEMORY_LIMIT:
+            self.documents[member.name] = head + content.read()
+            return
+        plain: After | gzip.GzipFile = After(head, content)
+        if head.startswith(GZIP_MAGIC):
+            plain = gzip.GzipFile(fileobj=cast("BinaryIO", plain), mode="rb")
+        with scratch() as file:
+            diff_id, layer = compress(plain, file)
+            if diff_id in self.image.diff_ids and diff_id not in self.layers:
+                self.send(layer, file)
+                remember(diff_id, layer)
+                self.layers[diff_id] = layer
+
+
+class After:
+    """A stream after its first bytes, which were read already."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self.head = head
+        self.rest = rest
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes."""
+        if not self.head:
+            return self.rest.read(size)
+        taken, self.head = (self.head, b"") if size < 0 else (self.head[:size], self.head[size:])
+        return taken
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[BinaryIO]:
+    """Open a file that has no name and is gone afterwards; SlipwayError when the disk is full."""
+    try:
+        memory().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=memory()) as file:
+            yield cast("BinaryIO", file)
+    except gzip.BadGzipFile:
+        raise
+    except BrokenPipeError:
+        raise SlipwayError("zstd ended before its input did; is the disk full?") from None
+    except OSError as error:
+        raise SlipwayError(f"cannot write {memory()}: {error.strerror}; free space or set XDG_CACHE_HOME") from None
+
+
+def compress(plain: After | gzip.GzipFile, file: BinaryIO) -> tuple[str, Descriptor]:
+    """Compress a stream into a file; return its digest and what came of it."""
+    digest = hashlib.sha256()
+    with subprocess.Popen(COMPRESS, stdin=subprocess.PIPE, stdout=file) as process:
+        target = cast("BinaryIO", process.stdin)
+        try:
+            while piece := plain.read(CHUNK):
+                digest.update(piece)
+                target.write(piece)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise SlipwayError("zstd failed to compress a layer; is the disk full?")
+    file.seek(0)
+    compressed = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
+    return f"sha256:{digest.hexdigest()}", Descriptor(LAYER, f"sha256:{compressed}", file.tell())
+
+
+def find_configuration(image: LocalImage, documents: Mapping[str, bytes]) -> bytes:
+    """Return the image's configuration: the one that its archive names, of the very layers."""
+    try:
+        (row,) = json.loads(documents["manifest.json"])
+        config = documents[row["Config"]]
+        diff_ids = tuple(json.loads(config)["rootfs"]["diff_ids"])
+    except (LookupError, ValueError, TypeError, RecursionError):
+        raise SlipwayError(f"{image.id} is saved without a configuration; {AGAIN}") from None
+    if diff_ids != image.diff_ids:
+        raise SlipwayError(f"{image.id} is saved with another image's configuration; {AGAIN}")
+    if not leads_to(documents, image.id, digest_of(config)):
+        raise SlipwayError(f"{image.id} is saved as another image, {digest_of(config)}; {AGAIN}")
+    return config
+
+
+def leads_to(documents: Mapping[str, bytes], start: str, end: str) -> bool:
+    """Tell whether an image's ID is its configuration's digest, or that of a manifest or index that leads there.
+
+    The classic store names an image by its configuration, the containerd store by its manifest.
+    """
+    by_digest = {digest_of(text): text.decode(errors="replace") for text in documents.values()}
+    seen: set[str] = set()
+    ahead = {start}
+    while ahead:
+        seen |= ahead
+        texts = [by_digest[each] for each in ahead if each in by_digest]
+        ahead = {each for text in texts for each in re.findall(r"sha256:[0-9a-f]{64}", text)} - seen
+    return end in seen

@@ -1,0 +1,84 @@
+"""How an image was built, an in-toto statement with SLSA's predicate: from its build.json and the commit's own files.
+
+It says what was built, from which sources, with which arguments and on which base; not who ran it. The signature on
+the published image covers it by its digest.
+"""
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from slipway.matrix import ROOT, Image
+from slipway.publish import release_checks
+from slipway.publish.registry import digest_of
+from slipway.publish.release_checks import Candidate
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://slsa.dev/provenance/v1"
+
+
+def statement(candidate: Candidate, repository: str, digest: str) -> dict[str, Any]:
+    """Return the provenance of an image that was published under a digest; the same for the same build."""
+    labels = candidate.local.labels
+    source = f"git+{labels.get(release_checks.SOURCE, '')}"
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": repository, "digest": {"sha256": digest.removeprefix("sha256:")}}],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": f"{labels.get(release_checks.SOURCE, '')}/blob/{candidate.commit}/noxfile.py",
+                "externalParameters": parameters(candidate.image),
+                "internalParameters": {"image": candidate.local.id},
+                "resolvedDependencies": [
+                    {"uri": source, "digest": {"gitCommit": candidate.commit}},
+                    base(labels),
+                    *files(candidate),
+                ],
+            },
+            "runDetails": {
+                "builder": {"id": f"{labels.get(release_checks.SOURCE, '')}/blob/{candidate.commit}/noxfile.py"},
+                "metadata": times(candidate.build),
+            },
+        },
+    }
+
+
+def parameters(image: Image) -> dict[str, Any]:
+    """Return what was asked of the build."""
+    return {
+        "session": f"build-{image.session}",
+        "dockerfile": image.dockerfile,
+        "target": image.target,
+        "arguments": dict(image.arguments),
+        "platform": image.family.base.platform,
+    }
+
+
+def base(labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the image that it stands on."""
+    name = "org.opencontainers.image.base"
+    algorithm, _, value = labels.get(f"{name}.digest", "").partition(":")
+    return {"uri": f"pkg:docker/{labels.get(f'{name}.name', '')}", "digest": {algorithm: value}}
+
+
+def files(candidate: Candidate) -> list[dict[str, Any]]:
+    """Return the files that pin what was installed, as they were at the commit."""
+    image = candidate.image
+    paths = [image.dockerfile, "images.toml", *(str(lock.relative_to(ROOT)) for lock in image.locks)]
+    found = ((path, release_checks.file_at(candidate.commit, path)) for path in paths)
+    return [
+        {"name": path, "digest": {"sha256": digest_of(content).removeprefix("sha256:")}}
+        for path, content in found
+        if content is not None
+    ]
+
+
+def times(build: dict[str, Any]) -> dict[str, str]:
+    """Return when the build ran."""
+    end = datetime.datetime.fromisoformat(str(build["built"]))
+    start = end - datetime.timedelta(seconds=float(build["seconds"]))
+    return {
+        name: moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for name, moment in (("startedOn", start), ("finishedOn", end))
+    }

@@ -1,0 +1,162 @@
+"""What must be in dist/ before an image may be published: each missing or failed piece of evidence is named.
+
+All of it must be about the very image that the engine has: built from a clean commit, checked, audited and scanned.
+"not run" and "not scanned" are never taken for "passed"; they are accepted where their own session was told to, and
+stand in what is published.
+"""
+
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipway import results
+from slipway.errors import SlipwayError
+from slipway.matrix import ROOT, Image
+from slipway.publish import oci_image, tags
+from slipway.publish.oci_image import LocalImage
+from slipway.report import summary
+
+SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
+PROPERTY = "slipway:image"  # what names the image's ID in both
+REVISION = "org.opencontainers.image.revision"
+SOURCE = "org.opencontainers.image.source"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image that may be published, with its tags, the first of which revisions belong to."""
+
+    image: Image
+    local: LocalImage
+    tags: tuple[str, ...]
+    build: dict[str, Any]
+    tests: dict[str, Any]
+
+    @property
+    def commit(self) -> str:
+        """The commit that it was built from."""
+        return self.local.labels[REVISION]
+
+
+def examine(image: Image) -> tuple[Candidate | None, list[str]]:
+    """Return an image with all its evidence, or None and every reason why it may not be published."""
+    build = results.read_json(image.evidence / "build.json")
+    identity = str(build.get("image", ""))
+    local = oci_image.inspect(identity) if identity else None
+    tagged = oci_image.inspect(image.tag)
+    again = f"nox -s 'build-{image.session}'"
+    if local is None:
+        return None, [f"{image.name}: it was not built here, or its last build failed: {again}"]
+    if tagged is None or tagged.id != local.id:
+        return None, [f"{image.name}: {image.tag} is not the image of its last build: {again}"]
+    tests, failed = examine_tests(image, local.id)
+    problems = [*examine_commit(image, local), *failed, *examine_verdicts(image, local.id)]
+    try:
+        names = tuple(tags.of(image, local.labels))
+    except SlipwayError as error:
+        problems.append(f"{image.name}: {error}")
+        names = ()
+    return (None if problems else Candidate(image, local, names, build, tests)), problems
+
+
+def examine_commit(image: Image, local: LocalImage) -> Iterator[str]:
+    """Yield what is wrong with the commit that an image was built from."""
+    commit = local.labels.get(REVISION, "")
+    again = f"commit, then nox -s 'build-{image.session}'"
+    if commit.endswith("-dirty"):
+        yield f"{image.name}: it was built from files that differ from commit {commit[:12]}: {again}"
+    elif not re.fullmatch(r"[0-9a-f]{40}", commit):
+        yield f"{image.name}: it was not built from a commit: {again}"
+    elif file_at(commit, image.dockerfile) is None:
+        yield f"{image.name}: this repository has no {image.dockerfile} at commit {commit[:12]}: git fetch, or {again}"
+
+
+def file_at(commit: str, path: str) -> bytes | None:
+    """Return a file of the repository as it was at a commit, None where there is none."""
+    command = ["git", "-C", str(ROOT), "cat-file", "blob", f"{commit}:{path}"]
+    result = subprocess.run(command, capture_output=True, check=False)
+    return None if result.returncode else result.stdout
+
+
+def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str]]:
+    """Return what the checks of an image came to, and what is wrong with it."""
+    again = f"nox -s 'test-{image.session}'"
+    file = image.evidence / "tests.xml"
+    if not file.is_file():
+        return {}, [f"{image.name}: it was not tested: {again}"]
+    try:
+        found = read_tests(file)
+    except (ET.ParseError, OSError):
+        return {}, [f"{image.name}: {file.name} is damaged: {again}"]
+    if found["image"] != identity:
+        return {}, [f"{image.name}: its tests are of another image: {again}"]
+    if found["verdict"] != "passed":
+        counts = f"{len(found['failed'])} failed, {found['passed']} passed"
+        return {}, [f"{image.name}: its tests have not passed ({counts}): {again}"]
+    return found, []
+
+
+def read_tests(file: Path) -> dict[str, Any]:
+    """Return the outcomes of a JUnit file without what it says of the machine; a run of nothing has not passed."""
+    suite = ET.parse(file).getroot()  # noqa: S314 - written by our own pytest
+    checks = [summary.read_check("", case) for case in suite.iter("testcase")]
+    names = [f"{case.get('classname')}::{case.get('name')}" for case in suite.iter("testcase")]
+    properties = {each.get("name"): each.get("value") for each in suite.findall(".//testsuite/properties/property")}
+    found = Counter(check.outcome for check in checks)
+    outside = sum(int(each.get("errors", 0)) + int(each.get("failures", 0)) for each in suite.iter("testsuite"))
+    good = found["passed"] and not found["failed"] and not outside
+    return {
+        "image": properties.get("image", ""),
+        "verdict": "passed" if good else "failed",
+        "passed": found["passed"],
+        "failed": [name for name, check in zip(names, checks, strict=True) if check.outcome == "failed"],
+        "not run": dict(Counter(check.reason for check in checks if check.outcome == "not run")),
+    }
+
+
+def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
+    """Yield what is missing or wrong among the SBOMs, the audit and the scan."""
+    verb = f"nox -s 'sbom-{image.session}'"
+    sboms = {name: results.read_json(image.evidence / name) for name in SBOMS}
+    yield from (f"{image.name}: there is no readable {name}: {verb}" for name, sbom in sboms.items() if not sbom)
+    yield from (
+        f"{image.name}: {name} is of another image: {verb}"
+        for name, sbom in sboms.items()
+        if sbom and identity not in images_of(sbom)
+    )
+    yield from examine_verdict(image, identity, "audit.json", verb, lambda _: "")
+    yield from examine_verdict(image, identity, "scan.json", f"nox -s 'scan-{image.session}'", not_scanned)
+
+
+def images_of(sbom: dict[str, Any]) -> set[str]:
+    """Return the image IDs that an SBOM gives for its own: CycloneDX in a property, SPDX in its comment."""
+    match sbom:
+        case {"metadata": {"properties": list(rows)}}:
+            return {str(row.get("value")) for row in rows if isinstance(row, dict) and row.get("name") == PROPERTY}
+        case {"comment": str(comment)}:
+            return {comment.removeprefix(f"{PROPERTY} ")}
+    return set()
+
+
+def examine_verdict(
+    image: Image, identity: str, name: str, verb: str, accepted: Callable[[dict[str, Any]], str]
+) -> Iterator[str]:
+    """Yield what is wrong with a piece of evidence that has a verdict; `accepted` names another than passed."""
+    found = results.read_json(image.evidence / name)
+    verdict = found.get("verdict")
+    if not found:
+        yield f"{image.name}: there is no readable {name}: {verb}"
+    elif found.get("image") != identity:
+        yield f"{image.name}: {name} is of another image: {verb}"
+    elif verdict != "passed" and (not verdict or verdict != accepted(found)):
+        yield f"{image.name}: the verdict of {name} is {verdict!r}: {verb}"
+
+
+def not_scanned(scan: dict[str, Any]) -> str:
+    """Return the verdict that a scan was told to let pass: --allow-not-scanned is recorded in it."""
+    return "not scanned" if scan.get("allow_not_scanned") is True else ""

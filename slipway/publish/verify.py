@@ -1,0 +1,167 @@
+"""What is published, read again from the registry alone: every byte, every piece of evidence, every signature."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.errors import SlipwayError
+from slipway.publish import attachments, registry, release_checks, revisions
+from slipway.publish.registry import Descriptor, Manifest, Registry, RegistryError
+from slipway.publish.signing import Signer, UnsignedError
+
+Artifacts = dict[str, list[Manifest]]
+
+
+@dataclass(frozen=True)
+class PublishedImage:
+    """An image for one platform in a registry."""
+
+    manifest: Manifest
+
+    @property
+    def configuration(self) -> str:
+        """The digest of its configuration: the ID that the classic engine gives it."""
+        return registry.read_descriptor(self.manifest.json.get("config")).digest
+
+    @property
+    def layers(self) -> list[Descriptor]:
+        """Its layers, the lowest first."""
+        rows = self.manifest.json.get("layers")
+        if not isinstance(rows, list):
+            raise RegistryError(f"the manifest {self.manifest.digest} names no layers")
+        return [registry.read_descriptor(row) for row in rows]
+
+    def settings(self, repository: Registry) -> Mapping[str, Any]:
+        """Return its configuration."""
+        text = repository.blob(registry.read_descriptor(self.manifest.json.get("config")))
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not {"os", "architecture"} <= found.keys():
+            raise RegistryError(f"the configuration of {repository}@{self.manifest.digest} is none of an image")
+        return found
+
+    def labels(self, repository: Registry) -> Mapping[str, str]:
+        """Return its labels."""
+        return (self.settings(repository).get("config") or {}).get("Labels") or {}
+
+
+def images(repository: Registry, manifest: Manifest) -> list[PublishedImage]:
+    """Return the images of a manifest: itself, or those of an index."""
+    if "manifests" not in manifest.json:
+        return [PublishedImage(manifest)]
+    return [PublishedImage(repository.need(row.digest)) for row in registry.children(manifest)]
+
+
+def read_again(repository: Registry, manifest: Manifest, published: Iterable[PublishedImage]) -> None:
+    """See that what was just published is there under its digest, with each layer in its size."""
+    repository.need(manifest.digest)
+    for image in published:
+        repository.need(image.manifest.digest)
+        missing = [layer.digest for layer in image.layers if not repository.has_blob(layer)]
+        if missing:
+            raise RegistryError(f"{repository}@{image.manifest.digest} lacks its layers {', '.join(missing)}")
+
+
+def verify(repository: Registry, signer: Signer, tag: str) -> str:
+    """Verify all of a tag and return a line that says so; SlipwayError names what is wrong."""
+    manifest = repository.need(tag)
+    require_highest(repository, tag, manifest)
+    published = images(repository, manifest)
+    signer.verify(
+        [f"{repository}@{digest}" for digest in {manifest.digest, *(each.manifest.digest for each in published)}],
+        private=False,
+    )
+    size = 0
+    notes: list[str] = []
+    for image in published:
+        image.settings(repository)
+        for layer in image.layers:
+            repository.check_blob(layer)
+            size += layer.size
+        notes += verify_evidence(repository, signer, image)
+    reasons = deprecations(repository, manifest.digest, lambda reference: signer.has_signed([reference], private=False))
+    notes += [f"DEPRECATED: {reason}" for reason in reasons]
+    found = ", ".join(dict.fromkeys(notes))
+    return f"{repository}:{tag}  {manifest.digest}  signed; {size / 1e6:.1f} MB of layers as they should be; {found}"
+
+
+def require_highest(repository: Registry, tag: str, manifest: Manifest) -> None:
+    """Refuse a tag that has revisions and is not the highest of them."""
+    number, highest, _ = revisions.highest(repository, tag)
+    if highest and highest.digest != manifest.digest:
+        raise SlipwayError(f"{repository}:{tag} is {manifest.digest}, its highest revision -r{number} {highest.digest}")
+
+
+def verify_evidence(repository: Registry, signer: Signer, image: PublishedImage) -> list[str]:
+    """Verify what is attached to an image, and return what is to be told of it."""
+    where = f"{repository}@{image.manifest.digest}"
+    kinds = attachments.TYPES.values()
+    found = attachments.attached(repository, image.manifest.digest, *kinds)
+    missing = [name for name, kind in attachments.TYPES.items() if not found.get(kind)]
+    if missing:
+        raise SlipwayError(f"{where} has no {', '.join(missing)} attached; publish it again")
+    genuine = {each.digest for each in signed(repository, signer, [each for kind in kinds for each in found[kind]])}
+    found = {kind: [each for each in found[kind] if each.digest in genuine] for kind in kinds}
+    forged = [name for name, kind in attachments.TYPES.items() if not found[kind]]
+    if forged:
+        raise SlipwayError(f"{where}: {', '.join(forged)} attached to it is not signed by {signer}")
+    notes = list(attachments.TYPES)
+    for name, kind in attachments.TYPES.items():
+        for artifact in found[kind]:
+            notes += judge(repository, image, name, attachments.read(repository, artifact), found)
+    return notes
+
+
+def judge(
+    repository: Registry, image: PublishedImage, name: str, document: Mapping[str, Any], found: Artifacts
+) -> list[str]:
+    """Refuse a document about another image, or one that does not say what was needed to publish."""
+    where = f"{repository}@{image.manifest.digest}: its {name}"
+    if name == "provenance.json":
+        digests = [(row.get("digest") or {}).get("sha256") for row in document.get("subject") or ()]
+        if digests != [image.manifest.digest.removeprefix("sha256:")]:
+            raise SlipwayError(f"{where} is of another image")
+        return []
+    sbom = name.startswith("sbom.")
+    about = release_checks.images_of(dict(document)) if sbom else {str(document.get("image"))}
+    if not about & identities(repository, image, found):
+        raise SlipwayError(f"{where} is of another image")
+    if sbom:
+        return []
+    if name == "scan.json" and document.get("verdict") == "not scanned":
+        return ["NOT SCANNED"]
+    if document.get("verdict") != "passed":
+        raise SlipwayError(f"{where} says {document.get('verdict')!r}")
+    return []
+
+
+def identities(repository: Registry, image: PublishedImage, found: Artifacts) -> set[str]:
+    """Return the IDs of an image: its configuration's digest, and what its builder's engine called it."""
+    own = {image.configuration}
+    for artifact in found[attachments.TYPES["provenance.json"]]:
+        predicate = attachments.read(repository, artifact).get("predicate") or {}
+        parameters = (predicate.get("buildDefinition") or {}).get("internalParameters") or {}
+        own.add(str(parameters.get("image")))
+    return own
+
+
+def signed(repository: Registry, signer: Signer, artifacts: list[Manifest]) -> list[Manifest]:
+    """Return those artifacts that this signer has signed; others may have attached their own."""
+    try:
+        signer.verify([f"{repository}@{each.digest}" for each in artifacts], private=False)
+    except UnsignedError:
+        if len(artifacts) == 1:
+            return []
+        return [each for artifact in artifacts for each in signed(repository, signer, [artifact])]
+    return artifacts
+
+
+def deprecations(repository: Registry, digest: str, is_genuine: Callable[[str], bool]) -> list[str]:
+    """Return the reasons why a published image is deprecated, none for most; marks of strangers do not count."""
+    kind = attachments.DEPRECATION
+    marks = attachments.attached(repository, digest, kind).get(kind, [])
+    genuine = [mark for mark in marks if is_genuine(f"{repository}@{mark.digest}")]
+    return [str(attachments.read(repository, mark).get("reason")) for mark in genuine]

@@ -1,0 +1,1 @@
+"""Shows the results in dist/: tables of checks and requirements. Read summary.py first."""

@@ -1,0 +1,136 @@
+"""The closing lists: what was checked on each image, and each requirement met, failed or not run.
+
+    python -m slipway.report.summary
+
+Reads the JUnit files that the test sessions leave in dist/*/tests.xml. A requirement is met on an image when
+every check that names it ran there and passed; the checks that need a GPU are a line of their own.
+"""
+
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import results
+from slipway.errors import SlipwayError, run
+from slipway.matrix import ROOT
+from slipway.tables import align
+
+# The numbered requirements: a letter for each published system and how many it has.
+GROUPS = {"A": 12, "C": 10, "V": 8, "U": 13, "T": 16}
+OUTCOMES = ("passed", "failed", "not run")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of one run: where, what came of it, why it was not run, and what it proves."""
+
+    place: str
+    outcome: str
+    reason: str
+    requirements: tuple[str, ...]
+    needs_gpu: bool
+
+
+def read_check(place: str, case: ET.Element) -> Check:
+    """Return a check from its JUnit element."""
+    skipped = case.find("skipped")
+    broken = case.find("failure") is not None or case.find("error") is not None
+    properties = [(entry.get("name"), entry.get("value", "")) for entry in case.iter("property")]
+    return Check(
+        place=place,
+        outcome="failed" if broken else "passed" if skipped is None else "not run",
+        reason="" if skipped is None else str(skipped.get("message", "")),
+        requirements=tuple(value for name, value in properties if name == "requirement"),
+        needs_gpu=("gpu", "yes") in properties,
+    )
+
+
+def read_checks(dist: Path) -> Iterator[Check]:
+    """Yield every check that the last runs left; SlipwayError when a file is damaged."""
+    for file in sorted(dist.glob("*/tests.xml")):
+        try:
+            cases = ET.parse(file).getroot().iter("testcase")  # noqa: S314 - written by our own pytest
+        except ET.ParseError as error:
+            raise SlipwayError(f"{file} is damaged ({error}): run its test session again") from None
+        yield from (read_check(file.parent.name, case) for case in cases)
+
+
+def places_table(checks: Iterable[Check]) -> list[str]:
+    """Return one line for each image: how many checks passed, failed, were not run."""
+    counts: dict[str, Counter[str]] = {}
+    for check in checks:
+        counts.setdefault(check.place, Counter())[check.outcome] += 1
+    rows = [[place, *(str(count[outcome]) for outcome in OUTCOMES)] for place, count in counts.items()]
+    return align([["checked", *OUTCOMES], *rows])
+
+
+def verdict(outcomes: set[str]) -> str:
+    """Return what several checks of one requirement come to: all must have run and passed."""
+    return next(outcome for outcome in ("failed", "not run", "passed") if outcome in outcomes)
+
+
+def requirement_lines(checks: Iterable[Check]) -> list[str]:
+    """Return a line for each requirement that a check names: where it is met, failed, not run."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for check in checks:
+        for requirement in check.requirements:
+            name = f"{requirement} GPU" if check.needs_gpu else requirement
+            found.setdefault(name, {}).setdefault(check.place, set()).add(check.outcome)
+    words = {"passed": "met", "failed": "FAILED", "not run": "not run"}
+    lines = []
+    for name in sorted(found, key=order):
+        verdicts = {place: verdict(outcomes) for place, outcomes in found[name].items()}
+        for outcome in ("failed", "not run", "passed"):
+            places = [place for place, found_outcome in verdicts.items() if found_outcome == outcome]
+            if places:
+                lines.append(f"{name:<8} {words[outcome]:<8} {', '.join(places)}")
+    return lines
+
+
+def order(name: str) -> tuple[int, int, str]:
+    """Sort as the requirements are numbered."""
+    identifier = name.split(maxsplit=1)[0]
+    return list(GROUPS).index(identifier[0]), int(identifier[1:]), name
+
+
+def unproved(checks: Iterable[Check]) -> list[str]:
+    """Return the requirements that no check of these runs names."""
+    named = {requirement for check in checks for requirement in check.requirements}
+    every = [f"{group}{number}" for group, count in GROUPS.items() for number in range(1, count + 1)]
+    return [requirement for requirement in every if requirement not in named]
+
+
+def reason_lines(checks: Iterable[Check]) -> list[str]:
+    """Return each reason why checks were not run, with their number."""
+    reasons = Counter(check.reason for check in checks if check.outcome == "not run")
+    return [f"not run: {reason} ({count} checks)" for reason, count in reasons.items()]
+
+
+def note_duration(dist: Path) -> None:
+    """Close a run of the session `tests`: note and say how long it took, in seconds."""
+    file = dist / "tests.json"
+    started = results.read_json(file).get("started")
+    if started:
+        seconds = round(time.time() - started)
+        results.write_json(file, {"seconds": seconds})
+        print(f"\nnox -s tests took {seconds // 60} min {seconds % 60} s")
+
+
+def main() -> int:
+    """Print the lists; exit code 1 when a check failed."""
+    checks = list(read_checks(ROOT / "dist"))
+    if not checks:
+        raise SlipwayError("no test session has left results in dist/: run nox -s tests")
+    parts = [places_table(checks), reason_lines(checks), requirement_lines(checks)]
+    print("\n\n".join("\n".join(part) for part in parts if part))
+    print(f"\nno check of these runs names: {', '.join(unproved(checks))}")
+    note_duration(ROOT / "dist")
+    return 1 if any(check.outcome == "failed" for check in checks) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

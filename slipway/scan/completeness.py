@@ -1,0 +1,73 @@
+"""What of an image was examined, beside what its SBOM lists: "0 found" where nobody looked is no result."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.matrix import Image
+from slipway.scan import package_urls
+from slipway.scan.package_urls import Package
+from slipway.scan.trivy import NotScannedError, Report
+
+SHOWN = 5  # names of packages in a message
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The packages of one kind: how many the SBOM lists, how many of these were examined, and which were not."""
+
+    name: str
+    listed: int
+    examined: int
+    missing: tuple[str, ...]
+    known: bool  # the database finds vulnerabilities of this kind
+    unknown_because: str  # why no database can know it, as images.toml says
+
+    @property
+    def problem(self) -> str:
+        """Why these packages do not count as scanned; empty where they do."""
+        if self.unknown_because:
+            return ""
+        if self.missing:
+            names = ", ".join(self.missing[:SHOWN]) + (", …" if len(self.missing) > SHOWN else "")
+            return f"{self.examined} of {self.listed} {self.name} packages of the SBOM were examined, not: {names}"
+        if not self.known:
+            return f"the vulnerability database knows nothing of {self.name} packages on this system"
+        return ""
+
+
+def listed(image: Image, image_id: str) -> set[Package]:
+    """Return the packages of an image's SBOM; NotScannedError where there is none of this very image."""
+    file = image.evidence / "sbom.cdx.json"
+    make = f"nox -s 'sbom-{image.session}'"
+    try:
+        return read_sbom(file, image_id)
+    except FileNotFoundError:
+        raise NotScannedError(f"there is no SBOM to compare with: {make}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotScannedError(f"{file.name} is not understood: {error}; run {make}") from None
+
+
+def read_sbom(file: Path, image_id: str) -> set[Package]:
+    """Return the packages that a CycloneDX document lists; ValueError when it is of another image."""
+    document = json.loads(file.read_text(encoding="utf-8"))
+    if image_id not in json.dumps(document["metadata"]):
+        raise ValueError("it is of another image")
+    packages = {package_urls.read(component["purl"]) for component in document["components"] if "purl" in component}
+    if not packages:
+        raise ValueError("it lists no package")
+    return packages
+
+
+def compare(
+    packages: Collection[Package], report: Report, known: Collection[str], unknown: Mapping[str, str]
+) -> list[Kind]:
+    """Return each kind of package that the SBOM lists, with what Trivy has examined of it."""
+    kinds = []
+    for name in sorted({package.type for package in packages}):
+        those = {package for package in packages if package.type == name}
+        missing = sorted(f"{package.name} {package.version}" for package in those - report.packages)
+        examined = len(those) - len(missing)
+        kinds.append(Kind(name, len(those), examined, tuple(missing), name in known, unknown.get(name, "")))
+    return kinds

@@ -1,0 +1,111 @@
+"""What can be told of an image's age without any vulnerability database: pending security updates, old locks."""
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from slipway.errors import SlipwayError
+from slipway.host import downloads, engine
+from slipway.matrix import ROOT, Image
+
+SECURITY = "http://security.debian.org/debian-security"
+PATIENCE = 300  # seconds; an emulated image takes some of them
+DAY = 86400
+
+# apt looks at Debian's security suite alone, into which every fix of a release goes first. The image's own lists and
+# settings are not asked: they could be old, or leave it out.
+LIST_UPDATES = """
+tar -x -C / || exit
+asked="-o Dir::Etc::sourcelist=/tmp/security.sources -o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=-
+    -o Dir::Etc::preferencesparts=- -o APT::Update::Error-Mode=any -o Acquire::Retries=1
+    -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15"
+apt-get $asked --quiet update >/tmp/update 2>&1 || { cat /tmp/update; exit 100; }
+LC_ALL=C apt $asked list --upgradable 2>/dev/null
+"""
+UPGRADABLE = re.compile(r"(\S+?)/\S+ (\S+) \S+ \[upgradable from: (\S+)\]")
+
+
+class NotRunError(SlipwayError):
+    """A check could not be made here; its text says why."""
+
+
+# --- Debian's security updates -------------------------------------------------------------------
+
+
+def pending_updates(image_id: str, suite: str) -> list[str]:
+    """Return the packages of an image that Debian's security suite has newer; NotRunError where it is not reached."""
+    name = f"slipway-updates-{image_id[-12:]}-{time.monotonic_ns()}"
+    settings = downloads.find(suite)
+    options = ["--user=0:0", "--entrypoint=sh", *(f"--env={variable}" for variable in settings.proxies)]
+    command = ["run", "--rm", "--interactive", f"--name={name}", *options, image_id, "-c", LIST_UPDATES]
+    try:
+        result = engine.docker(*command, data=configuration(settings, suite), timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise NotRunError(f"apt gave no answer within {PATIENCE} s") from None
+    finally:
+        engine.docker("rm", "--force", name)  # --rm has removed it already, but for a time-out or Ctrl-C
+    if result.returncode:
+        raise NotRunError(reason_of(result.stdout + result.stderr))
+    return read_updates(result.stdout)
+
+
+def configuration(settings: downloads.Host, suite: str) -> bytes:
+    """Pack the host's settings for apt, and the one source that is asked."""
+    _, security = downloads.debian_addresses(Path("/"))
+    source = (
+        f"Types: deb\nURIs: {security or SECURITY}\nSuites: {suite}-security\n"
+        f"Components: main\nSigned-By: {downloads.KEYRING}\n"
+    )
+    files = {"etc/apt/apt.conf.d/90host": settings.apt_conf.encode(), "tmp/security.sources": source.encode()}
+    if settings.ca_bundle:
+        files[downloads.CA_IN_BUILD.lstrip("/")] = settings.ca_bundle.read_bytes()
+    return engine.tar_of(files.items())
+
+
+def reason_of(output: str) -> str:
+    """Return apt's complaint."""
+    lines = output.strip().splitlines() or ["no output"]
+    return "Debian's security updates were not reached: " + next((x for x in lines if x.startswith("E:")), lines[-1])
+
+
+def read_updates(output: str) -> list[str]:
+    """Return `NAME OLD -> NEW` for each package; NotRunError where apt's list reads otherwise than it should."""
+    lines = output.split("\n")
+    matches = [UPGRADABLE.fullmatch(line) for line in lines[1:] if line]
+    if not lines[0].startswith("Listing...") or not all(matches):
+        raise NotRunError(f"apt's list is not understood: {output[:200]!r}")
+    return [f"{match[1]} {match[3]} -> {match[2]}" for match in matches if match]
+
+
+# --- locks ---------------------------------------------------------------------------------------
+
+
+def old_locks(image: Image, most_days: int) -> Iterator[str]:
+    """Yield a line for each lock of an image that was compiled too long ago; NotRunError where git cannot tell."""
+    for lock in image.locks:
+        days = lock_age(lock)
+        if days > most_days:
+            yield f"{lock.relative_to(ROOT)} is {days} days old, and {most_days} are allowed: nox -s lock"
+
+
+def lock_age(lock: Path) -> int:
+    """Return the days since a lock was committed as it is, 0 where it has been changed since then."""
+    if git("status", "--porcelain", "--", str(lock)):
+        return 0
+    if git("rev-parse", "--is-shallow-repository") != "false":
+        raise NotRunError("the age of the locks is unknown in a clone without history: git fetch --unshallow")
+    committed = git("log", "-1", "--format=%ct", "--", str(lock))
+    return int((time.time() - int(committed)) // DAY)
+
+
+def git(*words: str) -> str:
+    """Return what git prints about this repository; NotRunError outside one."""
+    try:
+        result = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise NotRunError("the age of the locks is unknown: there is no git on this machine") from None
+    if result.returncode:
+        raise NotRunError(f"the age of the locks is unknown: {result.stderr.strip()}")
+    return result.stdout.strip()

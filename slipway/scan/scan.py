@@ -1,0 +1,317 @@
+"""Scans an image by Trivy and says passed, vulnerable, or not scanned: by what was found and by what was looked at.
+
+    python -m slipway.scan cpu-base                            exit code 0 passed, 1 vulnerable or failed, 3 not scanned
+    python -m slipway.scan cpu-base --db-repository HOST/NAME  the vulnerability database from a mirror
+    python -m slipway.scan cpu-base --database PATH            from a folder or an archive, without network
+    python -m slipway.scan cpu-base --allow-not-scanned        succeed although it was not, or not all of it, scanned
+
+Leaves dist/<image>/trivy.json, Trivy's own report, and scan.json, the verdict and what it rests on.
+"""
+
+import argparse
+import contextlib
+import resource
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from slipway import matrix, results, tools
+from slipway.errors import SlipwayError
+from slipway.host import engine
+from slipway.matrix import Image, Matrix
+from slipway.scan import accepted_findings, completeness, pending_updates, trivy, trivy_db
+from slipway.scan.accepted_findings import Accepted
+from slipway.scan.completeness import Kind
+from slipway.scan.pending_updates import NotRunError
+from slipway.scan.trivy import Finding, NotScannedError, Report
+from slipway.scan.trivy_db import Database, Source
+from slipway.tables import NOTHING, align
+
+PASSED, VULNERABLE, FAILED, NOT_SCANNED = "passed", "vulnerable", "failed", "not scanned"
+EXIT_CODES = {PASSED: 0, VULNERABLE: 1, FAILED: 1, NOT_SCANNED: 3}
+SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
+SETTINGS = "the image's settings"  # where a report would name a package or a file
+WIDTH = 60  # of a title in the table
+
+
+@dataclass
+class Result:
+    """All that is known of an image when its scan ends. Of the verdicts with a reason the first one counts."""
+
+    image: str
+    reasons: dict[str, list[str]] = field(default_factory=lambda: {VULNERABLE: [], FAILED: [], NOT_SCANNED: []})
+    scanner: str = ""
+    database: Database | None = None
+    report: Report | None = None
+    kinds: list[Kind] = field(default_factory=list)
+    gating: list[Finding] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    updates: list[str] | None = None  # None: not run
+
+    @property
+    def verdict(self) -> str:
+        """What it comes to: what was found counts before what was not looked at."""
+        return next((verdict for verdict, reasons in self.reasons.items() if reasons), PASSED)
+
+
+# --- the image -----------------------------------------------------------------------------------
+
+
+def find_image(image: Image) -> dict[str, Any]:
+    """Return what the engine says of the image that was built last; SlipwayError when it is not there any more."""
+    result = engine.docker("image", "inspect", "--format={{json .}}", image.tag)
+    found = engine.parse(result.stdout)
+    build = f"nox -s 'build-{image.session}'"
+    if result.returncode or not found:
+        raise SlipwayError(f"there is no {image.tag}: {result.stderr.strip()}. Run: {build}")
+    if results.read_json(image.evidence / "build.json").get("image") != found["Id"]:
+        raise SlipwayError(
+            f"{image.tag} is not the image that was built here last, as build.json names it. Run: {build}"
+        )
+    return found
+
+
+# --- what is done --------------------------------------------------------------------------------
+
+
+def scan(rows: Matrix, image: Image, source: Source, accepted: Sequence[Accepted]) -> Result:
+    """Scan an image and judge it; leaves Trivy's report."""
+    found = find_image(image)
+    result = Result(found["Id"])
+    concerned = [item for item in accepted if item.concerns(image.name)]
+    try:
+        examine(rows, image, found, source, result)
+    except NotScannedError as error:
+        result.reasons[NOT_SCANNED].append(str(error))
+    judge_findings(result, concerned)
+    judge_exceptions(result, concerned)
+    judge_freshness(rows, image, result)
+    return result
+
+
+def examine(rows: Matrix, image: Image, found: dict[str, Any], source: Source, result: Result) -> None:
+    """Run Trivy and compare what it examined with the SBOM; NotScannedError says what could not be done."""
+    tool = tools.read_tool("trivy")
+    program = tools.provide(tool)
+    result.scanner = f"Trivy {tool.version}"
+    problems = result.reasons[NOT_SCANNED]
+    with contextlib.ExitStack() as stack:
+        try:
+            result.database = stack.enter_context(trivy_db.provide(program, source))
+            problems += filter(None, [trivy_db.too_old(result.database, rows.scan.database_days)])
+        except NotScannedError as error:
+            problems.append(str(error))
+        folder = result.database.folder if result.database else None
+        result.report = look(program, image, found, folder)
+        result.report = report = with_settings(program, result.report, found["Config"])
+        problems += report_problems(report)
+        packages = completeness.listed(image, result.image)
+        kinds = {package.type for package in packages}
+        known = trivy_db.known(program, folder, report.system, kinds) if folder else set()
+    result.kinds = completeness.compare(packages, report, known, rows.scan.unknown)
+    problems += (kind.problem for kind in result.kinds if kind.problem and folder)
+
+
+def look(program: Path, image: Image, found: dict[str, Any], folder: Path | None) -> Report:
+    """Run Trivy on an image, by the database in a folder; leaves trivy.json."""
+    text = trivy.scan_image(program, found["Id"], folder)
+    report = trivy.read_report(text)
+    if report.image != found["Id"] or report.diff_ids != tuple(found["RootFS"]["Layers"]):
+        raise NotScannedError(f"Trivy's report is about another image: {report.image or 'it names none'}")
+    results.write_json(image.evidence / "trivy.json", trivy.without_quotations(text))
+    # A secret in the settings has the image for its file; the next build is to have the same name for it.
+    named = (replace(f, package=SETTINGS) if f.package == report.image else f for f in report.findings)
+    return replace(report, findings=tuple(named))
+
+
+def with_settings(program: Path, report: Report, config: dict[str, Any]) -> Report:
+    """Return the report with what Trivy finds in the image's settings."""
+    settings = trivy.read_report(trivy.scan_settings(program, config))
+    findings = (replace(finding, package=SETTINGS) for finding in settings.findings)
+    return replace(report, checks=settings.checks, findings=(*report.findings, *findings))
+
+
+def report_problems(report: Report) -> Iterator[str]:
+    """Yield what Trivy has not looked at, as its report has it."""
+    if not report.system:
+        yield "Trivy does not know the image's operating system"
+    elif report.outdated:
+        yield f"{report.system} gets no security fixes any longer, so nobody lists what it would need"
+    if not report.checks:
+        yield "Trivy has checked none of the image's settings"
+
+
+# --- the verdict ---------------------------------------------------------------------------------
+
+
+def judge_findings(result: Result, accepted: Sequence[Accepted]) -> None:
+    """Gate what is HIGH or CRITICAL and can be mended, unless an exception holds that has not expired."""
+    holding = {(item.identifier, item.package): item for item in accepted if not item.has_expired()}
+    for finding in result.report.findings if result.report else ():
+        exception = holding.get((finding.identifier, finding.package))
+        if finding.gates and exception:
+            result.accepted.append(exception)
+        elif finding.gates:
+            result.gating.append(finding)
+    result.accepted = list(dict.fromkeys(result.accepted))
+    result.gating = list(dict.fromkeys(result.gating))
+    if result.gating:
+        counts = Counter(finding.kind for finding in result.gating)
+        found = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+        result.reasons[VULNERABLE].append(f"HIGH or CRITICAL, and can be mended: {found}")
+
+
+def judge_exceptions(result: Result, accepted: Sequence[Accepted]) -> None:
+    """Fail exceptions that have expired, and those that nothing needs where all was scanned."""
+    complete = not result.reasons[NOT_SCANNED]
+    for item in accepted:
+        if item.has_expired():
+            result.reasons[FAILED].append(f"the exception for {item} has expired on {item.expires}: {item.owner}")
+        elif complete and item not in result.accepted:
+            result.reasons[FAILED].append(f"the exception for {item} is needed by nothing here: take it out")
+
+
+def judge_freshness(rows: Matrix, image: Image, result: Result) -> None:
+    """Gate pending security updates and old locks; what could not be asked was not scanned."""
+    try:
+        result.updates = pending_updates.pending_updates(result.image, image.family.base.suite)
+        result.reasons[VULNERABLE] += [f"Debian has a security update: {update}" for update in result.updates]
+    except NotRunError as error:
+        result.reasons[NOT_SCANNED].append(str(error))
+    try:
+        result.reasons[FAILED] += pending_updates.old_locks(image, rows.scan.lock_days)
+    except NotRunError as error:
+        result.reasons[NOT_SCANNED].append(str(error))
+
+
+# --- what is told --------------------------------------------------------------------------------
+
+
+def coverage_table(result: Result) -> list[str]:
+    """Return what was examined, kind by kind."""
+    rows = [("packages", "in the SBOM", "examined", "database")]
+    for kind in result.kinds:
+        knows = f"none: {kind.unknown_because}" if kind.unknown_because else "knows them" if kind.known else "NO"
+        rows.append((kind.name, str(kind.listed), str(kind.examined), knows))
+    return align(rows) if result.kinds else []
+
+
+def counts(result: Result) -> dict[str, dict[str, int] | None]:
+    """Return how many findings there are by kind and severity, None for a kind that nobody has looked for.
+
+    Vulnerabilities that nobody has mended yet are a kind of their own.
+    """
+    report = result.report
+    looked = {
+        "vulnerability": report and result.database,
+        "no fix yet": report and result.database,
+        "secret": report,
+        "misconfiguration": report and report.checks,
+    }
+    found: dict[str, Counter[str]] = {kind: Counter() for kind in looked}
+    for finding in report.findings if report else ():
+        unmended = finding.kind == "vulnerability" and not finding.fixed
+        found["no fix yet" if unmended else finding.kind][finding.severity] += 1
+    return {kind: dict(found[kind]) if there else None for kind, there in looked.items()}
+
+
+def counts_table(result: Result) -> list[str]:
+    """Return how much was found of which severity, a dash where nobody has looked."""
+    rows: list[tuple[str, ...]] = [("found", *SEVERITIES)]
+    for kind, found in counts(result).items():
+        rows.append((kind, *(NOTHING if found is None else str(found.get(severity, 0)) for severity in SEVERITIES)))
+    return align(rows)
+
+
+def findings_table(result: Result) -> list[str]:
+    """Return what must be mended, the worst first."""
+    rows = [
+        (
+            f.severity,
+            f.identifier,
+            f"{f.package} {f.installed}".strip(),
+            f.fixed and f"fixed in {f.fixed}",
+            f.title[:WIDTH],
+        )
+        for f in sorted(result.gating, key=lambda f: (SEVERITIES.index(f.severity), f.identifier, f.package))
+    ]
+    return align(rows)
+
+
+def verdict_lines(result: Result, *, allowed: bool) -> list[str]:
+    """Return the verdict with all its reasons."""
+    lines = [f"{verdict}: {reason}" for verdict, reasons in result.reasons.items() for reason in reasons]
+    lines += [f"accepted until {item.expires}: {item}, {item.reason} ({item.owner})" for item in result.accepted]
+    lines.append(f"verdict: {result.verdict}" + (", which --allow-not-scanned accepts" if allowed else ""))
+    return lines
+
+
+def head(image: Image, result: Result) -> list[str]:
+    """Return what was scanned, by what."""
+    age = f"{result.database.source}, {result.database.days:.1f} days old" if result.database else "none"
+    updates = "not run" if result.updates is None else ", ".join(result.updates) or "none"
+    system = result.report.system if result.report else ""
+    note = f", {result.database.note}" if result.database and result.database.note else ""
+    return [
+        f"{image.tag}  {result.image.removeprefix('sha256:')[:12]}  {system}".strip(),
+        f"scanner           {result.scanner or 'none'}",
+        f"database          {age}{note}",
+        f"security updates  {updates}",
+    ]
+
+
+def record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
+    """Return what scan.json holds. `memory_mb` is the peak of Trivy, the largest process that was started."""
+    used = result.database
+    return {
+        "image": result.image,
+        "verdict": result.verdict,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6),
+        "allow_not_scanned": allowed,
+        "reasons": [f"{verdict}: {reason}" for verdict, reasons in result.reasons.items() for reason in reasons],
+        "scanner": result.scanner,
+        "database": {"source": used.source, "updated": used.updated.isoformat(), "note": used.note} if used else None,
+        "system": result.report.system if result.report else "",
+        "coverage": [asdict(kind) for kind in result.kinds],
+        "found": counts(result),
+        "gating": [asdict(finding) for finding in result.gating],
+        "exceptions": [asdict(item) | {"expires": str(item.expires)} for item in result.accepted],
+        "security updates": result.updates,
+        "licences": dict(result.report.licences) if result.report else {},
+    }
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m slipway.scan", allow_abbrev=False)
+    parser.add_argument("image", help="an image of images.toml, cuda-devel")
+    parser.add_argument("--allow-not-scanned", action="store_true", help="succeed although it was not scanned")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--db-repository", metavar="REF", default="", help="where Trivy's database is mirrored")
+    place.add_argument("--database", metavar="PATH", help="a folder with Trivy's database, or an archive of it")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Scan one image, print a table and the verdict, leave scan.json; the exit code is the verdict's."""
+    options = arguments(words)
+    rows = matrix.load()
+    image = rows.image(options.image)
+    for name in ("scan.json", "trivy.json"):
+        (image.evidence / name).unlink(missing_ok=True)
+    accepted = accepted_findings.load([each.name for each in rows.images])
+    source = Source(options.db_repository, trivy_db.require_path(options.database) if options.database else None)
+    started = time.monotonic()
+    result = scan(rows, image, source, accepted)
+    allowed = options.allow_not_scanned and result.verdict == NOT_SCANNED
+    results.write_json(image.evidence / "scan.json", record(result, time.monotonic() - started, allowed=allowed))
+    parts = [head(image, result), coverage_table(result), counts_table(result), findings_table(result)]
+    parts.append(verdict_lines(result, allowed=allowed))
+    print("\n\n".join("\n".join(part) for part in parts if part))
+    return 0 if allowed else EXIT_CODES[result.verdict]

@@ -1,0 +1,271 @@
+"""Runs Trivy, gives it a database, and reads its report strictly: what cannot be read was not scanned.
+
+Of the user's environment and folders Trivy sees what TOOK names. A trivy.yaml, a .trivyignore or a variable such as
+TRIVY_SEVERITY would otherwise take findings out of the report without a word.
+"""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipway.errors import SlipwayError
+from slipway.scan import package_urls
+from slipway.scan.package_urls import Package
+
+SCHEMA = 2  # of the report
+PATIENCE = 3600  # seconds; CUDA's largest image takes some minutes
+SCANNERS = ("vuln", "secret", "license")
+TOOK = (
+    "TRIVY_DB_REPOSITORY",
+    "TRIVY_JAVA_DB_REPOSITORY",
+    "TRIVY_INSECURE",
+    "TRIVY_CACERT",
+    "TRIVY_USERNAME",
+    "TRIVY_PASSWORD",
+    "TRIVY_REGISTRY_TOKEN",
+)
+QUIET = ("--skip-version-check", "--disable-telemetry")  # nothing is sent to its maker
+LINES = 5  # of a complaint that are shown
+
+
+class NotScannedError(SlipwayError):
+    """An image was not scanned, or not all of it; the text says why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that Trivy found. `package` is the file of a secret or misconfiguration."""
+
+    kind: str  # vulnerability, secret, misconfiguration
+    identifier: str
+    severity: str
+    package: str
+    installed: str
+    fixed: str  # the version that mends a vulnerability, empty where there is none yet
+    title: str
+    type: str  # of the package, as its purl has it: deb, pypi
+
+    @property
+    def gates(self) -> bool:
+        """Whether it is HIGH or CRITICAL and somebody can mend it: a secret can be taken out."""
+        mendable = self.kind != "vulnerability" or bool(self.fixed)
+        return mendable and self.severity in ("HIGH", "CRITICAL")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What Trivy says it looked at, and what it found."""
+
+    image: str
+    diff_ids: tuple[str, ...]
+    system: str  # its name and version, `debian 13.2`; empty where Trivy knows none
+    outdated: bool  # the system gets no more security fixes
+    packages: frozenset[Package]
+    findings: tuple[Finding, ...]
+    checks: int  # of misconfigurations, passed or failed
+    licences: Mapping[str, int]  # packages by Trivy's category of their licence
+
+
+# --- run -----------------------------------------------------------------------------------------
+
+
+def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment without Trivy's variables, but for those about where databases come from."""
+    return {name: value for name, value in given.items() if not name.startswith("TRIVY_") or name in TOOK}
+
+
+def run(program: Path, *words: str) -> str:
+    """Run Trivy in an empty folder and return its standard output; NotScannedError when it fails, hangs or crashes."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            result = subprocess.run(
+                [program, *words, *QUIET],
+                cwd=folder,
+                env=environment() | {"TMPDIR": folder},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotScannedError(f"Trivy did not end within {PATIENCE} s") from None
+        except OSError as error:
+            raise NotScannedError(f"Trivy does not start: {program}: {error.strerror}") from None
+    if result.returncode:
+        raise NotScannedError(f"Trivy {ending(result.returncode)}: {complaint(result.stderr)}")
+    return result.stdout
+
+
+def ending(code: int) -> str:
+    """Return how a program ended, in words."""
+    return f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+
+
+def complaint(stderr: str) -> str:
+    """Return what Trivy died of, on one line: from its last word on, or the last lines where it had none."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    dying = next((number for number, line in enumerate(lines) if "FATAL" in line or "panic:" in line), -LINES)
+    text = " ".join(" ".join(lines[dying:][:LINES]).split())
+    return re.sub(r"^\S+ FATAL (Fatal error )?", "", text) or "it said nothing"
+
+
+def scan_image(program: Path, image_id: str, cache: Path | None) -> str:
+    """Return Trivy's report of an image of the engine, as JSON text; without a database all but vulnerabilities."""
+    with tempfile.TemporaryDirectory() as empty:
+        return run(
+            program,
+            "image",
+            "--image-src=docker",
+            f"--scanners={','.join(SCANNERS if cache else SCANNERS[1:])}",
+            "--image-config-scanners=secret",
+            "--format=json",
+            "--list-all-pkgs",
+            "--skip-db-update",
+            "--no-progress",
+            f"--module-dir={empty}",
+            f"--cache-dir={cache or empty}",
+            "--cache-backend=memory",
+            f"--timeout={PATIENCE}s",
+            image_id,
+        )
+
+
+def scan_sbom(program: Path, document: Mapping[str, Any], cache: Path) -> str:
+    """Return Trivy's report of the packages that an SBOM (CycloneDX) lists, as JSON text."""
+    with tempfile.NamedTemporaryFile("w", suffix=".cdx.json") as file:
+        json.dump(document, file)
+        file.flush()
+        options = (
+            "--format=json",
+            "--skip-db-update",
+            "--no-progress",
+            f"--cache-dir={cache}",
+            "--cache-backend=memory",
+        )
+        return run(program, "sbom", *options, file.name)
+
+
+def scan_settings(program: Path, config: Mapping[str, Any]) -> str:
+    """Return Trivy's report of an image's settings, as JSON text, by the checks that this version was built with.
+
+    Trivy's scanner of misconfigurations would put a Dockerfile together from the image's history, and leave it out
+    without a word when a RUN has several lines; it would gate the sample files of packages.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_text(dockerfile(config), encoding="utf-8")
+        return run(program, "config", "--format=json", "--skip-check-update", f"--module-dir={folder}", folder)
+
+
+def dockerfile(config: Mapping[str, Any]) -> str:
+    """Return the instructions that give an image its settings."""
+    variables = (text.partition("=") for text in config.get("Env") or [])
+    lines = [f"ENV {name}={quoted(value)}" for name, _, value in variables]
+    lines += [f"EXPOSE {port}" for port in config.get("ExposedPorts") or {}]
+    lines += [f"USER {config['User']}"] if config.get("User") else []
+    match (config.get("Healthcheck") or {}).get("Test") or []:
+        case ["CMD", *words]:
+            lines.append(f"HEALTHCHECK CMD {json.dumps(words)}")
+        case ["CMD-SHELL", command]:
+            lines.append(f"HEALTHCHECK CMD {json.dumps(['sh', '-c', command])}")
+    lines += [f"{name.upper()} {json.dumps(config[name])}" for name in ("Entrypoint", "Cmd") if config.get(name)]
+    return "\n".join(["FROM scratch", *lines, ""])
+
+
+def quoted(text: str) -> str:
+    """Return a value as an ENV instruction has it."""
+    return json.dumps(text, ensure_ascii=False).replace("$", "\\$")
+
+
+# --- read ----------------------------------------------------------------------------------------
+
+
+def read_report(text: str) -> Report:
+    """Return what a report says; NotScannedError when it has another form than the one known here."""
+    try:
+        document = json.loads(text)
+        schema = document["SchemaVersion"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise NotScannedError(f"Trivy's report is not understood: {reason(error)}") from None
+    if schema != SCHEMA:
+        raise NotScannedError(f"Trivy's report has schema {schema!r}; schema {SCHEMA} is understood")
+    try:
+        return _report(document)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotScannedError(f"Trivy's report is not as schema {SCHEMA} has it: {reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """Return what is wrong with a document, in words."""
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _report(document: dict[str, Any]) -> Report:
+    """Return what a report of the known schema says."""
+    metadata = document.get("Metadata", {})
+    system = metadata.get("OS") or {}
+    results = [_checked(result) for result in document.get("Results") or []]
+    return Report(
+        image=metadata.get("ImageID", ""),
+        diff_ids=tuple(metadata.get("DiffIDs", [])),
+        system=f"{system['Family']} {system['Name']}" if system and system["Family"] != "none" else "",
+        outdated=bool(system.get("EOSL")),
+        packages=frozenset(package for result in results for package in _packages(result)),
+        findings=tuple(finding for result in results for finding in _findings(result)),
+        checks=sum(sum(result["MisconfSummary"].values()) for result in results if "MisconfSummary" in result),
+        licences=Counter(each["Category"] for result in results for each in result.get("Licenses") or []),
+    )
+
+
+def _checked(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result; ValueError when it is of a class that holds something unknown."""
+    known = ("os-pkgs", "lang-pkgs", "config", "secret", "license", "license-file")
+    if result["Class"] not in known or not isinstance(result["Target"], str):
+        raise ValueError(f"a result of the class {result['Class']!r}")
+    return result
+
+
+def _packages(result: dict[str, Any]) -> Iterator[Package]:
+    """Yield the packages that a result is about; one that has no purl cannot be compared."""
+    if result["Class"] in ("os-pkgs", "lang-pkgs"):
+        for package in result.get("Packages") or []:
+            if "PURL" in package.get("Identifier", {}):
+                yield package_urls.read(package["Identifier"]["PURL"])
+
+
+def _findings(result: dict[str, Any]) -> Iterator[Finding]:
+    """Yield what a result found, of all severities."""
+    for found in result.get("Vulnerabilities") or []:
+        yield Finding(
+            kind="vulnerability",
+            identifier=found["VulnerabilityID"],
+            severity=found["Severity"],
+            package=found["PkgName"],
+            installed=found["InstalledVersion"],
+            fixed=found.get("FixedVersion", ""),
+            title=found.get("Title", ""),
+            type=package_urls.read(found["PkgIdentifier"]["PURL"]).type if found["PkgIdentifier"].get("PURL") else "",
+        )
+    for kind, key, name in (("secret", "Secrets", "RuleID"), ("misconfiguration", "Misconfigurations", "ID")):
+        for found in result.get(key) or []:
+            if found.get("Status", "FAIL") == "FAIL":
+                where = result["Target"]
+                yield Finding(kind, found[name], found["Severity"], where, "", "", found["Title"], "")
+
+
+def without_quotations(text: str) -> dict[str, Any]:
+    """Return a report without the image's settings and the lines around a secret: Trivy censors what it knows alone."""
+    document: dict[str, Any] = json.loads(text)
+    document["Metadata"].pop("ImageConfig", None)
+    for result in document.get("Results") or []:
+        for secret in result.get("Secrets") or []:
+            secret.pop("Code", None)
+    return document
