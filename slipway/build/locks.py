@@ -23,7 +23,7 @@ from slipway.errors import SlipwayError, run
 from slipway.matrix import Base, Family, Image, Matrix
 
 FOLDER = matrix.ROOT / "requirements"
-TOOLS = ("nox", "checks", "tests", "lint", "go", "uv", "build")
+TOOLS = ("slipway", "checks", "tests", "lint", "go", "uv", "build")
 STAMP = "# inputs: sha256:"
 BOUNDS = "bounds.in"  # for the packages of every image
 # PyTorch's own index for each accelerator, as uv and the Dockerfiles' UV_TORCH_BACKEND name it.

@@ -35,7 +35,7 @@ def make_project(folder: Path) -> Path:
     """Copy what the launcher needs."""
     (folder / "requirements").mkdir(parents=True)
     shutil.copy(ROOT / "noxw", folder)
-    shutil.copy(ROOT / "requirements/nox.txt", folder / "requirements")
+    shutil.copy(ROOT / "requirements/slipway.txt", folder / "requirements")
     (folder / "noxfile.py").write_text(NOXFILE)
     return folder
 
@@ -87,7 +87,7 @@ def leftovers(project: Path) -> set[str]:
 def test_second_start_makes_nothing(started: Path) -> None:
     """The environment is kept, and only the locked nox answers."""
     result = noxw(started, "--version")
-    locked = [line for line in (ROOT / "requirements/nox.txt").open() if line.startswith("nox==")]
+    locked = [line for line in (ROOT / "requirements/slipway.txt").open() if line.startswith("nox==")]
     assert f"nox=={result.stderr.strip() or result.stdout.strip()}" in locked[0]
     assert leftovers(started) <= {".noxw", "__pycache__", ".nox"}
 
@@ -130,7 +130,7 @@ def test_exit_code_is_noxs(started: Path) -> None:
 def test_changed_lock_makes_it_anew(project: Path) -> None:
     """What runs is always what the lock says."""
     assert noxw(project, "--version").returncode == 0
-    with (project / "requirements/nox.txt").open("a") as lock:
+    with (project / "requirements/slipway.txt").open("a") as lock:
         lock.write("# changed\n")
     assert "making the private environment" in noxw(project, "--version").stderr
     assert noxw(project, "--version").stderr.count("making") == 0
@@ -168,7 +168,7 @@ def test_pip_is_used_where_uv_is_broken(project: Path, tools: Path) -> None:
 @pytest.mark.parametrize("missing", [False, True], ids=["wrong", "missing"])
 def test_hash_is_required(project: Path, *, missing: bool) -> None:
     """Nothing is installed that the lock does not name with its hash."""
-    lock = project / "requirements/nox.txt"
+    lock = project / "requirements/slipway.txt"
     text = lock.read_text()
     if missing:
         lock.write_text(text + "iniconfig==2.1.0\n")
