@@ -17,7 +17,8 @@ from slipway.bench.measurements import Figure
 from slipway.build import clean
 from slipway.errors import SlipwayError
 from slipway.host import downloads, engine
-from slipway.host.downloads import CA_IN_BUILD, Host
+from slipway.host.apt import CA_IN_BUILD
+from slipway.host.downloads import Host
 from slipway.image import saved_image
 from slipway.matrix import ROOT, Image, Matrix
 

@@ -16,7 +16,8 @@ from shutil import which
 
 from slipway.errors import SlipwayError
 from slipway.host import install
-from slipway.host.downloads import CA_IN_BUILD, KEYRING, Host
+from slipway.host.apt import CA_IN_BUILD, KEYRING
+from slipway.host.downloads import Host
 from slipway.host.engine import docker, tar_of
 from slipway.matrix import Base
 

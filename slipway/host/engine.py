@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from slipway.errors import SlipwayError
-from slipway.host.downloads import CA_IN_BUILD, Host
+from slipway.host.apt import CA_IN_BUILD
+from slipway.host.downloads import Host
 
 OLDEST_ENGINE = 23  # the first whose own Dockerfile frontend knows heredocs and COPY --link
 GB = 10**9

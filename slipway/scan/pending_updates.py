@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slipway.errors import SlipwayError
-from slipway.host import downloads, engine
+from slipway.host import apt, downloads, engine
 from slipway.matrix import ROOT, Image
 
-SECURITY = "http://security.debian.org/debian-security"
+SECURITY = apt.Mirror("http://security.debian.org/debian-security")
 PATIENCE = 300  # seconds; an emulated image takes some of them
 DAY = 86400
 
@@ -53,14 +53,11 @@ def pending_updates(image_id: str, suite: str) -> list[str]:
 
 def configuration(settings: downloads.Host, suite: str) -> bytes:
     """Pack the host's settings for apt, and the one source that is asked."""
-    _, security = downloads.debian_addresses(Path("/"))
-    source = (
-        f"Types: deb\nURIs: {security or SECURITY}\nSuites: {suite}-security\n"
-        f"Components: main\nSigned-By: {downloads.KEYRING}\n"
-    )
+    _, security = apt.find_mirrors() or (None, SECURITY)
+    source = security.stanza(f"{suite}-security")
     files = {"etc/apt/apt.conf.d/90host": settings.apt_conf.encode(), "tmp/security.sources": source.encode()}
     if settings.ca_bundle:
-        files[downloads.CA_IN_BUILD.lstrip("/")] = settings.ca_bundle.read_bytes()
+        files[apt.CA_IN_BUILD.lstrip("/")] = settings.ca_bundle.read_bytes()
     return engine.tar_of(files.items())
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from slipway.errors import SlipwayError
-from slipway.host import base_image, downloads, install
+from slipway.host import apt, base_image, downloads, install
+from slipway.host.apt import Mirror
 from slipway.host.downloads import Host
 from slipway.matrix import Base
 
@@ -124,7 +125,9 @@ def test_image_of_another_platform_is_made_for_it(tmp_path: Path) -> None:
 def test_usr_is_merged_after_the_hosts_mirror_is_known(tmp_path: Path) -> None:
     """That hook asks apt, which would otherwise ask Debian's own addresses. Only Debian 12 has to be merged."""
     settings = Host(
-        sources=downloads.debian_sources("trixie", "https://mirror.example/debian", "https://mirror.example/sec")
+        sources=apt.debian_sources(
+            "trixie", *map(Mirror, ("https://mirror.example/debian", "https://mirror.example/sec"))
+        )
     )
     hook = "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"
     wanted = base("debian:x")
@@ -183,9 +186,7 @@ def test_hosts_settings_are_used_and_stay_out_of_the_arguments(tmp_path: Path) -
     settings = Host(
         ca_bundle=Path("/host/ca.pem"),
         apt_conf='Acquire::https::CAInfo "/run/secrets/ca";\nAcquire::http::Proxy "http://u:pw@p";\n',
-        sources=downloads.debian_sources(
-            "trixie", "https://u:pw@mirror.example/debian", "https://u:pw@mirror.example/sec"
-        ),
+        sources=apt.debian_sources("trixie", Mirror("https://u:pw@mirror.example/debian"), Mirror("https://x.example")),
     )
     command = base_image.bootstrap_command(base("debian:x"), settings, tmp_path)
     assert "pw@" not in " ".join(command)
@@ -262,9 +263,9 @@ needs_maker = pytest.mark.skipif(os.geteuid() != 0 or not which("mmdebstrap"), r
 @needs_maker
 def test_mirror_of_this_host_is_used_alone() -> None:
     """One where nobody answers is an error; the public addresses are not asked instead."""
-    name, mirror = f"slipway-test-base:none-{os.getpid()}", "http://127.0.0.1:9/debian"
+    name, mirror = f"slipway-test-base:none-{os.getpid()}", Mirror("http://127.0.0.1:9/debian")
     with pytest.raises(SlipwayError, match=r"could not be made by mmdebstrap:(.|\n)*127\.0\.0\.1"):
-        base_image.make(base(name), Host(sources=downloads.debian_sources("trixie", mirror, mirror)))
+        base_image.make(base(name), Host(sources=apt.debian_sources("trixie", mirror, mirror)))
     assert base_image.find(name) is None
 
 
@@ -272,7 +273,9 @@ def test_mirror_of_this_host_is_used_alone() -> None:
 def made() -> Iterator[str]:
     """Yield a base image, under a name of its own, made from where this host gets its packages as from a mirror."""
     name = f"slipway-test-base:{os.getpid()}"
-    sources = downloads.debian_sources("trixie", *downloads.debian_addresses(Path("/")))
+    mirrors = apt.find_mirrors()
+    assert mirrors
+    sources = apt.debian_sources("trixie", *mirrors)
     base_image.make(base(name), replace(downloads.find("trixie"), sources=sources))
     yield name
     docker("rmi", name)

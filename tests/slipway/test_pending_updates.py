@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slipway import matrix
-from slipway.host import downloads
+from slipway.host import apt
 from slipway.scan import pending_updates
 from slipway.scan.pending_updates import NotRunError
 from tests.slipway.try_images import TryImage
@@ -70,8 +70,8 @@ def test_the_images_own_settings_hide_nothing(try_image: TryImage) -> None:
 
 def test_no_network_is_not_run(try_image: TryImage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing pending is not what is said then."""
-    monkeypatch.setattr(pending_updates, "SECURITY", "http://127.0.0.1:9/debian-security")
-    monkeypatch.setattr(downloads, "debian_addresses", lambda _: ("", ""))
+    monkeypatch.setattr(pending_updates, "SECURITY", apt.Mirror("http://127.0.0.1:9/debian-security"))
+    monkeypatch.setattr(apt, "find_mirrors", lambda *_: None)
     with pytest.raises(NotRunError, match=r"Debian's security updates were not reached: E: .*127\.0\.0\.1"):
         pending_updates.pending_updates(try_image("FROM slipway:cpu-base"), "trixie")
 

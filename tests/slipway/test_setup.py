@@ -22,7 +22,7 @@ import pytest
 
 from slipway import matrix
 from slipway.errors import SlipwayError
-from slipway.host import downloads, engine, install, setup
+from slipway.host import apt, downloads, engine, install, setup
 from slipway.host.engine import Engine, NoEngineError
 
 ROOT = Path(__file__).parents[2]
@@ -381,8 +381,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
     monkeypatch.setattr(install, "SOURCES", tmp_path / "sources")
     monkeypatch.setattr(install, "PREFERENCES", tmp_path / "preferences")
     monkeypatch.setattr(install, "DAEMON", tmp_path / "daemon.json")
-    addresses = ("http://any.example/debian", "http://any.example/security")
-    monkeypatch.setattr(downloads, "debian_addresses", lambda _: addresses)
+    mirrors = apt.Mirror("http://any.example/debian"), apt.Mirror("http://any.example/security")
+    monkeypatch.setattr(apt, "find_mirrors", lambda *_: mirrors)
     return done
 
 
@@ -434,7 +434,7 @@ def test_debian_12_takes_the_engine_from_a_pinned_debian_13(commands: list[list[
 @pytest.mark.usefixtures("commands")
 def test_debian_12_without_a_source_of_debian(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no address to take Debian 13 from, and none is made up."""
-    monkeypatch.setattr(downloads, "debian_addresses", lambda _: ("", ""))
+    monkeypatch.setattr(apt, "find_mirrors", lambda *_: None)
     with pytest.raises(SlipwayError, match="apt on this machine has no source of Debian"):
         install.provide_engine(NoEngineError("no engine"))
 
