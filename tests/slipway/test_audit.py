@@ -98,7 +98,8 @@ def test_what_nothing_asks_for_is_not_reached() -> None:
 
 
 def test_damaged_status_is_no_package() -> None:
-    assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n")[""].version == ""
+    """Its files belong to nobody then, and are found."""
+    assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n") == {}
 
 
 def test_a_diverted_file_lies_where_the_diversion_says() -> None:
