@@ -19,7 +19,7 @@ from slipway.errors import SlipwayError
 from slipway.host.apt import CA_IN_BUILD
 from slipway.host.downloads import Host
 
-OLDEST_ENGINE = 23  # the first whose own Dockerfile frontend knows heredocs and COPY --link
+OLDEST_ENGINE = 25  # the first whose own Dockerfile frontend knows HEALTHCHECK --start-interval
 GB = 10**9
 
 # apt's own downloader fetches what apt itself would look at first, from where a build's apt would.
@@ -155,8 +155,9 @@ def require_buildkit(engine: Engine) -> None:
     major = re.match(r"\d+", engine.version)
     if major and int(major[0]) < OLDEST_ENGINE:
         raise SlipwayError(
-            f"Docker engine {engine.version} is too old: its BuildKit does not know heredocs. "
-            f"Install {OLDEST_ENGINE}.0 or newer (https://docs.docker.com/engine/install/)."
+            f"Docker engine {engine.version} is too old: its BuildKit does not know HEALTHCHECK --start-interval. "
+            f"Upgrade it to {OLDEST_ENGINE}.0 or newer (https://docs.docker.com/engine/install/), or name a newer "
+            "engine by DOCKER_HOST or `docker context use`."
         )
 
 

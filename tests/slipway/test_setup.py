@@ -216,12 +216,20 @@ def test_podman_is_told_apart(docker: FakeDocker) -> None:
     assert "Podman" in message()
 
 
-def test_old_engine(docker: FakeDocker) -> None:
-    """Debian 12's own engine: it has a BuildKit that does not know heredocs."""
-    docker.answers(INFO | {"ServerVersion": "20.10.24+dfsg1"})
+@pytest.mark.parametrize("version", ["20.10.24+dfsg1", "23.0.6", "24.0.9-1"])
+def test_engine_that_is_too_old(docker: FakeDocker, version: str) -> None:
+    """Its own Dockerfile frontend would stop in the middle of a build, without a word on what to do."""
+    docker.answers(INFO | {"ServerVersion": version})
     text = message()
-    assert "20.10.24+dfsg1 is too old" in text
+    assert f"{version} is too old" in text
     assert "BuildKit" in text
+    assert "Upgrade it to 25.0 or newer" in text
+
+
+@pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "29.0.0-rc.1", "dev"])
+def test_engine_that_is_new_enough(version: str) -> None:
+    """The oldest, Debian's, one of tomorrow; and what a developer's own engine calls itself."""
+    engine.require_buildkit(engine.read_engine(INFO | {"ServerVersion": version}))
 
 
 def test_windows_containers(docker: FakeDocker) -> None:
