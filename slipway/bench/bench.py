@@ -183,13 +183,11 @@ def is_built(image: Image) -> bool:
     return not engine.docker("image", "inspect", image.tag).returncode
 
 
-def require_images(images: list[Image]) -> None:
-    """Refuse to measure while an image is missing: nothing is built here."""
-    missing = [image for image in images if not is_built(image)]
-    if missing:
-        builds = " ".join(sorted({f"build-{image.session.partition('(')[0]}" for image in missing}))
-        names = ", ".join(image.tag for image in missing)
-        raise SlipwayError(f"there is no {names}; bench measures what is built. Run: nox -s {builds}")
+def not_built(images: Iterable[Image]) -> Iterator[Figure]:
+    """Yield an unmeasured figure for each image that is not built, with the session that builds it."""
+    for image in images:
+        if not is_built(image):
+            yield Figure(f"size {image.name}", note=f"not built: nox -s 'build-{image.session}'")
 
 
 def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
@@ -202,20 +200,30 @@ def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[F
         yield Figure(title, note=str(error).splitlines()[0], failed=True)
 
 
+def if_built(title: str, needed: Iterable[Image], measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
+    """Yield a measurement's figures, or one that says which of the images that it needs are not built."""
+    missing = [image.tag for image in needed if not is_built(image)]
+    if missing:
+        yield Figure(title, note=f"not built: {', '.join(missing)}")
+    else:
+        yield from guarded(title, measuring)
+
+
 def measure_all(rows: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
-    """Yield every figure, in the order of the table."""
+    """Yield every figure of the images that are built, in the order of the table."""
     yield from guarded("size", lambda: measurements.sizes(images))
     # Before any build: one of a new commit makes another image, which the results are not about.
     yield from guarded("checks", lambda: measurements.checks(images))
     yield from guarded("cold build", lambda: build_times.cold(rows, wanted=with_cold))
-    yield from guarded("nothing changed", lambda: build_times.unchanged(rows))
+    flavors = rows.families[build_times.FAMILY].images.values()
+    yield from if_built("nothing changed", flavors, lambda: build_times.unchanged(rows))
     for image in images:
         yield from guarded(f"healthy {image.name}", lambda image=image: measurements.start(image))  # type: ignore[misc]
     yield from guarded("memory", lambda: measurements.memory(images))
     trusted = [image for image in images if image.name in TRUSTED]
     yield from guarded("audit", lambda: measurements.audits(trusted))
     yield from guarded("scan", lambda: measurements.scans(trusted))
-    yield from guarded("publish", lambda: publish_times.unchanged(rows))
+    yield from if_built("publish", [rows.image(publish_times.IMAGE)], lambda: publish_times.unchanged(rows))
     yield from guarded("second start noxw", measurements.second_start)
     yield from guarded("nothing to do slipway.host", measurements.nothing_to_set_up)
     yield from guarded("nox -s tests", measurements.tests)
@@ -241,12 +249,13 @@ def main(words: list[str] | None = None) -> int:
     options = arguments(words)
     require_engine()
     rows = matrix.load()
-    # Beside what every run builds, whatever else is there.
-    images = [i for i in rows.images if i.family.name in FAMILIES and (i.always or is_built(i))]
-    require_images(images)
+    images = [image for image in rows.images if image.family.name in FAMILIES]
+    built = [image for image in images if is_built(image)]
+    if not built:
+        raise SlipwayError("no image is built, and bench measures what is built. Run: nox -s build-cpu")
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts = machine()
-    figures = list(measure_all(rows, images, with_cold=options.cold))
+    figures = [*measure_all(rows, built, with_cold=options.cold), *not_built(i for i in images if i.always)]
     results.write_json(FILE, {"started": started, "machine": facts, "figures": [record(f) for f in figures]})
     counts = Counter(verdict(figure) for figure in figures)
     print("\n".join(["", machine_line(facts), "", *table(figures), ""]))

@@ -8,8 +8,10 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from slipway import results
 from slipway.bench import measurements
@@ -132,21 +134,31 @@ def marked(dockerfile: str, mark: str) -> str:
 def cold_build(rows: Matrix, image: Image, settings: Host) -> float:
     """Return the seconds of a build that finds nothing in any cache; its traces are removed."""
     mark = measurements.new_name()
-    dockerfile = marked((ROOT / image.family.dockerfile).read_text(), mark)
     tag = f"{mark}:{image.name}"
-    options = ["--file=-", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
-    try:
-        return shown(build_command(rows, image, settings, *options), dockerfile.encode(), settings)
-    finally:
-        engine.docker("image", "rm", "--force", tag)
-        forget(mark)
+    with tempfile.TemporaryDirectory() as folder:
+        file = write_marked(image, mark, Path(folder))
+        options = [f"--file={file}", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
+        try:
+            return shown(build_command(rows, image, settings, *options), settings)
+        finally:
+            engine.docker("image", "rm", "--force", tag)
+            forget(mark)
 
 
-def shown(command: list[str], data: bytes, settings: Host) -> float:
+def write_marked(image: Image, mark: str, folder: Path) -> Path:
+    """Write the marked Dockerfile of an image, with its ignore file, which BuildKit looks for beside it."""
+    file = folder / image.family.dockerfile
+    ignored = f"{file.name}.dockerignore"
+    file.write_text(marked((ROOT / file.name).read_text(), mark))
+    (folder / ignored).write_text((ROOT / ignored).read_text())
+    return file
+
+
+def shown(command: list[str], settings: Host) -> float:
     """Return the seconds of a long command that shows its own progress."""
     started = time.monotonic()
     environment = {**os.environ, **settings.environment()}
-    if subprocess.run(command, input=data, cwd=ROOT, env=environment, check=False).returncode:
+    if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise SlipwayError("the build failed: docker's message is above")
     return time.monotonic() - started
 

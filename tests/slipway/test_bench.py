@@ -87,8 +87,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     figures: list[Figure] = []
     monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
     monkeypatch.setattr(bench, "ROOT", tmp_path)
-    monkeypatch.setattr(bench, "require_images", lambda _images: None)
-    monkeypatch.setattr(bench, "measurements", lambda _rows, _images, *, with_cold: figures if not with_cold else [])
+    monkeypatch.setattr(bench, "is_built", lambda _image: True)
+    monkeypatch.setattr(bench, "measure_all", lambda _rows, _images, *, with_cold: figures if not with_cold else [])
     return figures
 
 
@@ -131,15 +131,39 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
     assert "failed: the engine went away\n" in capsys.readouterr().out
 
 
-def test_a_missing_image_is_named_with_its_build_session(rows: matrix.Matrix) -> None:
+def test_what_is_not_built_is_said_and_the_rest_is_measured(
+    rows: matrix.Matrix, stand_in: list[Figure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that not every run builds may be missing without a word."""
+    monkeypatch.setattr(bench, "is_built", lambda image: image.name == "cpu-base")
+    stand_in.append(Figure("size cpu-base", 0.3, "GB"))
+    assert bench.main([]) == 0
+    figures = {figure["what"]: figure for figure in json.loads((tmp_path / "bench.json").read_text())["figures"]}
+    missing = {f"size {i.name}" for i in rows.images if i.family.name in bench.FAMILIES and i.always} - {
+        "size cpu-base"
+    }
+    assert figures.keys() == {"size cpu-base"} | missing
+    assert figures["size cuda-devel"]["verdict"] == "not measured"
+    assert figures["size cuda-devel"]["note"] == "not built: nox -s 'build-cuda(devel)'"
+
+
+def test_a_measurement_that_needs_an_image_that_is_not_built(
+    rows: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is built for it: `nox -s build-cuda` with nothing changed needs all three of them."""
+    monkeypatch.setattr(bench, "is_built", lambda image: image.name != "cuda-devel")
+    [figure] = bench.if_built("nothing changed", rows.families["cuda"].images.values(), lambda: iter([]))
+    assert figure.measured is None
+    assert figure.note == "not built: slipway:cuda-devel"
+    assert list(bench.if_built("publish", [rows.image("cpu-base")], lambda: iter([Figure("x", 1)]))) == [Figure("x", 1)]
+
+
+def test_no_image_at_all_is_one_message(stand_in: list[Figure], monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is measured, and nothing built."""
-    absent = matrix.read_matrix(
-        matrix.FILE.read_text().replace(
-            f'repository = "{rows.repository}"', f'repository = "{measurements.new_name()}"'
-        )
-    )
-    with pytest.raises(SlipwayError, match=r"there is no \S+:cpu-base, \S+:cuda-base; .* nox -s build-cpu build-cuda"):
-        bench.require_images([absent.image("cpu-base"), absent.image("cuda-base")])
+    monkeypatch.setattr(bench, "is_built", lambda _image: False)
+    with pytest.raises(SlipwayError, match=r"no image is built, .* nox -s build-cpu"):
+        bench.main([])
+    assert not stand_in
 
 
 def test_no_engine_is_one_message() -> None:
@@ -237,6 +261,15 @@ def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(rows: matrix.M
     assert marked.count("type=cache,id=fresh-") == dockerfile.count("type=cache")
     assert "set -eux\n" in dockerfile
     assert "set -eux\n" not in marked
+
+
+def test_the_cold_build_has_the_ignore_file_of_its_dockerfile(rows: matrix.Matrix, tmp_path: Path) -> None:
+    """BuildKit takes .dockerignore otherwise, which leaves out files that variants need, such as trims.toml."""
+    image = rows.image(build_times.COLD)
+    file = build_times.write_marked(image, "fresh", tmp_path)
+    assert "id=fresh-" in file.read_text()
+    ignored = f"{image.family.dockerfile}.dockerignore"
+    assert (file.parent / ignored).read_bytes() == (ROOT / ignored).read_bytes()
 
 
 def test_traces_are_what_bears_the_mark_and_what_stands_on_it() -> None:
