@@ -92,7 +92,10 @@ def lock_age(lock: Path) -> int:
     if git("status", "--porcelain", "--", str(lock)):
         return 0
     if git("rev-parse", "--is-shallow-repository") != "false":
-        raise NotRunError("the age of the locks is unknown in a clone without history: git fetch --unshallow")
+        raise NotRunError(
+            "the age of the locks is unknown in a clone without history: git fetch --unshallow; "
+            "in a workflow, give actions/checkout fetch-depth: 0"
+        )
     committed = git("log", "-1", "--format=%ct", "--", str(lock))
     return int((time.time() - int(committed)) // DAY)
 
