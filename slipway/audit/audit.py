@@ -22,7 +22,7 @@ from slipway import matrix, results
 from slipway.audit import debian_packages, dockerfiles, licenses, python_packages, rules, sbom, trims, wheel_records
 from slipway.audit.debian_packages import Package
 from slipway.audit.findings import Claim, Claims, Finding, at
-from slipway.audit.licenses import Licences
+from slipway.audit.licenses import Licenses
 from slipway.audit.python_packages import Distribution, Requirement
 from slipway.audit.rules import Judge
 from slipway.audit.sbom import Component
@@ -53,7 +53,7 @@ class Audit:
     claims: Claims
     findings: list[Finding] = field(default_factory=list)
     owners: Counter[str] = field(default_factory=Counter)
-    licences: Licences = field(default_factory=Licences)
+    licenses: Licenses = field(default_factory=Licenses)
     notes: list[str] = field(default_factory=lambda: list(LIMITS))
 
     @property
@@ -283,8 +283,8 @@ def perform(contract: Image, image_id: str, components: list[Component]) -> Audi
     check_distributions(audit, known)
     check_sbom(audit, components)
     scanned = licenses.of_trivy(contract.evidence / "trivy.json", image_id)
-    audit.licences = licenses.judge(components, licenses.load(), scanned)
-    audit.findings += audit.licences.findings
+    audit.licenses = licenses.judge(components, licenses.load(), scanned)
+    audit.findings += audit.licenses.findings
     audit.findings.sort(key=lambda finding: (finding.kind, finding.what))
     return audit
 
@@ -299,11 +299,11 @@ def report(audit: Audit, image_id: str, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "files": {"all": sum(1 for _ in audit.system.files()), "explained": explained, "owners": dict(audit.owners)},
         "packages": {"deb": len(audit.packages), "pypi": len(audit.distributions)},
-        "licences": {
-            "known": dict(sorted(audit.licences.known.items())),
-            "accepted": audit.licences.accepted,
-            "proprietary": audit.licences.proprietary,
-            "unknown": sorted(audit.licences.unknown),
+        "licenses": {
+            "known": dict(sorted(audit.licenses.known.items())),
+            "accepted": audit.licenses.accepted,
+            "proprietary": audit.licenses.proprietary,
+            "unknown": sorted(audit.licenses.unknown),
         },
         "findings": [finding.as_json() for finding in audit.findings],
         "limits": audit.notes,
@@ -317,11 +317,11 @@ def show(contract: Image, result: Mapping[str, Any], findings: list[Finding]) ->
     for owner, number in sorted(files["owners"].items()):
         print(f"  {owner:<12}{number:>9,}" + (f"  of {packages[owner]} packages" if owner in packages else ""))
     for kind in ("accepted", "proprietary"):
-        for terms, names in result["licences"][kind].items():
+        for terms, names in result["licenses"][kind].items():
             print(f"  {kind}: {terms}: {', '.join(names)}")
-    if unknown := result["licences"]["unknown"]:
+    if unknown := result["licenses"]["unknown"]:
         names = ", ".join(unknown[:FEW]) + (", …, all of them in audit.json" if len(unknown) > FEW else "")
-        print(f"  no licence is known of {len(unknown)} components: {names}")
+        print(f"  no license is known of {len(unknown)} components: {names}")
     for finding in findings[:SHOWN]:
         where = f"\n      layer {finding.layer}: {finding.instruction[:100]}" if finding.layer is not None else ""
         print(f"  {finding.kind}: {finding.what}\n      {finding.detail}{where}")

@@ -30,12 +30,12 @@ AGAIN = "remove it and write it again: python -m slipway.audit.sbom IMAGE"
 
 @dataclass(frozen=True)
 class Component:
-    """A package of the list: its kind as in its purl (deb, pypi, npm), name, version, licences, where it was found."""
+    """A package of the list: its kind as in its purl (deb, pypi, npm), name, version, licenses, where it was found."""
 
     kind: str
     name: str
     version: str
-    licences: tuple[str, ...]
+    licenses: tuple[str, ...]
     path: str
 
 
@@ -116,7 +116,7 @@ def read_components(file: Path, listed: list[Any]) -> Iterator[Component]:
         match item:
             case {"purl": str(purl), "name": str(name), "version": str(version)} if purl.startswith("pkg:"):
                 kind = purl.removeprefix("pkg:").partition("/")[0]
-                yield Component(kind, name, unquote(version), tuple(read_licences(item)), read_path(item))
+                yield Component(kind, name, unquote(version), tuple(read_licenses(item)), read_path(item))
             case {"purl": _}:
                 raise SlipwayError(f"{file}: a component has no name, no version or no package URL; {AGAIN}")
             case dict():
@@ -125,8 +125,8 @@ def read_components(file: Path, listed: list[Any]) -> Iterator[Component]:
                 raise SlipwayError(f"{file}: a component is {item!r:.60}; {AGAIN}")
 
 
-def read_licences(item: dict[str, Any]) -> Iterator[str]:
-    """Yield a component's licences: identifiers of SPDX, expressions, names."""
+def read_licenses(item: dict[str, Any]) -> Iterator[str]:
+    """Yield a component's licenses: identifiers of SPDX, expressions, names."""
     found = item.get("licenses")
     for choice in found if isinstance(found, list) else ():
         match choice:

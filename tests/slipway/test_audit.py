@@ -425,38 +425,66 @@ def test_globs(glob: str, path: str, *, matches: bool) -> None:
     assert (globs.compiled([glob]).fullmatch(path) is not None) == matches
 
 
-# --- licences ------------------------------------------------------------------------------------
+# --- licenses ------------------------------------------------------------------------------------
 
 POLICY = Policy(("AGPL-*",), {"reason": ["pypi:gs*"]}, {"terms": ["pypi:nvidia-*"]})
 
 
 @pytest.mark.parametrize(
-    ("name", "licence", "kinds"),
+    ("name", "license_name", "kinds"),
     [
         ("a", ("MIT",), []),
-        ("a", ("AGPL-3.0-only",), ["licence"]),
+        ("a", ("AGPL-3.0-only",), ["license"]),
         ("a", ("AGPL-3.0-only OR MIT",), []),
-        ("a", ("AGPL-3.0-only AND MIT",), ["licence"]),
+        ("a", ("AGPL-3.0-only AND MIT",), ["license"]),
         ("gs10", ("AGPL-3.0-only AND MIT",), []),
         ("a", ("BSD-Nvidia", "BSD-3-Clause-Nvidia"), []),
-        ("a", ("BSD-3-Clause AND LicenseRef-NVIDIA",), ["licence"]),
-        ("a", ("LicenseRef-NVIDIA-Proprietary",), ["licence"]),
+        ("a", ("BSD-3-Clause AND LicenseRef-NVIDIA",), ["license"]),
+        ("a", ("LicenseRef-NVIDIA-Proprietary",), ["license"]),
         ("nvidia-a", ("LicenseRef-NVIDIA-Proprietary",), []),
         ("nvidia-a", (), []),
     ],
 )
-def test_the_policy_decides(name: str, licence: tuple[str, ...], kinds: list[str]) -> None:
-    result = licenses.judge([Component("pypi", name, "1", licence, "")], POLICY)
+def test_the_policy_decides(name: str, license_name: tuple[str, ...], kinds: list[str]) -> None:
+    result = licenses.judge([Component("pypi", name, "1", license_name, "")], POLICY)
     assert [finding.kind for finding in result.findings] == kinds
     assert result.proprietary == ({"terms": ["pypi:nvidia-a"]} if name == "nvidia-a" else {})
     assert result.accepted == ({"reason": ["pypi:gs10"]} if name == "gs10" else {})
+
+
+@pytest.mark.parametrize(
+    ("license_name", "refused"),
+    [
+        ("(MIT OR X11) AND AGPL-3.0-only", True),
+        ("AGPL-3.0-only AND (MIT OR X11)", True),
+        ("(AGPL-3.0-only OR MIT) AND (AGPL-3.0-or-later OR X11)", False),
+        ("(AGPL-3.0-only OR MIT) AND (AGPL-3.0-only OR SSPL-1.0)", True),
+        ("MIT OR X11 AND AGPL-3.0-only", False),
+        ("(MIT OR X11 AND AGPL-3.0-only)", False),
+        ("MIT AND AGPL-3.0-only OR SSPL-1.0", True),
+        ("AGPL-3.0-or-later WITH Autoconf-exception-3.0", True),
+        ("MIT OR AGPL-3.0-or-later WITH Autoconf-exception-3.0", False),
+        ("GPL-3.0-only WITH AGPL-exception", False),
+        ("agpl-3.0-only and MIT", True),
+        ("AGPL-3.0+", True),
+        ("LicenseRef-own AND MIT/X11", False),
+        ("Under AGPL-3.0-only", True),
+        ("MIT, or (at your option", False),
+        ("MIT, and AGPL-3.0-only (see the file", True),
+        pytest.param("(" * 2000 + "AGPL-3.0-only" + " OR MIT AND X11)" * 2000, True, id="deep"),
+        ("", False),
+    ],
+)
+def test_expressions_are_read_as_spdx_writes_them(license_name: str, refused: bool) -> None:  # noqa: FBT001
+    """AND before OR, parentheses, exceptions; names that SPDX does not know; of what is no expression every word."""
+    assert Policy(("AGPL-*", "SSPL-*"), {}, {}).refuses(license_name) == refused
 
 
 def test_what_is_free_is_not_listed_with_its_makers_other_terms() -> None:
     assert licenses.judge([Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY).proprietary == {}
 
 
-def test_a_component_without_a_known_licence_is_listed() -> None:
+def test_a_component_without_a_known_license_is_listed() -> None:
     parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("sha256:0",), "")]
     assert licenses.judge(parts, POLICY).unknown == ["deb:a", "deb:b"]
 
