@@ -1,4 +1,4 @@
-"""The matrix of images.toml: families, flavors and images, strictly validated.
+"""The matrix of images.toml: variants, flavors and images, strictly validated.
 
     python -m slipway.matrix [--all]
 
@@ -30,7 +30,7 @@ VERSIONS = ("python", "cuda", "cudnn", "hip", "torch", "tensorflow", "onnxruntim
 
 
 @dataclass(frozen=True)
-class Base:
+class Distro:
     """The image of a Debian release, which Dockerfiles start from; wheels are chosen by its C library."""
 
     name: str
@@ -78,45 +78,45 @@ class Workload:
 class Image:
     """One image of the matrix and its contract: a variant, or a workload on one. Sizes are in bytes."""
 
-    family: "Family"
+    variant: "Variant"
     flavor: str
     least_size: int
     most_size: int
     workload: Workload | None = None
-    left_out: bool = False
+    in_tests: bool = True
 
     @property
-    def variant(self) -> str:
-        """`cuda-devel`, `cuda-devel-py3.11`: the name of the variant that it is or stands on."""
-        return self.family.variant(self.flavor)
+    def variant_image(self) -> str:
+        """`cuda-devel`, `cuda-devel-py3.11`: the name of the variant's image that it is, or is built on."""
+        return self.variant.name_image(self.flavor)
 
     @property
     def name(self) -> str:
-        """`cuda-devel`, `cuda-devel-training`: also the tag and the folder of its evidence."""
-        return f"{self.variant}-{self.workload.name}" if self.workload else self.variant
+        """`cuda-devel`, `cuda-devel-training`: also the tag and the folder of its results."""
+        return f"{self.variant_image}-{self.workload.name}" if self.workload else self.variant_image
 
     @property
-    def below(self) -> str:
+    def parent(self) -> str:
         """The name of the image that it stands on; empty for a base flavor."""
         if self.workload:
-            return f"{self.variant}-{self.workload.parent.name}" if self.workload.parent else self.variant
-        smaller = self.lineage[:-1]
-        return self.family.images[smaller[-1]].name if smaller else ""
+            return f"{self.variant_image}-{self.workload.parent.name}" if self.workload.parent else self.variant_image
+        smaller = self.flavors[:-1]
+        return self.variant.images[smaller[-1]].name if smaller else ""
 
     @property
     def tag(self) -> str:
         """The local tag, `slipway:cuda-devel`."""
-        return f"{self.family.repository}:{self.name}"
+        return f"{self.variant.repository}:{self.name}"
 
     @property
     def session(self) -> str:
         """What follows `build-` and `test-` in the names of its sessions, `cuda(devel)`."""
-        return f"workloads({self.name})" if self.workload else f"{self.family.name}({self.flavor})"
+        return f"workloads({self.name})" if self.workload else f"{self.variant.name}({self.flavor})"
 
     @property
     def dockerfile(self) -> str:
         """The Dockerfile it is built from."""
-        return WORKLOADS if self.workload else self.family.dockerfile
+        return WORKLOADS if self.workload else self.variant.dockerfile
 
     @property
     def target(self) -> str:
@@ -127,20 +127,15 @@ class Image:
     def arguments(self) -> Mapping[str, str]:
         """The build arguments that make it what it is; a workload's BASE is its variant."""
         if self.workload:
-            return {"BASE": f"{self.family.repository}:{self.variant}", **self.workload.arguments}
-        deprecated = {"DEPRECATED": str(self.family.deprecated)} if self.family.deprecated else {}
-        return {**self.family.arguments, **deprecated}
+            return {"BASE": f"{self.variant.repository}:{self.variant_image}", **self.workload.arguments}
+        deprecated = {"DEPRECATED": str(self.variant.deprecated)} if self.variant.deprecated else {}
+        return {**self.variant.arguments, **deprecated}
 
     @property
-    def always(self) -> bool:
-        """Whether `nox -s tests` builds and checks it."""
-        return self.family.always and not self.left_out
-
-    @property
-    def kind(self) -> Mapping[str, str]:
+    def identifying_labels(self) -> Mapping[str, str]:
         """The labels that tell it apart from the other images of its sessions."""
         if self.workload:
-            return {"accelerator": self.family.accelerator, "flavor": self.flavor, "workload": self.workload.name}
+            return {"accelerator": self.variant.accelerator, "flavor": self.flavor, "workload": self.workload.name}
         return {"flavor": self.flavor, "workload": ""}
 
     @property
@@ -156,35 +151,35 @@ class Image:
     @property
     def lock(self) -> Path:
         """The lock file with every Python distribution of the variant."""
-        return ROOT / "requirements" / f"{self.family.locks}-{self.flavor}.txt"
+        return ROOT / "requirements" / f"{self.variant.locks}-{self.flavor}.txt"
 
     @property
     def locks(self) -> list[Path]:
         """Every lock file that the image is installed from: the variant's, and those of each target on it."""
-        return [self.lock, *(self.workload.locks(self.family.accelerator) if self.workload else ())]
+        return [self.lock, *(self.workload.locks(self.variant.accelerator) if self.workload else ())]
 
     @property
-    def evidence(self) -> Path:
+    def results(self) -> Path:
         """The folder for everything that a run leaves about this image."""
         return ROOT / "dist" / self.name
 
     @property
-    def lineage(self) -> tuple[str, ...]:
+    def flavors(self) -> tuple[str, ...]:
         """The flavors it holds, the smallest first and its own last."""
-        flavors = tuple(self.family.images)
-        return flavors[: flavors.index(self.flavor) + 1]
+        all_flavors = tuple(self.variant.images)
+        return all_flavors[: all_flavors.index(self.flavor) + 1]
 
     @property
     def checks(self) -> list[Path]:
         """The folders of tests/images that check it: what every image must be, then its ancestors, then itself.
 
-        A folder such as `torch_runtime` concerns the families that promise that version, `cuda_tensorflow_runtime`
+        A folder such as `torch_runtime` concerns the variants that promise that version, `cuda_tensorflow_runtime`
         those of them that have this accelerator.
         """
-        accelerator = self.family.accelerator
-        kinds = [name for version in self.family.versions for name in (version, f"{accelerator}_{version}")]
+        accelerator = self.variant.accelerator
+        kinds = [name for version in self.variant.versions for name in (version, f"{accelerator}_{version}")]
         names = ["every", accelerator]
-        for flavor in self.lineage:
+        for flavor in self.flavors:
             names += [flavor, *(f"{kind}_{flavor}" for kind in dict.fromkeys([accelerator, *kinds]))]
         names += self.workload.targets if self.workload else ()
         folders = (ROOT / "tests" / "images" / name for name in names)
@@ -193,7 +188,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Deprecation:
-    """Since when a family is kept only for those who still use it, why, and which one takes its place."""
+    """Since when a variant is kept only for those who still use it, why, and which one takes its place."""
 
     since: str
     reason: str
@@ -205,7 +200,7 @@ class Deprecation:
 
 
 @dataclass(frozen=True)
-class Family:
+class Variant:
     """An accelerator in one version, with its flavors in the order in which they stand on each other."""
 
     name: str
@@ -217,20 +212,19 @@ class Family:
     versions: Mapping[str, str]
     architectures: tuple[str, ...]
     deprecated: Deprecation | None
-    base: Base
-    always: bool
-    unavailable: Mapping[str, str]
-    not_on: Mapping[str, str]
+    distro: Distro
+    in_tests: bool
+    excluded: Mapping[str, str]
     images: Mapping[str, Image]
 
-    def variant(self, flavor: str) -> str:
+    def name_image(self, flavor: str) -> str:
         """Return the name of a flavor's image: the flavor stands before the Python version."""
         accelerator, *python = self.name.split("-")
         return "-".join((accelerator, flavor, *python))
 
-    def why_not(self, flavor: str) -> str:
+    def explain_exclusion(self, flavor: str) -> str:
         """Return the sentence that who asks for an unavailable flavor is told."""
-        return f"there is no {self.variant(flavor)}: {self.unavailable[flavor]}"
+        return f"there is no {self.name_image(flavor)}: {self.excluded[flavor]}"
 
 
 @dataclass(frozen=True)
@@ -252,49 +246,49 @@ class Matrix:
     apt_date: str
     free_disk_gb: int
     scan: Scan
-    bases: Mapping[str, Base]
-    families: Mapping[str, Family]
+    distros: Mapping[str, Distro]
+    variants: Mapping[str, Variant]
     workloads: tuple[Image, ...]
 
     @property
-    def base(self) -> Base:
-        """The base of every family that names no other: the first of the file."""
-        return next(iter(self.bases.values()))
+    def default_distro(self) -> Distro:
+        """The base of every variant that names no other: the first of the file."""
+        return next(iter(self.distros.values()))
 
     @property
-    def variants(self) -> list[Image]:
-        """The image of each flavor of each family, in the order of the file."""
-        return [image for family in self.families.values() for image in family.images.values()]
+    def variant_images(self) -> list[Image]:
+        """The image of each flavor of each variant, in the order of the file."""
+        return [image for variant in self.variants.values() for image in variant.images.values()]
 
     @property
     def images(self) -> list[Image]:
         """Every image, in the order of the file: the variants, then the workloads."""
-        return [*self.variants, *self.workloads]
+        return [*self.variant_images, *self.workloads]
 
-    def on_platform(self, image: Image, platform: str) -> Image:
+    def find_for_platform(self, image: Image, platform: str) -> Image:
         """Return an image's counterpart for a platform; SlipwayError says why there is none."""
-        family = image.family
-        if platform == family.base.platform:
+        variant = image.variant
+        if platform == variant.distro.platform:
             return image
         if platform not in PLATFORMS:
             raise SlipwayError(f"there is no platform {platform!r}; choose one of {', '.join(PLATFORMS)}")
         if image.workload:
             raise SlipwayError(f"there is no {image.name} for {platform}: workloads are built for {PLATFORMS[0]} alone")
-        other = self.families.get(f"{family.name}-{platform.rpartition('/')[2]}")
+        other = self.variants.get(f"{variant.name}-{platform.rpartition('/')[2]}")
         if other is None:
-            reason = family.not_on.get(platform, "images.toml has no family of it")
+            reason = variant.excluded.get(platform, "images.toml has no variant of it")
             raise SlipwayError(f"there is no {image.name} for {platform}: {reason}")
         if image.flavor not in other.images:
-            raise SlipwayError(other.why_not(image.flavor))
+            raise SlipwayError(other.explain_exclusion(image.flavor))
         return other.images[image.flavor]
 
-    def image(self, name: str) -> Image:
+    def find_image(self, name: str) -> Image:
         """Return the image of a name such as `cuda-devel`; SlipwayError lists the names there are."""
         images = {image.name: image for image in self.images}
-        for family in self.families.values():
-            for flavor in family.unavailable:
-                if name == family.variant(flavor):
-                    raise SlipwayError(family.why_not(flavor))
+        for variant in self.variants.values():
+            for flavor in variant.excluded:
+                if name == variant.name_image(flavor):
+                    raise SlipwayError(variant.explain_exclusion(flavor))
         if name not in images:
             raise SlipwayError(f"there is no image {name!r} in images.toml; choose one of {', '.join(images)}")
         return images[name]
@@ -320,8 +314,8 @@ def read_size(table: Table) -> tuple[int, int]:
     raise table.fail("size_gb", "[least, most] in GB (10^9 bytes), 0 < least < most")
 
 
-def read_images(family: Family, table: Table) -> dict[str, Image]:
-    """Return a family's images; flavors are given in their order and none is left out below another."""
+def read_images(variant: Variant, table: Table) -> dict[str, Image]:
+    """Return a variant's images; flavors are given in their order and none is left out below another."""
     flavors = tuple(table.content)
     if not flavors or flavors != FLAVORS[: len(flavors)]:
         found = ", ".join(flavors) or "none"
@@ -330,44 +324,35 @@ def read_images(family: Family, table: Table) -> dict[str, Image]:
     for flavor in flavors:
         row = table.table(flavor)
         row.only("size_gb")
-        images[flavor] = Image(family, flavor, *read_size(row))
+        images[flavor] = Image(variant, flavor, *read_size(row), in_tests=variant.in_tests)
     return images
 
 
-def read_bases(table: Table) -> dict[str, Base]:
+def read_distros(table: Table) -> dict[str, Distro]:
     """Return the base images, one for each Debian release; the first is the default."""
     if not table.content:
-        raise SlipwayError("images.toml: there is no [base.NAME] table; name at least one")
-    bases = {}
+        raise SlipwayError("images.toml: there is no [distro.NAME] table; name at least one")
+    distros = {}
     for name in table.content:
         row = table.table(name)
         row.only("image", "suite", "glibc", "platform")
-        bases[name] = Base(
+        distros[name] = Distro(
             name=name,
             image=row.text("image", r"[\w./:@-]+", 'an image reference such as "debian:trixie-slim"'),
             suite=row.text("suite", r"[a-z]+", 'a Debian suite such as "trixie"'),
             glibc=row.text("glibc", r"2\.\d+", 'the version of its C library, such as "2.36"'),
             platform=row.choice("platform", PLATFORMS) if "platform" in row.content else PLATFORMS[0],
         )
-    return bases
+    return distros
 
 
-def read_unavailable(table: Table, flavors: Table) -> dict[str, str]:
-    """Return the flavors that a family cannot have, each with the reason."""
-    unavailable = table.table("unavailable")
-    unavailable.only(*(flavor for flavor in FLAVORS if flavor not in flavors.content))
-    for flavor in unavailable.content:
-        unavailable.text(flavor, r"\S.*[^\s.]", "one line that says why, without a full stop")
-    return unavailable.content
-
-
-def read_not_on(table: Table) -> dict[str, str]:
-    """Return the platforms that a family cannot be had for, each with the reason."""
-    not_on = table.table("not_on")
-    not_on.only(*PLATFORMS)
-    for platform in not_on.content:
-        not_on.text(platform, r"\S.*[^\s.]", "one line that says why, without a full stop")
-    return not_on.content
+def read_excluded(table: Table, flavors: Table) -> dict[str, str]:
+    """Return the flavors and platforms that a variant cannot have, each with the reason."""
+    excluded = table.table("excluded")
+    excluded.only(*(flavor for flavor in FLAVORS if flavor not in flavors.content), *PLATFORMS)
+    for name in excluded.content:
+        excluded.text(name, r"\S.*[^\s.]", "one line that says why, without a full stop")
+    return excluded.content
 
 
 def read_strings(table: Table) -> dict[str, str]:
@@ -378,17 +363,17 @@ def read_strings(table: Table) -> dict[str, str]:
 
 
 def read_architectures(table: Table, accelerator: str) -> tuple[str, ...]:
-    """Return the GPU architectures that a compiler must serve; a CPU family has none."""
+    """Return the GPU architectures that a compiler must serve; a CPU variant has none."""
     value = table.content.get("architectures", [])
     pattern = {"cuda": r"sm_\d+[af]?", "rocm": r"gfx[0-9a-f]+"}.get(accelerator)
     names = isinstance(value, list) and all(isinstance(n, str) for n in value)
     if not names or (value and not pattern) or not all(re.fullmatch(str(pattern), n) for n in value):
-        raise table.fail("architectures", 'a list such as ["sm_80", "sm_90"], and only in a family with a GPU')
+        raise table.fail("architectures", 'a list such as ["sm_80", "sm_90"], and only in a variant with a GPU')
     return tuple(value)
 
 
 def read_deprecation(table: Table) -> Deprecation | None:
-    """Return since when and why a family is deprecated, None when it is not."""
+    """Return since when and why a variant is deprecated, None when it is not."""
     if "deprecated" not in table.content:
         return None
     row = table.table("deprecated")
@@ -396,58 +381,57 @@ def read_deprecation(table: Table) -> Deprecation | None:
     return Deprecation(
         since=read_date(row, "since"),
         reason=row.text("reason", r"\S.*[^\s.]", "one line that says why, without a full stop"),
-        successor=row.text("successor", r"\S+", "the name of another family"),
+        successor=row.text("successor", r"\S+", "the name of another variant"),
     )
 
 
-def require_successors(families: Table, rows: Mapping[str, Family]) -> None:
-    """Refuse a deprecated family whose successor is no other family, or is deprecated itself."""
-    current = [family.name for family in rows.values() if not family.deprecated]
-    for family in rows.values():
-        if family.deprecated:
-            families.table(family.name).table("deprecated").choice("successor", current)
+def require_successors(variants: Table, rows: Mapping[str, Variant]) -> None:
+    """Refuse a deprecated variant whose successor is no other variant, or is deprecated itself."""
+    current = [variant.name for variant in rows.values() if not variant.deprecated]
+    for variant in rows.values():
+        if variant.deprecated:
+            variants.table(variant.name).table("deprecated").choice("successor", current)
 
 
-FAMILY = (
+VARIANT = (
     "dockerfile",
     "accelerator",
-    "base",
+    "distro",
     "locks",
     "arguments",
     "versions",
     "architectures",
-    "always",
+    "in_tests",
     "deprecated",
-    "unavailable",
-    "not_on",
+    "excluded",
     "flavor",
 )
 
 
-def read_always(table: Table) -> bool:
+def read_in_tests(table: Table) -> bool:
     """Return whether `nox -s tests` takes it in; true when nothing is said."""
-    value = table.content.get("always", True)
+    value = table.content.get("in_tests", True)
     if not isinstance(value, bool):
-        raise table.fail("always", "true, or false: `nox -s tests` leaves it out")
+        raise table.fail("in_tests", "true, or false: `nox -s tests` leaves it out")
     return value
 
 
-def read_family(name: str, table: Table, repository: str, bases: Mapping[str, Base]) -> Family:
-    """Return one family and its images."""
-    table.only(*FAMILY)
+def read_variant(name: str, table: Table, repository: str, distros: Mapping[str, Distro]) -> Variant:
+    """Return one variant and its images."""
+    table.only(*VARIANT)
     accelerator = table.choice("accelerator", ACCELERATORS)
     versions = table.table("versions")
     versions.only(*VERSIONS)
-    base = bases[table.choice("base", bases)] if "base" in table.content else next(iter(bases.values()))
+    distro = distros[table.choice("distro", distros)] if "distro" in table.content else next(iter(distros.values()))
     python = re.escape(str(versions.content.get("python")))
-    platform = "" if base.platform == PLATFORMS[0] else f"-{base.architecture}"
+    platform = "" if distro.platform == PLATFORMS[0] else f"-{distro.architecture}"
     if not re.fullmatch(rf"{accelerator}(\d+\.\d+)?(-py{python})?{platform}", name):
         raise SlipwayError(
             f"images.toml: {table.name} must be named {accelerator}, or {accelerator} and a version; "
             "-py and its Python's version may follow" + (f", and {platform} must" if platform else "")
         )
     images: dict[str, Image] = {}
-    family = Family(
+    variant = Variant(
         name=name,
         repository=repository,
         dockerfile=table.text("dockerfile", r"Dockerfile(\.\w+)?", "the name of a Dockerfile at the top level"),
@@ -457,14 +441,13 @@ def read_family(name: str, table: Table, repository: str, bases: Mapping[str, Ba
         versions=read_strings(versions),
         architectures=read_architectures(table, accelerator),
         deprecated=read_deprecation(table),
-        base=base,
-        always=read_always(table),
-        unavailable=read_unavailable(table, table.table("flavor")),
-        not_on=read_not_on(table),
+        distro=distro,
+        in_tests=read_in_tests(table),
+        excluded=read_excluded(table, table.table("flavor")),
         images=images,
     )
-    images.update(read_images(family, table.table("flavor")))
-    return family
+    images.update(read_images(variant, table.table("flavor")))
+    return variant
 
 
 def read_arguments(table: Table) -> dict[str, str]:
@@ -487,10 +470,10 @@ def read_ports(table: Table) -> list[int]:
 
 def read_workload(name: str, table: Table, known: Mapping[str, Workload]) -> Workload:
     """Return one workload; the one that it stands on is written above it."""
-    table.only("target", "stands_on", "mode", "ports", "arguments", "on")
+    table.only("target", "parent", "mode", "ports", "arguments", "on")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise SlipwayError(f"images.toml: {table.name} must be named in lower-case letters, digits and -")
-    parent = table.choice("stands_on", known) if "stands_on" in table.content else ""
+    parent = table.choice("parent", known) if "parent" in table.content else ""
     return Workload(
         name=name,
         target=table.choice("target", TARGETS),
@@ -501,20 +484,22 @@ def read_workload(name: str, table: Table, known: Mapping[str, Workload]) -> Wor
     )
 
 
-def read_workloads(table: Table, variants: Mapping[str, Image]) -> Iterator[Image]:
+def read_workloads(table: Table, variant_images: Mapping[str, Image]) -> Iterator[Image]:
     """Yield the image of each workload on each variant that its table names."""
     known: dict[str, Workload] = {}
     for name in table.content:
         row = table.table(name)
         known[name] = read_workload(name, row, known)
         on = row.table("on")
-        on.only(*variants)
-        for variant in on.content:
-            own = on.table(variant)
-            own.only("size_gb", "always")
+        on.only(*variant_images)
+        for name_on in on.content:
+            own = on.table(name_on)
+            own.only("size_gb", "in_tests")
             least, most = read_size(own)
-            left_out = not read_always(own)
-            yield replace(variants[variant], least_size=least, most_size=most, workload=known[name], left_out=left_out)
+            in_tests = variant_images[name_on].in_tests and read_in_tests(own)
+            yield replace(
+                variant_images[name_on], least_size=least, most_size=most, workload=known[name], in_tests=in_tests
+            )
 
 
 def read_days(table: Table, key: str) -> int:
@@ -540,21 +525,21 @@ def read_matrix(text: str) -> Matrix:
         top = Table("the top level", tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise SlipwayError(f"images.toml is not valid TOML: {error}") from None
-    tables = ("scan", "base", "family", "workload", "licences")
+    tables = ("scan", "distro", "variant", "workload", "licences")
     top.only("repository", "release", "source", "apt_date", "free_disk_gb", *tables)
-    bases = read_bases(top.table("base"))
+    distros = read_distros(top.table("distro"))
     repository = top.text("repository", r"[a-z0-9]+([._/-][a-z0-9]+)*", "a lower-case repository name without a tag")
-    families = top.table("family")
-    if not families.content:
-        raise SlipwayError("images.toml: there is no [family.NAME] table; name at least one")
+    variants = top.table("variant")
+    if not variants.content:
+        raise SlipwayError("images.toml: there is no [variant.NAME] table; name at least one")
     free = top.content.get("free_disk_gb")
     if not isinstance(free, int) or isinstance(free, bool) or free < 1:
         raise top.fail("free_disk_gb", "a whole number of GB, at least 1")
-    rows = {name: read_family(name, families.table(name), repository, bases) for name in families.content}
-    require_successors(families, rows)
+    found = {name: read_variant(name, variants.table(name), repository, distros) for name in variants.content}
+    require_successors(variants, found)
     # The locks of workloads are for the default base's Python and platform.
-    default = (family for family in rows.values() if family.base == next(iter(bases.values())))
-    below_workloads = {image.name: image for family in default for image in family.images.values()}
+    default = (variant for variant in found.values() if variant.distro == next(iter(distros.values())))
+    with_workloads = {image.name: image for variant in default for image in variant.images.values()}
     return Matrix(
         repository=repository,
         release=top.text("release", r"\d+\.\d+\.\d+", 'a version such as "1.2.3"'),
@@ -562,13 +547,13 @@ def read_matrix(text: str) -> Matrix:
         apt_date=read_date(top, "apt_date"),
         free_disk_gb=free,
         scan=read_scan(top.table("scan")),
-        bases=bases,
-        families=rows,
-        workloads=tuple(read_workloads(top.table("workload"), below_workloads)),
+        distros=distros,
+        variants=found,
+        workloads=tuple(read_workloads(top.table("workload"), with_workloads)),
     )
 
 
-def load(file: Path = FILE) -> Matrix:
+def load_matrix(file: Path = FILE) -> Matrix:
     """Return the matrix of this repository; SlipwayError when the file is missing or wrong."""
     try:
         return read_matrix(file.read_text(encoding="utf-8"))
@@ -583,8 +568,8 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m slipway.matrix", description=__doc__.partition("\n")[0])
     parser.add_argument("--all", action="store_true", help="also images that `nox -s tests` leaves out")
     everything = parser.parse_args(words).all
-    images = [image for image in load().images if image.always or everything]
-    rows = [{"image": i.name, "session": i.session, "platform": i.family.base.platform} for i in images]
+    images = [image for image in load_matrix().images if image.in_tests or everything]
+    rows = [{"image": i.name, "session": i.session, "platform": i.variant.distro.platform} for i in images]
     print(json.dumps({"include": rows}))
     return 0
 

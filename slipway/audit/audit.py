@@ -282,7 +282,7 @@ def perform(contract: Image, image_id: str, components: list[Component]) -> Audi
     check_packages(audit)
     check_distributions(audit, known)
     check_sbom(audit, components)
-    scanned = licenses.of_trivy(contract.evidence / "trivy.json", image_id)
+    scanned = licenses.of_trivy(contract.results / "trivy.json", image_id)
     audit.licences = licenses.judge(components, licenses.load(), scanned)
     audit.findings += audit.licences.findings
     audit.findings.sort(key=lambda finding: (finding.kind, finding.what))
@@ -336,9 +336,9 @@ def main() -> int:
     parser.add_argument("name", help="an image of images.toml, such as cpu-base")
     parser.add_argument("--image", metavar="REFERENCE", help="audit this image against the contract of the one named")
     options = parser.parse_args()
-    contract = matrix.load().image(options.name)
+    contract = matrix.load_matrix().find_image(options.name)
     reference = options.image or contract.tag
-    folder = contract.evidence / "of-another" if options.image else contract.evidence
+    folder = contract.results / "of-another" if options.image else contract.results
     image_id = saved_image.find_id(reference)
     components = sbom.components(sbom.provide(contract, image_id, folder))
     started = time.monotonic()

@@ -36,7 +36,7 @@ from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
 from tests.slipway.archives import Member, directory, oci, saved, tar
 
-MATRIX = matrix.load()
+MATRIX = matrix.load_matrix()
 APT = "RUN apt-get install -y"
 Content = tuple[str, list[Member]]
 
@@ -135,13 +135,13 @@ def test_a_diverted_file_lies_where_the_diversion_says() -> None:
     ],
 )
 def test_toggles_decide_what_is_asked_for(name: str, there: set[str], not_there: set[str]) -> None:
-    asked = dockerfiles.asked(MATRIX.image(name))
+    asked = dockerfiles.asked(MATRIX.find_image(name))
     assert there <= asked.always
     assert not not_there & (asked.always | asked.perhaps)
 
 
 def test_a_name_that_a_build_completes_is_a_beginning() -> None:
-    asked = dockerfiles.asked(MATRIX.image("cpu-runtime"))
+    asked = dockerfiles.asked(MATRIX.find_image("cpu-runtime"))
     assert "libtorch2.6" in asked.roots({"libtorch2.6": None})
     assert "libtorch*" in asked.perhaps
 
@@ -401,9 +401,9 @@ def test_a_trim_that_no_longer_applies_is_found() -> None:
 
 
 def test_an_image_has_the_trims_of_its_flavor_and_its_targets() -> None:
-    base = {trim.path for trim in trims.of_image(MATRIX.image("cuda-base"))}
-    devel = {trim.path for trim in trims.of_image(MATRIX.image("cuda-devel"))}
-    workbench = {trim.path for trim in trims.of_image(MATRIX.image("cpu-base-workbench"))}
+    base = {trim.path for trim in trims.of_image(MATRIX.find_image("cuda-base"))}
+    devel = {trim.path for trim in trims.of_image(MATRIX.find_image("cuda-devel"))}
+    workbench = {trim.path for trim in trims.of_image(MATRIX.find_image("cpu-base-workbench"))}
     assert "nvidia/cu13/include" in base - devel
     assert "jupyterlab/galata" in workbench - base
 
@@ -480,7 +480,7 @@ def test_a_damaged_policy_is_named(tmp_path: Path) -> None:
 
 # --- the SBOM ------------------------------------------------------------------------------------
 
-IMAGE = MATRIX.image("cpu-base")
+IMAGE = MATRIX.find_image("cpu-base")
 
 
 def bom(*components: object, image_id: str = "sha256:1") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A deprecated family: it still builds, and who builds or runs it is told."""
+"""A deprecated variant: it still builds, and who builds or runs it is told."""
 
 import json
 import subprocess
@@ -15,11 +15,11 @@ from tests.slipway.checkout import Checkout, copy_repository
 ROW = 'deprecated = { since = "2026-11-01", reason = "Debian 12 leaves its support", successor = "cuda13.2" }'
 SENTENCE = "deprecated since 2026-11-01: Debian 12 leaves its support; use cuda13.2 instead"
 OWN = matrix.FILE.read_text()
-CPU = '[family.cpu]\ndockerfile = "Dockerfile.cpu"\n'
+CPU = '[variant.cpu]\ndockerfile = "Dockerfile.cpu"\n'
 
 
 def deprecated(row: str = ROW) -> str:
-    """Return this repository's images.toml with its family cpu deprecated."""
+    """Return this repository's images.toml with its variant cpu deprecated."""
     assert CPU in OWN
     return OWN.replace(CPU, f"{CPU}{row}\n")
 
@@ -31,10 +31,10 @@ def docker(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    """A copy of the repository in which the family cpu is deprecated; its image is gone afterwards."""
+    """A copy of the repository in which the variant cpu is deprecated; its image is gone afterwards."""
     repository = f"slipway-test-{uuid.uuid4().hex[:8]}"
     copy_repository(tmp_path)
-    own = f'repository = "{matrix.load().repository}"'
+    own = f'repository = "{matrix.load_matrix().repository}"'
     (tmp_path / "images.toml").write_text(deprecated().replace(own, f'repository = "{repository}"'))
     made = Checkout(tmp_path, repository)
     yield made
@@ -60,13 +60,13 @@ def test_who_builds_or_runs_a_deprecated_image_is_told(checkout: Checkout) -> No
 
 
 @pytest.mark.requirement("V8")
-def test_a_deprecated_family_is_read_and_goes_on_being_built() -> None:
+def test_a_deprecated_variant_is_read_and_goes_on_being_built() -> None:
     """Its images stay in the matrix, and hand the sentence to their build."""
-    rows = matrix.read_matrix(deprecated())
-    assert str(rows.families["cpu"].deprecated) == SENTENCE
-    assert [image.name for image in rows.images] == [image.name for image in matrix.load().images]
-    assert rows.image("cpu-devel").arguments["DEPRECATED"] == SENTENCE
-    assert "DEPRECATED" not in rows.image("cuda-devel").arguments
+    the_matrix = matrix.read_matrix(deprecated())
+    assert str(the_matrix.variants["cpu"].deprecated) == SENTENCE
+    assert [image.name for image in the_matrix.images] == [image.name for image in matrix.load_matrix().images]
+    assert the_matrix.find_image("cpu-devel").arguments["DEPRECATED"] == SENTENCE
+    assert "DEPRECATED" not in the_matrix.find_image("cuda-devel").arguments
 
 
 WRONG = {
@@ -94,7 +94,7 @@ def test_what_is_wrong_with_a_deprecation_is_named(old: str, new: str, message: 
 
 @pytest.mark.requirement("V8")
 def test_a_successor_is_not_deprecated_itself() -> None:
-    """Nobody is sent from one family to the next."""
+    """Nobody is sent from one variant to the next."""
     text = deprecated().replace('locks = "cuda13.2"', 'locks = "cuda13.2"\n' + ROW.replace('"cuda13.2"', '"cuda"'))
     with pytest.raises(SlipwayError, match=r"cpu.deprecated successor is 'cuda13.2'; it must be one of cpu-arm64, "):
         matrix.read_matrix(text)

@@ -12,8 +12,8 @@ from slipway import matrix
 from slipway.build import locks
 
 ROOT = matrix.ROOT
-MATRIX = matrix.load()
-DOCKERFILES = {family.accelerator: ROOT / family.dockerfile for family in MATRIX.families.values()}
+MATRIX = matrix.load_matrix()
+DOCKERFILES = {variant.accelerator: ROOT / variant.dockerfile for variant in MATRIX.variants.values()}
 TRIMS = [
     entry
     for file in ("trims.toml", "trims-workbench.toml")
@@ -29,22 +29,22 @@ def stages(file: Path) -> dict[str, str]:
 
 @pytest.mark.requirement("T2", "V2")
 @pytest.mark.parametrize(
-    "family", [f for f in MATRIX.families.values() if f.name == f.accelerator], ids=lambda f: f.name
+    "variant", [f for f in MATRIX.variants.values() if f.name == f.accelerator], ids=lambda f: f.name
 )
-def test_a_dockerfiles_defaults_are_the_default_family(family: matrix.Family) -> None:
+def test_a_dockerfiles_defaults_are_the_default_variant(variant: matrix.Variant) -> None:
     """`docker build -f Dockerfile.cuda .` gives what `nox -s build-cuda` gives."""
-    text = (ROOT / family.dockerfile).read_text()
-    expected = {**family.arguments, "BASE_IMAGE": MATRIX.base.image, "APT_DATE": MATRIX.apt_date}
+    text = (ROOT / variant.dockerfile).read_text()
+    expected = {**variant.arguments, "BASE_IMAGE": MATRIX.default_distro.image, "APT_DATE": MATRIX.apt_date}
     assert expected.items() <= dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text)).items()
 
 
 @pytest.mark.requirement("T2")
 @pytest.mark.parametrize(
-    "family", [f for f in MATRIX.families.values() if f.accelerator == "rocm"], ids=lambda f: f.name
+    "variant", [f for f in MATRIX.variants.values() if f.accelerator == "rocm"], ids=lambda f: f.name
 )
-def test_rocblas_is_given_the_architectures_of_the_contract(family: matrix.Family) -> None:
+def test_rocblas_is_given_the_architectures_of_the_contract(variant: matrix.Variant) -> None:
     """The build argument selects the kernels, and the checks read the contract."""
-    assert family.arguments["ROCM_ARCHITECTURES"].split(",") == list(family.architectures)
+    assert variant.arguments["ROCM_ARCHITECTURES"].split(",") == list(variant.architectures)
 
 
 @pytest.mark.requirement("T2")
@@ -122,8 +122,8 @@ def test_every_lock_matches_its_inputs() -> None:
 def test_a_trim_says_what_where_and_why(entry: dict[str, object]) -> None:
     """A file that is left out without a reason would be a riddle."""
     assert set(entry) == {"path", "owner", "accelerators", "stages", "reason", "bytes"}
-    families = {family.locks for family in MATRIX.families.values()}
-    kinds = families | {*matrix.ACCELERATORS, *matrix.TARGETS}
+    variants = {variant.locks for variant in MATRIX.variants.values()}
+    kinds = variants | {*matrix.ACCELERATORS, *matrix.TARGETS}
     assert set(entry["accelerators"]) <= kinds  # type: ignore[call-overload]
     stages = (*matrix.FLAVORS, *matrix.TARGETS)
     assert entry["stages"] == [stage for stage in stages if stage in entry["stages"]]  # type: ignore[operator]
