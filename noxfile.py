@@ -27,6 +27,7 @@ from slipway import matrix, results
 from slipway.build import labels, locks
 from slipway.errors import SlipwayError
 from slipway.host import downloads
+from slipway.images_toml import FLAVORS, PLATFORMS
 from slipway.matrix import Image, Variant
 
 nox.needs_version = ">=2026.4"
@@ -253,7 +254,7 @@ def test_image(session: nox.Session, image: Image) -> None:
         "--quiet",
         *(["--require-gpu"] if options.require_gpu else []),
         *(["--allow-not-run"] if options.allow_not_run else []),
-        *(["--timeout=600"] if image.variant.distro.platform != matrix.PLATFORMS[0] else []),  # where it is emulated
+        *(["--timeout=600"] if image.variant.distro.platform != PLATFORMS[0] else []),  # where it is emulated
         *options.pytest,
         interrupt_timeout=CLEANING_UP,
     )
@@ -341,7 +342,7 @@ def run_image(session: nox.Session, image: Image) -> None:
 
 def define_sessions(variant: Variant) -> None:
     """Give a variant its sessions build-, test-, sbom-, scan- and run-, each with its flavors as a parameter."""
-    names = (*variant.images, *(name for name in variant.excluded if name in matrix.FLAVORS))
+    names = (*variant.images, *(name for name in variant.excluded if name in FLAVORS))
     flavors = nox.parametrize("flavor", [nox.param(flavor, id=flavor) for flavor in names])
 
     @nox.session(name=f"build-{variant.name}", venv_backend="none", tags=["build"])

@@ -30,6 +30,7 @@ from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Entry, Kind
 from slipway.matrix import Image
+from slipway.toml import read_toml
 
 SET_ID = 0o6000
 SHOWN = 40  # findings on the terminal; audit.json has all
@@ -272,7 +273,7 @@ def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
 def perform(contract: Image, image_id: str, components: list[Component]) -> Audit:
     """Make all comparisons of one image."""
     audit = begin(contract, image_id)
-    generated, known, cut = rules.load(), wheel_records.load(), trims.of_image(contract)
+    generated, known, cut = read_toml(rules.FILE, rules.Generated), wheel_records.load(), trims.of_image(contract)
     judge = Judge(audit.system, audit.packages, known)
     check_files(audit, generated, judge)
     check_layers(audit, judge.base)
@@ -283,7 +284,7 @@ def perform(contract: Image, image_id: str, components: list[Component]) -> Audi
     check_distributions(audit, known)
     check_sbom(audit, components)
     scanned = licenses.of_trivy(contract.results / "trivy.json", image_id)
-    audit.licences = licenses.judge(components, licenses.load(), scanned)
+    audit.licences = licenses.judge(components, read_toml(licenses.FILE, licenses.Policy), scanned)
     audit.findings += audit.licences.findings
     audit.findings.sort(key=lambda finding: (finding.kind, finding.what))
     return audit

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from slipway import results
 from slipway.errors import SlipwayError, run
-from slipway.matrix import PLATFORMS, ROOT, TARGETS, Distro, Image, Matrix, Variant, load_matrix
+from slipway.images_toml import PLATFORMS, TARGETS, Distro
+from slipway.matrix import ROOT, Image, Matrix, Variant, load_matrix
 
 FOLDER = ROOT / "requirements"
 TOOLS = ("slipway", "checks", "tests", "lint", "go", "uv", "build")

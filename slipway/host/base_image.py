@@ -18,7 +18,7 @@ from slipway.errors import SlipwayError
 from slipway.host import install
 from slipway.host.downloads import CA_IN_BUILD, KEYRING, Host
 from slipway.host.engine import docker, tar_of
-from slipway.matrix import Distro
+from slipway.images_toml import Distro
 
 LABEL = "slipway.base"
 MAKER = "mmdebstrap"

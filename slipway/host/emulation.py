@@ -5,7 +5,7 @@ from pathlib import Path
 from slipway.errors import SlipwayError
 from slipway.host import install
 from slipway.host.engine import Engine, docker
-from slipway.matrix import Distro
+from slipway.images_toml import Distro
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # as the kernel calls them
 PACKAGES = ("qemu-user-static", "arch-test")  # mmdebstrap asks arch-test what this machine can run

@@ -14,7 +14,8 @@ from slipway.errors import SlipwayError
 from slipway.host import base_image, downloads, emulation, engine, install
 from slipway.host.base_image import BaseImage
 from slipway.host.engine import Engine, NoEngineError
-from slipway.matrix import Distro, Matrix, load_matrix
+from slipway.images_toml import Distro
+from slipway.matrix import Matrix, load_matrix
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -83,7 +83,7 @@ def make(folder: Path, repository: str) -> Checkout:
     copy_repository(folder)
     (folder / "images.toml").write_text(small_matrix(repository))
     (folder / "Dockerfile.cpu").write_text(DOCKERFILE)
-    only = next(iter(matrix.read_matrix(small_matrix(repository)).variants.values()))
+    only = next(iter(matrix.parse_matrix(small_matrix(repository)).variants.values()))
     restamp(folder, next(locks.variant_locks(only)))
     return Checkout(folder, repository)
 

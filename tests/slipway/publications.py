@@ -130,7 +130,7 @@ def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) ->
     git(folder, "commit", "--quiet", "--message=All")
     for module in (matrix, release_checks, provenance):
         patch.setattr(module, "ROOT", folder)
-    the_matrix = matrix.read_matrix(text)
+    the_matrix = matrix.parse_matrix(text)
     patch.setattr(publish, "load_matrix", lambda *_: the_matrix)
     made = Workshop(folder, the_matrix, git(folder, "rev-parse", "HEAD"))
     try:

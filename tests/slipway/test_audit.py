@@ -34,6 +34,7 @@ from slipway.errors import SlipwayError
 from slipway.image import filesystem
 from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
+from slipway.toml import read_toml
 from tests.slipway.archives import Member, directory, oci, saved, tar
 
 MATRIX = matrix.load_matrix()
@@ -261,7 +262,7 @@ def hashed(source: bytes) -> bytes:
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
 STORE = "etc/ssl/certs/java/cacerts"
 NODE = "opt/code-server/node_modules"
-RULES = rules.load().rules
+RULES = read_toml(rules.FILE, rules.Generated).rules
 BASE: Content = ("made by debootstrap", [("dev/null", b"")])
 
 GOOD: dict[str, list[Member]] = {
@@ -385,7 +386,7 @@ def test_uv_is_the_locked_wheels() -> None:
 def test_a_damaged_rule_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "generated.toml").write_text(text)
     with pytest.raises(SlipwayError, match=r"generated\.toml"):
-        rules.load(tmp_path / "generated.toml")
+        read_toml(tmp_path / "generated.toml", rules.Generated)
 
 
 # --- trims ---------------------------------------------------------------------------------------
@@ -426,7 +427,7 @@ def test_globs(glob: str, path: str, *, matches: bool) -> None:
 
 # --- licences ------------------------------------------------------------------------------------
 
-POLICY = Policy(("AGPL-*",), {"reason": ["pypi:gs*"]}, {"terms": ["pypi:nvidia-*"]})
+POLICY = Policy(refused=["AGPL-*"], accepted={"reason": ["pypi:gs*"]}, proprietary={"terms": ["pypi:nvidia-*"]})
 
 
 @pytest.mark.parametrize(
@@ -473,9 +474,10 @@ def test_what_a_scan_of_the_same_image_knows_fills_a_gap(tmp_path: Path) -> None
 
 
 def test_a_damaged_policy_is_named(tmp_path: Path) -> None:
-    (tmp_path / "images.toml").write_text("[licences]\nrefused = 'x'\n")
-    with pytest.raises(SlipwayError, match=r"\[licences\]"):
-        licenses.load(tmp_path / "images.toml")
+    file = tmp_path / "licenses.toml"
+    file.write_text("refused = 'x'\n[accepted]\n[proprietary]\n")
+    with pytest.raises(SlipwayError, match=r"licenses\.toml: refused is 'x'; it must be a list of globs"):
+        read_toml(file, licenses.Policy)
 
 
 # --- the SBOM ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import pytest
 from slipway.errors import SlipwayError
 from slipway.host import base_image, downloads, install
 from slipway.host.downloads import Host
-from slipway.matrix import Distro
+from slipway.images_toml import Distro, Platform
 
 NO_REGISTRY = 'Get "https://registry-1.docker.io/v2/": dial tcp: no such host'
 
@@ -60,9 +60,9 @@ def described(labels: dict[str, str] | None = None, digests: list[str] | None = 
 MADE = {"slipway.base": "mmdebstrap", "slipway.base.suite": "trixie", "slipway.base.created": "now"}
 
 
-def base(image: str, platform: str = "linux/amd64") -> Distro:
+def base(image: str, platform: Platform = "linux/amd64") -> Distro:
     """Return a base image of the matrix."""
-    return Distro(name="x", image=image, suite="trixie", glibc="2.40", platform=platform)
+    return Distro(image=image, suite="trixie", glibc="2.40", platform=platform)
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
 
 def test_a_missing_image_is_named_with_its_build_session(the_matrix: matrix.Matrix) -> None:
     """Nothing is measured, and nothing built."""
-    absent = matrix.read_matrix(
+    absent = matrix.parse_matrix(
         matrix.FILE.read_text().replace(
             f'repository = "{the_matrix.repository}"', f'repository = "{measurements.new_name()}"'
         )

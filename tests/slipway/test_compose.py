@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from slipway import matrix
+from slipway.images_toml import PLATFORMS, TARGETS
 from slipway.matrix import Image
 from tests.slipway import checkout as copies
 
@@ -109,7 +110,7 @@ def test_a_variants_service_is_the_image_of_the_matrix(image: Image) -> None:
     assert service["image"] == image.tag
     assert (build["dockerfile"], build["target"]) == (image.dockerfile, image.target)
     assert {**default, **build.get("args", {})} == {**image.variant.arguments, "BASE_IMAGE": image.variant.distro.tag}
-    assert service.get("platform", matrix.PLATFORMS[0]) == image.variant.distro.platform
+    assert service.get("platform", PLATFORMS[0]) == image.variant.distro.platform
     assert [port["target"] for port in service["ports"]] == [matrix.PORT]
 
 
@@ -127,7 +128,7 @@ def test_a_workloads_service_is_the_image_of_the_matrix(image: Image) -> None:
     service = configured(VARIANT=image.variant_image, WORKLOAD=image.workload.name)[name]
     assert service["image"] == image.tag
     assert service["build"]["dockerfile"] == image.dockerfile
-    if image.workload.name in matrix.TARGETS:
+    if image.workload.name in TARGETS:
         assert image.workload.name == image.workload.target
         assert image.arguments.items() <= (DOCKERFILE_ARGUMENTS | service["build"]["args"]).items()
     published = {port["target"] for port in service["ports"]}

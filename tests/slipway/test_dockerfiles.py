@@ -10,6 +10,7 @@ import pytest
 
 from slipway import matrix
 from slipway.build import locks
+from slipway.images_toml import ACCELERATORS, FLAVORS, TARGETS
 
 ROOT = matrix.ROOT
 MATRIX = matrix.load_matrix()
@@ -68,7 +69,7 @@ def test_the_stages_below_all_flavors_are_the_same_in_every_dockerfile(stage: st
 def test_every_flavor_is_a_stage_on_the_packages_of_its_name(accelerator: str) -> None:
     """Stage name = flavor = tag suffix, and no flavor stands on another's application."""
     text = DOCKERFILES[accelerator].read_text()
-    for flavor in matrix.FLAVORS:
+    for flavor in FLAVORS:
         assert f"FROM {flavor}-packages AS {flavor}\n" in text
     assert not re.search(r"FROM (base|runtime|devel) AS", text)
 
@@ -89,7 +90,7 @@ def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
 @pytest.mark.parametrize("accelerator", DOCKERFILES)
 def test_the_application_is_copied_last(accelerator: str) -> None:
     """An edit of app/ must not install a dependency anew."""
-    for flavor in matrix.FLAVORS:
+    for flavor in FLAVORS:
         assert not re.search(r"(?m)^RUN", stages(DOCKERFILES[accelerator])[flavor])
 
 
@@ -123,9 +124,9 @@ def test_a_trim_says_what_where_and_why(entry: dict[str, object]) -> None:
     """A file that is left out without a reason would be a riddle."""
     assert set(entry) == {"path", "owner", "accelerators", "stages", "reason", "bytes"}
     variants = {variant.locks for variant in MATRIX.variants.values()}
-    kinds = variants | {*matrix.ACCELERATORS, *matrix.TARGETS}
+    kinds = variants | {*ACCELERATORS, *TARGETS}
     assert set(entry["accelerators"]) <= kinds  # type: ignore[call-overload]
-    stages = (*matrix.FLAVORS, *matrix.TARGETS)
+    stages = (*FLAVORS, *TARGETS)
     assert entry["stages"] == [stage for stage in stages if stage in entry["stages"]]  # type: ignore[operator]
     assert str(entry["reason"]).endswith(".")
     assert isinstance(entry["bytes"], int)

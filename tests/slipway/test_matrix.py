@@ -66,7 +66,7 @@ cuda-base = { size_gb = [2.0, 3.0] }
 
 def test_an_image_knows_its_name_tag_lock_and_flavors() -> None:
     """Sessions, tests and evidence all take these from here."""
-    image = matrix.read_matrix(GOOD).find_image("cuda-runtime")
+    image = matrix.parse_matrix(GOOD).find_image("cuda-runtime")
     assert image.tag == "slipway:cuda-runtime"
     assert image.lock.name == "cuda13.0-runtime.txt"
     assert image.flavors == ("base", "runtime")
@@ -75,7 +75,7 @@ def test_an_image_knows_its_name_tag_lock_and_flavors() -> None:
 
 def test_a_flavor_runs_its_ancestors_checks() -> None:
     """What base promises, runtime must keep."""
-    the_matrix = matrix.read_matrix(GOOD)
+    the_matrix = matrix.parse_matrix(GOOD)
     base, runtime = (the_matrix.find_image(f"cuda-{flavor}").checks for flavor in ("base", "runtime"))
     assert base == runtime[: len(base)]
     assert [folder.name for folder in base] == ["every", "cuda"]
@@ -84,7 +84,7 @@ def test_a_flavor_runs_its_ancestors_checks() -> None:
 
 def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
     """Its name tells both, and its sessions are those of the workloads."""
-    the_matrix = matrix.read_matrix(GOOD)
+    the_matrix = matrix.parse_matrix(GOOD)
     names = ["cuda-base-workbench", "cuda-runtime-workbench", "cuda-base-desktop-full"]
     assert [image.name for image in the_matrix.images] == ["cuda-base", "cuda-runtime", *names]
     image = the_matrix.find_image("cuda-base-desktop-full")
@@ -98,7 +98,7 @@ def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
 @pytest.mark.requirement("C1")
 def test_a_workload_runs_its_variants_checks() -> None:
     """What a variant promises, every image on it must keep."""
-    the_matrix = matrix.read_matrix(GOOD)
+    the_matrix = matrix.parse_matrix(GOOD)
     variant, workload = (the_matrix.find_image(name).checks for name in ("cuda-runtime", "cuda-runtime-workbench"))
     assert variant == workload[: len(variant)]
     assert [folder.name for folder in workload[len(variant) :]] == ["workbench"]
@@ -112,7 +112,7 @@ def test_a_workload_has_the_locks_of_its_targets_and_toggles(tmp_path: Path, mon
     for name in names:
         (folder / f"{name}.txt").touch()
     monkeypatch.setattr(matrix, "ROOT", tmp_path)
-    image = matrix.read_matrix(GOOD).find_image("cuda-base-desktop-full")
+    image = matrix.parse_matrix(GOOD).find_image("cuda-base-desktop-full")
     assert [file.stem for file in image.locks] == ["cuda13.0-base", "workbench", "workbench-cuda", "desktop-themes"]
 
 
@@ -120,24 +120,24 @@ def test_another_python_stands_after_the_flavor() -> None:
     """A workload's name follows it."""
     text = GOOD.replace("[variant.cuda", '[variant."cuda-py3.13"')
     text = re.sub(r"(?m)^cuda-(base|runtime) =", r'"cuda-\1-py3.13" =', text)
-    the_matrix = matrix.read_matrix(text)
+    the_matrix = matrix.parse_matrix(text)
     assert the_matrix.find_image("cuda-runtime-py3.13").session == "cuda-py3.13(runtime)"
     assert the_matrix.find_image("cuda-runtime-py3.13-workbench").variant_image == "cuda-runtime-py3.13"
 
 
 def test_a_variant_uses_the_first_distro_or_the_one_it_names() -> None:
     """Another Debian release brings another Python and another C library."""
-    the_matrix = matrix.read_matrix(GOOD)
+    the_matrix = matrix.parse_matrix(GOOD)
     assert the_matrix.default_distro.image == the_matrix.variants["cuda"].distro.image == "debian:trixie-slim"
     variants = GOOD.partition("[workload.workbench]")[0]
-    other = matrix.read_matrix(variants.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\ndistro = "bookworm"'))
+    other = matrix.parse_matrix(variants.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\ndistro = "bookworm"'))
     assert (other.variants["cuda"].distro.suite, other.default_distro.suite) == ("bookworm", "trixie")
 
 
 def test_what_a_variant_cannot_have_is_answered_with_the_reason() -> None:
     """It is a fact of the matrix and no typing error."""
     text = GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nexcluded = { devel = "there is no nvcc" }')
-    the_matrix = matrix.read_matrix(text)
+    the_matrix = matrix.parse_matrix(text)
     assert [image.flavor for image in the_matrix.variant_images] == ["base", "runtime"]
     with pytest.raises(SlipwayError, match=r"^there is no cuda-devel: there is no nvcc$"):
         the_matrix.find_image("cuda-devel")
@@ -145,17 +145,17 @@ def test_what_a_variant_cannot_have_is_answered_with_the_reason() -> None:
 
 def test_an_image_is_in_the_tests_unless_its_row_or_variant_says_otherwise() -> None:
     """`nox -s tests` has to end in time; the others have their own sessions."""
-    assert all(image.in_tests for image in matrix.read_matrix(GOOD).images)
-    row = matrix.read_matrix(GOOD.replace("[2.0, 3.0] }", "[2.0, 3.0], in_tests = false }"))
+    assert all(image.in_tests for image in matrix.parse_matrix(GOOD).images)
+    row = matrix.parse_matrix(GOOD.replace("[2.0, 3.0] }", "[2.0, 3.0], in_tests = false }"))
     assert [image.name for image in row.images if not image.in_tests] == ["cuda-base-desktop-full"]
-    variant = matrix.read_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nin_tests = false'))
+    variant = matrix.parse_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nin_tests = false'))
     assert not any(image.in_tests for image in variant.images)
 
 
-def test_an_unknown_image_is_answered_with_the_names_there_are() -> None:
+def test_an_unknown_image_is_answered_with_close_names() -> None:
     """A typing error is mended at once."""
-    with pytest.raises(SlipwayError, match=r"no image 'cuda-dev'.*cuda-base, cuda-runtime"):
-        matrix.read_matrix(GOOD).find_image("cuda-dev")
+    with pytest.raises(SlipwayError, match=r"no image 'cuda-bsae'; did you mean cuda-base.*`nox -s matrix` lists all"):
+        matrix.parse_matrix(GOOD).find_image("cuda-bsae")
 
 
 WRONG = {
@@ -163,7 +163,7 @@ WRONG = {
     "unknown key": (
         'suite = "trixie"',
         'suite = "trixie"\nsweet = 1',
-        r"\[distro\].trixie has an unknown key 'sweet'; allowed: image, suite",
+        r"\[distro.trixie\] has an unknown key 'sweet'; allowed: image, suite",
     ),
     "unknown top key": ("[distro.trixie]", "colour = 1\n[distro.trixie]", "unknown key 'colour'"),
     "missing key": ('release = "0.1.0"', "", "release is missing; it must be a version"),
@@ -183,7 +183,7 @@ WRONG = {
         "github is ''; it must be one line that says why",
     ),
     "no base": ("[distro.trixie]", "[distros]\n[variant.x]", "unknown key 'distros'"),
-    "bad glibc": ('glibc = "2.36"', 'glibc = "musl"', r"\[distro\].bookworm glibc is 'musl'; it must be the version"),
+    "bad glibc": ('glibc = "2.36"', 'glibc = "musl"', r"\[distro.bookworm\] glibc is 'musl'; it must be the version"),
     "unknown base": (
         'locks = "cuda13.0"',
         'locks = "x"\ndistro = "sid"',
@@ -197,7 +197,7 @@ WRONG = {
     "unavailable and there": (
         'locks = "cuda13.0"',
         'locks = "x"\nexcluded = { base = "why" }',
-        "excluded has an unknown key 'base'; allowed: devel",
+        "excluded names 'base', which is one of its flavors",
     ),
     "unavailable without a reason": (
         'locks = "cuda13.0"',
@@ -208,15 +208,19 @@ WRONG = {
     "unknown accelerator": (
         'accelerator = "cuda"',
         'accelerator = "tpu"',
-        r"\[variant\].cuda accelerator is 'tpu'; .*one of cpu, cuda",
+        r"\[variant.cuda\] accelerator is 'tpu'; .*one of cpu, cuda",
     ),
     "name of another accelerator": ("[variant.cuda]", "[variant.cpu]", r"must be named cuda"),
-    "unknown version": ('cuda = "13.0" }\narch', 'opencl = "3" }\narch', "versions has an unknown key 'opencl'"),
+    "unknown version": (
+        'cuda = "13.0" }\narch',
+        'opencl = "3" }\narch',
+        r"versions\] has an unknown key 'opencl'",
+    ),
     "architecture": ('["sm_90"]', '["gfx90a"]', r"architectures is \['gfx90a'\]"),
     "unknown flavor": (
         "runtime = {",
         "large = {",
-        "names base, large; the flavors are, in order, base, runtime, devel",
+        r"\[variant.cuda.flavor\] has an unknown key 'large'; allowed: base, runtime, devel",
     ),
     "flavor left out": ("base = { size_gb = [1.0, 1.6] }\n", "", "names runtime; the flavors are, in order"),
     "least above most": ("[1.0, 1.6]", "[1.6, 1.0]", r"size_gb is \[1.6, 1.0\]; it must be \[least, most\]"),
@@ -228,23 +232,27 @@ WRONG = {
         "parent is 'bench'; .*one of workbench",
     ),
     "port as text": ("[6080]", '["6080"]', r"ports is \['6080'\]; it must be a list of port numbers"),
-    "argument in small letters": ("{ THEMES", "{ themes", "has the key 'themes'; a build argument is"),
+    "argument in small letters": (
+        "{ THEMES",
+        "{ themes",
+        "'themes'; it must be a build argument in capitals",
+    ),
     "argument that is no text": ('THEMES = "true"', "THEMES = true", "THEMES is True; it must be a string"),
     "unknown variant": (
         "cuda-base = { size_gb = [2.0",
         "cpu-base = { size_gb = [2.0",
-        "on has an unknown key 'cpu-base'",
+        r"on\] has an unknown key 'cpu-base'",
     ),
     "workload on another base": (
         'locks = "cuda13.0"',
         'locks = "cuda13.0"\ndistro = "bookworm"',
-        "on has an unknown key 'cuda-base'",
+        r"on\] has an unknown key 'cuda-base'",
     ),
     "workload without a budget": ("cuda-base = { size_gb = [2.0, 3.0] }", "cuda-base = {}", "size_gb is missing"),
     "table as text": (
         "[variant.cuda.flavor]\nbase = { size_gb = [1.0, 1.6] }",
         "[variant.cuda.flavor]\nbase = 1",
-        "base must be a table",
+        r"\[variant.cuda.flavor.base\] must be a table, not 1",
     ),
 }
 
@@ -254,10 +262,38 @@ def test_what_is_wrong_is_named_with_its_place(old: str, new: str, message: str)
     """The message names the table, the key and the allowed values."""
     assert old in GOOD
     text = GOOD.replace(old, new)
-    if message.startswith("must be named") or "must be named" in message:
-        text = text.replace("[variant.cuda.flavor]", "[variant.cpu.flavor]")
+    if new.startswith("[variant."):  # a table with another name, and the table in it
+        text = text.replace("[variant.cuda.flavor]", f"{new[:-1]}.flavor]")
     with pytest.raises(SlipwayError, match=message):
-        matrix.read_matrix(text)
+        matrix.parse_matrix(text)
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    """One line for each, with the file, the table, the key, the value and the allowed values."""
+    text = GOOD.replace('accelerator = "cuda"', 'accelerator = "gpu"').replace(
+        'suite = "trixie"', "suite = 1\ncolour = 2"
+    )
+    with pytest.raises(SlipwayError) as error:
+        matrix.parse_matrix(text)
+    assert str(error.value).splitlines() == [
+        'images.toml: [distro.trixie] suite is 1; it must be a Debian suite such as "trixie"',
+        "images.toml: [distro.trixie] has an unknown key 'colour'; allowed: image, suite, glibc, platform",
+        "images.toml: [variant.cuda] accelerator is 'gpu'; it must be one of cpu, cuda, rocm",
+    ]
+
+
+def test_a_missing_table_is_named() -> None:
+    """A variant without flavors has no images."""
+    text = GOOD.replace("[variant.cuda.flavor]", "[variant.cuda.flavors]")
+    with pytest.raises(SlipwayError, match=r"\[variant.cuda\] flavor is missing; it must be a table"):
+        matrix.parse_matrix(text)
+
+
+def test_the_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever needs the matrix loads it, and gets the same one."""
+    first = matrix.load_matrix()
+    monkeypatch.setattr(matrix, "read_toml", lambda *_: pytest.fail("it is read again"))
+    assert matrix.load_matrix() is first
 
 
 def test_a_missing_file_is_an_error_that_says_how_to_get_it_back() -> None:

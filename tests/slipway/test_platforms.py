@@ -11,12 +11,12 @@ from slipway.build import locks
 from slipway.errors import SlipwayError
 from slipway.host import emulation, install
 from slipway.host.engine import Engine
-from slipway.matrix import Distro
+from slipway.images_toml import Distro, Platform
 from tests.slipway import checkout as copies
 
 MATRIX = matrix.load_matrix()
-ARM64 = "linux/arm64"
-BASE = Distro(name="x-arm64", image="debian:x", suite="x", glibc="2.40", platform=ARM64)
+ARM64: Platform = "linux/arm64"
+BASE = Distro(image="debian:x", suite="x", glibc="2.40", platform=ARM64)
 HERE = Engine(
     id="1",
     version="26.1.5",
@@ -66,11 +66,11 @@ WRONG = {
         "platform is 'linux/mips'; .*one of linux/amd64",
     ),
     "name without it": ("[variant.cpu-arm64]", "[variant.cpu-arm]", "must be named cpu, .*-arm64 must"),
-    "name with it": ('distro = "trixie-arm64"\n', "", r"\[variant\].cpu-arm64 must be named cpu"),
+    "name with it": ('distro = "trixie-arm64"\n', "", r"\[variant.cpu-arm64\] must be named cpu"),
     "unknown key": (
         'excluded = { "linux/arm64"',
         'excluded = { "arm64"',
-        "excluded has an unknown key 'arm64'; allowed: linux/amd64, ",
+        r"excluded\] has an unknown key 'arm64'; allowed: base, runtime, devel, linux/amd64, ",
     ),
     "no reason": (
         "Debian has the packages for arm64, but no such machine has built and checked it",
@@ -90,7 +90,7 @@ def test_what_is_wrong_with_a_platform_is_named(old: str, new: str, message: str
         "[variant.cpu-arm64.", f"{new[:-1]}." if new.startswith("[variant") else "[variant.cpu-arm64."
     )
     with pytest.raises(SlipwayError, match=message):
-        matrix.read_matrix(changed)
+        matrix.parse_matrix(changed)
 
 
 @pytest.mark.requirement("U6")

@@ -68,7 +68,7 @@ class Scanned:
 
     def __init__(self, folder: Path, repository: str) -> None:
         """Take a folder for the evidence and a name for the images."""
-        self.matrix = matrix.read_matrix(small_matrix(repository))
+        self.matrix = matrix.parse_matrix(small_matrix(repository))
         self.image = self.matrix.find_image("cpu-base")
         self.results = folder / "dist" / "cpu-base"
         self.exceptions = folder / "exceptions.toml"

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from slipway.matrix import FLAVORS, Image
+from slipway.images_toml import FLAVORS
+from slipway.matrix import Image
 from tests.images.conftest import Run
 from tests.images.resolver import would_install
 

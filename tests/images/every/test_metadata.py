@@ -9,6 +9,7 @@ from docker.models.images import Image as EngineImage
 from testinfra.host import Host
 
 from slipway import matrix
+from slipway.images_toml import VERSIONS
 from slipway.matrix import Image
 from tests.images.conftest import Start
 
@@ -28,7 +29,7 @@ def versions(python: Callable[[str], str]) -> dict[str, str]:
 @pytest.fixture
 def read_labels(labels: dict[str, str]) -> dict[str, str]:
     """The labels, where a build session has added those that tell what is inside."""
-    if not {f"slipway.{name}" for name in matrix.VERSIONS} & labels.keys():
+    if not {f"slipway.{name}" for name in VERSIONS} & labels.keys():
         pytest.skip(PLAIN_BUILD)
     return labels
 
@@ -37,7 +38,7 @@ def read_labels(labels: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.requirement("T2")
-@pytest.mark.parametrize("name", matrix.VERSIONS)
+@pytest.mark.parametrize("name", VERSIONS)
 def test_version_is_the_contracts(versions: dict[str, str], contract: Image, name: str) -> None:
     """What images.toml promises is inside, and what it does not name is not."""
     later = {"torch", "tensorflow"} if contract.flavor == "base" else set()
@@ -46,7 +47,7 @@ def test_version_is_the_contracts(versions: dict[str, str], contract: Image, nam
 
 
 @pytest.mark.requirement("V6")
-@pytest.mark.parametrize("name", matrix.VERSIONS)
+@pytest.mark.parametrize("name", VERSIONS)
 def test_version_label_is_what_is_inside(read_labels: dict[str, str], versions: dict[str, str], name: str) -> None:
     """A label is read from the image; it is absent where the image has nothing of the kind."""
     assert read_labels.get(f"slipway.{name}") == versions.get(name)
