@@ -43,7 +43,7 @@ Size = Annotated[
     Field(strict=False, description="[least, most] in GB (10^9 bytes), 0 < least < most"),
     AfterValidator(check_size),
 ]
-Text = Annotated[str, Field(min_length=1, description="a string in quotes")]
+Text = Annotated[str, Field(pattern=r"^.+$", description="a string in quotes")]
 ArgumentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", description="a build argument in capitals")]
 Port = Annotated[int, Field(gt=0, lt=2**16)]
 Days = Annotated[int, Field(ge=1, description="a whole number of days, at least 1")]

@@ -15,8 +15,8 @@ from slipway.errors import SlipwayError
 Model = TypeVar("Model", bound=BaseModel)
 Place = Sequence[int | str]  # the keys and the numbers in lists that lead to a value, outermost first
 KEY = "[key]"  # pydantic's last step of a place where the key itself is wrong
-# What a file says why something is so.
-Reason = Annotated[str, Field(pattern=r"^\S(.*[^\s.])?$", description="one line that says why, without a full stop")]
+# The reason that a file gives for one of its values.
+Reason = Annotated[str, Field(pattern=r"^\S.*[^\s.]$", description="one line that says why, without a full stop")]
 
 
 class Table(BaseModel):
@@ -26,7 +26,7 @@ class Table(BaseModel):
 
 
 def read_toml(file: Path, model: type[Model]) -> Model:
-    """Return the content of a file; SlipwayError when it is missing, damaged or not as the model wants it."""
+    """Return a file's content; SlipwayError when it is missing, damaged, or does not fit the model."""
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -39,7 +39,7 @@ def read_toml(file: Path, model: type[Model]) -> Model:
 
 
 def parse_toml(text: str, model: type[Model], name: str) -> Model:
-    """Return the content of a text; `name` is the file's in messages."""
+    """Return a text's content, as read_toml does; `name` is the file's name in messages."""
     try:
         content = tomllib.loads(text)
     except ValueError as error:  # tomllib's own error, and an impossible date

@@ -33,7 +33,7 @@ def of_image(image: Image) -> list[Trim]:
 
 
 def read(image: Image, name: str, variant: str, stage: str) -> Iterator[Trim]:
-    """Yield the entries of a file for a variant of images and a stage, as slipway.trim applies them."""
+    """Yield the entries of a file for a variant's lock name and a stage, as slipway.trim applies them."""
     packages = f"/opt/venv/lib/python{image.variant.versions['python']}/site-packages"
     for entry in tomllib.loads((matrix.ROOT / name).read_text(encoding="utf-8"))["trim"]:
         if variant.startswith(tuple(entry["accelerators"])) and stage in entry["stages"]:

@@ -281,7 +281,7 @@ def record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
         "coverage": [asdict(kind) for kind in result.kinds],
         "found": counts(result),
         "gating": [asdict(finding) for finding in result.gating],
-        "exceptions": [asdict(item) | {"expires": str(item.expires)} for item in result.accepted],
+        "exceptions": [item.model_dump() | {"expires": str(item.expires)} for item in result.accepted],
         "security updates": result.updates,
         "licences": dict(result.report.licences) if result.report else {},
     }

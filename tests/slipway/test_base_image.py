@@ -128,10 +128,10 @@ def test_usr_is_merged_after_the_hosts_mirror_is_known(tmp_path: Path) -> None:
     )
     hook = "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"
     wanted = base("debian:x")
-    command = base_image.bootstrap_command(replace(wanted, suite="bookworm"), settings, tmp_path)
+    command = base_image.bootstrap_command(wanted.model_copy(update={"suite": "bookworm"}), settings, tmp_path)
     mirror = command.index(f"--setup-hook=upload {tmp_path / 'host.sources'} {base_image.MIRROR}")
     assert command.index(hook) > mirror
-    assert hook not in base_image.bootstrap_command(replace(wanted, suite="trixie"), settings, tmp_path)
+    assert hook not in base_image.bootstrap_command(wanted.model_copy(update={"suite": "trixie"}), settings, tmp_path)
 
 
 def test_refresh_pulls_again(engine: Engine) -> None:

@@ -88,7 +88,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     monkeypatch.setattr(bench, "require_images", lambda _images: None)
-    monkeypatch.setattr(bench, "measurements", lambda _matrix, _images, *, with_cold: figures if not with_cold else [])
+    monkeypatch.setattr(bench, "measure_all", lambda _matrix, _images, *, with_cold: figures if not with_cold else [])
     return figures
 
 

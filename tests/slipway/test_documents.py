@@ -49,7 +49,7 @@ def test_files_of_the_documents_are_there(document: str) -> None:
 
 
 @pytest.mark.parametrize("variant", matrix.load_matrix().variants.values(), ids=lambda variant: variant.name)
-def test_readme_lists_each_family_with_its_versions(variant: matrix.Variant) -> None:
+def test_readme_lists_each_variant_with_its_versions(variant: matrix.Variant) -> None:
     """A new row of images.toml has its row in the README."""
     rows = {
         row[0]: row[1:] for row in re.findall(r"(?m)^\| `([\w.-]+)` \| ([\d.]*)[^|]*\| *([\d.]*) *\|[^|]*\|$", readme())

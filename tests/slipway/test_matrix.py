@@ -262,7 +262,7 @@ def test_what_is_wrong_is_named_with_its_place(old: str, new: str, message: str)
     """The message names the table, the key and the allowed values."""
     assert old in GOOD
     text = GOOD.replace(old, new)
-    if new.startswith("[variant."):  # a table with another name, and the table in it
+    if new.startswith("[variant.") and new.endswith("]"):  # a table with another name, and the table in it
         text = text.replace("[variant.cuda.flavor]", f"{new[:-1]}.flavor]")
     with pytest.raises(SlipwayError, match=message):
         matrix.parse_matrix(text)

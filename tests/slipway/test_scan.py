@@ -405,7 +405,7 @@ def test_a_kind_that_no_database_knows_needs_a_reason(scanned: Scanned, database
     """images.toml gives it, and the report shows it."""
     scanned.build(INSTALLED, action="pkg:github/team/tool@1.0")
     assert_not_scanned(scanned, "0 of 1 github packages of the SBOM were examined", database())
-    limits = replace(scanned.matrix.scan, unknown={"github": "no database lists them"})
+    limits = scanned.matrix.scan.model_copy(update={"unknown": {"github": "no database lists them"}})
     scanned.matrix = replace(scanned.matrix, scan=limits)
     assert scanned.scan(database()) == 0, scanned.reasons()
 

@@ -164,7 +164,7 @@ def test_base_image_comes_from_images_toml(copy: Path) -> None:
     file.write_text(file.read_text().replace('image = "debian:trixie-slim"', 'image = "no name"'))
     result = real_setup(copy)
     assert result.returncode == 1
-    assert result.stderr.startswith("error: images.toml: [base].trixie image is 'no name'")
+    assert result.stderr.startswith("error: images.toml: [distro.trixie] image is 'no name'")
 
 
 def test_container_with_network_on_the_real_engine(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,8 +324,8 @@ def test_only_the_base_image_that_is_asked_for_is_provided(docker: FakeDocker) -
 
 @pytest.mark.usefixtures("docker")
 def test_unknown_image() -> None:
-    """The answer lists what there is, before anything is started."""
-    assert "there is no image 'cpu-sid' in images.toml; choose one of cpu-base" in message("--image=cpu-sid")
+    """The answer lists close names, before anything is started."""
+    assert "there is no image 'cpu-sid'; did you mean cpu-base" in message("--image=cpu-sid")
 
 
 def test_proof_goes_through_the_mirror_that_a_build_uses() -> None:
