@@ -18,16 +18,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from slipway import matrix, results
+from slipway import results
 from slipway.bench import build_times, measurements, publish_times
 from slipway.bench.measurements import Figure
 from slipway.errors import SlipwayError
 from slipway.host import engine
 from slipway.host.engine import NoEngineError
-from slipway.matrix import ROOT, Image, Matrix
+from slipway.matrix import ROOT, Image, Matrix, load_matrix
 from slipway.tables import align
 
-FAMILIES = ("cpu", "cuda", "rocm")
+VARIANTS = ("cpu", "cuda", "rocm")
 TRUSTED = ("cpu-base", "cuda-runtime")  # audited and scanned for their figures
 FILE = ROOT / "dist" / "bench.json"
 
@@ -209,21 +209,21 @@ def if_built(title: str, needed: Iterable[Image], measuring: Callable[[], Iterat
         yield from guarded(title, measuring)
 
 
-def measure_all(rows: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
+def measure_all(matrix: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
     """Yield every figure of the images that are built, in the order of the table."""
     yield from guarded("size", lambda: measurements.sizes(images))
     # Before any build: one of a new commit makes another image, which the results are not about.
     yield from guarded("checks", lambda: measurements.checks(images))
-    yield from guarded("cold build", lambda: build_times.cold(rows, wanted=with_cold))
-    flavors = rows.families[build_times.FAMILY].images.values()
-    yield from if_built("nothing changed", flavors, lambda: build_times.unchanged(rows))
+    yield from guarded("cold build", lambda: build_times.cold(matrix, wanted=with_cold))
+    flavors = matrix.variants[build_times.VARIANT].images.values()
+    yield from if_built("nothing changed", flavors, lambda: build_times.unchanged(matrix))
     for image in images:
         yield from guarded(f"healthy {image.name}", lambda image=image: measurements.start(image))  # type: ignore[misc]
     yield from guarded("memory", lambda: measurements.memory(images))
     trusted = [image for image in images if image.name in TRUSTED]
     yield from guarded("audit", lambda: measurements.audits(trusted))
     yield from guarded("scan", lambda: measurements.scans(trusted))
-    yield from if_built("publish", [rows.image(publish_times.IMAGE)], lambda: publish_times.unchanged(rows))
+    yield from if_built("publish", [matrix.find_image(publish_times.IMAGE)], lambda: publish_times.unchanged(matrix))
     yield from guarded("second start noxw", measurements.second_start)
     yield from guarded("nothing to do slipway.host", measurements.nothing_to_set_up)
     yield from guarded("nox -s tests", measurements.tests)
@@ -248,14 +248,14 @@ def main(words: list[str] | None = None) -> int:
     """Measure, print the table and write dist/bench.json; exit code 1 when a measurement failed."""
     options = arguments(words)
     require_engine()
-    rows = matrix.load()
-    images = [image for image in rows.images if image.family.name in FAMILIES]
+    matrix = load_matrix()
+    images = [image for image in matrix.images if image.variant.name in VARIANTS]
     built = [image for image in images if is_built(image)]
     if not built:
         raise SlipwayError("no image is built, and bench measures what is built. Run: nox -s build-cpu")
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts = machine()
-    figures = [*measure_all(rows, built, with_cold=options.cold), *not_built(i for i in images if i.always)]
+    figures = [*measure_all(matrix, built, with_cold=options.cold), *not_built(i for i in images if i.in_tests)]
     results.write_json(FILE, {"started": started, "machine": facts, "figures": [record(f) for f in figures]})
     counts = Counter(verdict(figure) for figure in figures)
     print("\n".join(["", machine_line(facts), "", *table(figures), ""]))

@@ -47,11 +47,6 @@ class Mirror:
     uri: str
     options: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def is_own(self) -> bool:
-        """Whether it is a mirror of the host's own and not one of Debian's addresses."""
-        return not re.search(r"(^|\.)debian\.org$", urlsplit(self.uri).hostname or "")
-
     def stanza(self, *suites: str) -> str:
         """Return the apt source for suites, in deb822 format."""
         fields = {"Types": "deb", "URIs": self.uri, "Suites": " ".join(suites), "Components": "main"}
@@ -78,7 +73,7 @@ def own_sources(suite: str, root: Path) -> str:
     Where only one of archive and security fixes has a mirror, the other comes from where the host takes it.
     """
     mirrors = find_mirrors(root)
-    return debian_sources(suite, *mirrors) if mirrors and any(mirror.is_own for mirror in mirrors) else ""
+    return debian_sources(suite, *mirrors) if mirrors and any(is_own(mirror.uri) for mirror in mirrors) else ""
 
 
 def debian_sources(suite: str, main: Mirror, security: Mirror) -> str:
@@ -119,9 +114,14 @@ def archives_by_name(sources: list[Source], *, has_security: bool) -> list[Mirro
     return debians + (others if has_security else [])
 
 
+def is_own(uri: str) -> bool:
+    """Tell whether an address is a mirror of the host's own and not one of Debian's."""
+    return not re.search(r"(^|\.)debian\.org$", urlsplit(uri).hostname or "")
+
+
 def preferred(mirrors: list[Mirror]) -> Mirror:
     """Return the first of Debian's own addresses, else the first mirror."""
-    return next((mirror for mirror in mirrors if not mirror.is_own), mirrors[0])
+    return next((mirror for mirror in mirrors if not is_own(mirror.uri)), mirrors[0])
 
 
 # --- files of sources ---------------------------------------------------------------------------

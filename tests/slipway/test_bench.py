@@ -20,9 +20,9 @@ from slipway.matrix import ROOT
 
 
 @pytest.fixture
-def rows() -> matrix.Matrix:
+def the_matrix() -> matrix.Matrix:
     """The matrix of this repository."""
-    return matrix.load()
+    return matrix.load_matrix()
 
 
 # --- what a figure comes to ----------------------------------------------------------------------
@@ -48,9 +48,9 @@ def test_a_verdict_compares_a_figure_with_its_target(figure: Figure, expected: s
     assert bench.verdict(figure) == expected
 
 
-def test_every_target_is_that_of_a_known_image(rows: matrix.Matrix) -> None:
+def test_every_target_is_that_of_a_known_image(the_matrix: matrix.Matrix) -> None:
     """A misspelt one would never be compared."""
-    names = {image.name for image in rows.images if image.family.name in bench.FAMILIES}
+    names = {image.name for image in the_matrix.images if image.variant.name in bench.VARIANTS}
     for what in bench.TARGETS:
         kind, _, name = what.partition(" ")
         assert kind not in {"size", "healthy", "checks"} or name in names, what
@@ -88,7 +88,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     monkeypatch.setattr(bench, "is_built", lambda _image: True)
-    monkeypatch.setattr(bench, "measure_all", lambda _rows, _images, *, with_cold: figures if not with_cold else [])
+    monkeypatch.setattr(bench, "measure_all", lambda _matrix, _images, *, with_cold: figures if not with_cold else [])
     return figures
 
 
@@ -132,14 +132,14 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
 
 
 def test_what_is_not_built_is_said_and_the_rest_is_measured(
-    rows: matrix.Matrix, stand_in: list[Figure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    the_matrix: matrix.Matrix, stand_in: list[Figure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An image that not every run builds may be missing without a word."""
     monkeypatch.setattr(bench, "is_built", lambda image: image.name == "cpu-base")
     stand_in.append(Figure("size cpu-base", 0.3, "GB"))
     assert bench.main([]) == 0
     figures = {figure["what"]: figure for figure in json.loads((tmp_path / "bench.json").read_text())["figures"]}
-    missing = {f"size {i.name}" for i in rows.images if i.family.name in bench.FAMILIES and i.always} - {
+    missing = {f"size {i.name}" for i in the_matrix.images if i.variant.name in bench.VARIANTS and i.in_tests} - {
         "size cpu-base"
     }
     assert figures.keys() == {"size cpu-base"} | missing
@@ -148,14 +148,16 @@ def test_what_is_not_built_is_said_and_the_rest_is_measured(
 
 
 def test_a_measurement_that_needs_an_image_that_is_not_built(
-    rows: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
+    the_matrix: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is built for it: `nox -s build-cuda` with nothing changed needs all three of them."""
     monkeypatch.setattr(bench, "is_built", lambda image: image.name != "cuda-devel")
-    [figure] = bench.if_built("nothing changed", rows.families["cuda"].images.values(), lambda: iter([]))
+    [figure] = bench.if_built("nothing changed", the_matrix.variants["cuda"].images.values(), lambda: iter([]))
     assert figure.measured is None
     assert figure.note == "not built: slipway:cuda-devel"
-    assert list(bench.if_built("publish", [rows.image("cpu-base")], lambda: iter([Figure("x", 1)]))) == [Figure("x", 1)]
+    assert list(bench.if_built("publish", [the_matrix.find_image("cpu-base")], lambda: iter([Figure("x", 1)]))) == [
+        Figure("x", 1)
+    ]
 
 
 def test_no_image_at_all_is_one_message(stand_in: list[Figure], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,19 +210,19 @@ def test_peak_memory_is_that_of_the_process_not_of_the_bench() -> None:
 
 
 def test_checks_are_timed_by_their_junit_file(
-    rows: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    the_matrix: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is none, the session that leaves one is named; a damaged one is an error."""
-    image = rows.image("cuda-devel")
+    image = the_matrix.find_image("cuda-devel")
     for module in (matrix, measurements):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     [figure] = measurements.checks([image])
     assert figure.measured is None
     assert "nox -s 'test-cuda(devel)'" in figure.note
-    image.evidence.mkdir(parents=True)
-    (image.evidence / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
+    image.results.mkdir(parents=True)
+    (image.results / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
     assert next(measurements.checks([image])).measured == pytest.approx(61.5)
-    (image.evidence / "tests.xml").write_text("<testsuites><te")
+    (image.results / "tests.xml").write_text("<testsuites><te")
     with pytest.raises(SlipwayError, match="damaged"):
         list(measurements.checks([image]))
 
@@ -238,13 +240,13 @@ def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch:
 
 
 def test_results_of_checks_outlast_a_build_of_the_same_image_only(
-    rows: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    the_matrix: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build forgets them; the bench must not lose them, nor keep them for another image."""
-    image = rows.image("cpu-base")
+    image = the_matrix.find_image("cpu-base")
     monkeypatch.setattr(matrix, "ROOT", tmp_path)
-    image.evidence.mkdir(parents=True)
-    results = image.evidence / "tests.xml"
+    image.results.mkdir(parents=True)
+    results = image.results / "tests.xml"
     for after, kept in (("same", True), ("other", False)):
         results.write_text("results")
         identities = iter(["same", after])
@@ -254,21 +256,21 @@ def test_results_of_checks_outlast_a_build_of_the_same_image_only(
         assert results.exists() == kept
 
 
-def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(rows: matrix.Matrix) -> None:
+def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(the_matrix: matrix.Matrix) -> None:
     """A mount that it shared would hold the downloads of earlier builds."""
-    dockerfile = (ROOT / rows.image(build_times.COLD).family.dockerfile).read_text()
+    dockerfile = (ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()
     marked = build_times.marked(dockerfile, "fresh")
     assert marked.count("type=cache,id=fresh-") == dockerfile.count("type=cache")
     assert "set -eux\n" in dockerfile
     assert "set -eux\n" not in marked
 
 
-def test_the_cold_build_has_the_ignore_file_of_its_dockerfile(rows: matrix.Matrix, tmp_path: Path) -> None:
+def test_the_cold_build_has_the_ignore_file_of_its_dockerfile(the_matrix: matrix.Matrix, tmp_path: Path) -> None:
     """BuildKit takes .dockerignore otherwise, which leaves out files that variants need, such as trims.toml."""
-    image = rows.image(build_times.COLD)
+    image = the_matrix.find_image(build_times.COLD)
     file = build_times.write_marked(image, "fresh", tmp_path)
     assert "id=fresh-" in file.read_text()
-    ignored = f"{image.family.dockerfile}.dockerignore"
+    ignored = f"{image.variant.dockerfile}.dockerignore"
     assert (file.parent / ignored).read_bytes() == (ROOT / ignored).read_bytes()
 
 
@@ -291,7 +293,7 @@ def test_traces_of_a_build_leave_the_engines_cache(tmp_path: Path) -> None:
     mark = f"slipway-test-{uuid.uuid4().hex[:8]}"
     (tmp_path / "file").write_text(mark)
     (tmp_path / "Dockerfile").write_text(
-        f"FROM {matrix.load().base.image}\n"
+        f"FROM {matrix.load_matrix().default_distro.image}\n"
         f"RUN --mount=type=cache,id={mark}-uv,target=/cache touch /cache/x /x # {mark}\n"
         "COPY file /file\nWORKDIR /data\n"
     )

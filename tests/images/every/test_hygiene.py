@@ -12,6 +12,7 @@ import pytest
 from testinfra.host import Host
 
 from slipway import matrix
+from slipway.host import apt
 from slipway.host import downloads as this_host
 from slipway.image.layers import Entry, Kind, SavedImage
 from tests.images.conftest import Run
@@ -167,7 +168,7 @@ def needles() -> set[str]:
     """Return texts that only this host's configuration has: this folder, servers, logins."""
     settings = settings_of_host()
     texts = "\n".join([*settings.environment().values(), *proxies(settings)])
-    urls = [url for url in re.findall(r"https?://[^\s\"';]+", texts) if this_host.is_own(url)]
+    urls = [url for url in re.findall(r"https?://[^\s\"';]+", texts) if apt.is_own(url)]
     # A folder such as /src is part of many a path; one of its own folders is not.
     folder = matrix.ROOT if len(matrix.ROOT.parts) > 2 else matrix.ROOT / "requirements"
     return {str(folder), *(text for url in urls for text in traces(urlsplit(url)))}
@@ -184,7 +185,7 @@ def traces(url: SplitResult) -> Iterator[str]:
 
 def settings_of_host() -> this_host.Host:
     """Return what builds on this host are given."""
-    return this_host.find(matrix.load().base.suite)
+    return this_host.find(matrix.load_matrix().default_distro.suite)
 
 
 def proxies(settings: this_host.Host) -> list[str]:
