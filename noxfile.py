@@ -23,7 +23,7 @@ import nox
 
 # nox does not put this folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
-from slipway import matrix, results
+from slipway import matrix, repository, results
 from slipway.build import labels, locks
 from slipway.errors import SlipwayError
 from slipway.host import downloads
@@ -247,7 +247,7 @@ def test_image(session: nox.Session, image: Image) -> None:
     session.install("--quiet", "--require-hashes", "--requirement=requirements/checks.txt")
     session.run(
         "pytest",
-        *(str(folder.relative_to(matrix.ROOT)) for folder in image.checks),
+        *(str(folder.relative_to(repository.ROOT)) for folder in image.checks),
         f"--image={reference}",
         f"--contract={image.name}",
         f"--junit-xml={image.results / results}",

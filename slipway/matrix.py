@@ -15,12 +15,12 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
+from slipway import repository
 from slipway.errors import SlipwayError, run
 from slipway.images_toml import PLATFORMS, Deprecation, Distro, ImagesToml, Scan, VariantTable, WorkloadTable
 from slipway.toml import join_names, parse_toml, read_toml, require_choice
 
-ROOT = Path(__file__).parent.parent
-FILE = ROOT / "images.toml"
+FILE = repository.ROOT / "images.toml"
 WORKLOADS = "Dockerfile"  # the one that has a stage for each target
 PORT = 8000  # the service's
 
@@ -45,7 +45,7 @@ class Workload:
         """Return the lock files of its targets: for all, for an accelerator, and of each toggle that is on."""
         parts = [accelerator, *(name.lower().replace("_", "-") for name, on in self.arguments.items() if on == "true")]
         names = (name for target in self.targets for name in (target, *(f"{target}-{part}" for part in parts)))
-        files = (ROOT / "requirements" / f"{name}.txt" for name in names)
+        files = (repository.ROOT / "requirements" / f"{name}.txt" for name in names)
         return [file for file in files if file.is_file()]
 
 
@@ -126,7 +126,7 @@ class Image:
     @property
     def lock(self) -> Path:
         """The lock file of the variant's Python packages."""
-        return ROOT / "requirements" / f"{self.variant.locks}-{self.flavor}.txt"
+        return repository.ROOT / "requirements" / f"{self.variant.locks}-{self.flavor}.txt"
 
     @property
     def locks(self) -> list[Path]:
@@ -136,7 +136,7 @@ class Image:
     @property
     def results(self) -> Path:
         """The folder of all results about this image: records, SBOMs, reports."""
-        return ROOT / "dist" / self.name
+        return repository.ROOT / "dist" / self.name
 
     @property
     def flavors(self) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ class Image:
         for flavor in self.flavors:
             names += [flavor, *(f"{kind}_{flavor}" for kind in dict.fromkeys([accelerator, *kinds]))]
         names += self.workload.targets if self.workload else ()
-        folders = (ROOT / "tests" / "images" / name for name in names)
+        folders = (repository.ROOT / "tests" / "images" / name for name in names)
         return [folder for folder in folders if folder.is_dir()]
 
 

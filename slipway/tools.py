@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
+from slipway import repository
 from slipway.errors import SlipwayError, run
 
-ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / "tools"
-GO_LOCK = ROOT / "requirements" / "go.txt"
+FOLDER = repository.ROOT / "tools"
+GO_LOCK = repository.ROOT / "requirements" / "go.txt"
 # Where a tool keeps the version that it tells; the linker leaves alone what is not there.
 VERSIONS = ("main.version", "github.com/aquasecurity/trivy/pkg/version/app.ver")
 EXPERIMENTS = {"trivy": "jsonv2"}  # what of Go's own a tool wants that Go does not offer by itself
@@ -44,7 +44,7 @@ class Tool:
 
 def cache() -> Path:
     """Return the folder of the tools that were built."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway" / "tools"
+    return repository.cache_folder("tools")
 
 
 def read_tool(name: str) -> Tool:
@@ -157,7 +157,7 @@ def install_go(folder: Path) -> str:
     installer = [uv, "pip"] if uv and works else [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     check(
         [*installer, "install", "--quiet", "--require-hashes", f"--target={folder}", f"--requirement={GO_LOCK}"],
-        cwd=ROOT,
+        cwd=repository.ROOT,
         environment={},
         failure="Go's toolchain could not be installed",
         advice="Install Go, or give uv or pip a way to the package index.",

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slipway import matrix, results
+from slipway import matrix, repository, results
 from slipway.audit import debian_packages, dockerfiles, licenses, python_packages, rules, sbom, trims, wheel_records
 from slipway.audit.debian_packages import Package
 from slipway.audit.findings import Claim, Claims, Finding, at
@@ -81,9 +81,9 @@ def begin(contract: Image, reference: str) -> Audit:
 def own_files(contract: Image) -> Claims:
     """Return what this repository copies into an image: rootfs/ and app/."""
     targets = ("variant", *(contract.workload.targets if contract.workload else ()))
-    folders = [(matrix.ROOT / "rootfs" / target, "/") for target in targets]
+    folders = [(repository.ROOT / "rootfs" / target, "/") for target in targets]
     found: Claims = {}
-    for folder, root in (*folders, (matrix.ROOT / "app", "/opt/app/app/")):
+    for folder, root in (*folders, (repository.ROOT / "app", "/opt/app/app/")):
         for file in folder.rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
                 digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -205,7 +205,7 @@ def environments(contract: Image) -> dict[str, list[Path]]:
     """Return the folders that have Python distributions, with the locks that they are installed from."""
     found = {VENV: contract.locks}
     if contract.workload and contract.workload.arguments.get("ELYRA") == "true":
-        found["/opt/elyra/"] = [matrix.ROOT / "requirements" / "elyra.txt"]
+        found["/opt/elyra/"] = [repository.ROOT / "requirements" / "elyra.txt"]
     return found
 
 

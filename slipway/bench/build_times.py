@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from slipway import results
+from slipway import repository, results
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.build import clean
@@ -22,7 +22,7 @@ from slipway.host import downloads, engine
 from slipway.host.apt import CA_IN_BUILD
 from slipway.host.downloads import Host
 from slipway.image import saved_image
-from slipway.matrix import ROOT, Image, Matrix
+from slipway.matrix import Image, Matrix
 
 VARIANT = "cuda"
 BUILDS = 3
@@ -149,8 +149,8 @@ def write_marked(image: Image, mark: str, folder: Path) -> Path:
     """Write the marked Dockerfile of an image, with its ignore file, which BuildKit looks for beside it."""
     file = folder / image.variant.dockerfile
     ignored = f"{file.name}.dockerignore"
-    file.write_text(marked((ROOT / file.name).read_text(), mark))
-    (folder / ignored).write_text((ROOT / ignored).read_text())
+    file.write_text(marked((repository.ROOT / file.name).read_text(), mark))
+    (folder / ignored).write_text((repository.ROOT / ignored).read_text())
     return file
 
 
@@ -158,7 +158,7 @@ def shown(command: list[str], settings: Host) -> float:
     """Return the seconds of a long command that shows its own progress."""
     started = time.monotonic()
     environment = {**os.environ, **settings.environment()}
-    if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
+    if subprocess.run(command, cwd=repository.ROOT, env=environment, check=False).returncode:
         raise SlipwayError("the build failed: docker's message is above")
     return time.monotonic() - started
 

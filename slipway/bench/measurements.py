@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import results
+from slipway import repository, results
 from slipway.audit import sbom
 from slipway.errors import SlipwayError
 from slipway.host import engine
 from slipway.image import saved_image
-from slipway.matrix import ROOT, Image
+from slipway.matrix import Image
 
 STARTS = 5
 PATIENCE = 60  # seconds for a service to become healthy
@@ -52,7 +52,13 @@ def new_name() -> str:
 def output(*command: str, **environment: str) -> str:
     """Run a command in the repository and return what it printed; SlipwayError when it fails."""
     result = subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, errors="replace", check=False
+        command,
+        cwd=repository.ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if result.returncode:
         lines = (result.stdout + result.stderr).strip().splitlines() or [f"exit code {result.returncode}"]
@@ -103,12 +109,14 @@ def suite_seconds(file: Path) -> float:
         suites = ET.parse(file).getroot().iter("testsuite")  # noqa: S314 - written by our own pytest
         return sum(float(suite.get("time", 0)) for suite in suites)
     except (ET.ParseError, ValueError) as error:
-        raise SlipwayError(f"{file.relative_to(ROOT)} is damaged ({error}): run its test session again") from None
+        raise SlipwayError(
+            f"{file.relative_to(repository.ROOT)} is damaged ({error}): run its test session again"
+        ) from None
 
 
 def tests() -> Iterator[Figure]:
     """Yield how long the last run of the session `tests` took."""
-    taken = results.read_json(ROOT / "dist" / "tests.json").get("seconds")
+    taken = results.read_json(repository.ROOT / "dist" / "tests.json").get("seconds")
     note = "the last run" if taken else "no run that ended; nox -s tests"
     yield Figure("nox -s tests", taken, note=note)
 
@@ -207,7 +215,7 @@ def scans(images: list[Image]) -> Iterator[Figure]:
     for image in images:
         say(f"scanning {image.tag}")
         command = [sys.executable, "-m", "slipway.scan", image.name]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
         scan = results.read_json(image.results / "scan.json")
         if not scan:
             raise SlipwayError(f"{image.name} could not be scanned: {result.stderr.strip()}")

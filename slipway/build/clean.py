@@ -6,7 +6,6 @@ The images of the matrix, BuildKit's records of their Python environments and do
 Slipway's folder of the user's cache. The engine, the base image and what users keep in volumes stay.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,8 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from slipway import repository
 from slipway.errors import SlipwayError, run
-from slipway.matrix import ROOT, Matrix, load_matrix
+from slipway.matrix import Matrix, load_matrix
 
 # In every RUN that installs Python packages, and in the id of every cache mount.
 MARK = "slipway"
@@ -98,8 +98,8 @@ def main() -> int:
     """Free all of it and say what went."""
     remove_images(load_matrix())
     remove_build_cache()
-    remove_folder(ROOT / "dist")
-    remove_folder(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway")
+    remove_folder(repository.ROOT / "dist")
+    remove_folder(repository.cache_folder())
     return 0
 
 

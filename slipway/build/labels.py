@@ -4,10 +4,10 @@ import json
 import subprocess
 from pathlib import Path
 
-from slipway import results
+from slipway import repository, results
 from slipway.errors import SlipwayError
 from slipway.host import base_image
-from slipway.matrix import ROOT, Image, Matrix
+from slipway.matrix import Image, Matrix
 
 PROBE = Path(__file__).with_name("probe.py")
 
@@ -33,8 +33,10 @@ def versions(image: Image, image_id: str) -> dict[str, str]:
 
 def revision() -> str:
     """Return the commit of the working tree, with -dirty when files differ; empty outside a repository."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        return repository.git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+    except repository.GitError:
+        return ""
 
 
 def below(image: Image) -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import Any
 from slipway.errors import SlipwayError
 from slipway.host.apt import CA_IN_BUILD
 from slipway.host.downloads import Host
+from slipway.repository import cache_folder
 
 OLDEST_ENGINE = 25  # the first whose own Dockerfile frontend knows HEALTHCHECK --start-interval
 GB = 10**9
@@ -178,9 +179,8 @@ def require_space(engine: Engine, need_gb: int) -> float | None:
 
 def proof_file(engine: Engine) -> Path:
     """Return the file that remembers the proof, one for each engine and client."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = re.sub(r"[^\w.-]", "_", f"{engine.id}-{engine.client}")
-    return cache / "slipway" / "engines" / name
+    return cache_folder("engines") / name
 
 
 def is_proved(engine: Engine) -> bool:

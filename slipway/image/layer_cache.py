@@ -7,7 +7,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import os
 import tempfile
 import zlib
 from base64 import b64decode, b64encode
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO, cast
 from slipway.errors import SlipwayError
 from slipway.image import filesystem
 from slipway.image.layers import Entry, Kept, Kind, Layer
+from slipway.repository import cache_folder
 
 # Another rule for what is kept makes another file.
 VERSION = hashlib.sha256(Path(filesystem.__file__).read_bytes()).hexdigest()[:12]
@@ -26,8 +26,7 @@ Contents = tuple[tuple[Entry, ...], Kept]
 
 def default_folder() -> Path:
     """Return the user's cache folder for layers."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "slipway" / "layers"
+    return cache_folder("layers")
 
 
 def _file(folder: Path, diff_id: str) -> Path:

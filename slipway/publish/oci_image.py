@@ -8,7 +8,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import os
 import re
 import subprocess
 import tarfile
@@ -26,6 +25,7 @@ from slipway.host import install
 from slipway.host.engine import docker
 from slipway.image.archive import AGAIN, CHUNK, GZIP_MAGIC, MEMORY_LIMIT, ZSTD_MAGIC
 from slipway.publish.registry import Descriptor, Manifest, describe, digest_of, is_digest, make_manifest
+from slipway.repository import cache_folder
 
 CONFIGURATION = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
@@ -75,7 +75,7 @@ def require_zstd() -> None:
 
 def memory() -> Path:
     """Return the folder with a file for each layer that was compressed."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway" / "compressed"
+    return cache_folder("compressed")
 
 
 def recall(diff_id: str) -> Descriptor | None:

@@ -6,7 +6,6 @@ stand in what is published.
 """
 
 import re
-import subprocess
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway import results
+from slipway import repository, results
 from slipway.errors import SlipwayError
-from slipway.matrix import ROOT, Image
+from slipway.matrix import Image
 from slipway.publish import oci_image, tags
 from slipway.publish.oci_image import LocalImage
 from slipway.report import summary
@@ -72,15 +71,8 @@ def examine_commit(image: Image, local: LocalImage) -> Iterator[str]:
         yield f"{image.name}: it was built from files that differ from commit {commit[:12]}: {again}"
     elif not re.fullmatch(r"[0-9a-f]{40}", commit):
         yield f"{image.name}: it was not built from a commit: {again}"
-    elif file_at(commit, image.dockerfile) is None:
+    elif repository.file_at(commit, image.dockerfile) is None:
         yield f"{image.name}: this repository has no {image.dockerfile} at commit {commit[:12]}: git fetch, or {again}"
-
-
-def file_at(commit: str, path: str) -> bytes | None:
-    """Return a file of the repository as it was at a commit, None where there is none."""
-    command = ["git", "-C", str(ROOT), "cat-file", "blob", f"{commit}:{path}"]
-    result = subprocess.run(command, capture_output=True, check=False)
-    return None if result.returncode else result.stdout
 
 
 def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str]]:

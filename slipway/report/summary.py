@@ -14,9 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import results
+from slipway import repository, results
 from slipway.errors import SlipwayError, run
-from slipway.matrix import ROOT
 from slipway.tables import align
 
 # The numbered requirements: a letter for each published system and how many it has.
@@ -122,13 +121,13 @@ def note_duration(dist: Path) -> None:
 
 def main() -> int:
     """Print the lists; exit code 1 when a check failed."""
-    checks = list(read_checks(ROOT / "dist"))
+    checks = list(read_checks(repository.ROOT / "dist"))
     if not checks:
         raise SlipwayError("no test session has left results in dist/: run nox -s tests")
     parts = [places_table(checks), reason_lines(checks), requirement_lines(checks)]
     print("\n\n".join("\n".join(part) for part in parts if part))
     print(f"\nno check of these runs names: {', '.join(unproved(checks))}")
-    note_duration(ROOT / "dist")
+    note_duration(repository.ROOT / "dist")
     return 1 if any(check.outcome == "failed" for check in checks) else 0
 
 

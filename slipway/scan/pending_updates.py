@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from slipway import repository
 from slipway.errors import SlipwayError
 from slipway.host import apt, downloads, engine
-from slipway.matrix import ROOT, Image
+from slipway.matrix import Image
+from slipway.repository import GitError, git
 
 SECURITY = apt.Mirror("http://security.debian.org/debian-security")
 PATIENCE = 300  # seconds; an emulated image takes some of them
@@ -84,28 +86,20 @@ def old_locks(image: Image, most_days: int) -> Iterator[str]:
     for lock in image.locks:
         days = lock_age(lock)
         if days > most_days:
-            yield f"{lock.relative_to(ROOT)} is {days} days old, and {most_days} are allowed: nox -s lock"
+            yield f"{lock.relative_to(repository.ROOT)} is {days} days old, and {most_days} are allowed: nox -s lock"
 
 
 def lock_age(lock: Path) -> int:
     """Return the days since a lock was committed as it is, 0 where it has been changed since then."""
-    if git("status", "--porcelain", "--", str(lock)):
-        return 0
-    if git("rev-parse", "--is-shallow-repository") != "false":
-        raise NotRunError(
-            "the age of the locks is unknown in a clone without history: git fetch --unshallow; "
-            "in a workflow, give actions/checkout fetch-depth: 0"
-        )
-    committed = git("log", "-1", "--format=%ct", "--", str(lock))
-    return int((time.time() - int(committed)) // DAY)
-
-
-def git(*words: str) -> str:
-    """Return what git prints about this repository; NotRunError outside one."""
     try:
-        result = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise NotRunError("the age of the locks is unknown: there is no git on this machine") from None
-    if result.returncode:
-        raise NotRunError(f"the age of the locks is unknown: {result.stderr.strip()}")
-    return result.stdout.strip()
+        if git("status", "--porcelain", "--", str(lock)):
+            return 0
+        if git("rev-parse", "--is-shallow-repository") != "false":
+            raise NotRunError(
+                "the age of the locks is unknown in a clone without history: git fetch --unshallow; "
+                "in a workflow, give actions/checkout fetch-depth: 0"
+            )
+        committed = git("log", "-1", "--format=%ct", "--", str(lock))
+    except GitError as error:
+        raise NotRunError(f"the age of the locks is unknown: {error}") from None
+    return int((time.time() - int(committed)) // DAY)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.errors import SlipwayError
 from slipway.host import downloads
 from tests.sabotage.cases import Case, means, not_shown
@@ -66,7 +66,7 @@ def broken_image(case: Case) -> Iterator[str]:
 def build(tag: str, dockerfile: str) -> None:
     """Build from standard input, with what builds on this host are lent."""
     settings = downloads.find(matrix.load_matrix().default_distro.suite)
-    options = ["--quiet", "--load", "--provenance=false", "--network=none", f"--build-arg=FOLDER={matrix.ROOT}"]
+    options = ["--quiet", "--load", "--provenance=false", "--network=none", f"--build-arg=FOLDER={repository.ROOT}"]
     options += [*settings.build_arguments(), f"--tag={tag}"]
     built = run("docker", "buildx", "build", *options, "-", data=dockerfile, environment=settings.environment())
     if built.returncode:
@@ -109,7 +109,7 @@ def pytest(case: Case, *options: str) -> subprocess.CompletedProcess[str]:
     """Run pytest on the folders of tests/images that concern a case."""
     folders = [f"tests/images/{name}" for name in case.folders]
     folders = folders or [
-        str(folder.relative_to(matrix.ROOT)) for folder in matrix.load_matrix().find_image(case.contract).checks
+        str(folder.relative_to(repository.ROOT)) for folder in matrix.load_matrix().find_image(case.contract).checks
     ]
     own = ["--quiet", "-p", "no:cacheprovider", f"--contract={case.contract}"]
     return run(sys.executable, "-m", "pytest", *own, *options, *folders)
@@ -185,7 +185,7 @@ def run(
             errors="replace",
             timeout=PATIENCE,
             check=False,
-            cwd=matrix.ROOT,
+            cwd=repository.ROOT,
             env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix, tools
+from slipway import matrix, repository, tools
 from slipway.audit import audit, python_packages, sbom
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
@@ -161,7 +161,7 @@ def test_the_image_itself_passes(tmp_path: Path) -> None:
         pytest.skip(f"there is no {CONTRACT.tag}: nox -s 'build-{CONTRACT.session}'")
     tools.provide(tools.read_tool("syft"))
     command = [sys.executable, "-m", "slipway.audit", CONTRACT.name, f"--image={CONTRACT.tag}"]
-    finished = subprocess.run(command, cwd=matrix.ROOT, capture_output=True, text=True, check=False)
+    finished = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     document = json.loads((CONTRACT.results / "of-another" / "audit.json").read_text())
     assert document["verdict"] == "passed"

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.bench import bench, build_times, measurements
 from slipway.bench.measurements import Figure
 from slipway.build import clean
 from slipway.errors import SlipwayError
-from slipway.matrix import ROOT
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """A run whose figures a test puts into this list."""
     figures: list[Figure] = []
     monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
-    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setattr(bench, "is_built", lambda _image: True)
     monkeypatch.setattr(bench, "measure_all", lambda _matrix, _images, *, with_cold: figures if not with_cold else [])
     return figures
@@ -172,7 +171,7 @@ def test_no_engine_is_one_message() -> None:
     """It says which session provides one."""
     environment = os.environ | {"DOCKER_HOST": "", "PATH": "/nowhere"}
     command = [sys.executable, "-m", "slipway.bench"]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=repository.ROOT, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("error: there is no docker command")
     assert "nox -s setup" in result.stderr
@@ -214,8 +213,7 @@ def test_checks_are_timed_by_their_junit_file(
 ) -> None:
     """Where there is none, the session that leaves one is named; a damaged one is an error."""
     image = the_matrix.find_image("cuda-devel")
-    for module in (matrix, measurements):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     [figure] = measurements.checks([image])
     assert figure.measured is None
     assert "nox -s 'test-cuda(devel)'" in figure.note
@@ -229,7 +227,7 @@ def test_checks_are_timed_by_their_junit_file(
 
 def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was interrupted has left only its start."""
-    monkeypatch.setattr(measurements, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     (tmp_path / "dist").mkdir()
     for content, expected in (('{"started": 1.5}', None), ('{"seconds": 400}', 400)):
         (tmp_path / "dist" / "tests.json").write_text(content)
@@ -244,7 +242,7 @@ def test_results_of_checks_outlast_a_build_of_the_same_image_only(
 ) -> None:
     """A build forgets them; the bench must not lose them, nor keep them for another image."""
     image = the_matrix.find_image("cpu-base")
-    monkeypatch.setattr(matrix, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     image.results.mkdir(parents=True)
     results = image.results / "tests.xml"
     for after, kept in (("same", True), ("other", False)):
@@ -258,7 +256,7 @@ def test_results_of_checks_outlast_a_build_of_the_same_image_only(
 
 def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(the_matrix: matrix.Matrix) -> None:
     """A mount that it shared would hold the downloads of earlier builds."""
-    dockerfile = (ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()
+    dockerfile = (repository.ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()
     marked = build_times.marked(dockerfile, "fresh")
     assert marked.count("type=cache,id=fresh-") == dockerfile.count("type=cache")
     assert "set -eux\n" in dockerfile
@@ -271,7 +269,7 @@ def test_the_cold_build_has_the_ignore_file_of_its_dockerfile(the_matrix: matrix
     file = build_times.write_marked(image, "fresh", tmp_path)
     assert "id=fresh-" in file.read_text()
     ignored = f"{image.variant.dockerfile}.dockerignore"
-    assert (file.parent / ignored).read_bytes() == (ROOT / ignored).read_bytes()
+    assert (file.parent / ignored).read_bytes() == (repository.ROOT / ignored).read_bytes()
 
 
 def test_traces_are_what_bears_the_mark_and_what_stands_on_it() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 
 MATRIX = matrix.load_matrix()
-FILES = sorted((matrix.ROOT / ".devcontainer").glob("*/devcontainer.json"))
+FILES = sorted((repository.ROOT / ".devcontainer").glob("*/devcontainer.json"))
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 
 
@@ -46,7 +46,7 @@ def test_the_user_is_the_images(file: Path) -> None:
     """Not root, and not given another UID and group: /data and /cache belong to group 0."""
     assert (
         f"useradd --no-log-init --no-create-home --uid 1000 --gid 0 --home-dir /home/app {read(file)['remoteUser']}\n"
-        in (matrix.ROOT / image_of(file).variant.dockerfile).read_text()
+        in (repository.ROOT / image_of(file).variant.dockerfile).read_text()
     )
     assert read(file)["updateRemoteUserUID"] is False
 

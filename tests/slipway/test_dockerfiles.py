@@ -8,17 +8,16 @@ from string import Template
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.build import locks
 from slipway.images_toml import ACCELERATORS, FLAVORS, TARGETS
 
-ROOT = matrix.ROOT
 MATRIX = matrix.load_matrix()
-DOCKERFILES = {variant.accelerator: ROOT / variant.dockerfile for variant in MATRIX.variants.values()}
+DOCKERFILES = {variant.accelerator: repository.ROOT / variant.dockerfile for variant in MATRIX.variants.values()}
 TRIMS = [
     entry
     for file in ("trims.toml", "trims-workbench.toml")
-    for entry in tomllib.loads((ROOT / file).read_text())["trim"]
+    for entry in tomllib.loads((repository.ROOT / file).read_text())["trim"]
 ]
 
 
@@ -34,7 +33,7 @@ def stages(file: Path) -> dict[str, str]:
 )
 def test_a_dockerfiles_defaults_are_the_default_variant(variant: matrix.Variant) -> None:
     """`docker build -f Dockerfile.cuda .` gives what `nox -s build-cuda` gives."""
-    text = (ROOT / variant.dockerfile).read_text()
+    text = (repository.ROOT / variant.dockerfile).read_text()
     expected = {**variant.arguments, "BASE_IMAGE": MATRIX.default_distro.image, "APT_DATE": MATRIX.apt_date}
     assert expected.items() <= dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text)).items()
 
@@ -78,7 +77,7 @@ def test_every_flavor_is_a_stage_on_the_packages_of_its_name(accelerator: str) -
 @pytest.mark.parametrize("image", MATRIX.workloads, ids=lambda image: image.name)
 def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
     """A stage below, or none of that name, would be looked for on Docker Hub."""
-    text = (ROOT / "Dockerfile").read_text()
+    text = (repository.ROOT / "Dockerfile").read_text()
     defaults = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text.partition("\nFROM ")[0]))
     arguments = defaults | dict(image.arguments)
     above = {arguments["BASE"], arguments["BASE_IMAGE"]}
@@ -137,12 +136,12 @@ def test_a_trim_says_what_where_and_why(entry: dict[str, object]) -> None:
 @pytest.mark.parametrize("dockerfile", ["Dockerfile", *(file.name for file in DOCKERFILES.values())])
 def test_the_build_context_is_denied_by_default(dockerfile: str) -> None:
     """Only what this Dockerfile copies or mounts goes to the engine, and all of it."""
-    own = ROOT / f"{dockerfile}.dockerignore"
-    lines = (own if own.exists() else ROOT / ".dockerignore").read_text().splitlines()
+    own = repository.ROOT / f"{dockerfile}.dockerignore"
+    lines = (own if own.exists() else repository.ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     let_in = [rule[1:] for rule in rules if rule.startswith("!")]
-    text = (ROOT / dockerfile).read_text()
+    text = (repository.ROOT / dockerfile).read_text()
     used = re.findall(r"(?m)^COPY (?!--|<<)(\S+?)/? ", text) + re.findall(r"type=bind,source=([^,\s]+)", text)
     locks = dict(re.findall(r"(?m)^ARG (LOCKS|\w*_LOCKS)=(\S+)$", text))
     paths = {Template(path).safe_substitute(locks) for path in used}

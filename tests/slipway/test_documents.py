@@ -8,16 +8,16 @@ from functools import cache
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 
-ROOT = matrix.ROOT
+NOXFILE = repository.ROOT / "noxfile.py"
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", ".github/workflows/ci.yml", ".github/workflows/publish.yml")
 
 
 @cache
 def sessions() -> set[str]:
     """Every session of the noxfile, with and without its flavor."""
-    command = [sys.executable, "-m", "nox", f"--noxfile={ROOT / 'noxfile.py'}", "--list"]
+    command = [sys.executable, "-m", "nox", f"--noxfile={NOXFILE}", "--list"]
     names = re.findall(r"(?m)^[-*] (\S+)", subprocess.check_output(command, text=True))
     return {*names, *(name.partition("(")[0] for name in names)}
 
@@ -31,7 +31,7 @@ def named_sessions(text: str) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_sessions_of_the_documents_are_there(document: str) -> None:
     """What a reader types is known to nox."""
-    named = named_sessions((ROOT / document).read_text())
+    named = named_sessions((repository.ROOT / document).read_text())
     assert named
     assert named <= sessions()
 
@@ -39,13 +39,13 @@ def test_sessions_of_the_documents_are_there(document: str) -> None:
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_files_of_the_documents_are_there(document: str) -> None:
     """Links and names of files and folders in the tables, without those that are made."""
-    text = (ROOT / document).read_text()
+    text = (repository.ROOT / document).read_text()
     named = {
         *re.findall(r"\]\((\w[^):]*)\)", text),
         *re.findall(r"`((?:app|rootfs|slipway|tests|tools)/[\w/.]*)`", text),
     }
     assert named
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    assert [name for name in sorted(named) if not (repository.ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("variant", matrix.load_matrix().variants.values(), ids=lambda variant: variant.name)
@@ -60,7 +60,16 @@ def test_readme_lists_each_variant_with_its_versions(variant: matrix.Variant) ->
 
 def test_readme_names_every_option_and_session() -> None:
     """Nothing that a user may type is left out."""
-    command = [sys.executable, "-m", "nox", f"--noxfile={ROOT / 'noxfile.py'}", "-s", "build-cpu(base)", "--", "--help"]
+    command = [
+        sys.executable,
+        "-m",
+        "nox",
+        f"--noxfile={NOXFILE}",
+        "-s",
+        "build-cpu(base)",
+        "--",
+        "--help",
+    ]
     options = set(re.findall(r"--[a-z][a-z-]+", subprocess.check_output(command, text=True))) - {"--help"}
     plain = {name for name in sessions() if not re.match(r"(build|test|sbom|scan|run)-", name)}
     assert {name for name in options | plain if name not in readme()} == set()
@@ -68,4 +77,4 @@ def test_readme_names_every_option_and_session() -> None:
 
 def readme() -> str:
     """The README's text."""
-    return (ROOT / "README.md").read_text()
+    return (repository.ROOT / "README.md").read_text()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import repository
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.layers import SavedImage
@@ -24,8 +24,8 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     """Run a Python process that knows the project."""
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=matrix.ROOT,
-        env={**os.environ, "PYTHONPATH": str(matrix.ROOT), **environment},
+        cwd=repository.ROOT,
+        env={**os.environ, "PYTHONPATH": str(repository.ROOT), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -134,7 +134,7 @@ def test_ctrl_c_leaves_no_process_and_no_cache_file(docker: Path, tmp_path: Path
     stand_in(docker, save="head -c 5000 saved; echo $$ > pid; exec sleep 60")
     command = [sys.executable, "-m", "slipway.image.saved_image", "x"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    reader = subprocess.Popen(command, cwd=matrix.ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    reader = subprocess.Popen(command, cwd=repository.ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: (docker / "pid").exists() and (docker / "pid").read_text() != "")
     reader.send_signal(signal.SIGINT)
     _, stderr = reader.communicate(timeout=10)

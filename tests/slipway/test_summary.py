@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import repository
 from slipway.errors import SlipwayError
 from slipway.report import summary
 
@@ -71,7 +71,7 @@ def test_requirements_without_a_check_are_named(tmp_path: Path) -> None:
 
 def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They must not read as an empty success."""
-    monkeypatch.setattr(summary, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     with pytest.raises(SlipwayError, match="nox -s tests"):
         summary.main()
     (tmp_path / "dist" / "cpu-base").mkdir(parents=True)
@@ -84,7 +84,7 @@ def test_every_requirement_named_by_a_check_exists() -> None:
     """A misspelt id would prove nothing."""
     known = {f"{group}{number}" for group, count in summary.GROUPS.items() for number in range(1, count + 1)}
     named = set()
-    for file in (matrix.ROOT / "tests").rglob("test_*.py"):
+    for file in (repository.ROOT / "tests").rglob("test_*.py"):
         for line in file.read_text().splitlines():
             if line.lstrip().startswith("@pytest.mark.requirement("):
                 named.update(line.split("(", 1)[1].rstrip(")").replace('"', "").replace(" ", "").split(","))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import tools
+from slipway import repository, tools
 from slipway.errors import SlipwayError
 
 GO_MOD = """\
@@ -183,7 +183,7 @@ def test_actionlint_is_built_where_there_is_no_go(monkeypatch: pytest.MonkeyPatc
 def test_command_line_is_refused_without_a_traceback(words: list[str], message: str) -> None:
     """One clear message and exit code 1."""
     command = [sys.executable, "-m", "slipway.tools", *words]
-    result = subprocess.run(command, cwd=tools.ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr

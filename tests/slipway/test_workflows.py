@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from slipway.matrix import ROOT
+from slipway import repository
 
-FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
+FILES = sorted((repository.ROOT / ".github/workflows").glob("*.yml"))
 JOBS = [
     pytest.param(text, id=f"{file.stem}-{text.partition(':')[0]}")
     for file in FILES

@@ -5,11 +5,11 @@ import json
 import pytest
 from testinfra.host import Host
 
-from slipway import matrix
+from slipway import repository
 from tests.images.conftest import Run
 from tests.images.every.test_packages import locked
 
-LOCK = matrix.ROOT / "requirements" / "compute.txt"
+LOCK = repository.ROOT / "requirements" / "compute.txt"
 # Orders as text and customers as text; then both kinds of files as Spark writes and reads them.
 JOB = """
 import json, pathlib

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import pytest
 from testinfra.host import Host
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.host import apt
 from slipway.host import downloads as this_host
 from slipway.image.layers import Entry, Kind, SavedImage
@@ -170,7 +170,7 @@ def needles() -> set[str]:
     texts = "\n".join([*settings.environment().values(), *proxies(settings)])
     urls = [url for url in re.findall(r"https?://[^\s\"';]+", texts) if apt.is_own(url)]
     # A folder such as /src is part of many a path; one of its own folders is not.
-    folder = matrix.ROOT if len(matrix.ROOT.parts) > 2 else matrix.ROOT / "requirements"
+    folder = repository.ROOT if len(repository.ROOT.parts) > 2 else repository.ROOT / "requirements"
     return {str(folder), *(text for url in urls for text in traces(urlsplit(url)))}
 
 

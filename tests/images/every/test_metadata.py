@@ -8,13 +8,13 @@ import pytest
 from docker.models.images import Image as EngineImage
 from testinfra.host import Host
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.images_toml import VERSIONS
 from slipway.matrix import Image
 from tests.images.conftest import Start
 
 OCI = "org.opencontainers.image"
-PROBE = (matrix.ROOT / "slipway" / "build" / "probe.py").read_text(encoding="utf-8")
+PROBE = (repository.ROOT / "slipway" / "build" / "probe.py").read_text(encoding="utf-8")
 PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
 SECOND = 10**9  # docker counts in nanoseconds
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from slipway import matrix
+from slipway import repository
 from slipway.matrix import Image
 from tests.images.conftest import Run
 
-UV_LOCK = matrix.ROOT / "requirements" / "uv.txt"
+UV_LOCK = repository.ROOT / "requirements" / "uv.txt"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 INSTALLED = """

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from slipway import matrix
+from slipway import repository
 from slipway.matrix import Image
 from tests.images.conftest import Run
 from tests.images.every.test_packages import locked
 
-LOCK = matrix.ROOT / "requirements" / "training.txt"
+LOCK = repository.ROOT / "requirements" / "training.txt"
 PACKAGES = ["accelerate", "datasets", "deepspeed", "huggingface_hub", "peft", "transformers", "trl"]
 IMPORTED = """
 import importlib, json

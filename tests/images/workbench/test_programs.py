@@ -7,15 +7,15 @@ from io import BytesIO
 import pytest
 from testinfra.host import Host
 
-from slipway import matrix
+from slipway import repository
 from slipway.matrix import Image
 from tests.images.conftest import Run, Start
 from tests.images.every.test_packages import INSTALLED, locked
 from tests.images.workplace import ONE_VOLUME, TOKEN, is_on, open_workbench
 
-LOCK = matrix.ROOT / "tools" / "code-server" / "package-lock.json"
-EXTENSIONS = matrix.ROOT / "tools" / "code-server" / "extensions.txt"
-ELYRA_LOCK = matrix.ROOT / "requirements" / "elyra.txt"
+LOCK = repository.ROOT / "tools" / "code-server" / "package-lock.json"
+EXTENSIONS = repository.ROOT / "tools" / "code-server" / "extensions.txt"
+ELYRA_LOCK = repository.ROOT / "requirements" / "elyra.txt"
 # A commit, a clone and a fetch by URL: git with what it calls, curl with its libraries.
 GIT = """
 set -e
