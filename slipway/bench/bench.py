@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from slipway import repository, results
+from slipway import docker, repository, results
 from slipway.bench import build_times, measurements, publish_times
 from slipway.bench.measurements import Figure
 from slipway.errors import SlipwayError
@@ -156,7 +156,7 @@ def record(figure: Figure) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on: the machine that the engine runs on, and how busy it is."""
-    info = engine.parse(engine.docker("info", "--format={{json .}}").stdout)
+    info = engine.parse(docker.call("info", "--format={{json .}}").stdout)
     return {
         "cores": info.get("NCPU"),
         "memory_gb": round(info.get("MemTotal", 0) / 1e9, 1),
@@ -180,7 +180,7 @@ def machine_line(facts: dict[str, Any]) -> str:
 
 def is_built(image: Image) -> bool:
     """Tell whether the engine has an image."""
-    return not engine.docker("image", "inspect", image.tag).returncode
+    return docker.inspect(image.tag) is not None
 
 
 def not_built(images: Iterable[Image]) -> Iterator[Figure]:

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from slipway import repository, results
+from slipway import docker, repository, results
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.build import clean
 from slipway.errors import SlipwayError
-from slipway.host import downloads, engine
+from slipway.host import downloads
 from slipway.host.apt import CA_IN_BUILD
 from slipway.host.downloads import Host
 from slipway.image import saved_image
@@ -66,7 +66,7 @@ def plain_build(matrix: Matrix, image: Image) -> float:
     try:
         return measurements.seconds(*command, **settings.environment())
     finally:
-        engine.docker("image", "rm", "--force", tag)
+        docker.call("image", "rm", "--force", tag)
 
 
 def unchanged(matrix: Matrix) -> Iterator[Figure]:
@@ -104,7 +104,7 @@ def kept_results(images: list[Image]) -> Iterator[None]:
 
 def image_id(image: Image) -> str:
     """Return what the image's tag points at; empty without one."""
-    return engine.docker("image", "inspect", "--format={{.Id}}", image.tag).stdout.strip()
+    return str((docker.inspect(image.tag) or {}).get("Id", ""))
 
 
 # --- with no cache at all -------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
         try:
             return shown(build_command(matrix, image, settings, *options), settings)
         finally:
-            engine.docker("image", "rm", "--force", tag)
+            docker.call("image", "rm", "--force", tag)
             forget(mark)
 
 
@@ -181,7 +181,7 @@ def forget(mark: str) -> None:
     while left:
         below = {parent for identifier in left for parent in records[identifier].parents}
         for identifier in left - below:
-            engine.docker("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
+            docker.call("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
         left &= below
 
 
@@ -199,8 +199,8 @@ def bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, f
         printed = install(name, tag, image, settings)
         return time.monotonic() - started, int(printed.split()[0])
     finally:
-        engine.docker("rm", "--force", "--volumes", name)
-        engine.docker("image", "rm", "--force", tag)
+        docker.call("rm", "--force", "--volumes", name)
+        docker.call("image", "rm", "--force", tag)
 
 
 def install(name: str, tag: str, image: Image, settings: Host) -> str:
@@ -211,7 +211,7 @@ def install(name: str, tag: str, image: Image, settings: Host) -> str:
         files.append((CA_IN_BUILD.lstrip("/"), settings.ca_bundle.read_bytes()))
         variables.append(f"SSL_CERT_FILE={CA_IN_BUILD}")
     options = ["--interactive", f"--name={name}", "--entrypoint=sh", *(f"--env={variable}" for variable in variables)]
-    result = engine.docker("run", *options, tag, "-c", INSTALL, data=engine.tar_of(files))
+    result = docker.call("run", *options, tag, "-c", INSTALL, data=docker.pack(files))
     if result.returncode:
         lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
         raise SlipwayError(f"the bare installation failed: {lines[-1]}")

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import repository, results
+from slipway import docker, repository, results
 from slipway.audit import sbom
 from slipway.errors import SlipwayError
-from slipway.host import engine
 from slipway.image import saved_image
 from slipway.matrix import Image
 
@@ -145,7 +144,7 @@ def seconds_to_health(tag: str) -> float:
         output("docker", "run", "--detach", f"--name={name}", tag)
         return wait(lambda: health(name) == "healthy", tag) - started
     finally:
-        engine.docker("rm", "--force", "--volumes", name)
+        docker.call("rm", "--force", "--volumes", name)
 
 
 def run_nothing(tag: str) -> float:
@@ -154,7 +153,7 @@ def run_nothing(tag: str) -> float:
     try:
         return seconds("docker", "run", f"--name={name}", tag, "true")
     finally:
-        engine.docker("rm", "--force", "--volumes", name)
+        docker.call("rm", "--force", "--volumes", name)
 
 
 def wait(condition: Callable[[], bool], tag: str) -> float:

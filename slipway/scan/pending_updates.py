@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from slipway import repository
+from slipway import docker, repository
 from slipway.errors import SlipwayError
-from slipway.host import apt, downloads, engine
+from slipway.host import apt, downloads
 from slipway.matrix import Image
 from slipway.repository import GitError, git
 
@@ -43,11 +43,11 @@ def pending_updates(image_id: str, suite: str) -> list[str]:
     options = ["--user=0:0", "--entrypoint=sh", *(f"--env={variable}" for variable in settings.proxies)]
     command = ["run", "--rm", "--interactive", f"--name={name}", *options, image_id, "-c", LIST_UPDATES]
     try:
-        result = engine.docker(*command, data=configuration(settings, suite), timeout=PATIENCE)
+        result = docker.call(*command, data=configuration(settings, suite), timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         raise NotRunError(f"apt gave no answer within {PATIENCE} s") from None
     finally:
-        engine.docker("rm", "--force", name)  # --rm has removed it already, but for a time-out or Ctrl-C
+        docker.call("rm", "--force", name)  # --rm has removed it already, but for a time-out or Ctrl-C
     if result.returncode:
         raise NotRunError(reason_of(result.stdout + result.stderr))
     return read_updates(result.stdout)
@@ -60,7 +60,7 @@ def configuration(settings: downloads.Host, suite: str) -> bytes:
     files = {"etc/apt/apt.conf.d/90host": settings.apt_conf.encode(), "tmp/security.sources": source.encode()}
     if settings.ca_bundle:
         files[apt.CA_IN_BUILD.lstrip("/")] = settings.ca_bundle.read_bytes()
-    return engine.tar_of(files.items())
+    return docker.pack(files.items())
 
 
 def reason_of(output: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from slipway import docker as docker_command
 from slipway.errors import SlipwayError
 from slipway.host import apt, base_image, downloads, install
 from slipway.host.apt import Mirror
@@ -37,8 +38,10 @@ class Engine:
         """Answer as the docker command does."""
         self.calls.append(words)
         if words[:2] == ("image", "inspect"):
-            image = self.images.get(words[2])
-            return subprocess.CompletedProcess(words, image is None, json.dumps([image]), "")
+            image = self.images.get(words[-1])
+            return subprocess.CompletedProcess(
+                words, image is None, json.dumps([image]), "" if image else "No such image"
+            )
         if words[0] == "pull" and not self.pull_error:
             self.images[words[-1]] = described(digests=["debian@sha256:abc"])
         options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
@@ -70,7 +73,7 @@ def base(image: str, platform: Platform = "linux/amd64") -> Distro:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Return the stand-in, and a maker of base images that only leaves the name."""
     stand_in = Engine()
-    monkeypatch.setattr(base_image, "docker", stand_in)
+    monkeypatch.setattr(docker_command, "call", stand_in)
 
     def make(wanted: Distro, _host: Host) -> None:
         stand_in.images[wanted.tag] = described(MADE | {"slipway.base.suite": wanted.suite})

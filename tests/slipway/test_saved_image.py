@@ -113,14 +113,14 @@ def test_the_cache_folder_is_the_users(tmp_path: Path) -> None:
 @pytest.mark.parametrize("before", ["", "head -c 5000 saved;", "cat saved;"])
 def test_a_save_that_dies_is_reported_with_its_message(docker: Path, tmp_path: Path, before: str) -> None:
     stand_in(docker, save=f"{before} echo engine is gone >&2; exit 1")
-    with pytest.raises(SlipwayError, match="`docker save x` failed: engine is gone"):
+    with pytest.raises(SlipwayError, match=r"`docker save sha256:\w+` failed: engine is gone"):
         read_image("x", tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_save_that_is_killed_is_reported(docker: Path, tmp_path: Path) -> None:
     stand_in(docker, save="head -c 5000 saved; kill -KILL $$")
-    with pytest.raises(SlipwayError, match="`docker save x` failed: it was killed"):
+    with pytest.raises(SlipwayError, match=r"`docker save sha256:\w+` failed: it was killed"):
         read_image("x", tmp_path / "cache")
 
 
@@ -237,7 +237,7 @@ def test_the_cache_gives_what_the_saved_image_gave(
     built: str, image: tuple[SavedImage, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, cache = image
-    monkeypatch.setattr(saved_image, "_save", lambda *_: pytest.fail("it was saved again"))
+    monkeypatch.setattr(saved_image.docker, "save", lambda *_: pytest.fail("it was saved again"))
     assert read_image(built, cache) == first
     labelled = read_image(f"{built}-labelled", cache)
     assert labelled.layers == first.layers
