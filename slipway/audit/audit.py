@@ -18,18 +18,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from slipway import matrix, repository, results
 from slipway.audit import debian_packages, dockerfiles, licenses, python_packages, rules, sbom, trims, wheel_records
 from slipway.audit.debian_packages import Package
 from slipway.audit.findings import Claim, Claims, Finding, at
 from slipway.audit.licenses import Licenses
-from slipway.audit.python_packages import Distribution, Requirement
+from slipway.audit.python_packages import Distribution
 from slipway.audit.rules import Judge
 from slipway.audit.sbom import Component
 from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Entry, Kind
 from slipway.matrix import Image
+from slipway.python_locks import Requirement, read_locks
 from slipway.toml import read_toml
 
 SET_ID = 0o6000
@@ -193,7 +196,7 @@ def check_distributions(audit: Audit, known: wheel_records.Records) -> None:
     """Compare Python's distributions with the locks: name, version, and what the RECORD says."""
     for folder, files in environments(audit.contract).items():
         inside = [one for one in audit.distributions if one.record.startswith(folder)]
-        check_environment(audit, inside, python_packages.read_locks(files), known)
+        check_environment(audit, inside, read_locks(files), known)
     elsewhere = [one for one in audit.distributions if not one.record.startswith(tuple(environments(audit.contract)))]
     for one in elsewhere:
         if not any(claim.owner.startswith("deb:") for claim in audit.claims.get(one.record, ())):
@@ -253,7 +256,7 @@ def check_record(audit: Audit, one: Distribution, expected: str) -> None:
 def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
     """Compare what Syft lists with what the image's own databases say, and code-server's packages with their lock."""
     listed = {
-        (c.kind, python_packages.normal(c.name) if c.kind == "pypi" else c.name, c.version)
+        (c.kind, canonicalize_name(c.name) if c.kind == "pypi" else c.name, c.version)
         for c in components
         if c.kind in ("deb", "pypi") or (c.kind == "npm" and rules.is_locked(c.path))
     }

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
+from slipway.python_locks import read_lock
 
 NVIDIA = re.compile(r"/opt/venv/lib/python3\.\d+/site-packages/nvidia/.+")
 
@@ -28,9 +29,9 @@ def soname(contract: Image, library: str) -> str:
 
 def locked(contract: Image, distribution: str) -> str:
     """The version of a distribution in the image's lock; its name may end in the CUDA version that it is for."""
-    found = re.search(rf"(?m)^{distribution}(?:-cu\d+)?==(\S+)", contract.lock.read_text(encoding="utf-8"))
-    assert found, f"{distribution} is not in {contract.lock.name}"
-    return found[1]
+    pins = {re.sub(r"-cu\d+$", "", pin.name): pin.version for pin in read_lock(contract.lock)}
+    assert distribution in pins, f"{distribution} is not in {contract.lock.name}"
+    return pins[distribution]
 
 
 def own_version(python: Callable[[str], str], soname: str, function: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway import matrix, results, tools
+from slipway import matrix, python_locks, results, tools
 from slipway.audit import (
     audit,
     debian_packages,
@@ -219,7 +219,7 @@ def test_a_script_must_be_run_by_its_own_environment() -> None:
 def test_a_lock_without_versions_or_hashes_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "lock.txt").write_text(line + "\n")
     with pytest.raises(SlipwayError, match="no version or no hash"):
-        python_packages.read_lock(tmp_path / "lock.txt")
+        python_locks.read_lock(tmp_path / "lock.txt")
 
 
 @pytest.mark.requirement("U8")

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix, repository, tools
-from slipway.audit import audit, python_packages, sbom
+from slipway import matrix, python_locks, repository, tools
+from slipway.audit import audit, sbom
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from tests.sabotage import breakage
 
 CONTRACT = matrix.load_matrix().find_image("cpu-base")
 TAG = f"{breakage.REPOSITORY}:audit"
-UVICORN = next(iter(python_packages.read_locks([CONTRACT.lock])["uvicorn"]))
+UVICORN = next(iter(python_locks.read_locks([CONTRACT.lock])["uvicorn"]))
 PACKAGES = "/opt/venv/lib/python3.13/site-packages"
 
 # Runs as root in the image; what each line breaks, EXPECTED names.

@@ -237,7 +237,7 @@ def test_the_cache_gives_what_the_saved_image_gave(
     built: str, image: tuple[SavedImage, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, cache = image
-    monkeypatch.setattr(saved_image.docker, "save", lambda *_: pytest.fail("it was saved again"))
+    monkeypatch.setattr("slipway.docker.save", lambda *_: pytest.fail("it was saved again"))
     assert read_image(built, cache) == first
     labelled = read_image(f"{built}-labelled", cache)
     assert labelled.layers == first.layers

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from slipway import repository, tools
 from slipway.errors import SlipwayError
@@ -64,7 +65,7 @@ def program(path: Path, script: str) -> Path:
 def test_pin_is_read_from_go_mod() -> None:
     """The version is the one of the tool's own module, whatever else is required."""
     tool = tools.read_tool("measure")
-    assert (tool.version, tool.go) == ("2.3.4", (1, 25, 0))
+    assert (tool.version, tool.go) == ("2.3.4", Version("1.25.0"))
 
 
 def test_another_pin_has_another_place(measure: Path) -> None:

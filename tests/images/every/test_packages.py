@@ -1,7 +1,6 @@
 """What is installed: Debian's packages, and exactly the Python distributions of the lock."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from testinfra.host import Host
 
 from slipway import repository
 from slipway.matrix import Image
+from slipway.python_locks import read_lock
 from tests.images.conftest import Run
 
 UV_LOCK = repository.ROOT / "requirements" / "uv.txt"
@@ -58,8 +58,7 @@ print(json.dumps([seen, missing]))
 
 def locked(lock: Path) -> list[tuple[str, str]]:
     """Return the name and version of each distribution in a lock file, sorted."""
-    pins = re.findall(r"(?m)^([\w.-]+)(?:\[[^]]*\])?==([^\s;]+)", lock.read_text(encoding="utf-8"))
-    return sorted((re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in pins)
+    return sorted((pin.name, pin.version) for pin in read_lock(lock))
 
 
 def unlocked(contract: Image) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from slipway.image.layers import SavedImage
 
@@ -17,7 +18,7 @@ def test_every_distribution_is_there_once(saved: SavedImage) -> None:
     for path, (entry, _) in saved.merged().items():
         found = METADATA.fullmatch(path)
         if found and entry.size:
-            name = re.sub(r"[-_.]+", "-", found[1]).lower()
+            name = canonicalize_name(found[1])
             places[name].add(path)
     assert places
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
