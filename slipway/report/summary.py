@@ -6,12 +6,14 @@ Reads the JUnit files that the test sessions leave in dist/*/tests.xml. A requir
 every check that names it ran there and passed; the checks that need a GPU are a line of their own.
 """
 
+import re
 import sys
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from slipway import results
@@ -19,8 +21,7 @@ from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT
 from slipway.tables import align
 
-# The numbered requirements: a letter for each published system and how many it has.
-GROUPS = {"A": 12, "C": 10, "V": 8, "U": 13, "T": 16}
+REQUIREMENTS = ROOT / "docs" / "requirements.md"
 OUTCOMES = ("passed", "failed", "not run")
 
 
@@ -73,6 +74,19 @@ def verdict(outcomes: set[str]) -> str:
     return next(outcome for outcome in ("failed", "not run", "passed") if outcome in outcomes)
 
 
+@cache
+def list_requirements(file: Path = REQUIREMENTS) -> list[str]:
+    """Return the ids that docs/requirements.md lists, in its order; SlipwayError for none or for one listed twice."""
+    try:
+        found = re.findall(r"^- ([A-Z]\d+) ", file.read_text(), re.MULTILINE)
+    except OSError as error:
+        raise SlipwayError(f"cannot read {file}: {error.strerror}; check the repository out again") from None
+    twice = [identifier for identifier, count in Counter(found).items() if count > 1]
+    if twice or not found:
+        raise SlipwayError(f"{file} must list each requirement once; listed twice: {', '.join(twice) or 'nothing'}")
+    return found
+
+
 def requirement_lines(checks: Iterable[Check]) -> list[str]:
     """Return a line for each requirement that a check names: where it is met, failed, not run."""
     found: dict[str, dict[str, set[str]]] = {}
@@ -91,17 +105,16 @@ def requirement_lines(checks: Iterable[Check]) -> list[str]:
     return lines
 
 
-def order(name: str) -> tuple[int, int, str]:
-    """Sort as the requirements are numbered."""
-    identifier = name.split(maxsplit=1)[0]
-    return list(GROUPS).index(identifier[0]), int(identifier[1:]), name
+def order(name: str) -> tuple[int, str]:
+    """Sort as docs/requirements.md lists them, ids of earlier runs that it lists no longer at the end."""
+    identifier, known = name.split(maxsplit=1)[0], list_requirements()
+    return known.index(identifier) if identifier in known else len(known), name
 
 
 def unproved(checks: Iterable[Check]) -> list[str]:
     """Return the requirements that no check of these runs names."""
     named = {requirement for check in checks for requirement in check.requirements}
-    every = [f"{group}{number}" for group, count in GROUPS.items() for number in range(1, count + 1)]
-    return [requirement for requirement in every if requirement not in named]
+    return [requirement for requirement in list_requirements() if requirement not in named]
 
 
 def reason_lines(checks: Iterable[Check]) -> list[str]:
