@@ -430,25 +430,10 @@ def compile_locks(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check every language of the repository."""
+    """Check every language of the repository: .pre-commit-config.yaml lists the checks."""
     session.install("--quiet", "--require-hashes", "--requirement=requirements/tests.txt")
     session.install("--quiet", "--require-hashes", "--requirement=requirements/lint.txt")
-    session.run("python", "-m", "slipway.build.locks", "--check")
-    session.run("python", "-m", "slipway.audit.wheel_records", "--check")
-    session.run("ruff", "format", "--check", ".")
-    session.run("ruff", "check", ".")
-    session.run("mypy", "slipway", "app", "noxfile.py", "tests")
-    session.run("hadolint", "Dockerfile", *sorted({family.dockerfile for family in MATRIX.families.values()}))
-    files = [file for file in Path("rootfs").rglob("*") if file.is_file()]
-    health = [str(file) for file in files if file.parent.name == "health"]
-    first = (b"#!/bin/sh\n", b"#!/bin/bash\n")
-    shell = [str(file) for file in files if file.suffix == ".sh" or file.read_bytes().startswith(first)]
-    scripts = [file for file in shell if file not in health]
-    session.run("shellcheck", "noxw", ".ci/run", *scripts)
-    session.run("shellcheck", "--shell=bash", *health)
-    session.run("zizmor", "--offline", "--no-progress", ".github")
-    actionlint = session.run("python", "-m", "slipway.tools", "actionlint", silent=True, stderr=None)
-    session.run(str(actionlint).strip(), *(str(file) for file in Path(".github/workflows").iterdir()), external=True)
+    session.run("prek", "run", "--all-files")
 
 
 @nox.session(name="test-slipway")
