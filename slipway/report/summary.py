@@ -9,55 +9,24 @@ every check that names it ran there and passed; the checks that need a GPU are a
 import re
 import sys
 import time
-import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from slipway import results
+from slipway import junit, results
 from slipway.errors import SlipwayError, run
+from slipway.junit import OUTCOMES, Check
 from slipway.matrix import ROOT
 from slipway.tables import align
 
 REQUIREMENTS = ROOT / "docs" / "requirements.md"
-OUTCOMES = ("passed", "failed", "not run")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of one run: where, what came of it, why it was not run, and what it proves."""
-
-    place: str
-    outcome: str
-    reason: str
-    requirements: tuple[str, ...]
-    needs_gpu: bool
-
-
-def read_check(place: str, case: ET.Element) -> Check:
-    """Return a check from its JUnit element."""
-    skipped = case.find("skipped")
-    broken = case.find("failure") is not None or case.find("error") is not None
-    properties = [(entry.get("name"), entry.get("value", "")) for entry in case.iter("property")]
-    return Check(
-        place=place,
-        outcome="failed" if broken else "passed" if skipped is None else "not run",
-        reason="" if skipped is None else str(skipped.get("message", "")),
-        requirements=tuple(value for name, value in properties if name == "requirement"),
-        needs_gpu=("gpu", "yes") in properties,
-    )
 
 
 def read_checks(dist: Path) -> Iterator[Check]:
     """Yield every check that the last runs left; SlipwayError when a file is damaged."""
     for file in sorted(dist.glob("*/tests.xml")):
-        try:
-            cases = ET.parse(file).getroot().iter("testcase")  # noqa: S314 - written by our own pytest
-        except ET.ParseError as error:
-            raise SlipwayError(f"{file} is damaged ({error}): run its test session again") from None
-        yield from (read_check(file.parent.name, case) for case in cases)
+        yield from junit.read_report(file).checks
 
 
 def places_table(checks: Iterable[Check]) -> list[str]:

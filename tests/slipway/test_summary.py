@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway import junit
 from slipway.errors import SlipwayError
 from slipway.matrix import ROOT
 from slipway.report import summary
@@ -26,7 +27,7 @@ def case(outcome: str, *requirements: str, gpu: bool = False) -> str:
     return f'<testcase name="t"><properties>{"".join(properties)}</properties>{CASES[outcome]}</testcase>'
 
 
-def checks(dist: Path, **places: list[str]) -> list[summary.Check]:
+def checks(dist: Path, **places: list[str]) -> list[junit.Check]:
     """Write the files of some places and read them back."""
     for place, elements in places.items():
         (dist / place).mkdir()
