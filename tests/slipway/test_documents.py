@@ -62,7 +62,7 @@ def test_documents_name_sessions() -> None:
 @pytest.mark.parametrize("document", PAGES, ids=name_of)
 def test_images_of_the_documents_exist(document: Path) -> None:
     """The names after `--`; capital letters stand for any name."""
-    known = {image.name for image in matrix.load().images}
+    known = {image.name for image in matrix.load_matrix().images}
     for names, words in commands(document.read_text()):
         if OF_IMAGES.intersection(names):
             own = words[:1] if "run" in names else words
@@ -84,15 +84,15 @@ def test_files_of_the_documents_exist(document: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("family", matrix.load().families.values(), ids=lambda family: family.name)
-def test_each_variant_is_listed_with_its_versions(family: matrix.Family) -> None:
+@pytest.mark.parametrize("variant", matrix.load_matrix().variants.values(), ids=lambda variant: variant.name)
+def test_each_variant_is_listed_with_its_versions(variant: matrix.Variant) -> None:
     """A new variant of images.toml has its row in docs/choosing.md."""
     text = (ROOT / "docs" / "choosing.md").read_text()
     rows = {
         row[0]: row[1:] for row in re.findall(r"(?m)^\| `([\w.-]+)` \| ([\d.]*)[^|]*\| *([\d.]*) *\|[^|]*\|$", text)
     }
-    torch = family.versions.get("torch", "").rpartition(".")[0]
-    assert rows.get(family.name) == (torch, family.versions.get("cuda", ""))
+    torch = variant.versions.get("torch", "").rpartition(".")[0]
+    assert rows.get(variant.name) == (torch, variant.versions.get("cuda", ""))
 
 
 def test_every_session_and_option_is_documented() -> None:
