@@ -10,7 +10,8 @@ from slipway.errors import SlipwayError
 SUITE = """<testsuites><testsuite errors="1" failures="1" time="61.5">
 <properties><property name="image" value="sha256:12"/></properties>
 <testcase classname="tests.images.cuda.test_nvcc" name="test_compiles">
-  <properties><property name="requirement" value="A2"/><property name="requirement" value="U7"/></properties>
+  <properties><property name="requirement" value="A2"/><property name="requirement" value="U7"/>
+  <property name="size" value="1500"/></properties>
 </testcase>
 <testcase classname="m" name="test_gpu"><properties><property name="gpu" value="yes"/></properties>
   <skipped message="no GPU"/></testcase>
@@ -25,7 +26,7 @@ def test_a_report_has_every_check_with_its_outcome_and_reason(tmp_path: Path) ->
     file.parent.mkdir()
     file.write_text(SUITE)
     report = junit.read_report(file)
-    assert (report.image, report.seconds, report.problems) == ("sha256:12", 62.0, 2)
+    assert (report.image, report.size, report.seconds, report.problems) == ("sha256:12", 1500, 62.0, 2)
     assert [(check.outcome, check.reason) for check in report.checks] == [
         ("passed", ""),
         ("not run", "no GPU"),
