@@ -94,7 +94,7 @@ def checks(images: list[Image]) -> Iterator[Figure]:
         if file.is_file():
             yield Figure(what, suite_seconds(file))
         else:
-            yield Figure(what, note=f"nox -s 'test-{image.session}' has left no results")
+            yield Figure(what, note=f"nox -s test -- {image.name} has left no results")
 
 
 def suite_seconds(file: Path) -> float:
