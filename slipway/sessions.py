@@ -38,7 +38,7 @@ def clear_errors(session: nox.Session) -> Iterator[None]:
     try:
         yield
     except SlipwayError as error:
-        session.error(str(error))
+        session.error(str(error).rstrip("."))
 
 
 def read_options(session: nox.Session) -> Namespace:
