@@ -26,7 +26,7 @@ from slipway import command_line, matrix, sessions
 from slipway.build import images, record
 from slipway.host import devices, downloads
 from slipway.host import setup as host
-from slipway.matrix import Family, Image
+from slipway.matrix import Image, Variant
 from slipway.report import summary
 
 nox.needs_version = ">=2026.4"
@@ -36,7 +36,7 @@ nox.options.error_on_external_run = True
 nox.options.sessions = ["status"]
 
 MATRIX = sessions.load_matrix()
-DEFAULTS = [family for family in MATRIX.families.values() if family.name == family.accelerator]
+DEFAULTS = [variant for variant in MATRIX.variants.values() if variant.name == variant.accelerator]
 INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 
 
@@ -56,10 +56,10 @@ def build_image(session: nox.Session, image: Image, options: Namespace) -> None:
 
 def docker_build(session: nox.Session, image: Image, options: Namespace, tag: str) -> None:
     """Build by docker; the host's own settings for downloads are passed as secrets."""
-    settings = downloads.find(image.family.base.suite)
+    settings = downloads.find(image.variant.distro.suite)
     session.run(
         *("docker", "buildx", "build", f"--file={image.dockerfile}", f"--target={image.target}", f"--tag={tag}"),
-        f"--build-arg=BASE_IMAGE={image.family.base.tag}",
+        f"--build-arg=BASE_IMAGE={image.variant.distro.tag}",
         f"--build-arg=APT_DATE={MATRIX.apt_date}",
         *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
         *images.platform_option(image),
@@ -81,7 +81,7 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
         *("pytest", "--quiet", *(str(folder.relative_to(matrix.ROOT)) for folder in image.checks)),
         f"--image={reference}",
         f"--contract={image.name}",
-        f"--junit-xml={image.evidence / ('tests-of-another.xml' if options.image else 'tests.xml')}",
+        f"--junit-xml={image.results / ('tests-of-another.xml' if options.image else 'tests.xml')}",
         *(["--timeout=600"] if images.platform_option(image) else []),  # its programs are emulated
         *command_line.test_options(options),
         interrupt_timeout=INTERRUPT_SECONDS,
@@ -106,23 +106,23 @@ def install(session: nox.Session, *locks: str) -> None:
         session.install("--quiet", "--require-hashes", f"--requirement=requirements/{lock}.txt")
 
 
-def define_flavor_sessions(family: Family) -> None:
+def define_flavor_sessions(variant: Variant) -> None:
     """Define build- and test- for a default variant, with its flavors as their parameter."""
-    flavors = nox.parametrize("flavor", [nox.param(flavor, id=flavor) for flavor in family.images])
+    flavors = nox.parametrize("flavor", [nox.param(flavor, id=flavor) for flavor in variant.images])
 
-    @nox.session(name=f"build-{family.name}", venv_backend="none", tags=["build"])
+    @nox.session(name=f"build-{variant.name}", venv_backend="none", tags=["build"])
     @flavors
     def build(session: nox.Session, flavor: str) -> None:
-        sessions.for_flavor(session, MATRIX, family.images[flavor], partial(build_image, session))
+        sessions.for_flavor(session, MATRIX, variant.images[flavor], partial(build_image, session))
 
-    @nox.session(name=f"test-{family.name}", tags=["test"])
+    @nox.session(name=f"test-{variant.name}", tags=["test"])
     @flavors
     def test(session: nox.Session, flavor: str) -> None:
-        sessions.for_flavor(session, MATRIX, family.images[flavor], partial(test_image, session))
+        sessions.for_flavor(session, MATRIX, variant.images[flavor], partial(test_image, session))
 
-    versions = ", ".join(f"{name} {version}" for name, version in family.versions.items())
-    build.__doc__ = f"Build a flavor of {family.name}: {versions}"
-    test.__doc__ = f"Check a flavor of {family.name} against its contract"
+    versions = ", ".join(f"{name} {version}" for name, version in variant.versions.items())
+    build.__doc__ = f"Build a flavor of {variant.name}: {versions}"
+    test.__doc__ = f"Check a flavor of {variant.name} against its contract"
 
 
 for variant in DEFAULTS:
@@ -132,7 +132,7 @@ for variant in DEFAULTS:
 @nox.session(venv_backend="none")
 def build(session: nox.Session) -> None:
     """Build images by name; without names, each flavor of the default variants."""
-    chosen = sessions.read_images(session, MATRIX, [image for family in DEFAULTS for image in family.images.values()])
+    chosen = sessions.read_images(session, MATRIX, [image for variant in DEFAULTS for image in variant.images.values()])
     sessions.for_each(session, images.add_missing_parents(MATRIX, chosen), partial(build_image, session))
 
 
@@ -169,7 +169,7 @@ def run(session: nox.Session) -> None:
     sessions.warn_deprecated(session, image)
     session.run(
         *("docker", "run", "--rm", "--interactive", *(["--tty"] if session.interactive else [])),
-        *devices.gpu_options(image.family.accelerator),
+        *devices.gpu_options(image.variant.accelerator),
         *(f"--publish=127.0.0.1:{port}:{port}" for port in image.ports),
         "--shm-size=2g",  # for the workers of PyTorch's data loaders; the same in compose.yaml
         *("--volume=slipway-data:/data", "--volume=slipway-cache:/cache", image.tag, *command),
@@ -234,7 +234,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run what CI runs: build and check images, lint, tests, broken images; `-- --all`: every image."""
-    chosen = sessions.read_images(session, MATRIX, [image for image in MATRIX.images if image.always])
+    chosen = sessions.read_images(session, MATRIX, [image for image in MATRIX.images if image.in_tests])
     summary.start_run()
     run_module(session, "slipway.host", "--compose", "--browser", "--registry")
     for name in ("build", "test"):

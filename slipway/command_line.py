@@ -69,12 +69,12 @@ def choose_images(matrix: Matrix, options: argparse.Namespace, default: Callable
 
     SlipwayError when a name is unknown, or when --image comes with several images.
     """
-    wanted = {matrix.image(name).name for name in options.images}
+    wanted = {matrix.find_image(name).name for name in options.images}
     named = [image for image in matrix.images if image.name in wanted or options.all]
     images = named or default()
     if options.image and len(images) != 1:
         raise SlipwayError(f"--image takes one contract: nox -s test -- NAME --image {options.image}")
-    return [matrix.on_platform(image, options.platform) for image in images] if options.platform else images
+    return [matrix.find_for_platform(image, options.platform) for image in images] if options.platform else images
 
 
 def read_image(matrix: Matrix, words: Sequence[str]) -> Image:
@@ -83,7 +83,7 @@ def read_image(matrix: Matrix, words: Sequence[str]) -> Image:
         raise SlipwayError("name an image to start: nox -s run -- cpu-base")
     if words[0].startswith("-"):
         raise SlipwayError(f"the name of an image comes before {words[0]}: nox -s run -- cpu-base {words[0]}")
-    return matrix.image(words[0])
+    return matrix.find_image(words[0])
 
 
 def refuse_names(session: str, options: argparse.Namespace) -> None:
@@ -125,8 +125,8 @@ def replace_session(matrix: Matrix, name: str) -> str:
     verb, group, one = VERBS[parts[1]], parts[2], parts[3]
     if group == "workloads":
         images = [image.name for image in matrix.workloads if one in (None, image.name)]
-    elif group in matrix.families:
-        images = [image.name for flavor, image in matrix.families[group].images.items() if one in (None, flavor)]
+    elif group in matrix.variants:
+        images = [image.name for flavor, image in matrix.variants[group].images.items() if one in (None, flavor)]
     else:
         return ""
     names = f"NAME, NAME being {' or '.join(images)}" if verb == "run" and len(images) > 1 else " ".join(images)

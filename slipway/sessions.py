@@ -25,7 +25,7 @@ class NotScannedError(SlipwayError):
 def load_matrix() -> Matrix:
     """Return the matrix; end nox with one line when images.toml is wrong. From here on old sessions are explained."""
     try:
-        loaded = matrix.load()
+        loaded = matrix.load_matrix()
     except SlipwayError as error:
         sys.exit(f"error: {error}")
     logging.getLogger("nox").addFilter(command_line.OldSessions(loaded))
@@ -61,8 +61,8 @@ def read_command(session: nox.Session, matrix: Matrix) -> tuple[Image, list[str]
 
 def warn_deprecated(session: nox.Session, image: Image) -> None:
     """Print the deprecation notice of an image."""
-    if image.family.deprecated:
-        session.warn(f"{image.name} is {image.family.deprecated}")
+    if image.variant.deprecated:
+        session.warn(f"{image.name} is {image.variant.deprecated}")
 
 
 def for_flavor(session: nox.Session, matrix: Matrix, image: Image, work: Work) -> None:
@@ -100,6 +100,6 @@ def end(session: nox.Session, failed: dict[str, Exception]) -> None:
 
 def require_scanned(image: Image) -> None:
     """Raise NotScannedError after a scan that could not be done, unless that was allowed."""
-    result = results.read_json(image.evidence / "scan.json")
+    result = results.read_json(image.results / "scan.json")
     if result.get("verdict") == "not scanned" and not result["allow_not_scanned"]:
         raise NotScannedError("not scanned")

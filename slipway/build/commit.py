@@ -8,7 +8,7 @@ import subprocess
 from slipway.matrix import FILE, ROOT, Image
 
 # The lines of images.toml that reach a build; a budget does not.
-ARGUMENTS = r"^(apt_date|image|suite|dockerfile|base|locks|arguments|target|deprecated) ="
+ARGUMENTS = r"^(apt_date|image|platform|dockerfile|distro|locks|arguments|target|parent|deprecated) ="
 
 
 def git(*words: str) -> str:
@@ -23,7 +23,7 @@ def list_context(image: Image) -> list[str]:
     They come from the .dockerignore files, which exclude everything and then include what Dockerfiles need.
     """
     paths = []
-    for dockerfile in dict.fromkeys([image.dockerfile, image.family.dockerfile]):
+    for dockerfile in dict.fromkeys([image.dockerfile, image.variant.dockerfile]):
         own = ROOT / f"{dockerfile}.dockerignore"
         ignore = own if own.is_file() else ROOT / ".dockerignore"
         rules = [line.strip() for line in ignore.read_text(encoding="utf-8").splitlines()]

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from slipway.errors import SlipwayError
 from slipway.host import engine
-from slipway.matrix import PLATFORMS, Image, Matrix
+from slipway.images_toml import PLATFORMS
+from slipway.matrix import Image, Matrix
 
 
 def list_built(matrix: Matrix) -> list[Image]:
@@ -24,14 +25,14 @@ def list_built(matrix: Matrix) -> list[Image]:
 def add_missing_parents(matrix: Matrix, images: Iterable[Image]) -> list[Image]:
     """Return the images to build: the variants that workloads need and the engine lacks come first."""
     wanted = list(images)
-    names = dict.fromkeys(image.variant for image in wanted if image.workload)
-    variants = [matrix.image(name) for name in names if name not in {image.name for image in wanted}]
+    names = dict.fromkeys(image.variant_image for image in wanted if image.workload)
+    variants = [matrix.find_image(name) for name in names if name not in {image.name for image in wanted}]
     return [*(variant for variant in variants if not is_built(variant)), *wanted]
 
 
 def platform_option(image: Image) -> list[str]:
     """Return docker's option for an image that is not of the default platform."""
-    platform = image.family.base.platform
+    platform = image.variant.distro.platform
     return [f"--platform={platform}"] if platform != PLATFORMS[0] else []
 
 
@@ -81,5 +82,5 @@ def find_tested(image: Image, reference: str | None, *, is_named: bool) -> str |
     if not is_named and not labels.get("slipway.flavor"):
         command = f"nox -s test -- {image.name} --image {reference}"
         raise SlipwayError(f"{reference} has no label slipway.flavor: name its contract, {command}")
-    is_same = all(labels.get(f"slipway.{name}", "") == value for name, value in image.kind.items())
+    is_same = all(labels.get(f"slipway.{name}", "") == value for name, value in image.identifying_labels.items())
     return reference if is_named or is_same else None

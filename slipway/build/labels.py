@@ -24,7 +24,7 @@ def read_versions(image_id: str) -> dict[str, str]:
 
 def find_versions(image: Image, image_id: str) -> dict[str, str]:
     """Return the versions found in an image; each image is run once."""
-    file = image.evidence / "versions.json"
+    file = image.results / "versions.json"
     known = results.read_json(file)
     if known.get("image") != image_id:
         known = {"image": image_id, "versions": read_versions(image_id)}
@@ -34,10 +34,10 @@ def find_versions(image: Image, image_id: str) -> dict[str, str]:
 
 def parent_labels(image: Image) -> dict[str, str]:
     """Return the labels that name the parent: the base image, or the variant of a workload."""
-    base = base_image.describe(image.family.base.tag)
+    base = base_image.describe(image.variant.distro.tag)
     parent = base_image.describe(image.arguments["BASE"]) if image.workload else base
     return {
-        "org.opencontainers.image.base.name": parent["name"] if image.workload else image.family.base.image,
+        "org.opencontainers.image.base.name": parent["name"] if image.workload else image.variant.distro.image,
         "org.opencontainers.image.base.digest": parent["digest"] or parent["id"],
         "slipway.base.origin": base["origin"],
     }
@@ -50,7 +50,7 @@ def read_labels(matrix: Matrix, image: Image, image_id: str) -> dict[str, str]:
         "org.opencontainers.image.revision": find_commit(image),
         "org.opencontainers.image.version": matrix.release,
         **parent_labels(image),
-        "slipway.deprecated": str(image.family.deprecated or ""),
+        "slipway.deprecated": str(image.variant.deprecated or ""),
         "slipway.workload": image.workload.name if image.workload else "",
     }
     found = {f"slipway.{name}": version for name, version in find_versions(image, image_id).items()}

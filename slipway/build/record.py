@@ -26,8 +26,8 @@ class Build:
         self.image = image
         self.unlabelled = f"{image.tag}-unlabelled"
         self.earlier = f"{image.tag}-earlier"
-        self.label_folder = image.evidence / "labels"  # the build context of `FROM unlabelled`
-        self.record = results.read_json(image.evidence / "build.json")
+        self.label_folder = image.results / "labels"  # the build context of `FROM unlabelled`
+        self.record = results.read_json(image.results / "build.json")
         self.started = time.monotonic()
         self.found: dict[str, object] = {}
 
@@ -55,7 +55,7 @@ class Build:
         if not is_same or not self.found.items() <= self.record.items():
             built = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             record = {"image": image_id, "tag": self.image.tag, "built": built, "seconds": seconds, **self.found}
-            results.write_json(self.image.evidence / "build.json", record)
+            results.write_json(self.image.results / "build.json", record)
         what = "unchanged" if is_same else "built"
         print(f"{self.image.tag}  {image_id.removeprefix('sha256:')[:12]}  {what}, {seconds} s")
 
@@ -85,7 +85,7 @@ def start(matrix: Matrix, image: Image) -> Iterator[Build]:
 def forget_results(image: Image) -> None:
     """Delete what was found out about an image."""
     for name in RESULTS:
-        (image.evidence / name).unlink(missing_ok=True)
+        (image.results / name).unlink(missing_ok=True)
 
 
 def remove_tags(*tags: str) -> None:

@@ -11,12 +11,12 @@ import functools
 import math
 from shutil import which
 
-from slipway import matrix
 from slipway.errors import SlipwayError
 from slipway.host import base_image, downloads, emulation, engine, install
 from slipway.host.base_image import BaseImage
 from slipway.host.engine import Engine, NoEngineError
-from slipway.matrix import Base, Image, Matrix
+from slipway.images_toml import Distro
+from slipway.matrix import Image, Matrix, load_matrix
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -34,15 +34,15 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def choose(rows: Matrix, name: str | None) -> tuple[Base, int]:
+def choose(matrix: Matrix, name: str | None) -> tuple[Distro, int]:
     """Return what an image starts from and the GB of free disk that its build wants; the default base without a name.
 
     A large image takes twice its size: itself, and its wheels unpacked in the cache.
     """
     if name is None:
-        return rows.base, rows.free_disk_gb
-    image = rows.image(name)
-    return image.family.base, max(rows.free_disk_gb, math.ceil(2 * image.most_size / 1e9))
+        return matrix.default_distro, matrix.free_disk_gb
+    image = matrix.find_image(name)
+    return image.variant.distro, max(matrix.free_disk_gb, math.ceil(2 * image.most_size / 1e9))
 
 
 def provide_engine() -> Engine:
@@ -90,7 +90,7 @@ def provide_registry() -> None:
 def main(words: list[str] | None = None) -> int:
     """Look at everything a build needs; install, start, pull or make what is missing."""
     options = arguments(words)
-    chosen, gb = choose(matrix.load(), options.image)
+    chosen, gb = choose(load_matrix(), options.image)
     serving = provide_engine()
     if options.compose:
         serving = provide_plugin(serving, "compose")
@@ -113,7 +113,7 @@ def prepare_build(rows: Matrix, image: Image, *, refresh: bool) -> None:
     prepare(find_engine(), *choose(rows, image.name), refresh=refresh)
 
 
-def prepare(serving: Engine, chosen: Base, gb: int, *, refresh: bool) -> None:
+def prepare(serving: Engine, chosen: Distro, gb: int, *, refresh: bool) -> None:
     """Require free disk and provide the base image; print both."""
     free = engine.require_space(serving, gb)
     emulation.provide(serving, chosen)
@@ -122,7 +122,7 @@ def prepare(serving: Engine, chosen: Base, gb: int, *, refresh: bool) -> None:
     report(serving, free, base)
 
 
-def provide_base(serving: Engine, wanted: Base, *, refresh: bool) -> BaseImage:
+def provide_base(serving: Engine, wanted: Distro, *, refresh: bool) -> BaseImage:
     """Return the base image, with the proof that a container on it has network."""
     base = base_image.find(wanted.tag)
     if base and engine.is_proved(serving) and not refresh:

@@ -71,7 +71,7 @@ def inspect_images(rows: Matrix) -> dict[str, dict[str, Any]]:
 def read_tests(image: Image, image_id: str) -> tuple[dict[str, int], int]:
     """Return the number of checks by outcome, and the size that they measured in bytes; empty for another image."""
     try:
-        suite = ET.parse(image.evidence / "tests.xml").getroot()  # noqa: S314 - written by our own pytest
+        suite = ET.parse(image.results / "tests.xml").getroot()  # noqa: S314 - written by our own pytest
     except (OSError, ET.ParseError):
         return {}, 0
     properties = {each.get("name"): str(each.get("value")) for each in suite.iter("property")}
@@ -83,14 +83,14 @@ def read_tests(image: Image, image_id: str) -> tuple[dict[str, int], int]:
 
 def read_verdict(image: Image, image_id: str, name: str) -> str:
     """Return the verdict of audit.json or scan.json; `-` when there is none about this image."""
-    result = results.read_json(image.evidence / name)
+    result = results.read_json(image.results / name)
     return str(result.get("verdict")) if result.get("image") == image_id else "-"
 
 
 def read_state(image: Image, inspected: Mapping[str, Any], now: datetime) -> State:
     """Return the state of an image."""
     image_id = inspected["Id"]
-    record = results.read_json(image.evidence / "build.json")
+    record = results.read_json(image.results / "build.json")
     built = str(record["built"] if record.get("image") == image_id else inspected["Created"])
     checks, size = read_tests(image, image_id)
     audit, scan = (read_verdict(image, image_id, name) for name in ("audit.json", "scan.json"))
@@ -138,11 +138,11 @@ def next_steps(images: Iterable[Image], states: Mapping[str, State]) -> Iterator
 
 def main() -> int:
     """Print the table and what to do next."""
-    rows = matrix.load()
+    rows = matrix.load_matrix()
     found = inspect_images(rows)
     now = datetime.now(UTC)
     states = {image.name: read_state(image, found[image.tag], now) for image in rows.images if image.tag in found}
-    shown = [image for image in rows.images if image.name in states or image.always]
+    shown = [image for image in rows.images if image.name in states or image.in_tests]
     console = Console(highlight=False)
     console.print(make_table(shown, states))
     console.print()

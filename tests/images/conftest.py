@@ -148,7 +148,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def contract(pytestconfig: pytest.Config) -> matrix.Image:
     """What images.toml says of the image: versions, budget, lock, lineage."""
     try:
-        return matrix.load().image(pytestconfig.getoption("--contract"))
+        return matrix.load_matrix().find_image(pytestconfig.getoption("--contract"))
     except SlipwayError as error:
         pytest.exit(str(error), 2)
 

@@ -57,7 +57,7 @@ def test_a_build_leaves_a_tag_and_the_evidence(checkout: Checkout) -> None:
     """build.json tells the image, the seconds, and the labels that were read from it."""
     result = checkout.nox("-s", "build-cpu(base)")
     assert result.returncode == 0, result.stdout
-    record = json.loads((checkout.evidence / "build.json").read_text())
+    record = json.loads((checkout.results / "build.json").read_text())
     assert record["image"] == docker("image", "inspect", "--format={{.Id}}", checkout.tag)
     assert record["seconds"] > 0
     labels = json.loads(docker("image", "inspect", "--format={{json .Config.Labels}}", checkout.tag))
@@ -81,7 +81,7 @@ def test_an_unchanged_image_is_not_built_again_unless_asked(checkout: Checkout) 
 
 def commit(checkout: Checkout, *names: str) -> None:
     """Commit files of the copy, or everything."""
-    git = ["git", "-C", checkout.folder, "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    git = ["git", "-C", str(checkout.folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
     subprocess.run([*git, "init", "--quiet"], check=True)
     subprocess.run([*git, "add", *(names or ["."])], check=True)
     subprocess.run([*git, "commit", "--quiet", "--message=a"], check=True)
@@ -99,22 +99,22 @@ def test_an_unchanged_image_keeps_its_results(checkout: Checkout) -> None:
     commit(checkout)
     assert checkout.nox("-s", "build-cpu").returncode == 0
     first, image_id = read_commit(checkout), docker("image", "inspect", "--format={{.Id}}", checkout.tag)
-    record = (checkout.evidence / "build.json").read_text()
-    (checkout.evidence / "tests.xml").write_text("<testsuites/>")
+    record = (checkout.results / "build.json").read_text()
+    (checkout.results / "tests.xml").write_text("<testsuites/>")
     checkout.edit("README.md", "# Slipway", "# Slipway, ours")
     commit(checkout)
 
     built = checkout.nox("-s", "build-cpu")
     assert "unchanged" in built.stdout, built.stdout
     assert docker("image", "inspect", "--format={{.Id}}", checkout.tag) == image_id
-    assert (checkout.evidence / "build.json").read_text() == record
-    assert (checkout.evidence / "tests.xml").exists()
+    assert (checkout.results / "build.json").read_text() == record
+    assert (checkout.results / "tests.xml").exists()
     assert images(checkout.repository) == ["cpu-base"]
 
     checkout.edit("app/__init__.py", '"""', '"""Ours: ')
     assert checkout.nox("-s", "build-cpu").returncode == 0
     assert read_commit(checkout) == f"{first}-dirty"
-    assert not (checkout.evidence / "tests.xml").exists()
+    assert not (checkout.results / "tests.xml").exists()
     commit(checkout)
     assert checkout.nox("-s", "build-cpu").returncode == 0
     assert re.fullmatch(r"[0-9a-f]{40}", read_commit(checkout))
@@ -145,7 +145,7 @@ def test_a_failed_build_leaves_no_older_image_to_be_tested(checkout: Checkout) -
     checkout.edit("Dockerfile.cpu", "LABEL", "RUN false\nLABEL")
     assert checkout.nox("-s", "build-cpu").returncode != 0
     assert images(checkout.repository) == []
-    assert not (checkout.evidence / "build.json").exists()
+    assert not (checkout.results / "build.json").exists()
     assert_refused(checkout.nox("-s", "test-cpu"), r"its last build failed\. Run: nox -s build -- cpu-base")
 
 
@@ -179,7 +179,7 @@ def test_an_interrupted_build_leaves_nothing(checkout: Checkout) -> None:
     text = interrupt(checkout, ["-s", "build-cpu"], "RUN sleep 120")
     assert "Traceback" not in text
     assert images(checkout.repository) == []
-    assert [file.name for file in checkout.evidence.iterdir()] == [".lock"]
+    assert [file.name for file in checkout.results.iterdir()] == [".lock"]
 
 
 def test_an_interrupted_check_leaves_no_container(checkout: Checkout) -> None:

@@ -8,8 +8,8 @@ import pytest
 from slipway import matrix
 from slipway.build import commit
 
-IMAGE = matrix.load().image("cuda-base")
-ROW = 'apt_date = "2026-11-21"\n[family.cuda]\narguments = { CUDA_VERSION = "13.0" }\nbase = { size_gb = [1, 2] }\n'
+IMAGE = matrix.load_matrix().find_image("cuda-base")
+ROW = 'apt_date = "2026-11-21"\n[variant.cuda]\narguments = { CUDA_VERSION = "13.0" }\nbase = { size_gb = [1, 2] }\n'
 
 
 @pytest.fixture

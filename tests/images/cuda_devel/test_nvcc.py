@@ -31,7 +31,7 @@ def assert_no_gpu(workshop: Host, program: str) -> None:
 @pytest.mark.requirement("A2", "T2", "V2")
 def test_nvcc_has_the_version_of_the_contract(workshop: Host, contract: Image) -> None:
     """A newer nvcc than the CUDA runtime builds programs that an older driver refuses."""
-    assert f"release {contract.family.versions['cuda']}," in workshop.check_output("nvcc --version")
+    assert f"release {contract.variant.versions['cuda']}," in workshop.check_output("nvcc --version")
 
 
 @pytest.mark.requirement("A2", "U7")
@@ -74,5 +74,5 @@ def test_cmake_builds_a_cuda_program(workshop: Host, cmake: str) -> None:
 @pytest.mark.requirement("A2", "C1")
 def test_cmake_links_the_cuda_libraries(workshop: Host, cmake: str, contract: Image) -> None:
     """find_package(CUDAToolkit) has targets for headers and libraries of one version."""
-    version = contract.family.versions["cuda"]
+    version = contract.variant.versions["cuda"]
     assert workshop.check_output(f"{cmake}/versions") == f"{version} {version} 1 1"

@@ -21,7 +21,7 @@ def assert_no_gpu(workshop: Host, program: str) -> None:
 @pytest.mark.requirement("A2", "T2")
 def test_hipcc_has_the_version_of_the_contract(workshop: Host, contract: Image) -> None:
     """Compiler and runtime are of one version."""
-    assert workshop.check_output("hipconfig --version").startswith(f"{contract.family.versions['hip']}.")
+    assert workshop.check_output("hipconfig --version").startswith(f"{contract.variant.versions['hip']}.")
 
 
 @pytest.mark.requirement("A2", "U7")
@@ -36,7 +36,7 @@ def test_hipcc_compiles_for_the_architecture(workshop: Host, architecture: str) 
 @pytest.mark.requirement("A2", "C10")
 def test_hipcc_links_a_program(workshop: Host, contract: Image) -> None:
     """It carries the machine code of each architecture; without a GPU it says why it fails."""
-    names = contract.family.architectures
+    names = contract.variant.architectures
     options = " ".join(f"--offload-arch={name}" for name in names)
     workshop.check_output(f"hipcc {options} -o /tmp/twice %s/twice.hip", SOURCES)
     listed = workshop.check_output("roc-obj-ls /tmp/twice")
@@ -48,14 +48,14 @@ def test_hipcc_links_a_program(workshop: Host, contract: Image) -> None:
 @pytest.mark.timeout(240)
 def test_header_libraries_compile(workshop: Host, contract: Image) -> None:
     """rocPRIM, hipCUB and rocThrust, which most HIP programs include."""
-    architecture = contract.family.architectures[0]
+    architecture = contract.variant.architectures[0]
     workshop.check_output("hipcc --offload-arch=%s -c -o /tmp/sort.o %s/sort.hip", architecture, SOURCES)
 
 
 @pytest.fixture(scope="module")
 def cmake(workshop: Host, contract: Image) -> str:
     """The folder with what CMake has built: a HIP program, and a C++ program that links ROCm's libraries."""
-    names = ";".join(contract.family.architectures)
+    names = ";".join(contract.variant.architectures)
     workshop.check_output("cmake -G Ninja -DCMAKE_HIP_ARCHITECTURES=%s -S %s -B /tmp/build", names, SOURCES)
     workshop.check_output("cmake --build /tmp/build")
     return "/tmp/build"
