@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from slipway import matrix, results
-from slipway.errors import SlipwayError, run
+from slipway import results
+from slipway.errors import run
 from slipway.host import engine
-from slipway.matrix import Image, Matrix
+from slipway.matrix import Image, load_matrix
 from slipway.report.summary import OUTCOMES, read_check
 
 GB = 10**9
@@ -42,9 +42,9 @@ class State:
 
     @property
     def budget(self) -> str:
-        """The size beside its budget, in GB; empty before it was measured."""
+        """The size with its budget, in GB; `-` before it was measured."""
         least, most = self.image.least_size / GB, self.image.most_size / GB
-        return f"{self.size / GB:.2f} of {least:.2f}-{most:.2f}" if self.size else ""
+        return f"{self.size / GB:.2f} ({least:.2f}-{most:.2f})" if self.size else "-"
 
     @property
     def next_step(self) -> str:
@@ -56,16 +56,21 @@ class State:
         return "" if self.scan == "passed" else "scan"
 
 
-def inspect_images(rows: Matrix) -> dict[str, dict[str, Any]]:
-    """Return what the engine knows about each tag of the matrix that it has; SlipwayError when none answers."""
+def inspect_images(images: Iterable[Image]) -> dict[str, dict[str, Any]] | None:
+    """Return what the engine knows about each tag that it has; None when no engine answers."""
     try:
-        result = engine.docker("image", "inspect", *(image.tag for image in rows.images))
+        result = engine.docker("image", "inspect", *(image.tag for image in images))
     except FileNotFoundError:
-        raise SlipwayError("there is no docker command: nox -s setup") from None
+        return None
     if result.returncode and "no such image" not in result.stderr.lower():
-        raise SlipwayError("no engine answers: nox -s setup")
-    found = json.loads(result.stdout or "[]")
-    return {tag: inspected for inspected in found for tag in inspected["RepoTags"]}
+        return None
+    return {tag: found for found in json.loads(result.stdout or "[]") for tag in found["RepoTags"]}
+
+
+def read_records(images: Iterable[Image]) -> dict[str, dict[str, Any]]:
+    """Return what build.json knows about each tag, in the shape of the engine's answer."""
+    records = {image.tag: results.read_json(image.results / "build.json") for image in images}
+    return {tag: {"Id": record["image"], "Created": record["built"]} for tag, record in records.items() if record}
 
 
 def read_tests(image: Image, image_id: str) -> tuple[dict[str, int], int]:
@@ -106,7 +111,7 @@ def format_age(age: timedelta) -> str:
 def make_table(images: Iterable[Image], states: Mapping[str, State]) -> Table:
     """Return one line for each image."""
     table = Table(
-        "image", "built", "checks", "audit", "scan", "size, GB", box=None, pad_edge=False, header_style="bold"
+        "image", "built", "checks", "audit", "scan", "GB (budget)", box=None, pad_edge=False, header_style="bold"
     )
     for image in images:
         state = states.get(image.name)
@@ -138,18 +143,21 @@ def next_steps(images: Iterable[Image], states: Mapping[str, State]) -> Iterator
 
 def main() -> int:
     """Print the table and what to do next."""
-    rows = matrix.load_matrix()
-    found = inspect_images(rows)
+    images = load_matrix().images
+    inspected = inspect_images(images)
+    found = read_records(images) if inspected is None else inspected
     now = datetime.now(UTC)
-    states = {image.name: read_state(image, found[image.tag], now) for image in rows.images if image.tag in found}
-    shown = [image for image in rows.images if image.name in states or image.in_tests]
+    states = {image.name: read_state(image, found[image.tag], now) for image in images if image.tag in found}
+    shown = [image for image in images if image.name in states or image.in_tests]
     console = Console(highlight=False)
     console.print(make_table(shown, states))
     console.print()
-    for command in next_steps(shown, states):
-        console.print(f"next: {command}")
-    if left_out := len(rows.images) - len(shown):
-        console.print(f"{left_out} more images of images.toml are not built: nox -s build -- NAME")
+    for command in next_steps(shown, states) if inspected is not None else ["no engine answers: nox -s setup"]:
+        console.print(f"next: {command}", soft_wrap=True)
+    if left_out := len(images) - len(shown):
+        console.print(
+            f"{left_out} more images of images.toml can be built: nox -s build -- NAME (nox -s matrix -- --all)"
+        )
     return 0
 
 
