@@ -25,8 +25,8 @@ class Check:
 class Report:
     """One file: the ID of the checked image (empty for other tests), the seconds, the checks.
 
-    `size` is the image's in bytes, 0 when no check measured it. `problems` counts failures and errors, also those outside
-    a check.
+    `size` is the image's in bytes, 0 when no check measured it. `problems` counts failures and errors, also those
+    outside a check.
     """
 
     image: str
@@ -41,10 +41,13 @@ def read_report(file: Path) -> Report:
     try:
         root = ET.parse(file).getroot()  # noqa: S314 - written by our own pytest
         suites = list(root.iter("testsuite"))
-        properties = {each.get("name"): each.get("value", "") for each in root.iter("property")}
+        of_suites = {
+            each.get("name"): each.get("value", "") for each in root.iterfind(".//testsuite/properties/property")
+        }
+        of_checks = {each.get("name"): each.get("value", "") for each in root.iterfind(".//testcase//property")}
         return Report(
-            image=properties.get("image", ""),
-            size=int(properties.get("size", 0)),
+            image=of_suites.get("image", ""),
+            size=int(of_checks.get("size", 0)),
             seconds=sum(float(suite.get("time", 0)) for suite in suites),
             checks=tuple(read_check(file.parent.name, case) for case in root.iter("testcase")),
             problems=sum(int(suite.get(kind, 0)) for suite in suites for kind in ("errors", "failures")),

@@ -92,7 +92,7 @@ def checks(images: list[Image]) -> Iterator[Figure]:
         if file.is_file():
             yield Figure(what, junit.read_report(file).seconds)
         else:
-            yield Figure(what, note=f"nox -s 'test-{image.session}' has left no results")
+            yield Figure(what, note=f"nox -s test -- {image.name} has left no results")
 
 
 def tests() -> Iterator[Figure]:

@@ -47,7 +47,7 @@ def examine(image: Image) -> tuple[Candidate | None, list[str]]:
     identity = str(build.get("image", ""))
     local = oci_image.inspect(identity) if identity else None
     tagged = oci_image.inspect(image.tag)
-    again = f"nox -s 'build-{image.session}'"
+    again = f"nox -s build -- {image.name}"
     if local is None:
         return None, [f"{image.name}: it was not built here, or its last build failed: {again}"]
     if tagged is None or tagged.id != local.id:
@@ -65,7 +65,7 @@ def examine(image: Image) -> tuple[Candidate | None, list[str]]:
 def examine_commit(image: Image, local: LocalImage) -> Iterator[str]:
     """Yield what is wrong with the commit that an image was built from."""
     commit = local.labels.get(REVISION, "")
-    again = f"commit, then nox -s 'build-{image.session}'"
+    again = f"commit, then nox -s build -- {image.name}"
     if commit.endswith("-dirty"):
         yield f"{image.name}: it was built from files that differ from commit {commit[:12]}: {again}"
     elif not re.fullmatch(r"[0-9a-f]{40}", commit):
@@ -83,7 +83,7 @@ def file_at(commit: str, path: str) -> bytes | None:
 
 def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str]]:
     """Return what the checks of an image came to, and what is wrong with it."""
-    again = f"nox -s 'test-{image.session}'"
+    again = f"nox -s test -- {image.name}"
     file = image.results / "tests.xml"
     if not file.is_file():
         return {}, [f"{image.name}: it was not tested: {again}"]
@@ -115,7 +115,7 @@ def read_tests(file: Path) -> dict[str, Any]:
 
 def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
     """Yield what is missing or wrong among the SBOMs, the audit and the scan."""
-    verb = f"nox -s 'sbom-{image.session}'"
+    verb = f"nox -s sbom -- {image.name}"
     sboms = {name: results.read_json(image.results / name) for name in SBOMS}
     yield from (f"{image.name}: there is no readable {name}: {verb}" for name, sbom in sboms.items() if not sbom)
     yield from (
@@ -123,8 +123,8 @@ def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
         for name, sbom in sboms.items()
         if sbom and identity not in images_of(sbom)
     )
-    yield from examine_verdict(image, identity, "audit.json", verb, lambda _: "")
-    yield from examine_verdict(image, identity, "scan.json", f"nox -s 'scan-{image.session}'", not_scanned)
+    yield from examine_verdict(image, identity, "audit.json", f"nox -s audit -- {image.name}", lambda _: "")
+    yield from examine_verdict(image, identity, "scan.json", f"nox -s scan -- {image.name}", not_scanned)
 
 
 def images_of(sbom: dict[str, Any]) -> set[str]:

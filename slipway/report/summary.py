@@ -92,6 +92,13 @@ def reason_lines(checks: Iterable[Check]) -> list[str]:
     return [f"not run: {reason} ({count} checks)" for reason, count in reasons.items()]
 
 
+def start_run() -> None:
+    """Begin a run of the session `tests`: forget earlier checks, so that the summary is about this run alone."""
+    for file in (ROOT / "dist").glob("*/tests.xml"):
+        file.unlink()
+    results.write_json(ROOT / "dist" / "tests.json", {"started": time.time()})
+
+
 def note_duration(dist: Path) -> None:
     """Close a run of the session `tests`: note and say how long it took, in seconds."""
     file = dist / "tests.json"

@@ -41,7 +41,7 @@ def require_built(name: str) -> None:
     """Raise an error that names the build session when an image is not there."""
     image = matrix.load_matrix().find_image(name)
     if not is_built(name):
-        raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s 'build-{image.session}'")
+        raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s build -- {image.name}")
 
 
 # --- the image -----------------------------------------------------------------------------------
