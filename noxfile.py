@@ -458,7 +458,7 @@ def test_slipway(session: nox.Session) -> None:
     for tool in ("syft", "trivy"):
         session.run("python", "-m", "slipway.tools", tool)
     session.run(
-        "pytest", "tests/slipway", "--quiet", "--junit-xml=dist/slipway/tests.xml", *read_options(session).pytest
+        "pytest", "tests/unit", "tests/integration", "--quiet", "--junit-xml=dist/slipway/tests.xml", *read_options(session).pytest
     )
 
 

@@ -19,12 +19,12 @@ from slipway.errors import SlipwayError
 from slipway.scan import accepted_findings, pending_updates, scan, trivy
 from slipway.scan.pending_updates import NotRunError
 from slipway.scan.trivy import NotScannedError
-from tests.slipway import checkout
-from tests.slipway import trivy_database as databases
-from tests.slipway.checkout import small_matrix
-from tests.slipway.registries import running_registry
-from tests.slipway.trivy_database import WELL_KNOWN, Advisory, debian, python
-from tests.slipway.try_images import build
+from tests.helpers import checkout
+from tests.integration import trivy_database as databases
+from tests.helpers.checkout import small_matrix
+from tests.integration.registries import running_registry
+from tests.integration.trivy_database import WELL_KNOWN, Advisory, debian, python
+from tests.integration.try_images import build
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.requirement("A10", "T10")]
 

@@ -19,8 +19,8 @@ from slipway import matrix, results
 from slipway.errors import SlipwayError
 from slipway.publish import attachments, publish, registry, release_checks, revisions, signing, verify
 from slipway.publish.registry import Registry
-from tests.slipway.publications import Workshop, docker, git, workshop
-from tests.slipway.registries import Fault, Proxy, Reply, Request, running_registry
+from tests.integration.publications import Workshop, docker, git, workshop
+from tests.integration.registries import Fault, Proxy, Reply, Request, running_registry
 
 ROOT = matrix.ROOT
 KINDS = attachments.TYPES.values()

@@ -16,7 +16,7 @@ from slipway.errors import SlipwayError
 from slipway.publish import registry, revisions
 from slipway.publish.registry import EMPTY, EMPTY_TYPE, Manifest, Registry, RegistryError
 from slipway.publish.revisions import LostRaceError
-from tests.slipway.registries import Fault, Proxy, Reply, Request, running_registry
+from tests.integration.registries import Fault, Proxy, Reply, Request, running_registry
 
 TAG = "0.1.0-cpu-base"
 

@@ -7,7 +7,7 @@ import pytest
 
 from slipway import tools
 from slipway.tools import Tool
-from tests.slipway.try_images import try_image as try_image
+from tests.integration.try_images import try_image as try_image
 
 
 def pytest_configure() -> None:

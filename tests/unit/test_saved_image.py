@@ -17,7 +17,7 @@ from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.layers import SavedImage
 from slipway.image.saved_image import read_image
-from tests.slipway.archives import LOWER, UPPER, digest, oci, saved
+from tests.helpers.archives import LOWER, UPPER, digest, oci, saved
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -34,7 +34,7 @@ from slipway.errors import SlipwayError
 from slipway.image import filesystem
 from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
-from tests.slipway.archives import Member, directory, oci, saved, tar
+from tests.helpers.archives import Member, directory, oci, saved, tar
 
 MATRIX = matrix.load()
 APT = "RUN apt-get install -y"

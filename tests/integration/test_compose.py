@@ -16,7 +16,7 @@ import pytest
 
 from slipway import matrix
 from slipway.matrix import Image
-from tests.slipway import checkout as copies
+from tests.helpers import checkout as copies
 
 FILE = matrix.ROOT / "compose.yaml"
 MATRIX = matrix.load()

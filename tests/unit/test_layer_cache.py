@@ -10,7 +10,7 @@ import pytest
 from slipway.errors import SlipwayError
 from slipway.image import layer_cache
 from slipway.image.layers import Layer
-from tests.slipway.archives import LOWER, digest, oci, read
+from tests.helpers.archives import LOWER, digest, oci, read
 
 
 @pytest.fixture

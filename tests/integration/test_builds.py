@@ -14,7 +14,7 @@ import pytest
 from slipway import matrix
 from slipway.build import locks
 from slipway.host import downloads
-from tests.slipway.checkout import copy_repository
+from tests.helpers.checkout import copy_repository
 
 MATRIX = matrix.load()
 UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}

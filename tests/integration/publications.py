@@ -14,8 +14,8 @@ import pytest
 from slipway import matrix, results
 from slipway.matrix import Image, Matrix
 from slipway.publish import provenance, release_checks
-from tests.slipway import archives
-from tests.slipway.checkout import copy_repository
+from tests.helpers import archives
+from tests.helpers.checkout import copy_repository
 
 OWN = matrix.ROOT
 REPOSITORY = matrix.load().repository

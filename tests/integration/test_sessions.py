@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.slipway import checkout as copies
-from tests.slipway.checkout import Checkout
-from tests.slipway.registries import running_registry
+from tests.helpers import checkout as copies
+from tests.helpers.checkout import Checkout
+from tests.integration.registries import running_registry
 
 # Of this run alone: what another has waited for to its end lies in the cache.
 SLOW_BUILD = f"RUN sleep 120 # {uuid.uuid4()}\n"

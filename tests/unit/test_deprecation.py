@@ -10,7 +10,7 @@ import pytest
 
 from slipway import matrix
 from slipway.errors import SlipwayError
-from tests.slipway.checkout import Checkout, copy_repository
+from tests.helpers.checkout import Checkout, copy_repository
 
 ROW = 'deprecated = { since = "2026-11-01", reason = "Debian 12 leaves its support", successor = "cuda13.2" }'
 SENTENCE = "deprecated since 2026-11-01: Debian 12 leaves its support; use cuda13.2 instead"

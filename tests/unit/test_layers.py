@@ -2,7 +2,7 @@
 
 import tarfile
 
-from tests.slipway.archives import LOWER, UPPER, directory, oci, read, special, tar
+from tests.helpers.archives import LOWER, UPPER, directory, oci, read, special, tar
 
 
 def merged(*plain: bytes) -> dict[str, int]:

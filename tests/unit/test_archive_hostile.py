@@ -16,7 +16,7 @@ from slipway.image import archive
 from slipway.image.archive import Wanted, read_archive
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Kind, SavedImage
-from tests.slipway.archives import (
+from tests.helpers.archives import (
     LOWER,
     UPPER,
     Blobs,

@@ -11,7 +11,7 @@ from slipway import matrix
 from slipway.host import downloads
 from slipway.scan import pending_updates
 from slipway.scan.pending_updates import NotRunError
-from tests.slipway.try_images import TryImage
+from tests.integration.try_images import TryImage
 
 DAY = 86400
 # libssl3t64 has had a security update since Debian 13 came out.

@@ -12,7 +12,7 @@ from slipway.errors import SlipwayError
 from slipway.host import emulation, install
 from slipway.host.engine import Engine
 from slipway.matrix import Base
-from tests.slipway import checkout as copies
+from tests.helpers import checkout as copies
 
 MATRIX = matrix.load()
 ARM64 = "linux/arm64"

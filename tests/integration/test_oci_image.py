@@ -17,8 +17,8 @@ from slipway.errors import SlipwayError
 from slipway.publish import oci_image
 from slipway.publish.oci_image import LocalImage
 from slipway.publish.registry import Descriptor, Manifest
-from tests.slipway import archives
-from tests.slipway.archives import LOWER, UPPER, Blobs
+from tests.helpers import archives
+from tests.helpers.archives import LOWER, UPPER, Blobs
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 from slipway.errors import SlipwayError
 from slipway.publish import credentials, registry
 from slipway.publish.registry import EMPTY, EMPTY_TYPE, Descriptor, Registry, RegistryError
-from tests.slipway.registries import Fault, Proxy, Reply, Request, running_registry
+from tests.integration.registries import Fault, Proxy, Reply, Request, running_registry
 
 SECRET = "correct-horse"  # noqa: S105 - made up
 

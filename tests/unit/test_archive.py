@@ -16,7 +16,7 @@ from slipway.errors import SlipwayError
 from slipway.image import archive
 from slipway.image.archive import read_archive
 from slipway.image.layers import Entry, Kind
-from tests.slipway.archives import (
+from tests.helpers.archives import (
     LOWER,
     UPPER,
     Blobs,
@@ -235,7 +235,7 @@ def test_a_layer_that_is_no_tar_archive_is_refused() -> None:
 STREAM = """
 import hashlib, io, resource, tarfile
 from slipway.archive import read_archive
-from tests.slipway.archives import config, digest, manifest
+from tests.helpers.archives import config, digest, manifest
 
 SIZE = 300_000_000
 BLOCK = 512
