@@ -1,6 +1,5 @@
-"""What every test of Slipway itself needs."""
+"""What every integration test needs; what cannot run on this machine is listed with the reason."""
 
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,19 +9,19 @@ from slipway.tools import Tool
 from tests.integration.try_images import try_image as try_image
 
 
-def pytest_configure() -> None:
-    """Take Ctrl-C again: a run that a shell started in the background ignores it, and so would what the tests start."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def pytest_configure(config: pytest.Config) -> None:
+    """List each test that was not run, and why, at the end of the output."""
+    config.option.reportchars += "s"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def scanners() -> Iterator[None]:
-    """What needs a Syft or a Trivy is not run where there is none: building one takes longer than any test may."""
+    """Skip what needs a Syft or a Trivy that is not there: building one takes longer than any test may."""
     build = tools.build
 
     def build_what_is_small(tool: Tool) -> None:
         if tool.name in ("syft", "trivy"):
-            pytest.skip(f"there is no {tool.name} {tool.version}; nox -s test-slipway builds it")
+            pytest.skip(f"there is no {tool.name} {tool.version}; python -m slipway.tools {tool.name} builds it")
         build(tool)
 
     with pytest.MonkeyPatch.context() as patch:

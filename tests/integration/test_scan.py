@@ -20,8 +20,8 @@ from slipway.scan import accepted_findings, pending_updates, scan, trivy
 from slipway.scan.pending_updates import NotRunError
 from slipway.scan.trivy import NotScannedError
 from tests.helpers import checkout
-from tests.integration import trivy_database as databases
 from tests.helpers.checkout import small_matrix
+from tests.integration import trivy_database as databases
 from tests.integration.registries import running_registry
 from tests.integration.trivy_database import WELL_KNOWN, Advisory, debian, python
 from tests.integration.try_images import build

@@ -234,7 +234,7 @@ def test_a_layer_that_is_no_tar_archive_is_refused() -> None:
 
 STREAM = """
 import hashlib, io, resource, tarfile
-from slipway.archive import read_archive
+from slipway.image.archive import read_archive
 from tests.helpers.archives import config, digest, manifest
 
 SIZE = 300_000_000

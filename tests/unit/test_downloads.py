@@ -2,7 +2,6 @@
 
 import tomllib
 from pathlib import Path
-from shutil import which
 
 import pytest
 
@@ -164,24 +163,6 @@ def test_address_that_only_ends_like_a_public_one(tmp_path: Path) -> None:
     """Debian's domain is meant, and none that merely ends in its letters."""
     put(tmp_path, "etc/apt/sources.list", "deb http://notdebian.org/debian bookworm main\n")
     assert "URIs: http://notdebian.org/debian\n" in found(tmp_path).sources
-
-
-@pytest.mark.skipif(not which("apt-config"), reason="no apt on this host")
-def test_apt_settings_about_http_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies reach a build; the host's files and other settings do not."""
-    folders = put(tmp_path, "apt.conf", f'Dir::Etc "{tmp_path}/etc/apt";\n')
-    monkeypatch.setenv("APT_CONFIG", str(folders))
-    put(
-        tmp_path,
-        "etc/apt/apt.conf.d/95host",
-        'Acquire { http { Proxy "http://proxy.example:3142"; Proxy-Auto-Detect "/usr/bin/x"; };\n'
-        'https { CAInfo "/host/ca.pem"; Verify-Peer "true"; }; };\n'
-        'APT::Install-Recommends "0";\n',
-    )
-    assert found(tmp_path).apt_conf.splitlines() == [
-        'Acquire::http::Proxy "http://proxy.example:3142";',
-        'Acquire::https::Verify-Peer "true";',
-    ]
 
 
 def test_https_mirror_gets_the_ca_bundle(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from slipway.errors import SlipwayError
 from slipway.host import emulation, install
 from slipway.host.engine import Engine
 from slipway.matrix import Base
-from tests.helpers import checkout as copies
 
 MATRIX = matrix.load()
 ARM64 = "linux/arm64"
@@ -106,18 +105,6 @@ def test_a_missing_platform_is_answered_with_the_reason(name: str, platform: str
     """Whoever asks for it reads why."""
     with pytest.raises(SlipwayError, match=message):
         MATRIX.on_platform(MATRIX.image(name), platform)
-
-
-@pytest.mark.requirement("U6")
-@pytest.mark.parametrize("session", ["build-cuda(base)", "test-cuda(base)"])
-def test_sessions_take_the_platform_as_docker_does(session: str, tmp_path: Path) -> None:
-    """By --platform; one that there is not ends the session at once."""
-    copies.copy_repository(tmp_path)
-    checkout = copies.Checkout(tmp_path, MATRIX.repository)
-    result = checkout.nox("-s", session, "--", "--platform", ARM64)
-    assert result.returncode != 0
-    assert "there is no cuda-base for linux/arm64: each wheel exists" in result.stdout
-    assert "Traceback" not in result.stdout
 
 
 # --- emulation -----------------------------------------------------------------------------------

