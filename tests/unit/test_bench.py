@@ -1,6 +1,5 @@
 """The bench shows what it measured as it is: a missed target, a failed measurement and what was not measured differ."""
 
-import json
 import os
 import re
 import subprocess
@@ -78,57 +77,6 @@ def test_targets_beside_a_yardstick_say_so() -> None:
 
 
 # --- the run -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """A run whose figures a test puts into this list."""
-    figures: list[Figure] = []
-    monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
-    monkeypatch.setattr(bench, "ROOT", tmp_path)
-    monkeypatch.setattr(bench, "require_engine", lambda: None)
-    monkeypatch.setattr(bench, "require_images", lambda _images: None)
-    monkeypatch.setattr(bench, "measurements", lambda _rows, _images, *, with_cold: figures if not with_cold else [])
-    return figures
-
-
-def test_a_missed_target_is_written_and_leaves_the_exit_code(
-    stand_in: list[Figure], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Speed is no gate."""
-    stand_in.append(Figure("size cpu-base", 0.7, "GB", 0.35, "something"))
-    assert bench.main([]) == 0
-    written = json.loads((tmp_path / "bench.json").read_text())
-    [figure] = written["figures"]
-    assert figure["verdict"] == "MISSED"
-    assert figure["ratio"] == pytest.approx(2)
-    assert figure["target"] == {"most": 0.35, "of": "itself"}
-    assert "1 MISSED; bench.json" in capsys.readouterr().out
-
-
-def test_bench_json_tells_the_machine_without_its_name(stand_in: list[Figure], tmp_path: Path) -> None:
-    """Figures of another machine are told by its cores, memory, engine and storage."""
-    stand_in.append(Figure("size cpu-base", 0.3, "GB"))
-    bench.main([])
-    text = (tmp_path / "bench.json").read_text()
-    assert json.loads(text)["machine"].keys() >= {"cores", "memory_gb", "engine", "storage_driver"}
-    assert os.uname().nodename not in text
-
-
-def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
-    stand_in: list[Figure], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its line says why."""
-
-    def broken() -> Iterator[Figure]:
-        yield Figure("size cpu-base", 0.3, "GB")
-        raise SlipwayError("the engine went away\nand more")
-
-    stand_in += [*bench.guarded("size", broken), Figure("size cuda-base", 1.5, "GB")]
-    assert bench.main([]) == 1
-    verdicts = [figure["verdict"] for figure in json.loads((tmp_path / "bench.json").read_text())["figures"]]
-    assert verdicts == ["met", "failed", "met"]
-    assert "failed: the engine went away\n" in capsys.readouterr().out
 
 
 def test_no_engine_is_one_message() -> None:
