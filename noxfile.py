@@ -242,7 +242,7 @@ def test_image(session: nox.Session, image: Image) -> None:
     session.install("--quiet", "--require-hashes", "--requirement=requirements/checks.txt")
     session.run(
         "pytest",
-        *(str(folder.relative_to(matrix.ROOT)) for folder in image.checks),
+        "tests/images",
         f"--image={reference}",
         f"--contract={image.name}",
         f"--junit-xml={image.evidence / results}",

@@ -174,22 +174,6 @@ class Image:
         flavors = tuple(self.family.images)
         return flavors[: flavors.index(self.flavor) + 1]
 
-    @property
-    def checks(self) -> list[Path]:
-        """The folders of tests/images that check it: what every image must be, then its ancestors, then itself.
-
-        A folder such as `torch_runtime` concerns the families that promise that version, `cuda_tensorflow_runtime`
-        those of them that have this accelerator.
-        """
-        accelerator = self.family.accelerator
-        kinds = [name for version in self.family.versions for name in (version, f"{accelerator}_{version}")]
-        names = ["every", accelerator]
-        for flavor in self.lineage:
-            names += [flavor, *(f"{kind}_{flavor}" for kind in dict.fromkeys([accelerator, *kinds]))]
-        names += self.workload.targets if self.workload else ()
-        folders = (ROOT / "tests" / "images" / name for name in names)
-        return [folder for folder in folders if folder.is_dir()]
-
 
 @dataclass(frozen=True)
 class Deprecation:

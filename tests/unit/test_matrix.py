@@ -73,15 +73,6 @@ def test_an_image_knows_its_name_tag_lock_and_lineage() -> None:
     assert (image.least_size, image.most_size) == (4_000_000_000, 5_300_000_000)
 
 
-def test_a_flavor_runs_its_ancestors_checks() -> None:
-    """What base promises, runtime must keep."""
-    rows = matrix.read_matrix(GOOD)
-    base, runtime = (rows.image(f"cuda-{flavor}").checks for flavor in ("base", "runtime"))
-    assert base == runtime[: len(base)]
-    assert [folder.name for folder in base] == ["every", "cuda"]
-    assert "cuda_runtime" in [folder.name for folder in runtime]
-
-
 def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
     """Its name tells both, and its sessions are those of the workloads."""
     rows = matrix.read_matrix(GOOD)
@@ -93,15 +84,6 @@ def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
     assert image.arguments == {"BASE": "slipway:cuda-base", "THEMES": "true"}
     assert image.ports == (6080, 8888, 2222, 8000)
     assert (image.least_size, image.most_size) == (2_000_000_000, 3_000_000_000)
-
-
-@pytest.mark.requirement("C1")
-def test_a_workload_runs_its_variants_checks() -> None:
-    """What a variant promises, every image on it must keep."""
-    rows = matrix.read_matrix(GOOD)
-    variant, workload = (rows.image(name).checks for name in ("cuda-runtime", "cuda-runtime-workbench"))
-    assert variant == workload[: len(variant)]
-    assert [folder.name for folder in workload[len(variant) :]] == ["workbench"]
 
 
 def test_a_workload_has_the_locks_of_its_targets_and_toggles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
