@@ -73,8 +73,8 @@ def _read(name: str, row: dict[str, Any]) -> Case:
         raise SlipwayError(f"cases.toml: {name} has unknown keys {sorted(unknown)}; allowed: {', '.join(KEYS)}")
     if not re.fullmatch(r"[a-z0-9.-]+", name) or not row.get("fails"):
         raise SlipwayError(f"cases.toml: {name} needs a name of a-z, 0-9, '.' and '-', and `fails`")
-    image = matrix.load().image(row["image"]).name
-    contract = matrix.load().image(row.get("contract", image)).name
+    image = matrix.load_matrix().find_image(row["image"]).name
+    contract = matrix.load_matrix().find_image(row.get("contract", image)).name
     return Case(
         name=name,
         image=image,

@@ -20,9 +20,9 @@ from slipway.matrix import ROOT
 
 
 @pytest.fixture
-def rows() -> matrix.Matrix:
+def the_matrix() -> matrix.Matrix:
     """The matrix of this repository."""
-    return matrix.load()
+    return matrix.load_matrix()
 
 
 # --- what a figure comes to ----------------------------------------------------------------------
@@ -48,9 +48,9 @@ def test_a_verdict_compares_a_figure_with_its_target(figure: Figure, expected: s
     assert bench.verdict(figure) == expected
 
 
-def test_every_target_is_that_of_a_known_image(rows: matrix.Matrix) -> None:
+def test_every_target_is_that_of_a_known_image(the_matrix: matrix.Matrix) -> None:
     """A misspelt one would never be compared."""
-    names = {image.name for image in rows.images if image.family.name in bench.FAMILIES}
+    names = {image.name for image in the_matrix.images if image.variant.name in bench.VARIANTS}
     for what in bench.TARGETS:
         kind, _, name = what.partition(" ")
         assert kind not in {"size", "healthy", "checks"} or name in names, what
@@ -88,7 +88,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     monkeypatch.setattr(bench, "require_images", lambda _images: None)
-    monkeypatch.setattr(bench, "measurements", lambda _rows, _images, *, with_cold: figures if not with_cold else [])
+    monkeypatch.setattr(bench, "measure_all", lambda _matrix, _images, *, with_cold: figures if not with_cold else [])
     return figures
 
 
@@ -131,15 +131,15 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
     assert "failed: the engine went away\n" in capsys.readouterr().out
 
 
-def test_a_missing_image_is_named_with_its_build_session(rows: matrix.Matrix) -> None:
+def test_a_missing_image_is_named_with_its_build_session(the_matrix: matrix.Matrix) -> None:
     """Nothing is measured, and nothing built."""
-    absent = matrix.read_matrix(
+    absent = matrix.parse_matrix(
         matrix.FILE.read_text().replace(
-            f'repository = "{rows.repository}"', f'repository = "{measurements.new_name()}"'
+            f'repository = "{the_matrix.repository}"', f'repository = "{measurements.new_name()}"'
         )
     )
     with pytest.raises(SlipwayError, match=r"there is no \S+:cpu-base, \S+:cuda-base; .* nox -s build-cpu build-cuda"):
-        bench.require_images([absent.image("cpu-base"), absent.image("cuda-base")])
+        bench.require_images([absent.find_image("cpu-base"), absent.find_image("cuda-base")])
 
 
 def test_no_engine_is_one_message() -> None:
@@ -184,19 +184,19 @@ def test_peak_memory_is_that_of_the_process_not_of_the_bench() -> None:
 
 
 def test_checks_are_timed_by_their_junit_file(
-    rows: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    the_matrix: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is none, the session that leaves one is named; a damaged one is an error."""
-    image = rows.image("cuda-devel")
+    image = the_matrix.find_image("cuda-devel")
     for module in (matrix, measurements):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     [figure] = measurements.checks([image])
     assert figure.measured is None
     assert "nox -s 'test-cuda(devel)'" in figure.note
-    image.evidence.mkdir(parents=True)
-    (image.evidence / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
+    image.results.mkdir(parents=True)
+    (image.results / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
     assert next(measurements.checks([image])).measured == pytest.approx(61.5)
-    (image.evidence / "tests.xml").write_text("<testsuites><te")
+    (image.results / "tests.xml").write_text("<testsuites><te")
     with pytest.raises(SlipwayError, match="damaged"):
         list(measurements.checks([image]))
 
@@ -214,13 +214,13 @@ def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch:
 
 
 def test_results_of_checks_outlast_a_build_of_the_same_image_only(
-    rows: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    the_matrix: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build forgets them; the bench must not lose them, nor keep them for another image."""
-    image = rows.image("cpu-base")
+    image = the_matrix.find_image("cpu-base")
     monkeypatch.setattr(matrix, "ROOT", tmp_path)
-    image.evidence.mkdir(parents=True)
-    results = image.evidence / "tests.xml"
+    image.results.mkdir(parents=True)
+    results = image.results / "tests.xml"
     for after, kept in (("same", True), ("other", False)):
         results.write_text("results")
         identities = iter(["same", after])
@@ -230,9 +230,9 @@ def test_results_of_checks_outlast_a_build_of_the_same_image_only(
         assert results.exists() == kept
 
 
-def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(rows: matrix.Matrix) -> None:
+def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(the_matrix: matrix.Matrix) -> None:
     """A mount that it shared would hold the downloads of earlier builds."""
-    dockerfile = (ROOT / rows.image(build_times.COLD).family.dockerfile).read_text()
+    dockerfile = (ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()
     marked = build_times.marked(dockerfile, "fresh")
     assert marked.count("type=cache,id=fresh-") == dockerfile.count("type=cache")
     assert "set -eux\n" in dockerfile
@@ -258,7 +258,7 @@ def test_traces_of_a_build_leave_the_engines_cache(tmp_path: Path) -> None:
     mark = f"slipway-test-{uuid.uuid4().hex[:8]}"
     (tmp_path / "file").write_text(mark)
     (tmp_path / "Dockerfile").write_text(
-        f"FROM {matrix.load().base.image}\n"
+        f"FROM {matrix.load_matrix().default_distro.image}\n"
         f"RUN --mount=type=cache,id={mark}-uv,target=/cache touch /cache/x /x # {mark}\n"
         "COPY file /file\nWORKDIR /data\n"
     )
