@@ -27,7 +27,8 @@ from slipway import matrix, results
 from slipway.build import labels, locks
 from slipway.errors import SlipwayError
 from slipway.host import downloads
-from slipway.matrix import Family, Image
+from slipway.images_toml import FLAVORS, PLATFORMS
+from slipway.matrix import Image, Variant
 
 nox.needs_version = ">=2026.4"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -40,7 +41,7 @@ NOT_SCANNED = 3  # slipway.scan's exit code
 CLEANING_UP = 20  # seconds that Ctrl-C leaves to the checks, to remove their containers
 
 try:
-    MATRIX = matrix.load()
+    MATRIX = matrix.load_matrix()
 except SlipwayError as error:
     sys.exit(f"error: {error}")
 
@@ -86,19 +87,19 @@ def is_named(image: Image) -> bool:
     return any(f"({image.session.partition('(')[2]}" in word for word in sys.argv)
 
 
-def find_flavor(session: nox.Session, family: Family, flavor: str) -> Image:
-    """Return a family's image; where it cannot have one the session is skipped, or ends where that one was named."""
-    if flavor not in family.images and any(f"({flavor})" in word for word in sys.argv):
-        session.error(family.why_not(flavor))
-    if flavor not in family.images:
-        session.skip(family.why_not(flavor))
-    return family.images[flavor]
+def find_flavor(session: nox.Session, variant: Variant, flavor: str) -> Image:
+    """Return a variant's image; where it cannot have one the session is skipped, or ends where that one was named."""
+    if flavor not in variant.images and any(f"({flavor})" in word for word in sys.argv):
+        session.error(variant.explain_exclusion(flavor))
+    if flavor not in variant.images:
+        session.skip(variant.explain_exclusion(flavor))
+    return variant.images[flavor]
 
 
 def find_platform(session: nox.Session, image: Image, platform: str | None) -> Image:
     """Return the image for a platform that was asked for; the session ends with the reason where there is none."""
     with clear_errors(session):
-        return MATRIX.on_platform(image, platform) if platform else image
+        return MATRIX.find_for_platform(image, platform) if platform else image
 
 
 # --- what the sessions of one image do -----------------------------------------------------------
@@ -111,15 +112,19 @@ def prepare(session: nox.Session, *options: str) -> None:
 
 def docker_build(session: nox.Session, image: Image, *options: str) -> None:
     """Run one `docker buildx build`; the host's own settings for downloads come along as secrets."""
-    settings = downloads.find(image.family.base.suite)
+    settings = downloads.find(image.variant.distro.suite)
     session.run(
         "docker",
         "buildx",
         "build",
         f"--file={image.dockerfile}",
         f"--target={image.target}",
-        f"--build-arg=BASE_IMAGE={image.family.base.tag}",
-        *([f"--platform={image.family.base.platform}"] if image.family.base.tag != image.family.base.image else []),
+        f"--build-arg=BASE_IMAGE={image.variant.distro.tag}",
+        *(
+            [f"--platform={image.variant.distro.platform}"]
+            if image.variant.distro.tag != image.variant.distro.image
+            else []
+        ),
         f"--build-arg=APT_DATE={MATRIX.apt_date}",
         *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
         *settings.build_arguments(),
@@ -134,8 +139,8 @@ def docker_build(session: nox.Session, image: Image, *options: str) -> None:
 
 def tell_deprecation(session: nox.Session, image: Image) -> None:
     """Warn who builds or runs an image that has a successor."""
-    if image.family.deprecated:
-        session.warn(f"{image.name} is {image.family.deprecated}")
+    if image.variant.deprecated:
+        session.warn(f"{image.name} is {image.variant.deprecated}")
 
 
 def build_image(session: nox.Session, image: Image) -> None:
@@ -148,7 +153,7 @@ def build_image(session: nox.Session, image: Image) -> None:
     with clear_errors(session), results.exclusive(image):
         forget_image(image)
         locks.require_current(image)
-        id_file = image.evidence / "image-id"
+        id_file = image.results / "image-id"
         unlabelled = f"{image.tag}-unlabelled"
         own = [f"--builder={options.builder}"] if options.builder else []
         cache = ["--no-cache"] if options.no_cache else []
@@ -178,14 +183,14 @@ def build_workload(session: nox.Session, image: Image) -> None:
     if subprocess.run(
         ["docker", "image", "inspect", image.arguments["BASE"]], capture_output=True, check=False
     ).returncode:
-        build_image(session, MATRIX.image(image.variant))
+        build_image(session, MATRIX.find_image(image.variant_image))
     build_image(session, image)
 
 
 def forget_image(image: Image) -> None:
     """Untag the image of an earlier build, so that a build that fails leaves none to be tested in its place."""
     for name in ("build.json", "tests.xml", "audit.json", "scan.json", "trivy.json"):
-        (image.evidence / name).unlink(missing_ok=True)
+        (image.results / name).unlink(missing_ok=True)
     remove_tag(image.tag)
 
 
@@ -198,7 +203,7 @@ def record_build(image: Image, image_id: str, labels: dict[str, str], seconds: f
     """Leave dist/<image>/build.json and close with a line that says what there is now."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     record = {"image": image_id, "tag": image.tag, "built": now, "seconds": round(seconds, 1), "labels": labels}
-    results.write_json(image.evidence / "build.json", record)
+    results.write_json(image.results / "build.json", record)
     print(f"{image.tag}  {image_id.removeprefix('sha256:')[:12]}  built in {seconds:.1f} s")
 
 
@@ -224,11 +229,11 @@ def find_other(session: nox.Session, image: Image, reference: str) -> str:
     labels = inspect_labels(session, reference)
     if labels is None:
         session.error(f"{reference} is not an image of this engine: docker pull {reference}")
-    found = {name: labels.get(f"slipway.{name}", "") for name in image.kind}
+    found = {name: labels.get(f"slipway.{name}", "") for name in image.identifying_labels}
     if not is_named(image) and not found["flavor"]:
         own = f"nox -s 'test-{image.session}' -- --image {reference}"
         session.error(f"{reference} does not say its flavor: name it, {own}")
-    if not is_named(image) and found != image.kind:
+    if not is_named(image) and found != image.identifying_labels:
         session.skip(f"{reference} is a {' '.join(filter(None, found.values()))} image")
     return reference
 
@@ -245,11 +250,11 @@ def test_image(session: nox.Session, image: Image) -> None:
         "tests/images",
         f"--image={reference}",
         f"--contract={image.name}",
-        f"--junit-xml={image.evidence / results}",
+        f"--junit-xml={image.results / results}",
         "--quiet",
         *(["--require-gpu"] if options.require_gpu else []),
         *(["--allow-not-run"] if options.allow_not_run else []),
-        *(["--timeout=600"] if image.family.base.platform != matrix.PLATFORMS[0] else []),  # where it is emulated
+        *(["--timeout=600"] if image.variant.distro.platform != PLATFORMS[0] else []),  # where it is emulated
         *options.pytest,
         interrupt_timeout=CLEANING_UP,
     )
@@ -285,7 +290,7 @@ def scan_image(session: nox.Session, image: Image) -> None:
         external=True,
         success_codes=[0, NOT_SCANNED],
     )
-    result = results.read_json(image.evidence / "scan.json")
+    result = results.read_json(image.results / "scan.json")
     if result["verdict"] == "not scanned" and not result["allow_not_scanned"]:
         if is_alone(image):
             sys.exit(NOT_SCANNED)
@@ -322,7 +327,7 @@ def run_image(session: nox.Session, image: Image) -> None:
         "--rm",
         "--interactive",
         *(["--tty"] if sys.stdin.isatty() else []),
-        *gpu_options(image.family.accelerator),
+        *gpu_options(image.variant.accelerator),
         *(f"--publish={port}:{port}" for port in image.ports),
         "--volume=slipway-data:/data",
         "--volume=slipway-cache:/cache",
@@ -335,43 +340,43 @@ def run_image(session: nox.Session, image: Image) -> None:
 # --- sessions of the matrix ----------------------------------------------------------------------
 
 
-def define_sessions(family: Family) -> None:
-    """Give a family its sessions build-, test-, sbom-, scan- and run-, each with its flavors as a parameter."""
-    names = (*family.images, *family.unavailable)
+def define_sessions(variant: Variant) -> None:
+    """Give a variant its sessions build-, test-, sbom-, scan- and run-, each with its flavors as a parameter."""
+    names = (*variant.images, *(name for name in variant.excluded if name in FLAVORS))
     flavors = nox.parametrize("flavor", [nox.param(flavor, id=flavor) for flavor in names])
 
-    @nox.session(name=f"build-{family.name}", venv_backend="none", tags=["build"])
+    @nox.session(name=f"build-{variant.name}", venv_backend="none", tags=["build"])
     @flavors
     def build(session: nox.Session, flavor: str) -> None:
         """Build an image: docker buildx build, then labels that tell what is in it."""
-        build_image(session, find_flavor(session, family, flavor))
+        build_image(session, find_flavor(session, variant, flavor))
 
-    @nox.session(name=f"test-{family.name}", tags=["test"])
+    @nox.session(name=f"test-{variant.name}", tags=["test"])
     @flavors
     def test(session: nox.Session, flavor: str) -> None:
         """Check an image against its contract; never builds."""
-        test_image(session, find_flavor(session, family, flavor))
+        test_image(session, find_flavor(session, variant, flavor))
 
-    @nox.session(name=f"sbom-{family.name}", venv_backend="none", tags=["sbom"], default=False)
+    @nox.session(name=f"sbom-{variant.name}", venv_backend="none", tags=["sbom"], default=False)
     @flavors
     def sbom(session: nox.Session, flavor: str) -> None:
         """List what is in an image (CycloneDX, SPDX), and compare it with its locks, file by file."""
-        audit_image(session, find_flavor(session, family, flavor))
+        audit_image(session, find_flavor(session, variant, flavor))
 
-    @nox.session(name=f"scan-{family.name}", venv_backend="none", tags=["scan"])
+    @nox.session(name=f"scan-{variant.name}", venv_backend="none", tags=["scan"])
     @flavors
     def scan(session: nox.Session, flavor: str) -> None:
         """Scan an image by Trivy: vulnerabilities, secrets, misconfigurations, licences."""
-        scan_image(session, find_flavor(session, family, flavor))
+        scan_image(session, find_flavor(session, variant, flavor))
 
-    @nox.session(name=f"run-{family.name}", venv_backend="none", default=False)
+    @nox.session(name=f"run-{variant.name}", venv_backend="none", default=False)
     @flavors
     def run(session: nox.Session, flavor: str) -> None:
         """Start an image: port 8000, volumes, GPU where there is one."""
-        run_image(session, find_flavor(session, family, flavor))
+        run_image(session, find_flavor(session, variant, flavor))
 
 
-for member in MATRIX.families.values():
+for member in MATRIX.variants.values():
     define_sessions(member)
 
 
@@ -438,7 +443,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy", "slipway", "app", "noxfile.py", "tests")
-    session.run("hadolint", "Dockerfile", *sorted({family.dockerfile for family in MATRIX.families.values()}))
+    session.run("hadolint", "Dockerfile", *sorted({variant.dockerfile for variant in MATRIX.variants.values()}))
     files = [file for file in Path("rootfs").rglob("*") if file.is_file()]
     health = [str(file) for file in files if file.parent.name == "health"]
     first = (b"#!/bin/sh\n", b"#!/bin/bash\n")
@@ -501,12 +506,12 @@ def tests(session: nox.Session) -> None:
     prepare(session, "--compose", "--browser", "--registry")
     for verb in ("build", "test"):
         for image in MATRIX.images:
-            if image.always:
+            if image.in_tests:
                 session.notify(f"{verb}-{image.session}")
     for name in ("sabotage", "test-slipway", "summary"):
         session.notify(name)
     for image in MATRIX.images:
-        if not image.always:
+        if not image.in_tests:
             session.warn(f"not run here: {image.name}; nox -s 'build-{image.session}' 'test-{image.session}'")
 
 

@@ -49,8 +49,8 @@ def read_json(file: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def exclusive(image: Image) -> Iterator[None]:
     """Hold an image's evidence, so that a second build of the same image waits for this one."""
-    image.evidence.mkdir(parents=True, exist_ok=True)
-    with (image.evidence / ".lock").open("w") as lock:
+    image.results.mkdir(parents=True, exist_ok=True)
+    with (image.results / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -30,6 +30,7 @@ from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Entry, Kind
 from slipway.matrix import Image
+from slipway.toml import read_toml
 
 SET_ID = 0o6000
 SHOWN = 40  # findings on the terminal; audit.json has all
@@ -272,7 +273,7 @@ def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
 def perform(contract: Image, image_id: str, components: list[Component]) -> Audit:
     """Make all comparisons of one image."""
     audit = begin(contract, image_id)
-    generated, known, cut = rules.load(), wheel_records.load(), trims.of_image(contract)
+    generated, known, cut = read_toml(rules.FILE, rules.Generated), wheel_records.load(), trims.of_image(contract)
     judge = Judge(audit.system, audit.packages, known)
     check_files(audit, generated, judge)
     check_layers(audit, judge.base)
@@ -282,8 +283,8 @@ def perform(contract: Image, image_id: str, components: list[Component]) -> Audi
     check_packages(audit)
     check_distributions(audit, known)
     check_sbom(audit, components)
-    scanned = licenses.of_trivy(contract.evidence / "trivy.json", image_id)
-    audit.licences = licenses.judge(components, licenses.load(), scanned)
+    scanned = licenses.of_trivy(contract.results / "trivy.json", image_id)
+    audit.licences = licenses.judge(components, read_toml(licenses.FILE, licenses.Policy), scanned)
     audit.findings += audit.licences.findings
     audit.findings.sort(key=lambda finding: (finding.kind, finding.what))
     return audit
@@ -336,9 +337,9 @@ def main() -> int:
     parser.add_argument("name", help="an image of images.toml, such as cpu-base")
     parser.add_argument("--image", metavar="REFERENCE", help="audit this image against the contract of the one named")
     options = parser.parse_args()
-    contract = matrix.load().image(options.name)
+    contract = matrix.load_matrix().find_image(options.name)
     reference = options.image or contract.tag
-    folder = contract.evidence / "of-another" if options.image else contract.evidence
+    folder = contract.results / "of-another" if options.image else contract.results
     image_id = saved_image.find_id(reference)
     components = sbom.components(sbom.provide(contract, image_id, folder))
     started = time.monotonic()

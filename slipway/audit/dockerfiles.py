@@ -39,14 +39,14 @@ def asked(image: Image) -> Asked:
     found = Asked()
     if image.workload:
         add(found, image.dockerfile, image.target, image.arguments)
-    variant = image.family.images[image.flavor]
+    variant = image.variant.images[image.flavor]
     add(found, variant.dockerfile, variant.target, variant.arguments)
     return found
 
 
 def instructions(image: Image) -> str:
     """Return the Dockerfiles that an image is built from on one line, a copy without the options of its COPY."""
-    names = {image.dockerfile, image.family.dockerfile}
+    names = {image.dockerfile, image.variant.dockerfile}
     text = " ".join(" ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in sorted(names))
     return re.sub(r"\bCOPY (--\S+ )+", "COPY ", text)
 

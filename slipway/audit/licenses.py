@@ -1,30 +1,36 @@
-"""The licences of an image's components, as the SBOM has them, against the policy of images.toml."""
+"""The licences of an image's components, as the SBOM has them, against the policy in policy/licenses.toml."""
 
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Annotated
 
-from slipway import matrix, results
+from pydantic import Field
+
+from slipway import results
 from slipway.audit.findings import Finding
 from slipway.audit.sbom import Component
-from slipway.errors import SlipwayError
+from slipway.matrix import ROOT
+from slipway.toml import Table
 
 # How the names of licences that are not those of free software sound; BSD's with its holder's name is free.
 NOT_FREE = re.compile(r"proprietary|(?<!BSD-)(?<!BSD-\d-Clause-)nvidia|eula|commercial", re.IGNORECASE)
 TEXT = "sha256:"  # Syft names a text that it does not know by its digest
 KINDS = ("deb", "pypi", "npm")
+FILE = ROOT / "policy" / "licenses.toml"
 
 
-@dataclass(frozen=True)
-class Policy:
-    """The table [licences]: what is refused, what may be under it by the reason, what is proprietary by its terms."""
+Globs = Annotated[list[str], Field(description="a list of globs in quotes")]
 
-    refused: tuple[str, ...]
-    accepted: Mapping[str, Sequence[str]]
-    proprietary: Mapping[str, Sequence[str]]
+
+class Policy(Table):
+    """policy/licenses.toml: refused licenses, components accepted by the reason, proprietary ones by their terms."""
+
+    refused: Globs
+    accepted: dict[str, Globs]
+    proprietary: dict[str, Globs]
 
     def terms(self, name: str) -> str:
         """Return the proprietary terms that a component is under; empty where it is under none."""
@@ -54,19 +60,6 @@ class Licences:
 def matches(name: str, globs: Iterable[str]) -> bool:
     """Tell whether one of the globs names it."""
     return any(fnmatchcase(name, glob) for glob in globs)
-
-
-def load(file: Path = matrix.FILE) -> Policy:
-    """Return the policy of images.toml; SlipwayError when its table is not as it must be."""
-    table = tomllib.loads(file.read_text(encoding="utf-8")).get("licences", {})
-    match table:
-        case {"refused": list(refused), "accepted": dict(accepted), "proprietary": dict(proprietary), **more}:
-            lists = [refused, *accepted.values(), *proprietary.values()]
-            if not more and all(isinstance(row, list) and all(isinstance(item, str) for item in row) for row in lists):
-                return Policy(tuple(refused), accepted, proprietary)
-    raise SlipwayError(
-        "images.toml: [licences] must have refused, a list, and accepted and proprietary, tables of lists of components"
-    )
 
 
 def judge(components: Iterable[Component], policy: Policy, others: Mapping[str, set[str]] | None = None) -> Licences:
@@ -126,6 +119,6 @@ def problems(name: str, named: Iterable[str], terms: str, policy: Policy) -> Ite
     """Yield what the policy has against a component."""
     for licence in named:
         if policy.refuses(licence) and not policy.reason(name):
-            yield Finding("licence", name, f"{licence} is refused by images.toml")
+            yield Finding("licence", name, f"{licence} is refused by policy/licenses.toml")
         elif not terms and NOT_FREE.search(licence):
-            yield Finding("licence", name, f"{licence}: name these terms under [licences.proprietary] in images.toml")
+            yield Finding("licence", name, f"{licence}: name these terms under [proprietary] in policy/licenses.toml")

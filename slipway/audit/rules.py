@@ -6,20 +6,20 @@ import posixpath
 import re
 import ssl
 import struct
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from re import Pattern
-from typing import Any
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
 
 from slipway import matrix
 from slipway.audit import globs, java_keystore
 from slipway.audit.wheel_records import Records
-from slipway.errors import SlipwayError
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Kind
+from slipway.toml import Table
 
 FILE = matrix.ROOT / "generated.toml"
 FIRST = (
@@ -33,47 +33,52 @@ NPM_LOCK = matrix.ROOT / "tools" / "code-server" / "package-lock.json"
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A row of generated.toml."""
-
-    paths: Pattern[str]
-    by: tuple[str, ...]
-    check: str
-    reason: str
+CheckName: TypeAlias = Literal[
+    "bytecode", "link", "package", "libraries", "certificates", "keystore", "accounts", "npm", "wheel", "empty"
+]
+Globs = Annotated[list[str], Field(min_length=1, description="a list of globs in quotes")]
+Text = Annotated[str, Field(min_length=1, description="a text that says why")]
 
 
-@dataclass(frozen=True)
-class Generated:
-    """All rows: the rules in the order of the file, and the files that are left out of packages."""
+class Rule(Table):
+    """A [[generated]] table of generated.toml."""
 
-    rules: tuple[Rule, ...]
-    left_out: tuple[tuple[Pattern[str], Pattern[str]], ...]
+    paths: Globs
+    by: list[str] = Field([], description='a list of texts of instructions, or "base"')
+    check: CheckName | None = None
+    reason: Text
+
+    @cached_property
+    def pattern(self) -> Pattern[str]:
+        """The regular expression of its paths."""
+        return globs.compiled(self.paths)
+
+
+class LeftOut(Table):
+    """A [[left-out]] table of generated.toml."""
+
+    paths: Globs
+    but: list[str] = Field([], description="a list of globs in quotes")
+    reason: Text
+
+    @cached_property
+    def patterns(self) -> tuple[Pattern[str], Pattern[str]]:
+        """The regular expressions of its paths, and of those that stay."""
+        return globs.compiled(self.paths), globs.compiled(self.but)
+
+
+class Generated(Table):
+    """generated.toml: the rules in the order of the file, and the files that are left out of packages."""
+
+    rules: list[Rule] = Field([], alias="generated")
+    left_out: list[LeftOut] = Field([], alias="left-out")
 
     def leaves_out(self, path: str) -> bool:
         """Tell whether a package's file is left out."""
-        return any(named.fullmatch(path) and not kept.fullmatch(path) for named, kept in self.left_out)
-
-
-def load(file: Path = FILE) -> Generated:
-    """Return the rules; SlipwayError when the file is damaged or a row lacks something."""
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SlipwayError(f"{file.name} cannot be read: {error}") from None
-    left_out = [
-        (globs.compiled(row["paths"]), globs.compiled(row.get("but", []))) for row in document.get("left-out", [])
-    ]
-    return Generated(tuple(read_rule(row) for row in document.get("generated", [])), tuple(left_out))
-
-
-def read_rule(row: dict[str, Any]) -> Rule:
-    """Return one row; SlipwayError names what is wrong with it."""
-    unknown = set(row) - {"paths", "by", "check", "reason"}
-    check = row.get("check", "")
-    if unknown or not row.get("paths") or not row.get("reason") or check not in CHECKS:
-        raise SlipwayError(f"generated.toml: {row}: wanted are paths, reason, by and check, one of {', '.join(CHECKS)}")
-    return Rule(globs.compiled(row["paths"]), tuple(row.get("by", ())), check, row["reason"])
+        return any(
+            named.fullmatch(path) and not kept.fullmatch(path)
+            for named, kept in (row.patterns for row in self.left_out)
+        )
 
 
 # --- one image's files ---------------------------------------------------------------------------
@@ -112,12 +117,12 @@ class Judge:
             self._npm_versions[folder] = read_version(self.system.content(f"{NPM}/{folder}/package.json"))
         return self._npm_versions[folder]
 
-    def problem(self, path: str, rules: tuple[Rule, ...]) -> str | None:
+    def problem(self, path: str, rules: Sequence[Rule]) -> str | None:
         """Return why no rule explains a file: what the first that names it has against it; None where one does."""
         reasons = []
         for rule in rules:
-            if rule.paths.fullmatch(path):
-                reason = self.origin(path, rule) or CHECKS[rule.check](self, path)
+            if rule.pattern.fullmatch(path):
+                reason = self.origin(path, rule) or (CHECKS[rule.check](self, path) if rule.check else "")
                 if not reason:
                     return None
                 reasons.append(reason)
@@ -262,8 +267,7 @@ def check_empty(judge: Judge, path: str) -> str:
     return "it is not empty" if judge.system.entry(path).size else ""
 
 
-CHECKS: dict[str, Callable[[Judge, str], str]] = {
-    "": lambda _judge, _path: "",
+CHECKS: dict[CheckName, Callable[[Judge, str], str]] = {
     "bytecode": check_bytecode,
     "link": check_link,
     "package": check_package,

@@ -47,7 +47,7 @@ def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
 
     `folder` is the image's own in dist/ unless another one is named. Both files appear whole or not at all.
     """
-    folder = folder or image.evidence
+    folder = folder or image.results
     program = tools.provide(tools.read_tool("syft"))
     with tempfile.TemporaryDirectory() as name:
         files = {kind: Path(name) / kind for kind in ("cyclonedx-json", "spdx-json")}
@@ -74,7 +74,7 @@ def scan(program: Path, image_id: str, folder: Path, *options: str) -> None:
 
 def provide(image: Image, image_id: str, folder: Path | None = None) -> Path:
     """Return the CycloneDX file of an image, written now unless the one that is there is about this very image."""
-    file = (folder or image.evidence) / CYCLONEDX
+    file = (folder or image.results) / CYCLONEDX
     if file.is_file() and image_of(results.read_json(file)) == image_id:
         return file
     return write(image, image_id, folder)
@@ -153,7 +153,7 @@ def main() -> int:
     """Write the lists of one image, unless those that are there are about it."""
     parser = argparse.ArgumentParser(prog="python -m slipway.audit.sbom")
     parser.add_argument("name", help="an image of images.toml, such as cpu-base")
-    image = matrix.load().image(parser.parse_args().name)
+    image = matrix.load_matrix().find_image(parser.parse_args().name)
     file = provide(image, saved_image.find_id(image.tag))
     listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts(file).items()))
     print(f"{file.relative_to(matrix.ROOT)}  {listed}")

@@ -26,17 +26,17 @@ class Trim:
 
 def of_image(image: Image) -> list[Trim]:
     """Return the entries by which an image lacks files: its variant's flavor, and its targets."""
-    found = list(read(image, VARIANTS, image.family.locks, image.flavor))
+    found = list(read(image, VARIANTS, image.variant.locks, image.flavor))
     if image.workload and WORKBENCH.removesuffix(".toml").removeprefix("trims-") in image.workload.targets:
         found += read(image, WORKBENCH, "workbench", "workbench")
     return found
 
 
-def read(image: Image, name: str, family: str, stage: str) -> Iterator[Trim]:
-    """Yield the entries of a file for a family of images and a stage, as slipway.trim applies them."""
-    packages = f"/opt/venv/lib/python{image.family.versions['python']}/site-packages"
+def read(image: Image, name: str, variant: str, stage: str) -> Iterator[Trim]:
+    """Yield the entries of a file for a variant's lock name and a stage, as slipway.trim applies them."""
+    packages = f"/opt/venv/lib/python{image.variant.versions['python']}/site-packages"
     for entry in tomllib.loads((matrix.ROOT / name).read_text(encoding="utf-8"))["trim"]:
-        if family.startswith(tuple(entry["accelerators"])) and stage in entry["stages"]:
+        if variant.startswith(tuple(entry["accelerators"])) and stage in entry["stages"]:
             path = entry["path"] if entry["path"].startswith("/") else f"{packages}/{entry['path']}"
             yield Trim(entry["path"], globs.compiled([path], folders=True), name)
 

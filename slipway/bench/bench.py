@@ -18,16 +18,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from slipway import matrix, results
+from slipway import results
 from slipway.bench import build_times, measurements, publish_times
 from slipway.bench.measurements import Figure
 from slipway.errors import SlipwayError
 from slipway.host import engine
 from slipway.host.engine import NoEngineError
-from slipway.matrix import ROOT, Image, Matrix
+from slipway.matrix import ROOT, Image, Matrix, load_matrix
 from slipway.tables import align
 
-FAMILIES = ("cpu", "cuda", "rocm")
+VARIANTS = ("cpu", "cuda", "rocm")
 TRUSTED = ("cpu-base", "cuda-runtime")  # audited and scanned for their figures
 FILE = ROOT / "dist" / "bench.json"
 
@@ -202,20 +202,20 @@ def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[F
         yield Figure(title, note=str(error).splitlines()[0], failed=True)
 
 
-def measure_all(rows: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
+def measure_all(matrix: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
     """Yield every figure, in the order of the table."""
     yield from guarded("size", lambda: measurements.sizes(images))
     # Before any build: one of a new commit makes another image, which the results are not about.
     yield from guarded("checks", lambda: measurements.checks(images))
-    yield from guarded("cold build", lambda: build_times.cold(rows, wanted=with_cold))
-    yield from guarded("nothing changed", lambda: build_times.unchanged(rows))
+    yield from guarded("cold build", lambda: build_times.cold(matrix, wanted=with_cold))
+    yield from guarded("nothing changed", lambda: build_times.unchanged(matrix))
     for image in images:
         yield from guarded(f"healthy {image.name}", lambda image=image: measurements.start(image))  # type: ignore[misc]
     yield from guarded("memory", lambda: measurements.memory(images))
     trusted = [image for image in images if image.name in TRUSTED]
     yield from guarded("audit", lambda: measurements.audits(trusted))
     yield from guarded("scan", lambda: measurements.scans(trusted))
-    yield from guarded("publish", lambda: publish_times.unchanged(rows))
+    yield from guarded("publish", lambda: publish_times.unchanged(matrix))
     yield from guarded("second start noxw", measurements.second_start)
     yield from guarded("nothing to do slipway.host", measurements.nothing_to_set_up)
     yield from guarded("nox -s tests", measurements.tests)
@@ -240,13 +240,13 @@ def main(words: list[str] | None = None) -> int:
     """Measure, print the table and write dist/bench.json; exit code 1 when a measurement failed."""
     options = arguments(words)
     require_engine()
-    rows = matrix.load()
+    matrix = load_matrix()
     # Beside what every run builds, whatever else is there.
-    images = [i for i in rows.images if i.family.name in FAMILIES and (i.always or is_built(i))]
+    images = [i for i in matrix.images if i.variant.name in VARIANTS and (i.in_tests or is_built(i))]
     require_images(images)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts = machine()
-    figures = list(measure_all(rows, images, with_cold=options.cold))
+    figures = list(measure_all(matrix, images, with_cold=options.cold))
     results.write_json(FILE, {"started": started, "machine": facts, "figures": [record(f) for f in figures]})
     counts = Counter(verdict(figure) for figure in figures)
     print("\n".join(["", machine_line(facts), "", *table(figures), ""]))

@@ -21,7 +21,7 @@ from slipway.host.downloads import CA_IN_BUILD, Host
 from slipway.image import saved_image
 from slipway.matrix import ROOT, Image, Matrix
 
-FAMILY = "cuda"
+VARIANT = "cuda"
 BUILDS = 3
 COLD = "cuda-runtime"
 
@@ -37,15 +37,15 @@ du --summarize --bytes /opt/venv
 # --- builds when nothing changed -----------------------------------------------------------------
 
 
-def build_command(rows: Matrix, image: Image, settings: Host, *options: str) -> list[str]:
+def build_command(matrix: Matrix, image: Image, settings: Host, *options: str) -> list[str]:
     """Return the plain `docker buildx build` of an image, without labels and tag."""
     return [
         "docker",
         "buildx",
         "build",
-        f"--build-arg=BASE_IMAGE={image.family.base.image}",
-        f"--build-arg=APT_DATE={rows.apt_date}",
-        *(f"--build-arg={name}={value}" for name, value in image.family.arguments.items()),
+        f"--build-arg=BASE_IMAGE={image.variant.distro.image}",
+        f"--build-arg=APT_DATE={matrix.apt_date}",
+        *(f"--build-arg={name}={value}" for name, value in image.variant.arguments.items()),
         *settings.build_arguments(),
         "--load",
         "--provenance=false",
@@ -54,25 +54,25 @@ def build_command(rows: Matrix, image: Image, settings: Host, *options: str) -> 
     ]
 
 
-def plain_build(rows: Matrix, image: Image) -> float:
+def plain_build(matrix: Matrix, image: Image) -> float:
     """Return the seconds of the plain build of an image; its result is removed."""
-    settings = downloads.find(image.family.base.suite)
+    settings = downloads.find(image.variant.distro.suite)
     tag = f"{measurements.new_name()}:{image.name}"
-    options = [f"--file={image.family.dockerfile}", f"--target={image.flavor}", f"--tag={tag}"]
-    command = build_command(rows, image, settings, *options)
+    options = [f"--file={image.variant.dockerfile}", f"--target={image.flavor}", f"--tag={tag}"]
+    command = build_command(matrix, image, settings, *options)
     try:
         return measurements.seconds(*command, **settings.environment())
     finally:
         engine.docker("image", "rm", "--force", tag)
 
 
-def unchanged(rows: Matrix) -> Iterator[Figure]:
+def unchanged(matrix: Matrix) -> Iterator[Figure]:
     """Yield the seconds that the build session takes for a flavor when nothing changed, beside the plain build."""
-    images = list(rows.families[FAMILY].images.values())
-    command = [sys.executable, "-m", "nox", "-s", f"build-{FAMILY}"]
+    images = list(matrix.variants[VARIANT].images.values())
+    command = [sys.executable, "-m", "nox", "-s", f"build-{VARIANT}"]
 
     def plain() -> float:
-        return sum(plain_build(rows, image) for image in images)
+        return sum(plain_build(matrix, image) for image in images)
 
     with kept_results(images):
         nox, buildx = measurements.alternate(lambda: measurements.seconds(*command), plain, BUILDS)
@@ -89,14 +89,14 @@ def unchanged(rows: Matrix) -> Iterator[Figure]:
 @contextlib.contextmanager
 def kept_results(images: list[Image]) -> Iterator[None]:
     """Keep the results of checks over a build, which forgets them, where it makes the same image again."""
-    tested = [image for image in images if (image.evidence / "tests.xml").is_file()]
-    before = [(image, image_id(image), (image.evidence / "tests.xml").read_text()) for image in tested]
+    tested = [image for image in images if (image.results / "tests.xml").is_file()]
+    before = [(image, image_id(image), (image.results / "tests.xml").read_text()) for image in tested]
     try:
         yield
     finally:
         for image, identity, text in before:
             if image_id(image) == identity:
-                results.write(image.evidence / "tests.xml", text)
+                results.write(image.results / "tests.xml", text)
 
 
 def image_id(image: Image) -> str:
@@ -107,17 +107,17 @@ def image_id(image: Image) -> str:
 # --- with no cache at all -------------------------------------------------------------------------
 
 
-def cold(rows: Matrix, *, wanted: bool) -> Iterator[Figure]:
+def cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
     """Yield the seconds of a cold build beside those of the bare installation, and both sizes."""
     if not wanted:
         yield Figure(f"cold build {COLD}", note="nox -s bench -- --cold measures it")
         return
-    image = rows.image(COLD)
-    settings = downloads.find(image.family.base.suite)
+    image = matrix.find_image(COLD)
+    settings = downloads.find(image.variant.distro.suite)
     measurements.say(f"building {COLD} with no cache")
-    ours = cold_build(rows, image, settings)
+    ours = cold_build(matrix, image, settings)
     measurements.say("installing the same lock in a bare environment")
-    bare, size = bare_install(rows, image, settings)
+    bare, size = bare_install(matrix, image, settings)
     yield Figure(f"cold build {COLD}", ours, yardstick=bare, against="uv pip install")
     whole = saved_image.read_image(image.tag).size / 1e9
     yield Figure(f"size {COLD}, the whole system", whole, "GB", size / 1e9, "uv pip install")
@@ -128,14 +128,14 @@ def marked(dockerfile: str, mark: str) -> str:
     return dockerfile.replace("id=slipway-", f"id={mark}-").replace("set -eux\n", f"set -eux # {mark}\n")
 
 
-def cold_build(rows: Matrix, image: Image, settings: Host) -> float:
+def cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
     """Return the seconds of a build that finds nothing in any cache; its traces are removed."""
     mark = measurements.new_name()
-    dockerfile = marked((ROOT / image.family.dockerfile).read_text(), mark)
+    dockerfile = marked((ROOT / image.variant.dockerfile).read_text(), mark)
     tag = f"{mark}:{image.name}"
     options = ["--file=-", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
     try:
-        return shown(build_command(rows, image, settings, *options), dockerfile.encode(), settings)
+        return shown(build_command(matrix, image, settings, *options), dockerfile.encode(), settings)
     finally:
         engine.docker("image", "rm", "--force", tag)
         forget(mark)
@@ -175,13 +175,13 @@ def forget(mark: str) -> None:
 # --- the yardstick -------------------------------------------------------------------------------
 
 
-def bare_install(rows: Matrix, image: Image, settings: Host) -> tuple[float, float]:
+def bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, float]:
     """Return the seconds and the bytes of the lock installed in a container that has uv and nothing else."""
     name = measurements.new_name()
     tag = f"{name}:system"
-    options = [f"--file={image.family.dockerfile}", "--target=system", f"--tag={tag}"]
+    options = [f"--file={image.variant.dockerfile}", "--target=system", f"--tag={tag}"]
     try:
-        measurements.output(*build_command(rows, image, settings, *options), **settings.environment())
+        measurements.output(*build_command(matrix, image, settings, *options), **settings.environment())
         started = time.monotonic()
         printed = install(name, tag, image, settings)
         return time.monotonic() - started, int(printed.split()[0])

@@ -82,15 +82,15 @@ def sizes(images: list[Image]) -> Iterator[Figure]:
     for image in images:
         say(f"reading {image.tag}")
         found[image.name] = saved_image.read_image(image.tag).size / 1e9
-        below = found.get(image.below)
-        yield Figure(f"size {image.name}", found[image.name], "GB", below, image.below if below else "")
+        below = found.get(image.parent)
+        yield Figure(f"size {image.name}", found[image.name], "GB", below, image.parent if below else "")
 
 
 def checks(images: list[Image]) -> Iterator[Figure]:
     """Yield how long the last run of each image's checks took."""
     for image in images:
         what = f"checks {image.name}"
-        file = image.evidence / "tests.xml"
+        file = image.results / "tests.xml"
         if file.is_file():
             yield Figure(what, suite_seconds(file))
         else:
@@ -199,7 +199,7 @@ def audits(images: list[Image]) -> Iterator[Figure]:
 
 def audit_seconds(image: Image) -> float:
     """Return how long the last audit of an image took."""
-    return float(results.read_json(image.evidence / "audit.json")["seconds"])
+    return float(results.read_json(image.results / "audit.json")["seconds"])
 
 
 def scans(images: list[Image]) -> Iterator[Figure]:
@@ -208,7 +208,7 @@ def scans(images: list[Image]) -> Iterator[Figure]:
         say(f"scanning {image.tag}")
         command = [sys.executable, "-m", "slipway.scan", image.name]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        scan = results.read_json(image.evidence / "scan.json")
+        scan = results.read_json(image.results / "scan.json")
         if not scan:
             raise SlipwayError(f"{image.name} could not be scanned: {result.stderr.strip()}")
         yield Figure(f"scan {image.name}", scan["seconds"], note=scan["verdict"])

@@ -33,10 +33,10 @@ http: {{addr: "{host}"}}
 """
 
 
-def unchanged(rows: Matrix) -> Iterator[Figure]:
+def unchanged(matrix: Matrix) -> Iterator[Figure]:
     """Publish an image, then measure publishing it again."""
     what = f"publish an unchanged {IMAGE}"
-    image = rows.image(IMAGE)
+    image = matrix.find_image(IMAGE)
     reasons = release_checks.examine(image)[1]
     if not which(PROGRAM):
         reasons.append(f"there is no {PROGRAM}: nox -s setup -- --registry")

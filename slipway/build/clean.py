@@ -14,9 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import matrix
 from slipway.errors import SlipwayError, run
-from slipway.matrix import ROOT, Matrix
+from slipway.matrix import ROOT, Matrix, load_matrix
 
 # In every RUN that installs Python packages, and in the id of every cache mount.
 MARK = "slipway"
@@ -39,11 +38,11 @@ def docker(*arguments: str) -> str:
     return result.stdout
 
 
-def remove_images(rows: Matrix) -> None:
+def remove_images(matrix: Matrix) -> None:
     """Untag the images of the matrix; the engine deletes what nothing else uses."""
     present = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
-    names = {image.tag for image in rows.images}
-    broken = f"{rows.repository}-sabotage/"  # left behind by a run that was killed
+    names = {image.tag for image in matrix.images}
+    broken = f"{matrix.repository}-sabotage/"  # left behind by a run that was killed
     for tag in sorted(tag for tag in present if tag in names or tag.startswith(broken)):
         docker("image", "rm", "--force", tag)
         print(f"image {tag}")
@@ -97,7 +96,7 @@ def remove_folder(folder: Path) -> None:
 
 def main() -> int:
     """Free all of it and say what went."""
-    remove_images(matrix.load())
+    remove_images(load_matrix())
     remove_build_cache()
     remove_folder(ROOT / "dist")
     remove_folder(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway")

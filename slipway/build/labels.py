@@ -23,7 +23,7 @@ def read_versions(image_id: str) -> dict[str, str]:
 
 def versions(image: Image, image_id: str) -> dict[str, str]:
     """Return an image's versions; an image that was asked before is not asked again."""
-    file = image.evidence / "versions.json"
+    file = image.results / "versions.json"
     known = results.read_json(file)
     if known.get("image") != image_id:
         known = {"image": image_id, "versions": read_versions(image_id)}
@@ -39,9 +39,9 @@ def revision() -> str:
 
 def below(image: Image) -> dict[str, str]:
     """Return the labels that name what an image was built from: the base image, or a workload's variant."""
-    base = base_image.describe(image.arguments["BASE"] if image.workload else image.family.base.tag)
+    base = base_image.describe(image.arguments["BASE"] if image.workload else image.variant.distro.tag)
     return {
-        "org.opencontainers.image.base.name": base["name"] if image.workload else image.family.base.image,
+        "org.opencontainers.image.base.name": base["name"] if image.workload else image.variant.distro.image,
         "org.opencontainers.image.base.digest": base["digest"] or base["id"],
     }
 
@@ -53,8 +53,8 @@ def labels(matrix: Matrix, image: Image, image_id: str) -> dict[str, str]:
         "org.opencontainers.image.revision": revision(),
         "org.opencontainers.image.version": matrix.release,
         **below(image),
-        "slipway.base.origin": base_image.describe(image.family.base.tag)["origin"],
-        "slipway.deprecated": str(image.family.deprecated or ""),
+        "slipway.base.origin": base_image.describe(image.variant.distro.tag)["origin"],
+        "slipway.deprecated": str(image.variant.deprecated or ""),
         "slipway.workload": image.workload.name if image.workload else "",
     }
     found = {f"slipway.{name}": version for name, version in versions(image, image_id).items()}

@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import matrix, results
+from slipway import results
 from slipway.errors import SlipwayError, run
-from slipway.matrix import Base, Family, Image, Matrix
+from slipway.images_toml import PLATFORMS, TARGETS, Distro
+from slipway.matrix import ROOT, Image, Matrix, Variant, load_matrix
 
-FOLDER = matrix.ROOT / "requirements"
+FOLDER = ROOT / "requirements"
 TOOLS = ("slipway", "checks", "tests", "lint", "go", "uv", "build")
 STAMP = "# inputs: sha256:"
 BOUNDS = "bounds.in"  # for the packages of every image
@@ -70,22 +71,22 @@ def included(file: Path) -> Iterator[Path]:
         yield from included(file.with_name(name))
 
 
-def python_options(version: str, base: Base) -> tuple[str, ...]:
+def python_options(version: str, base: Distro) -> tuple[str, ...]:
     """Return uv's options for the Python of an image on a base."""
     machine = {"amd64": "x86_64", "arm64": "aarch64"}[base.architecture]
     return (f"--python-version={version}", f"--python-platform={machine}-manylinux_{base.glibc.replace('.', '_')}")
 
 
-def family_locks(family: Family) -> Iterator[Lock]:
-    """Yield a family's locks, the largest flavor first: a smaller one takes the same versions."""
-    options = python_options(family.versions["python"], family.base)
-    own_versions = f"{family.locks}.in"
+def variant_locks(variant: Variant) -> Iterator[Lock]:
+    """Yield a variant's locks, the largest flavor first: a smaller one takes the same versions."""
+    options = python_options(variant.versions["python"], variant.distro)
+    own_versions = f"{variant.locks}.in"
     versions = (BOUNDS, own_versions) if (FOLDER / own_versions).is_file() else (BOUNDS,)
     larger: tuple[str, ...] = ()
-    for flavor in reversed(tuple(family.images)):
-        name = f"{family.locks}-{flavor}"
+    for flavor in reversed(tuple(variant.images)):
+        name = f"{variant.locks}-{flavor}"
         own = f"{name}.in"
-        source = own if (FOLDER / own).is_file() else f"{family.accelerator}-{flavor}.in"
+        source = own if (FOLDER / own).is_file() else f"{variant.accelerator}-{flavor}.in"
         yield Lock(name, source, versions + larger, (*options, "--only-binary=:all:"))
         larger = (f"{name}.txt",)
 
@@ -97,30 +98,30 @@ def workload_locks() -> Iterator[Lock]:
     """
     options = ("--python-version=3.13", "--python-platform=x86_64-manylinux_2_40", "--overrides=overrides.in")
     larger: tuple[str, ...] = (BOUNDS, "cpu-runtime.txt", "cuda13.0-devel.txt")
-    for file in sorted(file for target in matrix.TARGETS for file in FOLDER.glob(f"{target}*.in")):
+    for file in sorted(file for target in TARGETS for file in FOLDER.glob(f"{target}*.in")):
         yield Lock(file.stem, file.name, larger, options)
         larger = (*larger, f"{file.stem}.txt")
     # Elyra's environment is its own: it wants older packages than the variants have.
     yield Lock("elyra", "elyra.in", (), options[:2])
 
 
-def index_locks(family: Family) -> Iterator[Lock]:
-    """Yield a family's locks that take PyTorch from its own index, which is not reached everywhere."""
+def index_locks(variant: Variant) -> Iterator[Lock]:
+    """Yield a variant's locks that take PyTorch from its own index, which is not reached everywhere."""
     larger: tuple[str, ...] = ()
-    for usual in family_locks(family):
-        name = usual.name.replace(family.locks, f"{family.locks}-index", 1)
+    for usual in variant_locks(variant):
+        name = usual.name.replace(variant.locks, f"{variant.locks}-index", 1)
         if (FOLDER / f"{name}.in").is_file():
-            backend = TORCH_BACKENDS[family.accelerator]
+            backend = TORCH_BACKENDS[variant.accelerator]
             yield Lock(name, f"{name}.in", larger, (*usual.options, f"--torch-backend={backend}"))
             larger = (f"{name}.txt",)
 
 
-def locks(rows: Matrix) -> Iterator[Lock]:
+def locks(matrix: Matrix) -> Iterator[Lock]:
     """Yield every lock of the repository, in the order in which they are compiled."""
-    for family in rows.families.values():
+    for variant in matrix.variants.values():
         # A lock holds the hashes of each platform's wheels: one platform's is the others' as well.
-        if family.base.platform == matrix.PLATFORMS[0]:
-            yield from family_locks(family)
+        if variant.distro.platform == PLATFORMS[0]:
+            yield from variant_locks(variant)
     yield from workload_locks()
     for name in TOOLS:
         yield Lock(name, f"{name}.in", (), ("--universal", "--python-version=3.11"))
@@ -151,9 +152,9 @@ def compile_lock(lock: Lock) -> None:
 
 def check() -> int:
     """Name the locks that no longer match their inputs; exit code 1 when there are any."""
-    rows = matrix.load()
-    made = (lock for family in rows.families.values() for lock in index_locks(family) if lock.file.exists())
-    stale = [lock for lock in (*locks(rows), *made) if not lock.is_current()]
+    matrix = load_matrix()
+    made = (lock for variant in matrix.variants.values() for lock in index_locks(variant) if lock.file.exists())
+    stale = [lock for lock in (*locks(matrix), *made) if not lock.is_current()]
     for lock in stale:
         inputs = ", ".join(file.name for file in lock.inputs())
         print(f"error: requirements/{lock.file.name} does not match {inputs}: run nox -s lock", file=sys.stderr)
@@ -163,7 +164,7 @@ def check() -> int:
 def require_current(image: Image) -> None:
     """Refuse to build an image from a lock that does not match its inputs."""
     wanted = image.locks
-    for lock in (*family_locks(image.family), *workload_locks()):
+    for lock in (*variant_locks(image.variant), *workload_locks()):
         if lock.file in wanted and not lock.is_current():
             raise SlipwayError(f"requirements/{lock.file.name} does not match {lock.source}: run nox -s lock")
 
@@ -176,9 +177,11 @@ def main() -> int:
     options = parser.parse_args()
     if options.check:
         return check()
-    rows = matrix.load()
+    matrix = load_matrix()
     chosen = (
-        (lock for family in rows.families.values() for lock in index_locks(family)) if options.index else locks(rows)
+        (lock for variant in matrix.variants.values() for lock in index_locks(variant))
+        if options.index
+        else locks(matrix)
     )
     for lock in chosen:
         print(f"requirements/{lock.file.name}", flush=True)

@@ -18,7 +18,7 @@ from slipway.errors import SlipwayError
 from slipway.host import install
 from slipway.host.downloads import CA_IN_BUILD, KEYRING, Host
 from slipway.host.engine import docker, tar_of
-from slipway.matrix import Base
+from slipway.images_toml import Distro
 
 LABEL = "slipway.base"
 MAKER = "mmdebstrap"
@@ -145,7 +145,7 @@ def find(name: str) -> BaseImage | None:
     )
 
 
-def provide(base: Base, host: Host, *, refresh: bool = False) -> BaseImage:
+def provide(base: Distro, host: Host, *, refresh: bool = False) -> BaseImage:
     """Return the base image, after pulling or making it where it is missing or to be refreshed."""
     name = base.tag
     present = find(name)
@@ -176,7 +176,7 @@ def pull(name: str) -> str:
     return reason
 
 
-def pull_other(base: Base) -> str:
+def pull_other(base: Distro) -> str:
     """Pull the image of another platform, which `docker pull` would give the tag of this one; as `pull`."""
     options = [f"--platform={base.platform}", f"--tag={base.tag}", f"--label={LABEL}={PULLED}"]
     command = ["buildx", "build", *options, "--load", "--provenance=false", "-"]
@@ -190,7 +190,7 @@ def pull_other(base: Base) -> str:
 # --- made from packages -------------------------------------------------------------------------
 
 
-def make(base: Base, host: Host) -> None:
+def make(base: Distro, host: Host) -> None:
     """Make the base image by mmdebstrap and give it its name once it is complete."""
     name = base.tag
     if not which(MAKER):
@@ -204,7 +204,7 @@ def make(base: Base, host: Host) -> None:
         raise SlipwayError(f"the base image cannot be named {name}: {tagged.stderr.strip()}")
 
 
-def bootstrap_command(base: Base, host: Host, folder: Path) -> list[str]:
+def bootstrap_command(base: Distro, host: Host, folder: Path) -> list[str]:
     """Return the mmdebstrap command; its settings are files, readable by nobody else."""
     apt_conf, dpkg_conf, files = folder / "apt.conf", folder / "dpkg.conf", folder / "files.tar"
     # apt runs outside the new system here and reads the host's own bundle.
@@ -238,7 +238,7 @@ def mirror_hooks(host: Host, folder: Path) -> list[str]:
     return [f"--setup-hook={ASIDE}", f"--setup-hook=upload {sources} {MIRROR}", f"--customize-hook={BACK}"]
 
 
-def import_command(base: Base) -> list[str]:
+def import_command(base: Distro) -> list[str]:
     """Return the docker command that makes an image, without a name yet, from an archive."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return [

@@ -5,7 +5,7 @@ from pathlib import Path
 from slipway.errors import SlipwayError
 from slipway.host import install
 from slipway.host.engine import Engine, docker
-from slipway.matrix import Base
+from slipway.images_toml import Distro
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # as the kernel calls them
 PACKAGES = ("qemu-user-static", "arch-test")  # mmdebstrap asks arch-test what this machine can run
@@ -13,12 +13,12 @@ KERNEL = Path("/proc/sys/fs/binfmt_misc")
 FORMATS = Path("/usr/lib/binfmt.d")
 
 
-def is_needed(serving: Engine, base: Base) -> bool:
+def is_needed(serving: Engine, base: Distro) -> bool:
     """Whether the engine says that its own processor is another one than the platform's."""
     return serving.architecture not in ("", MACHINES[base.architecture])
 
 
-def provide(serving: Engine, base: Base) -> None:
+def provide(serving: Engine, base: Distro) -> None:
     """Let the kernel of this machine hand the platform's programs to qemu, where it does not yet.
 
     A kernel elsewhere, Docker Desktop's as well, is left alone: `prove` tells whether it does.
@@ -37,14 +37,14 @@ def provide(serving: Engine, base: Base) -> None:
     install.write(root, KERNEL / "register", format_file.read_text())
 
 
-def is_enabled(base: Base) -> bool:
+def is_enabled(base: Distro) -> bool:
     """Whether the kernel hands the platform's programs to qemu, in containers as well (flag F)."""
     entry = KERNEL / f"qemu-{MACHINES[base.architecture]}"
     text = entry.read_text() if entry.is_file() else ""
     return text.startswith("enabled\n") and any(line.startswith("flags:") and "F" in line for line in text.splitlines())
 
 
-def prove(serving: Engine, base: Base) -> None:
+def prove(serving: Engine, base: Distro) -> None:
     """Run a program of the platform in a container; SlipwayError says what the engine's machine lacks."""
     if not is_needed(serving, base):
         return

@@ -10,12 +10,12 @@ import argparse
 import math
 from shutil import which
 
-from slipway import matrix
 from slipway.errors import SlipwayError
 from slipway.host import base_image, downloads, emulation, engine, install
 from slipway.host.base_image import BaseImage
 from slipway.host.engine import Engine, NoEngineError
-from slipway.matrix import Base, Matrix
+from slipway.images_toml import Distro
+from slipway.matrix import Matrix, load_matrix
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -33,15 +33,15 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def choose(rows: Matrix, name: str | None) -> tuple[Base, int]:
+def choose(matrix: Matrix, name: str | None) -> tuple[Distro, int]:
     """Return what an image starts from and the GB of free disk that its build wants; the default base without a name.
 
     A large image takes twice its size: itself, and its wheels unpacked in the cache.
     """
     if name is None:
-        return rows.base, rows.free_disk_gb
-    image = rows.image(name)
-    return image.family.base, max(rows.free_disk_gb, math.ceil(2 * image.most_size / 1e9))
+        return matrix.default_distro, matrix.free_disk_gb
+    image = matrix.find_image(name)
+    return image.variant.distro, max(matrix.free_disk_gb, math.ceil(2 * image.most_size / 1e9))
 
 
 def provide_engine() -> Engine:
@@ -89,7 +89,7 @@ def provide_registry() -> None:
 def main(words: list[str] | None = None) -> int:
     """Look at everything a build needs; install, start, pull or make what is missing."""
     options = arguments(words)
-    chosen, gb = choose(matrix.load(), options.image)
+    chosen, gb = choose(load_matrix(), options.image)
     serving = provide_engine()
     if options.compose:
         serving = provide_plugin(serving, "compose")
@@ -105,7 +105,7 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def provide_base(serving: Engine, wanted: Base, *, refresh: bool) -> BaseImage:
+def provide_base(serving: Engine, wanted: Distro, *, refresh: bool) -> BaseImage:
     """Return the base image, with the proof that a container on it has network."""
     base = base_image.find(wanted.tag)
     if base and engine.is_proved(serving) and not refresh:

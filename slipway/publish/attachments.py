@@ -49,7 +49,7 @@ def attachment(name: str, kind: str, document: bytes, subject: Descriptor) -> At
 
 def of(candidate: Candidate, repository: Registry, subject: Descriptor) -> list[Attachment]:
     """Return all evidence of an image, as artifacts that refer to its manifest."""
-    folder = candidate.image.evidence
+    folder = candidate.image.results
     made: dict[str, Any] = {
         "provenance.json": provenance.statement(candidate, str(repository), subject.digest),
         "tests.json": candidate.tests,

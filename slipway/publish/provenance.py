@@ -51,7 +51,7 @@ def parameters(image: Image) -> dict[str, Any]:
         "dockerfile": image.dockerfile,
         "target": image.target,
         "arguments": dict(image.arguments),
-        "platform": image.family.base.platform,
+        "platform": image.variant.distro.platform,
     }
 
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from slipway import matrix, results
+from slipway import results
 from slipway.errors import SlipwayError
-from slipway.matrix import Image
+from slipway.matrix import Image, load_matrix
 from slipway.publish import attachments, oci_image, registry, release_checks, revisions, tags, verify
 from slipway.publish.registry import INDEX, Descriptor, Manifest, Registry
 from slipway.publish.release_checks import Candidate
@@ -262,7 +262,7 @@ def release(labels: Mapping[str, str]) -> tuple[int, ...]:
 
 def file_of(image: Image) -> Path:
     """Return the record of what was published."""
-    return image.evidence / "publish.json"
+    return image.results / "publish.json"
 
 
 def known_revision(repository: Registry, publication: Publication) -> int:
@@ -318,7 +318,7 @@ def say(repository: Registry, publication: Publication, outcome: Outcome, second
     for candidate in publication.candidates:
         not_run = sum(candidate.tests["not run"].values())
         print(f"  {candidate.image.name}: {candidate.tests['passed']} checks passed, {not_run} not run")
-        if results.read_json(candidate.image.evidence / "scan.json").get("verdict") == "not scanned":
+        if results.read_json(candidate.image.results / "scan.json").get("verdict") == "not scanned":
             print(f"  {candidate.image.name}: NOT SCANNED, by --allow-not-scanned")
     for reason in outcome.deprecated:
         print(f"  this revision is deprecated: {reason}")
@@ -384,8 +384,8 @@ def main(words: Sequence[str] | None = None) -> int:
             else:
                 print(verify.verify(repository, signer, tag))
         return 0
-    rows = matrix.load()
-    publications, problems = examine([rows.image(name) for name in dict.fromkeys(options.names)])
+    matrix = load_matrix()
+    publications, problems = examine([matrix.find_image(name) for name in dict.fromkeys(options.names)])
     if signer is None:
         problems.append(UNSIGNED)
     if options.dry_run:

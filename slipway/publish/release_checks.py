@@ -45,7 +45,7 @@ class Candidate:
 
 def examine(image: Image) -> tuple[Candidate | None, list[str]]:
     """Return an image with all its evidence, or None and every reason why it may not be published."""
-    build = results.read_json(image.evidence / "build.json")
+    build = results.read_json(image.results / "build.json")
     identity = str(build.get("image", ""))
     local = oci_image.inspect(identity) if identity else None
     tagged = oci_image.inspect(image.tag)
@@ -86,7 +86,7 @@ def file_at(commit: str, path: str) -> bytes | None:
 def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str]]:
     """Return what the checks of an image came to, and what is wrong with it."""
     again = f"nox -s 'test-{image.session}'"
-    file = image.evidence / "tests.xml"
+    file = image.results / "tests.xml"
     if not file.is_file():
         return {}, [f"{image.name}: it was not tested: {again}"]
     try:
@@ -122,7 +122,7 @@ def read_tests(file: Path) -> dict[str, Any]:
 def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
     """Yield what is missing or wrong among the SBOMs, the audit and the scan."""
     verb = f"nox -s 'sbom-{image.session}'"
-    sboms = {name: results.read_json(image.evidence / name) for name in SBOMS}
+    sboms = {name: results.read_json(image.results / name) for name in SBOMS}
     yield from (f"{image.name}: there is no readable {name}: {verb}" for name, sbom in sboms.items() if not sbom)
     yield from (
         f"{image.name}: {name} is of another image: {verb}"
@@ -147,7 +147,7 @@ def examine_verdict(
     image: Image, identity: str, name: str, verb: str, accepted: Callable[[dict[str, Any]], str]
 ) -> Iterator[str]:
     """Yield what is wrong with a piece of evidence that has a verdict; `accepted` names another than passed."""
-    found = results.read_json(image.evidence / name)
+    found = results.read_json(image.results / name)
     verdict = found.get("verdict")
     if not found:
         yield f"{image.name}: there is no readable {name}: {verb}"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from slipway.errors import SlipwayError
 from slipway.matrix import Image
 
-DEFAULT = "cuda"  # the family whose part may be left out; a family of another version has it in its name
+DEFAULT = "cuda"  # the variant whose part may be left out; a variant of another version has it in its name
 RELEASE = "org.opencontainers.image.version"
 # What the part of an accelerator is called, and the label with its version.
 ACCELERATORS = {"cpu": ("cpu", ""), "cuda": ("cuda", "slipway.cuda"), "rocm": ("rocm", "slipway.hip")}
@@ -26,23 +26,23 @@ def of(image: Image, labels: Mapping[str, str]) -> list[str]:
     releases = (release, release.rpartition(".")[0], "latest")
     suffix = flavor(image, labels)
     suffixes = [f"-{accelerator(image, labels)}-{suffix}"]
-    if image.family.name.split("-")[0] == DEFAULT:
+    if image.variant.name.split("-")[0] == DEFAULT:
         suffixes.append(f"-{suffix}")
-    if image.family.name == DEFAULT and suffix == "base":
+    if image.variant.name == DEFAULT and suffix == "base":
         suffixes.append("")
     return [f"{each}{suffix}" for suffix in suffixes for each in releases]
 
 
 def accelerator(image: Image, labels: Mapping[str, str]) -> str:
     """Return `cuda13.0`: the accelerator with the version in the image; a CPU has none."""
-    name, version = ACCELERATORS[image.family.accelerator]
+    name, version = ACCELERATORS[image.variant.accelerator]
     return name + label(image, labels, version, r"\d+\.\d+") if version else name
 
 
 def flavor(image: Image, labels: Mapping[str, str]) -> str:
     """Return `devel`, `devel-py3.11`, `devel-training`: what follows the accelerator."""
     parts = [label(image, labels, "slipway.flavor", image.flavor)]
-    if "-py" in image.family.name:
+    if "-py" in image.variant.name:
         parts.append("py" + label(image, labels, "slipway.python", r"\d+\.\d+"))
     if image.workload:
         parts.append(label(image, labels, "slipway.workload", image.workload.name))

@@ -39,7 +39,7 @@ class Kind:
 
 def listed(image: Image, image_id: str) -> set[Package]:
     """Return the packages of an image's SBOM; NotScannedError where there is none of this very image."""
-    file = image.evidence / "sbom.cdx.json"
+    file = image.results / "sbom.cdx.json"
     make = f"nox -s 'sbom-{image.session}'"
     try:
         return read_sbom(file, image_id)

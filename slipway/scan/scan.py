@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from slipway import matrix, results, tools
+from slipway import results, tools
 from slipway.errors import SlipwayError
 from slipway.host import engine
-from slipway.matrix import Image, Matrix
+from slipway.matrix import Image, Matrix, load_matrix
 from slipway.scan import accepted_findings, completeness, pending_updates, trivy, trivy_db
 from slipway.scan.accepted_findings import Accepted
 from slipway.scan.completeness import Kind
@@ -68,7 +68,7 @@ def find_image(image: Image) -> dict[str, Any]:
     build = f"nox -s 'build-{image.session}'"
     if result.returncode or not found:
         raise SlipwayError(f"there is no {image.tag}: {result.stderr.strip()}. Run: {build}")
-    if results.read_json(image.evidence / "build.json").get("image") != found["Id"]:
+    if results.read_json(image.results / "build.json").get("image") != found["Id"]:
         raise SlipwayError(
             f"{image.tag} is not the image that was built here last, as build.json names it. Run: {build}"
         )
@@ -78,22 +78,22 @@ def find_image(image: Image) -> dict[str, Any]:
 # --- what is done --------------------------------------------------------------------------------
 
 
-def scan(rows: Matrix, image: Image, source: Source, accepted: Sequence[Accepted]) -> Result:
+def scan(matrix: Matrix, image: Image, source: Source, accepted: Sequence[Accepted]) -> Result:
     """Scan an image and judge it; leaves Trivy's report."""
     found = find_image(image)
     result = Result(found["Id"])
     concerned = [item for item in accepted if item.concerns(image.name)]
     try:
-        examine(rows, image, found, source, result)
+        examine(matrix, image, found, source, result)
     except NotScannedError as error:
         result.reasons[NOT_SCANNED].append(str(error))
     judge_findings(result, concerned)
     judge_exceptions(result, concerned)
-    judge_freshness(rows, image, result)
+    judge_freshness(matrix, image, result)
     return result
 
 
-def examine(rows: Matrix, image: Image, found: dict[str, Any], source: Source, result: Result) -> None:
+def examine(matrix: Matrix, image: Image, found: dict[str, Any], source: Source, result: Result) -> None:
     """Run Trivy and compare what it examined with the SBOM; NotScannedError says what could not be done."""
     tool = tools.read_tool("trivy")
     program = tools.provide(tool)
@@ -102,7 +102,7 @@ def examine(rows: Matrix, image: Image, found: dict[str, Any], source: Source, r
     with contextlib.ExitStack() as stack:
         try:
             result.database = stack.enter_context(trivy_db.provide(program, source))
-            problems += filter(None, [trivy_db.too_old(result.database, rows.scan.database_days)])
+            problems += filter(None, [trivy_db.too_old(result.database, matrix.scan.database_days)])
         except NotScannedError as error:
             problems.append(str(error))
         folder = result.database.folder if result.database else None
@@ -112,7 +112,7 @@ def examine(rows: Matrix, image: Image, found: dict[str, Any], source: Source, r
         packages = completeness.listed(image, result.image)
         kinds = {package.type for package in packages}
         known = trivy_db.known(program, folder, report.system, kinds) if folder else set()
-    result.kinds = completeness.compare(packages, report, known, rows.scan.unknown)
+    result.kinds = completeness.compare(packages, report, known, matrix.scan.unknown)
     problems += (kind.problem for kind in result.kinds if kind.problem and folder)
 
 
@@ -122,7 +122,7 @@ def look(program: Path, image: Image, found: dict[str, Any], folder: Path | None
     report = trivy.read_report(text)
     if report.image != found["Id"] or report.diff_ids != tuple(found["RootFS"]["Layers"]):
         raise NotScannedError(f"Trivy's report is about another image: {report.image or 'it names none'}")
-    results.write_json(image.evidence / "trivy.json", trivy.without_quotations(text))
+    results.write_json(image.results / "trivy.json", trivy.without_quotations(text))
     # A secret in the settings has the image for its file; the next build is to have the same name for it.
     named = (replace(f, package=SETTINGS) if f.package == report.image else f for f in report.findings)
     return replace(report, findings=tuple(named))
@@ -175,15 +175,15 @@ def judge_exceptions(result: Result, accepted: Sequence[Accepted]) -> None:
             result.reasons[FAILED].append(f"the exception for {item} is needed by nothing here: take it out")
 
 
-def judge_freshness(rows: Matrix, image: Image, result: Result) -> None:
+def judge_freshness(matrix: Matrix, image: Image, result: Result) -> None:
     """Gate pending security updates and old locks; what could not be asked was not scanned."""
     try:
-        result.updates = pending_updates.pending_updates(result.image, image.family.base.suite)
+        result.updates = pending_updates.pending_updates(result.image, image.variant.distro.suite)
         result.reasons[VULNERABLE] += [f"Debian has a security update: {update}" for update in result.updates]
     except NotRunError as error:
         result.reasons[NOT_SCANNED].append(str(error))
     try:
-        result.reasons[FAILED] += pending_updates.old_locks(image, rows.scan.lock_days)
+        result.reasons[FAILED] += pending_updates.old_locks(image, matrix.scan.lock_days)
     except NotRunError as error:
         result.reasons[NOT_SCANNED].append(str(error))
 
@@ -281,7 +281,7 @@ def record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
         "coverage": [asdict(kind) for kind in result.kinds],
         "found": counts(result),
         "gating": [asdict(finding) for finding in result.gating],
-        "exceptions": [asdict(item) | {"expires": str(item.expires)} for item in result.accepted],
+        "exceptions": [item.model_dump() | {"expires": str(item.expires)} for item in result.accepted],
         "security updates": result.updates,
         "licences": dict(result.report.licences) if result.report else {},
     }
@@ -301,16 +301,16 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> int:
     """Scan one image, print a table and the verdict, leave scan.json; the exit code is the verdict's."""
     options = arguments(words)
-    rows = matrix.load()
-    image = rows.image(options.image)
+    matrix = load_matrix()
+    image = matrix.find_image(options.image)
     for name in ("scan.json", "trivy.json"):
-        (image.evidence / name).unlink(missing_ok=True)
-    accepted = accepted_findings.load([each.name for each in rows.images])
+        (image.results / name).unlink(missing_ok=True)
+    accepted = accepted_findings.load([each.name for each in matrix.images])
     source = Source(options.db_repository, trivy_db.require_path(options.database) if options.database else None)
     started = time.monotonic()
-    result = scan(rows, image, source, accepted)
+    result = scan(matrix, image, source, accepted)
     allowed = options.allow_not_scanned and result.verdict == NOT_SCANNED
-    results.write_json(image.evidence / "scan.json", record(result, time.monotonic() - started, allowed=allowed))
+    results.write_json(image.results / "scan.json", record(result, time.monotonic() - started, allowed=allowed))
     parts = [head(image, result), coverage_table(result), counts_table(result), findings_table(result)]
     parts.append(verdict_lines(result, allowed=allowed))
     print("\n\n".join("\n".join(part) for part in parts if part))

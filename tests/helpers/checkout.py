@@ -32,7 +32,7 @@ class Checkout:
         return f"{self.repository}:cpu-base"
 
     @property
-    def evidence(self) -> Path:
+    def results(self) -> Path:
         """What its sessions leave."""
         return self.folder / "dist" / "cpu-base"
 
@@ -74,7 +74,7 @@ def copy_repository(folder: Path) -> None:
 def small_matrix(repository: str) -> str:
     """Return this repository's images.toml with cpu-base alone."""
     text = matrix.FILE.read_text()
-    text = text.replace(f'repository = "{matrix.load().repository}"', f'repository = "{repository}"')
+    text = text.replace(f'repository = "{matrix.load_matrix().repository}"', f'repository = "{repository}"')
     return re.sub(r"(?ms)^runtime = .*", "", text)
 
 
@@ -83,8 +83,8 @@ def make(folder: Path, repository: str) -> Checkout:
     copy_repository(folder)
     (folder / "images.toml").write_text(small_matrix(repository))
     (folder / "Dockerfile.cpu").write_text(DOCKERFILE)
-    only = next(iter(matrix.read_matrix(small_matrix(repository)).families.values()))
-    restamp(folder, next(locks.family_locks(only)))
+    only = next(iter(matrix.parse_matrix(small_matrix(repository)).variants.values()))
+    restamp(folder, next(locks.variant_locks(only)))
     return Checkout(folder, repository)
 
 

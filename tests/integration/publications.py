@@ -13,12 +13,12 @@ import pytest
 
 from slipway import matrix, results
 from slipway.matrix import Image, Matrix
-from slipway.publish import provenance, release_checks
+from slipway.publish import provenance, publish, release_checks
 from tests.helpers import archives
 from tests.helpers.checkout import copy_repository
 
 OWN = matrix.ROOT
-REPOSITORY = matrix.load().repository
+REPOSITORY = matrix.load_matrix().repository
 OCI = "org.opencontainers.image"
 TESTS = """<?xml version="1.0"?>
 <testsuites><testsuite name="pytest" errors="0" failures="{failures}" hostname="the-builders-machine">
@@ -35,23 +35,23 @@ class Workshop:
     """A matrix whose images are made here, and the git repository that they are from."""
 
     folder: Path
-    rows: Matrix
+    the_matrix: Matrix
     commit: str
     loaded: list[str] = field(default_factory=list)
 
     def make(self, name: str, content: str = "1", **labels: str) -> Image:
         """Make an image of a few bytes, and everything that publishing it needs."""
-        image = self.rows.image(name)
+        image = self.the_matrix.find_image(name)
         identity = self.load(image, content, labels)
         build = {"image": identity, "tag": image.tag, "built": "2026-11-21T12:00:00+00:00", "seconds": 3.5}
-        results.write_json(image.evidence / "build.json", build)
+        results.write_json(image.results / "build.json", build)
         self.test(image)
         named = {"name": release_checks.PROPERTY, "value": identity}
-        results.write_json(image.evidence / "sbom.cdx.json", {"metadata": {"properties": [named]}})
-        results.write_json(image.evidence / "sbom.spdx.json", {"comment": f"{release_checks.PROPERTY} {identity}"})
+        results.write_json(image.results / "sbom.cdx.json", {"metadata": {"properties": [named]}})
+        results.write_json(image.results / "sbom.spdx.json", {"comment": f"{release_checks.PROPERTY} {identity}"})
         for verdict in ("audit.json", "scan.json"):
             content_of = {"image": identity, "verdict": "passed", "finished": "2026-11-21T12:10:00+00:00"}
-            results.write_json(image.evidence / verdict, content_of)
+            results.write_json(image.results / verdict, content_of)
         return image
 
     def load(self, image: Image, content: str, labels: dict[str, str]) -> str:
@@ -62,7 +62,7 @@ class Workshop:
             archives.LOWER,
             layer,
             config=settings,
-            architecture=image.family.base.architecture,
+            architecture=image.variant.distro.architecture,
             created="2026-11-21T12:00:00Z",
         )
         config = next(text for name, text in made.items() if text.startswith(b"{") and b'"rootfs"' in text)
@@ -73,12 +73,12 @@ class Workshop:
 
     def labels(self, image: Image) -> dict[str, str]:
         """Return the labels that a build would have read from it."""
-        versions = {f"slipway.{key}": value for key, value in image.family.versions.items()}
+        versions = {f"slipway.{key}": value for key, value in image.variant.versions.items()}
         origin = {
             f"{OCI}.source": "https://example.com/slipway",
             f"{OCI}.revision": self.commit,
             f"{OCI}.version": "0.1.0",
-            f"{OCI}.base.name": image.family.base.image,
+            f"{OCI}.base.name": image.variant.distro.image,
             f"{OCI}.base.digest": "sha256:" + "5" * 64,
             "slipway.flavor": image.flavor,
         }
@@ -88,13 +88,13 @@ class Workshop:
     def test(self, image: Image, *, failures: int = 0, of: str = "") -> None:
         """Leave the results of its checks."""
         outcome = "<failure>it does not end</failure>" if failures else ""
-        identity = of or results.read_json(image.evidence / "build.json")["image"]
+        identity = of or results.read_json(image.results / "build.json")["image"]
         text = TESTS.format(image=identity, failures=failures, outcome=outcome)
-        results.write(image.evidence / "tests.xml", text)
+        results.write(image.results / "tests.xml", text)
 
     def change(self, made: Image, name: str, /, **content: Any) -> None:
         """Change what a piece of evidence says."""
-        file = made.evidence / name
+        file = made.results / name
         results.write_json(file, results.read_json(file) | content)
 
 
@@ -130,9 +130,9 @@ def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) ->
     git(folder, "commit", "--quiet", "--message=All")
     for module in (matrix, release_checks, provenance):
         patch.setattr(module, "ROOT", folder)
-    rows = matrix.read_matrix(text)
-    patch.setattr(matrix, "load", lambda *_: rows)
-    made = Workshop(folder, rows, git(folder, "rev-parse", "HEAD"))
+    the_matrix = matrix.parse_matrix(text)
+    patch.setattr(publish, "load_matrix", lambda *_: the_matrix)
+    made = Workshop(folder, the_matrix, git(folder, "rev-parse", "HEAD"))
     try:
         yield made
     finally:

@@ -15,7 +15,7 @@ from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from tests.sabotage import breakage
 
-CONTRACT = matrix.load().image("cpu-base")
+CONTRACT = matrix.load_matrix().find_image("cpu-base")
 TAG = f"{breakage.REPOSITORY}:audit"
 UVICORN = next(iter(python_packages.read_locks([CONTRACT.lock])["uvicorn"]))
 PACKAGES = "/opt/venv/lib/python3.13/site-packages"
@@ -163,7 +163,7 @@ def test_the_image_itself_passes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "slipway.audit", CONTRACT.name, f"--image={CONTRACT.tag}"]
     finished = subprocess.run(command, cwd=matrix.ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    document = json.loads((CONTRACT.evidence / "of-another" / "audit.json").read_text())
+    document = json.loads((CONTRACT.results / "of-another" / "audit.json").read_text())
     assert document["verdict"] == "passed"
     assert document["files"]["explained"] == document["files"]["all"]
     assert document["image"] == saved_image.find_id(CONTRACT.tag)

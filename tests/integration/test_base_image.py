@@ -16,12 +16,12 @@ import pytest
 from slipway.errors import SlipwayError
 from slipway.host import base_image, downloads
 from slipway.host.downloads import Host
-from slipway.matrix import Base
+from slipway.images_toml import Distro, Platform
 
 
-def base(image: str, platform: str = "linux/amd64") -> Base:
+def base(image: str, platform: Platform = "linux/amd64") -> Distro:
     """Return a base image of the matrix."""
-    return Base(name="x", image=image, suite="trixie", glibc="2.40", platform=platform)
+    return Distro(image=image, suite="trixie", glibc="2.40", platform=platform)
 
 
 def docker(*words: str) -> str:

@@ -16,33 +16,10 @@ from slipway.build import clean
 from slipway.errors import SlipwayError
 
 
-def test_a_missing_image_is_named_with_its_build_session() -> None:
-    """Nothing is measured, and nothing built."""
-    rows = matrix.load()
-    absent = matrix.read_matrix(
-        matrix.FILE.read_text().replace(
-            f'repository = "{rows.repository}"', f'repository = "{measurements.new_name()}"'
-        )
-    )
-    with pytest.raises(SlipwayError, match=r"there is no \S+:cpu-base, \S+:cuda-base; .* nox -s build-cpu build-cuda"):
-        bench.require_images([absent.image("cpu-base"), absent.image("cuda-base")])
-
-
-def test_traces_of_a_build_leave_the_engines_cache(tmp_path: Path) -> None:
-    """With a real engine: steps, copies on top of them, and the cache mount."""
-    mark = f"slipway-test-{uuid.uuid4().hex[:8]}"
-    (tmp_path / "file").write_text(mark)
-    (tmp_path / "Dockerfile").write_text(
-        f"FROM {matrix.load().base.image}\n"
-        f"RUN --mount=type=cache,id={mark}-uv,target=/cache touch /cache/x /x # {mark}\n"
-        "COPY file /file\nWORKDIR /data\n"
-    )
-    command = ["docker", "buildx", "build", "--quiet", f"--tag={mark}", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True)
-    assert len(build_times.traces(clean.read_records(), mark)) >= 4
-    subprocess.run(["docker", "image", "rm", mark], check=True, capture_output=True)
-    build_times.forget(mark)
-    assert build_times.traces(clean.read_records(), mark) == set()
+@pytest.fixture
+def the_matrix() -> matrix.Matrix:
+    """The matrix of this repository."""
+    return matrix.load_matrix()
 
 
 @pytest.fixture
@@ -52,7 +29,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     monkeypatch.setattr(bench, "require_images", lambda _images: None)
-    monkeypatch.setattr(bench, "measure_all", lambda _rows, _images, *, with_cold: figures if not with_cold else [])
+    monkeypatch.setattr(bench, "measure_all", lambda _matrix, _images, *, with_cold: figures if not with_cold else [])
     return figures
 
 
@@ -93,3 +70,31 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
     verdicts = [figure["verdict"] for figure in json.loads((tmp_path / "bench.json").read_text())["figures"]]
     assert verdicts == ["met", "failed", "met"]
     assert "failed: the engine went away\n" in capsys.readouterr().out
+
+
+def test_a_missing_image_is_named_with_its_build_session(the_matrix: matrix.Matrix) -> None:
+    """Nothing is measured, and nothing built."""
+    absent = matrix.parse_matrix(
+        matrix.FILE.read_text().replace(
+            f'repository = "{the_matrix.repository}"', f'repository = "{measurements.new_name()}"'
+        )
+    )
+    with pytest.raises(SlipwayError, match=r"there is no \S+:cpu-base, \S+:cuda-base; .* nox -s build-cpu build-cuda"):
+        bench.require_images([absent.find_image("cpu-base"), absent.find_image("cuda-base")])
+
+
+def test_traces_of_a_build_leave_the_engines_cache(tmp_path: Path) -> None:
+    """With a real engine: steps, copies on top of them, and the cache mount."""
+    mark = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    (tmp_path / "file").write_text(mark)
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {matrix.load_matrix().default_distro.image}\n"
+        f"RUN --mount=type=cache,id={mark}-uv,target=/cache touch /cache/x /x # {mark}\n"
+        "COPY file /file\nWORKDIR /data\n"
+    )
+    command = ["docker", "buildx", "build", "--quiet", f"--tag={mark}", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert len(build_times.traces(clean.read_records(), mark)) >= 4
+    subprocess.run(["docker", "image", "rm", mark], check=True, capture_output=True)
+    build_times.forget(mark)
+    assert build_times.traces(clean.read_records(), mark) == set()

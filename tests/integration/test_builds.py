@@ -16,11 +16,11 @@ from slipway.build import locks
 from slipway.host import downloads
 from tests.helpers.checkout import copy_repository
 
-MATRIX = matrix.load()
+MATRIX = matrix.load_matrix()
 UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 MOST_CONTEXT = 10**6  # bytes
-VARIANTS = [image for image in MATRIX.variants if image.always]
-BASES = [image for image in VARIANTS if image.family.name in ("cpu", "cuda") and image.flavor == "base"]
+VARIANTS = [image for image in MATRIX.variant_images if image.in_tests]
+BASES = [image for image in VARIANTS if image.variant.name in ("cpu", "cuda") and image.flavor == "base"]
 
 
 @pytest.fixture
@@ -40,15 +40,15 @@ def tag() -> Iterator[str]:
 
 def build(tree: Path, image: matrix.Image, tag: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the plain docker command that the README gives, with the host's settings; return what it printed."""
-    settings = downloads.find(MATRIX.base.suite)
+    settings = downloads.find(MATRIX.default_distro.suite)
     words = [
-        f"--file={image.family.dockerfile}",
+        f"--file={image.variant.dockerfile}",
         f"--target={image.flavor}",
         f"--tag={tag}",
         "--progress=plain",
         "--load",
     ]
-    arguments = [f"--build-arg={name}={value}" for name, value in image.family.arguments.items()]
+    arguments = [f"--build-arg={name}={value}" for name, value in image.variant.arguments.items()]
     command = [
         "docker",
         "buildx",
@@ -126,7 +126,7 @@ def test_a_changed_dependency_downloads_only_itself(tree: Path, tag: str) -> Non
     limit = tree / "limit.in"
     limit.write_text(f"idna<{pinned[1]}\n")
     command = [shutil.which("uv") or "uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
-    command += [*next(locks.family_locks(image.family)).options, f"--constraints={limit}"]
+    command += [*next(locks.variant_locks(image.variant)).options, f"--constraints={limit}"]
     text = re.sub(r"(?ms)^idna==.*?(?=^\w|\Z)", "", file.read_text())
     (tree / "new.in").write_text("idna\n")
     entry = subprocess.check_output([*command, str(tree / "new.in")], text=True)

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from slipway import matrix
+from slipway.images_toml import PLATFORMS, TARGETS
 from slipway.matrix import Image
 from tests.helpers import checkout as copies
 
 FILE = matrix.ROOT / "compose.yaml"
-MATRIX = matrix.load()
+MATRIX = matrix.load_matrix()
 ADDRESS = "127.57.0.1"  # every address of 127.0.0.0/8 is this host; nobody else listens on this one
 NO_PLUGIN = "no compose plug-in on this host: `nox -s setup -- --compose` installs Debian's"
 DOCKERFILE_ARGUMENTS = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", (matrix.ROOT / matrix.WORKLOADS).read_text()))
@@ -92,24 +93,24 @@ def configured(**variables: str) -> dict[str, dict[str, Any]]:
 
 def service_of(image: Image) -> tuple[str, dict[str, str]]:
     """Return a variant's service, and what chooses it there: the flavor, and the version of CUDA."""
-    accelerator = image.family.accelerator
-    version, *rest = image.family.name.removeprefix(accelerator).split("-")
+    accelerator = image.variant.accelerator
+    version, *rest = image.variant.name.removeprefix(accelerator).split("-")
     variables = {"FLAVOR": image.flavor, **({accelerator.upper(): version} if version else {})}
     return "-".join((accelerator, *rest)), variables
 
 
 @pytest.mark.requirement("T15")
-@pytest.mark.parametrize("image", MATRIX.variants, ids=lambda image: image.name)
+@pytest.mark.parametrize("image", MATRIX.variant_images, ids=lambda image: image.name)
 def test_a_variants_service_is_the_image_of_the_matrix(image: Image) -> None:
     """Tag, Dockerfile, target, build arguments and port: compose runs and builds what nox builds."""
     name, variables = service_of(image)
     service = configured(**variables)[name]
     build = service["build"]
-    default = {**MATRIX.families[image.family.accelerator].arguments, "BASE_IMAGE": MATRIX.base.tag}
+    default = {**MATRIX.variants[image.variant.accelerator].arguments, "BASE_IMAGE": MATRIX.default_distro.tag}
     assert service["image"] == image.tag
     assert (build["dockerfile"], build["target"]) == (image.dockerfile, image.target)
-    assert {**default, **build.get("args", {})} == {**image.family.arguments, "BASE_IMAGE": image.family.base.tag}
-    assert service.get("platform", matrix.PLATFORMS[0]) == image.family.base.platform
+    assert {**default, **build.get("args", {})} == {**image.variant.arguments, "BASE_IMAGE": image.variant.distro.tag}
+    assert service.get("platform", PLATFORMS[0]) == image.variant.distro.platform
     assert [port["target"] for port in service["ports"]] == [matrix.PORT]
 
 
@@ -122,12 +123,12 @@ def test_a_workloads_service_is_the_image_of_the_matrix(image: Image) -> None:
     else in its place.
     """
     assert image.workload
-    accelerator = image.family.accelerator
+    accelerator = image.variant.accelerator
     name = "workbench" if accelerator == "cpu" else f"workbench-{accelerator}"
-    service = configured(VARIANT=image.variant, WORKLOAD=image.workload.name)[name]
+    service = configured(VARIANT=image.variant_image, WORKLOAD=image.workload.name)[name]
     assert service["image"] == image.tag
     assert service["build"]["dockerfile"] == image.dockerfile
-    if image.workload.name in matrix.TARGETS:
+    if image.workload.name in TARGETS:
         assert image.workload.name == image.workload.target
         assert image.arguments.items() <= (DOCKERFILE_ARGUMENTS | service["build"]["args"]).items()
     published = {port["target"] for port in service["ports"]}

@@ -20,11 +20,11 @@ SENTENCE = "deprecated since 2026-11-01: Debian 12 leaves its support; use cuda1
 OWN = matrix.FILE.read_text()
 
 
-CPU = '[family.cpu]\ndockerfile = "Dockerfile.cpu"\n'
+CPU = '[variant.cpu]\ndockerfile = "Dockerfile.cpu"\n'
 
 
 def deprecated(row: str = ROW) -> str:
-    """Return this repository's images.toml with its family cpu deprecated."""
+    """Return this repository's images.toml with its variant cpu deprecated."""
     assert CPU in OWN
     return OWN.replace(CPU, f"{CPU}{row}\n")
 
@@ -36,10 +36,10 @@ def docker(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    """A copy of the repository in which the family cpu is deprecated; its image is gone afterwards."""
+    """A copy of the repository in which the variant cpu is deprecated; its image is gone afterwards."""
     repository = f"slipway-test-{uuid.uuid4().hex[:8]}"
     copy_repository(tmp_path)
-    own = f'repository = "{matrix.load().repository}"'
+    own = f'repository = "{matrix.load_matrix().repository}"'
     (tmp_path / "images.toml").write_text(deprecated().replace(own, f'repository = "{repository}"'))
     made = Checkout(tmp_path, repository)
     yield made

@@ -1,4 +1,4 @@
-"""What the documents name is there: sessions, files, families and their versions."""
+"""What the documents name is there: sessions, files, variants and their versions."""
 
 import re
 import shlex
@@ -48,14 +48,14 @@ def test_files_of_the_documents_are_there(document: str) -> None:
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("family", matrix.load().families.values(), ids=lambda family: family.name)
-def test_readme_lists_each_family_with_its_versions(family: matrix.Family) -> None:
+@pytest.mark.parametrize("variant", matrix.load_matrix().variants.values(), ids=lambda variant: variant.name)
+def test_readme_lists_each_variant_with_its_versions(variant: matrix.Variant) -> None:
     """A new row of images.toml has its row in the README."""
     rows = {
         row[0]: row[1:] for row in re.findall(r"(?m)^\| `([\w.-]+)` \| ([\d.]*)[^|]*\| *([\d.]*) *\|[^|]*\|$", readme())
     }
-    torch = family.versions.get("torch", "").rpartition(".")[0]
-    assert rows.get(family.name) == (torch, family.versions.get("cuda", ""))
+    torch = variant.versions.get("torch", "").rpartition(".")[0]
+    assert rows.get(variant.name) == (torch, variant.versions.get("cuda", ""))
 
 
 def test_readme_names_every_option_and_session() -> None:

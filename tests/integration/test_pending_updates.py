@@ -32,7 +32,7 @@ def git(folder: Path, *words: str, day: float = 0) -> None:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository whose locks were committed ten days ago."""
     folder = tmp_path / "repository"
-    for lock in matrix.load().image("cpu-base").locks:
+    for lock in matrix.load_matrix().find_image("cpu-base").locks:
         file = folder / lock.relative_to(matrix.ROOT)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("# a lock\n")
@@ -83,7 +83,7 @@ def test_an_image_without_apt_is_not_run(try_image: TryImage) -> None:
 @pytest.mark.usefixtures("repository")
 def test_a_lock_older_than_the_limit_is_named() -> None:
     """By the commit that changed it last, whatever was committed since."""
-    image = matrix.load(matrix.FILE).image("cpu-base")
+    image = matrix.load_matrix().find_image("cpu-base")
     lines = list(pending_updates.old_locks(image, 9))
     assert lines == ["requirements/cpu-base.txt is 10 days old, and 9 are allowed: nox -s lock"]
     assert list(pending_updates.old_locks(image, 10)) == []
@@ -91,7 +91,7 @@ def test_a_lock_older_than_the_limit_is_named() -> None:
 
 def test_a_lock_that_was_just_compiled_is_new(repository: Path) -> None:
     """Before it is committed."""
-    image = matrix.load(matrix.FILE).image("cpu-base")
+    image = matrix.load_matrix().find_image("cpu-base")
     image.locks[0].write_text("# compiled anew\n")
     assert list(pending_updates.old_locks(image, 9)) == []
 
@@ -102,7 +102,7 @@ def test_a_clone_without_history_is_not_run(repository: Path, tmp_path: Path, mo
     monkeypatch.setattr(pending_updates, "ROOT", tmp_path / "shallow")
     monkeypatch.setattr(matrix, "ROOT", tmp_path / "shallow")
     with pytest.raises(NotRunError, match="git fetch --unshallow"):
-        list(pending_updates.old_locks(matrix.load(matrix.FILE).image("cpu-base"), 9))
+        list(pending_updates.old_locks(matrix.load_matrix().find_image("cpu-base"), 9))
 
 
 def test_outside_a_repository_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

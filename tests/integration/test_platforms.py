@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from slipway import matrix
+from slipway.images_toml import Platform
 from tests.helpers import checkout as copies
 
-MATRIX = matrix.load()
+MATRIX = matrix.load_matrix()
 
 
-ARM64 = "linux/arm64"
+ARM64: Platform = "linux/arm64"
 
 
 @pytest.mark.requirement("U6")

@@ -119,7 +119,7 @@ def test_an_image_goes_up_with_all_that_belongs_to_it(  # noqa: PLR0913 - fixtur
     assert set(found) == set(attachments.TYPES.values())
     layers = there.need("latest").json["layers"]
     assert [layer["mediaType"] for layer in layers] == ["application/vnd.oci.image.layer.v1.tar+zstd"] * 2
-    record = results.read_json(image.evidence / "publish.json")
+    record = results.read_json(image.results / "publish.json")
     assert (record["verdict"], record["digest"], record["revision"]) == ("published", digest, 1)
     tests = attachments.read(there, found[attachments.TYPES["tests.json"]][0])
     assert (tests["passed"], tests["not run"]) == (2, {"no GPU on this host": 1})
@@ -173,7 +173,7 @@ def test_an_unchanged_image_sends_nothing(
     assert time.monotonic() - started < 15  # bench has the target, 3 s where nothing else runs
     assert proxy.written() == []
     assert "is published already, nothing sent" in capsys.readouterr().out
-    (image.evidence / "publish.json").unlink()
+    (image.results / "publish.json").unlink()
     assert run("cuda-base") == 0
     assert proxy.written() == []
 
@@ -276,11 +276,11 @@ def rebuilt(shop: Workshop) -> None:
 
 
 def never_built(shop: Workshop) -> None:
-    (shop.make("cuda-base").evidence / "build.json").unlink()
+    (shop.make("cuda-base").results / "build.json").unlink()
 
 
 def untested(shop: Workshop) -> None:
-    (shop.make("cuda-base").evidence / "tests.xml").unlink()
+    (shop.make("cuda-base").results / "tests.xml").unlink()
 
 
 def failed(shop: Workshop) -> None:
@@ -293,21 +293,21 @@ def tested_another(shop: Workshop) -> None:
 
 def tested_nothing(shop: Workshop) -> None:
     image = shop.make("cuda-base")
-    text = (image.evidence / "tests.xml").read_text()
-    results.write(image.evidence / "tests.xml", re.sub(r"(?s)<testcase.*</testcase>", "", text))
+    text = (image.results / "tests.xml").read_text()
+    results.write(image.results / "tests.xml", re.sub(r"(?s)<testcase.*</testcase>", "", text))
 
 
 def damaged_tests(shop: Workshop) -> None:
-    results.write(shop.make("cuda-base").evidence / "tests.xml", "<testsuites>")
+    results.write(shop.make("cuda-base").results / "tests.xml", "<testsuites>")
 
 
 def no_sbom(shop: Workshop) -> None:
-    (shop.make("cuda-base").evidence / "sbom.spdx.json").unlink()
+    (shop.make("cuda-base").results / "sbom.spdx.json").unlink()
 
 
 def sbom_of_another(shop: Workshop) -> None:
     image = shop.make("cuda-base")
-    identity = results.read_json(image.evidence / "build.json")["image"]
+    identity = results.read_json(image.results / "build.json")["image"]
     rows = [{"name": release_checks.PROPERTY, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
     shop.change(image, "sbom.cdx.json", metadata={"properties": rows})
 
@@ -341,7 +341,7 @@ def no_verdict(shop: Workshop) -> None:
 
 
 def damaged_scan(shop: Workshop) -> None:
-    results.write(shop.make("cuda-base").evidence / "scan.json", '{"verdict": "pas')
+    results.write(shop.make("cuda-base").results / "scan.json", '{"verdict": "pas')
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_every_reason_is_named_at_once(shop: Workshop, target: str, unsigned: No
     """Of all images, and the key that nobody gave."""
     image = shop.make("cuda-base")
     for name in ("audit.json", "scan.json"):
-        (image.evidence / name).unlink()
+        (image.results / name).unlink()
     shop.test(shop.make("cpu-base"), failures=1)
     with pytest.raises(SlipwayError) as error:
         publish.main([f"--registry={target}", "cuda-base", "cpu-base", "cpu-runtime"])
@@ -467,7 +467,7 @@ def test_a_dry_run_tells_and_writes_nothing(
     assert "0.1.0-cuda13.0-base-r1 would be published: cuda-base" in told
     assert "  latest would move there from nothing" in told
     assert proxy.written() == []
-    assert not (image.evidence / "publish.json").exists()
+    assert not (image.results / "publish.json").exists()
     run("cuda-base")
     proxy.requests.clear()
     capsys.readouterr()
@@ -545,7 +545,7 @@ def test_evidence_that_does_not_say_what_it_must_is_found(  # noqa: PLR0913, PLR
     """Also where it is signed: by whoever has the key and does not use this program."""
     image = shop.make("cpu-base")
     run("cpu-base")
-    identity = results.read_json(image.evidence / "build.json")["image"]
+    identity = results.read_json(image.results / "build.json")["image"]
     there = repository(target)
     subject = there.need("0.1.0-cpu-base").descriptor
     text = json.dumps(document).replace("ID", identity).encode()
@@ -661,7 +661,7 @@ def test_a_registry_that_answers_with_other_bytes_is_caught(
     """What stands under a digest is compared with it, also when nothing is to be sent."""
     image = shop.make("cpu-base")
     run("cpu-base")
-    record = results.read_json(image.evidence / "publish.json")
+    record = results.read_json(image.results / "publish.json")
 
     def other(reply: Reply) -> Reply:
         return Reply(reply.status, reply.headers | {"Content-Length": "2"}, b"{}")
@@ -829,7 +829,7 @@ def test_credentials_go_to_no_address_without_tls(
 def test_an_image_that_is_built_again_meanwhile_is_not_published(shop: Workshop, target: str, unsigned: None) -> None:
     """Between the look at its evidence and the first byte."""
     shop.make("cpu-base")
-    (publication,), _ = publish.examine([shop.rows.image("cpu-base")])
+    (publication,), _ = publish.examine([shop.the_matrix.find_image("cpu-base")])
     shop.make("cpu-base", content="2")
     there = repository(target)
     with pytest.raises(SlipwayError, match="cpu-base was built or tested again meanwhile"):

@@ -68,17 +68,17 @@ class Scanned:
 
     def __init__(self, folder: Path, repository: str) -> None:
         """Take a folder for the evidence and a name for the images."""
-        self.matrix = matrix.read_matrix(small_matrix(repository))
-        self.image = self.matrix.image("cpu-base")
-        self.evidence = folder / "dist" / "cpu-base"
+        self.matrix = matrix.parse_matrix(small_matrix(repository))
+        self.image = self.matrix.find_image("cpu-base")
+        self.results = folder / "dist" / "cpu-base"
         self.exceptions = folder / "exceptions.toml"
         self.id = ""
 
     def build(self, dockerfile: str = INSTALLED, **sbom: str) -> None:
         """Build the image, with an SBOM of what is in it and of what `sbom` says is."""
         self.id = build(dockerfile, self.image.tag)
-        self.evidence.mkdir(parents=True, exist_ok=True)
-        (self.evidence / "build.json").write_text(json.dumps({"image": self.id}))
+        self.results.mkdir(parents=True, exist_ok=True)
+        (self.results / "build.json").write_text(json.dumps({"image": self.id}))
         self.write_sbom({"shop": "pkg:pypi/shop@1.0", **sbom})
 
     def write_sbom(self, more: dict[str, str]) -> None:
@@ -88,7 +88,7 @@ class Scanned:
             "metadata": {"properties": [{"name": "slipway:image", "value": self.id}]},
             "components": [{"name": "x", "purl": purl} for purl in purls],
         }
-        (self.evidence / "sbom.cdx.json").write_text(json.dumps(document))
+        (self.results / "sbom.cdx.json").write_text(json.dumps(document))
 
     def accept(self, identifier: str, package: str, *, days: int = 30) -> None:
         """Write an exception, for some days more."""
@@ -104,7 +104,7 @@ class Scanned:
     @property
     def result(self) -> dict[str, Any]:
         """What scan.json says."""
-        return dict(json.loads((self.evidence / "scan.json").read_text()))
+        return dict(json.loads((self.results / "scan.json").read_text()))
 
     def reasons(self) -> str:
         """The reasons of the verdict, a line for each."""
@@ -116,8 +116,8 @@ def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanned
     """An image that has no pending update and no old lock; it is gone afterwards."""
     made = Scanned(tmp_path, f"slipway-test-{uuid.uuid4().hex[:8]}")
     load = accepted_findings.load
-    monkeypatch.setattr(matrix, "load", lambda: made.matrix)
-    monkeypatch.setattr(matrix.Image, "evidence", property(lambda _: made.evidence))
+    monkeypatch.setattr(scan, "load_matrix", lambda: made.matrix)
+    monkeypatch.setattr(matrix.Image, "results", property(lambda _: made.results))
     monkeypatch.setattr(accepted_findings, "load", lambda images: load(images, made.exceptions))
     monkeypatch.setattr(pending_updates, "pending_updates", lambda *_: [])
     monkeypatch.setattr(pending_updates, "old_locks", lambda *_: [])
@@ -161,7 +161,7 @@ def test_an_image_without_vulnerabilities_passes(
     coverage = {kind["name"]: kind for kind in ready.result["coverage"]}
     assert coverage["pypi"]["listed"] == coverage["pypi"]["examined"] == 1
     assert coverage["deb"]["listed"] == coverage["deb"]["examined"] > 70
-    assert json.loads((ready.evidence / "trivy.json").read_text())["SchemaVersion"] == 2
+    assert json.loads((ready.results / "trivy.json").read_text())["SchemaVersion"] == 2
     assert "verdict: passed" in capsys.readouterr().out
 
 
@@ -204,7 +204,7 @@ def test_a_key_in_a_lower_layer_is_found(scanned: Scanned, database: Make) -> No
     assert scanned.scan(database()) == 1
     assert [(f["kind"], f["package"]) for f in scanned.result["gating"]] == [("secret", "/opt/id_rsa")]
     for name in ("scan.json", "trivy.json"):
-        assert BODY.splitlines()[3] not in (scanned.evidence / name).read_text()
+        assert BODY.splitlines()[3] not in (scanned.results / name).read_text()
 
 
 def test_a_secret_in_the_settings_is_found_and_not_repeated(scanned: Scanned, database: Make) -> None:
@@ -215,7 +215,7 @@ def test_a_secret_in_the_settings_is_found_and_not_repeated(scanned: Scanned, da
     found = {(finding["kind"], finding["package"]) for finding in scanned.result["gating"]}
     assert ("secret", "the image's settings") in found
     for name in ("scan.json", "trivy.json"):
-        text = (scanned.evidence / name).read_text()
+        text = (scanned.results / name).read_text()
         assert secret not in text
         assert "opensesame2" not in text
 
@@ -231,7 +231,7 @@ def test_a_misconfiguration_is_found(scanned: Scanned, database: Make, settings:
     assert scanned.scan(database()) == 1
     found = [(finding["kind"], finding["identifier"]) for finding in scanned.result["gating"]]
     assert found == [("misconfiguration", identifier)]
-    assert "opensesame1" not in (scanned.evidence / "trivy.json").read_text()
+    assert "opensesame1" not in (scanned.results / "trivy.json").read_text()
 
 
 def test_nothing_around_the_scan_hides_a_finding(
@@ -299,7 +299,7 @@ def test_a_wrong_exceptions_file_ends_the_scan_before_it_begins(ready: Scanned, 
     ready.exceptions.write_text('[[exception]]\nidentifier = "CVE"\n')
     with pytest.raises(SlipwayError, match="exception 1: identifier is 'CVE'"):
         ready.scan(database())
-    assert not (ready.evidence / "scan.json").exists()
+    assert not (ready.results / "scan.json").exists()
 
 
 # --- not scanned ---------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ def test_a_kind_that_no_database_knows_needs_a_reason(scanned: Scanned, database
     """images.toml gives it, and the report shows it."""
     scanned.build(INSTALLED, action="pkg:github/team/tool@1.0")
     assert_not_scanned(scanned, "0 of 1 github packages of the SBOM were examined", database())
-    limits = replace(scanned.matrix.scan, unknown={"github": "no database lists them"})
+    limits = scanned.matrix.scan.model_copy(update={"unknown": {"github": "no database lists them"}})
     scanned.matrix = replace(scanned.matrix, scan=limits)
     assert scanned.scan(database()) == 0, scanned.reasons()
 
@@ -413,7 +413,7 @@ def test_a_kind_that_no_database_knows_needs_a_reason(scanned: Scanned, database
 @pytest.mark.parametrize("sbom", [None, "{", "[]", '{"metadata": {}, "components": []}'])
 def test_no_sbom_of_this_image_is_not_scanned(ready: Scanned, database: Make, sbom: str | None) -> None:
     """None, a damaged one, one of another image."""
-    file = ready.evidence / "sbom.cdx.json"
+    file = ready.results / "sbom.cdx.json"
     file.unlink()
     if sbom is not None:
         file.write_text(sbom)

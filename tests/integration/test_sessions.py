@@ -57,7 +57,7 @@ def test_a_build_leaves_a_tag_and_the_evidence(checkout: Checkout) -> None:
     """build.json tells the image, the seconds, and the labels that were read from it."""
     result = checkout.nox("-s", "build-cpu(base)")
     assert result.returncode == 0, result.stdout
-    record = json.loads((checkout.evidence / "build.json").read_text())
+    record = json.loads((checkout.results / "build.json").read_text())
     assert record["image"] == docker("image", "inspect", "--format={{.Id}}", checkout.tag)
     assert record["seconds"] > 0
     labels = json.loads(docker("image", "inspect", "--format={{json .Config.Labels}}", checkout.tag))
@@ -103,7 +103,7 @@ def test_a_failed_build_leaves_no_older_image_to_be_tested(checkout: Checkout) -
     checkout.edit("Dockerfile.cpu", "LABEL", "RUN false\nLABEL")
     assert checkout.nox("-s", "build-cpu").returncode != 0
     assert images(checkout.repository) == []
-    assert not (checkout.evidence / "build.json").exists()
+    assert not (checkout.results / "build.json").exists()
     assert_refused(checkout.nox("-s", "test-cpu"), r"its last build failed\. Run: nox -s 'build-cpu\(base\)'")
 
 
@@ -137,7 +137,7 @@ def test_an_interrupted_build_leaves_nothing(checkout: Checkout) -> None:
     text = interrupt(checkout, ["-s", "build-cpu"], "RUN sleep 120")
     assert "Traceback" not in text
     assert images(checkout.repository) == []
-    assert [file.name for file in checkout.evidence.iterdir()] == [".lock"]
+    assert [file.name for file in checkout.results.iterdir()] == [".lock"]
 
 
 def test_an_interrupted_check_leaves_no_container(checkout: Checkout) -> None:

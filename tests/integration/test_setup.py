@@ -68,7 +68,7 @@ def test_base_image_comes_from_images_toml(copy: Path) -> None:
     file.write_text(file.read_text().replace('image = "debian:trixie-slim"', 'image = "no name"'))
     result = real_setup(copy)
     assert result.returncode == 1
-    assert result.stderr.startswith("error: images.toml: [base].trixie image is 'no name'")
+    assert result.stderr.startswith("error: images.toml: [distro.trixie] image is 'no name'")
 
 
 def test_container_with_network_on_the_real_engine(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

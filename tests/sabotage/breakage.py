@@ -46,12 +46,12 @@ def run_case(case: Case, *, whole: bool) -> Result:
 
 def is_built(name: str) -> bool:
     """Tell whether the engine has an image of the matrix."""
-    return run("docker", "image", "inspect", matrix.load().image(name).tag).returncode == 0
+    return run("docker", "image", "inspect", matrix.load_matrix().find_image(name).tag).returncode == 0
 
 
 def require_built(name: str) -> None:
     """Raise an error that names the build session when an image is not there."""
-    image = matrix.load().image(name)
+    image = matrix.load_matrix().find_image(name)
     if not is_built(name):
         raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s 'build-{image.session}'")
 
@@ -62,7 +62,7 @@ def require_built(name: str) -> None:
 @contextlib.contextmanager
 def broken_image(case: Case) -> Iterator[str]:
     """Build the case's image and remove it afterwards; a case without instructions takes the image as it is."""
-    whole = matrix.load().image(case.image).tag
+    whole = matrix.load_matrix().find_image(case.image).tag
     if not case.dockerfile:
         yield whole
         return
@@ -76,7 +76,7 @@ def broken_image(case: Case) -> Iterator[str]:
 
 def build(tag: str, dockerfile: str) -> None:
     """Build from standard input, with what builds on this host are lent."""
-    settings = downloads.find(matrix.load().base.suite)
+    settings = downloads.find(matrix.load_matrix().default_distro.suite)
     options = ["--quiet", "--load", "--provenance=false", "--network=none", f"--build-arg=FOLDER={matrix.ROOT}"]
     options += [*settings.build_arguments(), f"--tag={tag}"]
     built = run("docker", "buildx", "build", *options, "-", data=dockerfile, environment=settings.environment())

@@ -96,8 +96,8 @@ def _read(where: str, name: str, row: dict[str, Any]) -> Case:
     breaks = row.get("breaks", {})
     if not re.fullmatch(r"[a-z0-9-]+", name) or not 0 < len(breaks) <= MOST_CHECKS:
         raise SlipwayError(f"{where} needs a name of a-z, 0-9 and '-', and 1 to {MOST_CHECKS} checks in `breaks`")
-    image = matrix.load().image(row["image"]).name
-    contract = matrix.load().image(row.get("contract", image)).name
+    image = matrix.load_matrix().find_image(row["image"]).name
+    contract = matrix.load_matrix().find_image(row.get("contract", image)).name
     if not next(iter(breaks.values())) and contract == image:
         raise SlipwayError(f"{where} has no fault for its first check, and no other image's contract")
     return Case(

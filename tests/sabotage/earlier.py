@@ -27,7 +27,7 @@ def passed_on(case: Case, *, whole: bool) -> str:
 
 def tested_on(case: Case) -> str:
     """Return the day on which the image's test session ran all checks and none failed, empty when that is not known."""
-    report = matrix.load().image(case.image).evidence / "tests.xml"
+    report = matrix.load_matrix().find_image(case.image).results / "tests.xml"
     since = max(file.stat().st_mtime for file in _files(case.contract))
     if read_property(report, "image") != _inspect(case.image)["Id"] or report.stat().st_mtime < since:
         return ""
@@ -57,8 +57,8 @@ def inputs(case: Case, *, whole: bool) -> str:
 
 def _files(contract: str) -> list[Path]:
     """The files of the repository that decide what the checks of a contract find."""
-    image = matrix.load().image(contract)
-    locks = f"requirements/{image.family.locks}-*.txt"
+    image = matrix.load_matrix().find_image(contract)
+    locks = f"requirements/{image.variant.locks}-*.txt"
     patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/**/*.py", locks)
     names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "trims.toml", "trims-workbench.toml")
     found = {file for pattern in (*patterns, *names) for file in ROOT.glob(pattern)}
@@ -80,4 +80,4 @@ def _contents(name: str) -> dict[str, Any]:
 @cache
 def _inspect(name: str) -> dict[str, Any]:
     """What the engine knows of an image of the matrix."""
-    return dict(json.loads(run("docker", "image", "inspect", matrix.load().image(name).tag).stdout)[0])
+    return dict(json.loads(run("docker", "image", "inspect", matrix.load_matrix().find_image(name).tag).stdout)[0])

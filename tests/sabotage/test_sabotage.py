@@ -25,8 +25,8 @@ def verdict(verdicts: Verdicts, case: Case, request: pytest.FixtureRequest) -> s
 
     Where the image is one that `nox -s tests` leaves out and nobody has built it, there is nothing to break.
     """
-    image = matrix.load().image(case.image)
-    if not image.always and not breakage.is_built(case.image):
+    image = matrix.load_matrix().find_image(case.image)
+    if not image.in_tests and not breakage.is_built(case.image):
         pytest.skip(f"there is no {image.tag}; nox -s 'build-{image.session}' sabotage")
     found = verdicts[case].result()
     if found.earlier:
@@ -58,11 +58,11 @@ def test_every_check_is_shown_to_fail() -> None:
 
     It is about the images that every run builds: what another version alone is checked for has nothing to break here.
     """
-    images = matrix.load().images
+    images = matrix.load_matrix().images
     contracts = [image.name for image in images]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         checks = dict(zip(contracts, pool.map(breakage.collect, contracts), strict=True))
-    every = set().union(*(checks[image.name] for image in images if image.always))
+    every = set().union(*(checks[image.name] for image in images if image.in_tests))
     shown = {name for case in cases.broken() for name in case.breaks} | cases.not_shown().keys()
     not_shown = sorted(check for check in every if not any(cases.is_named(check, name) for name in shown))
     named = [(case.name, case.contract, name) for case in cases.broken() for name in case.expected]

@@ -34,9 +34,10 @@ from slipway.errors import SlipwayError
 from slipway.image import filesystem
 from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
+from slipway.toml import read_toml
 from tests.helpers.archives import Member, directory, oci, saved, tar
 
-MATRIX = matrix.load()
+MATRIX = matrix.load_matrix()
 APT = "RUN apt-get install -y"
 Content = tuple[str, list[Member]]
 
@@ -135,13 +136,13 @@ def test_a_diverted_file_lies_where_the_diversion_says() -> None:
     ],
 )
 def test_toggles_decide_what_is_asked_for(name: str, there: set[str], not_there: set[str]) -> None:
-    asked = dockerfiles.asked(MATRIX.image(name))
+    asked = dockerfiles.asked(MATRIX.find_image(name))
     assert there <= asked.always
     assert not not_there & (asked.always | asked.perhaps)
 
 
 def test_a_name_that_a_build_completes_is_a_beginning() -> None:
-    asked = dockerfiles.asked(MATRIX.image("cpu-runtime"))
+    asked = dockerfiles.asked(MATRIX.find_image("cpu-runtime"))
     assert "libtorch2.6" in asked.roots({"libtorch2.6": None})
     assert "libtorch*" in asked.perhaps
 
@@ -261,7 +262,7 @@ def hashed(source: bytes) -> bytes:
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
 STORE = "etc/ssl/certs/java/cacerts"
 NODE = "opt/code-server/node_modules"
-RULES = rules.load().rules
+RULES = read_toml(rules.FILE, rules.Generated).rules
 BASE: Content = ("made by debootstrap", [("dev/null", b"")])
 
 GOOD: dict[str, list[Member]] = {
@@ -385,7 +386,7 @@ def test_uv_is_the_locked_wheels() -> None:
 def test_a_damaged_rule_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "generated.toml").write_text(text)
     with pytest.raises(SlipwayError, match=r"generated\.toml"):
-        rules.load(tmp_path / "generated.toml")
+        read_toml(tmp_path / "generated.toml", rules.Generated)
 
 
 # --- trims ---------------------------------------------------------------------------------------
@@ -401,9 +402,9 @@ def test_a_trim_that_no_longer_applies_is_found() -> None:
 
 
 def test_an_image_has_the_trims_of_its_flavor_and_its_targets() -> None:
-    base = {trim.path for trim in trims.of_image(MATRIX.image("cuda-base"))}
-    devel = {trim.path for trim in trims.of_image(MATRIX.image("cuda-devel"))}
-    workbench = {trim.path for trim in trims.of_image(MATRIX.image("cpu-base-workbench"))}
+    base = {trim.path for trim in trims.of_image(MATRIX.find_image("cuda-base"))}
+    devel = {trim.path for trim in trims.of_image(MATRIX.find_image("cuda-devel"))}
+    workbench = {trim.path for trim in trims.of_image(MATRIX.find_image("cpu-base-workbench"))}
     assert "nvidia/cu13/include" in base - devel
     assert "jupyterlab/galata" in workbench - base
 
@@ -426,7 +427,7 @@ def test_globs(glob: str, path: str, *, matches: bool) -> None:
 
 # --- licences ------------------------------------------------------------------------------------
 
-POLICY = Policy(("AGPL-*",), {"reason": ["pypi:gs*"]}, {"terms": ["pypi:nvidia-*"]})
+POLICY = Policy(refused=["AGPL-*"], accepted={"reason": ["pypi:gs*"]}, proprietary={"terms": ["pypi:nvidia-*"]})
 
 
 @pytest.mark.parametrize(
@@ -473,14 +474,15 @@ def test_what_a_scan_of_the_same_image_knows_fills_a_gap(tmp_path: Path) -> None
 
 
 def test_a_damaged_policy_is_named(tmp_path: Path) -> None:
-    (tmp_path / "images.toml").write_text("[licences]\nrefused = 'x'\n")
-    with pytest.raises(SlipwayError, match=r"\[licences\]"):
-        licenses.load(tmp_path / "images.toml")
+    file = tmp_path / "licenses.toml"
+    file.write_text("refused = 'x'\n[accepted]\n[proprietary]\n")
+    with pytest.raises(SlipwayError, match=r"licenses\.toml: refused is 'x'; it must be a list of globs"):
+        read_toml(file, licenses.Policy)
 
 
 # --- the SBOM ------------------------------------------------------------------------------------
 
-IMAGE = MATRIX.image("cpu-base")
+IMAGE = MATRIX.find_image("cpu-base")
 
 
 def bom(*components: object, image_id: str = "sha256:1") -> dict[str, Any]:

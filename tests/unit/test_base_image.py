@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from slipway.errors import SlipwayError
 from slipway.host import base_image, downloads, install
 from slipway.host.downloads import Host
-from slipway.matrix import Base
+from slipway.images_toml import Distro, Platform
 
 NO_REGISTRY = 'Get "https://registry-1.docker.io/v2/": dial tcp: no such host'
 
@@ -53,9 +52,9 @@ def described(labels: dict[str, str] | None = None, digests: list[str] | None = 
 MADE = {"slipway.base": "mmdebstrap", "slipway.base.suite": "trixie", "slipway.base.created": "now"}
 
 
-def base(image: str, platform: str = "linux/amd64") -> Base:
+def base(image: str, platform: Platform = "linux/amd64") -> Distro:
     """Return a base image of the matrix."""
-    return Base(name="x", image=image, suite="trixie", glibc="2.40", platform=platform)
+    return Distro(image=image, suite="trixie", glibc="2.40", platform=platform)
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     stand_in = Engine()
     monkeypatch.setattr(base_image, "docker", stand_in)
 
-    def make(wanted: Base, _host: Host) -> None:
+    def make(wanted: Distro, _host: Host) -> None:
         stand_in.images[wanted.tag] = described(MADE | {"slipway.base.suite": wanted.suite})
 
     monkeypatch.setattr(base_image, "make", make)
@@ -121,10 +120,10 @@ def test_usr_is_merged_after_the_hosts_mirror_is_known(tmp_path: Path) -> None:
     )
     hook = "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"
     wanted = base("debian:x")
-    command = base_image.bootstrap_command(replace(wanted, suite="bookworm"), settings, tmp_path)
+    command = base_image.bootstrap_command(wanted.model_copy(update={"suite": "bookworm"}), settings, tmp_path)
     mirror = command.index(f"--setup-hook=upload {tmp_path / 'host.sources'} {base_image.MIRROR}")
     assert command.index(hook) > mirror
-    assert hook not in base_image.bootstrap_command(replace(wanted, suite="trixie"), settings, tmp_path)
+    assert hook not in base_image.bootstrap_command(wanted.model_copy(update={"suite": "trixie"}), settings, tmp_path)
 
 
 def test_refresh_pulls_again(engine: Engine) -> None:

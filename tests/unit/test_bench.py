@@ -18,9 +18,9 @@ from slipway.matrix import ROOT
 
 
 @pytest.fixture
-def rows() -> matrix.Matrix:
+def the_matrix() -> matrix.Matrix:
     """The matrix of this repository."""
-    return matrix.load()
+    return matrix.load_matrix()
 
 
 # --- what a figure comes to ----------------------------------------------------------------------
@@ -46,9 +46,9 @@ def test_a_verdict_compares_a_figure_with_its_target(figure: Figure, expected: s
     assert bench.verdict(figure) == expected
 
 
-def test_every_target_is_that_of_a_known_image(rows: matrix.Matrix) -> None:
+def test_every_target_is_that_of_a_known_image(the_matrix: matrix.Matrix) -> None:
     """A misspelt one would never be compared."""
-    names = {image.name for image in rows.images if image.family.name in bench.FAMILIES}
+    names = {image.name for image in the_matrix.images if image.variant.name in bench.VARIANTS}
     for what in bench.TARGETS:
         kind, _, name = what.partition(" ")
         assert kind not in {"size", "healthy", "checks"} or name in names, what
@@ -121,19 +121,19 @@ def test_peak_memory_is_that_of_the_process_not_of_the_bench() -> None:
 
 
 def test_checks_are_timed_by_their_junit_file(
-    rows: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    the_matrix: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is none, the session that leaves one is named; a damaged one is an error."""
-    image = rows.image("cuda-devel")
+    image = the_matrix.find_image("cuda-devel")
     for module in (matrix, measurements):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     [figure] = measurements.checks([image])
     assert figure.measured is None
     assert "nox -s 'test-cuda(devel)'" in figure.note
-    image.evidence.mkdir(parents=True)
-    (image.evidence / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
+    image.results.mkdir(parents=True)
+    (image.results / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
     assert next(measurements.checks([image])).measured == pytest.approx(61.5)
-    (image.evidence / "tests.xml").write_text("<testsuites><te")
+    (image.results / "tests.xml").write_text("<testsuites><te")
     with pytest.raises(SlipwayError, match="damaged"):
         list(measurements.checks([image]))
 
@@ -151,13 +151,13 @@ def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch:
 
 
 def test_results_of_checks_outlast_a_build_of_the_same_image_only(
-    rows: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    the_matrix: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build forgets them; the bench must not lose them, nor keep them for another image."""
-    image = rows.image("cpu-base")
+    image = the_matrix.find_image("cpu-base")
     monkeypatch.setattr(matrix, "ROOT", tmp_path)
-    image.evidence.mkdir(parents=True)
-    results = image.evidence / "tests.xml"
+    image.results.mkdir(parents=True)
+    results = image.results / "tests.xml"
     for after, kept in (("same", True), ("other", False)):
         results.write_text("results")
         identities = iter(["same", after])
@@ -167,9 +167,9 @@ def test_results_of_checks_outlast_a_build_of_the_same_image_only(
         assert results.exists() == kept
 
 
-def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(rows: matrix.Matrix) -> None:
+def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(the_matrix: matrix.Matrix) -> None:
     """A mount that it shared would hold the downloads of earlier builds."""
-    dockerfile = (ROOT / rows.image(build_times.COLD).family.dockerfile).read_text()
+    dockerfile = (ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()
     marked = build_times.marked(dockerfile, "fresh")
     assert marked.count("type=cache,id=fresh-") == dockerfile.count("type=cache")
     assert "set -eux\n" in dockerfile

@@ -10,7 +10,7 @@ pytest_plugins = "pytester"
 
 def meets(name: str, mark: pytest.MarkDecorator) -> bool:
     """Tell whether an image of images.toml meets a mark."""
-    return scope.meets(matrix.load().image(name), mark.mark)
+    return scope.meets(matrix.load_matrix().find_image(name), mark.mark)
 
 
 def test_a_flavor_has_the_checks_of_the_flavors_below() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from slipway import matrix
 
-MATRIX = matrix.load()
+MATRIX = matrix.load_matrix()
 FILES = sorted((matrix.ROOT / ".devcontainer").glob("*/devcontainer.json"))
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 
@@ -46,7 +46,7 @@ def test_the_user_is_the_images(file: Path) -> None:
     """Not root, and not given another UID and group: /data and /cache belong to group 0."""
     assert (
         f"useradd --no-log-init --no-create-home --uid 1000 --gid 0 --home-dir /home/app {read(file)['remoteUser']}\n"
-        in (matrix.ROOT / image_of(file).family.dockerfile).read_text()
+        in (matrix.ROOT / image_of(file).variant.dockerfile).read_text()
     )
     assert read(file)["updateRemoteUserUID"] is False
 
@@ -66,5 +66,5 @@ def test_the_volumes_and_ports_are_the_images(file: Path) -> None:
 @each_file
 def test_a_gpu_is_optional_and_only_where_it_can_be_used(file: Path) -> None:
     """A host without one opens the same folder."""
-    wanted = {"gpu": "optional"} if image_of(file).family.accelerator == "cuda" else None
+    wanted = {"gpu": "optional"} if image_of(file).variant.accelerator == "cuda" else None
     assert read(file).get("hostRequirements") == wanted

@@ -10,10 +10,11 @@ import pytest
 
 from slipway import matrix
 from slipway.build import locks
+from slipway.images_toml import ACCELERATORS, FLAVORS, TARGETS
 
 ROOT = matrix.ROOT
-MATRIX = matrix.load()
-DOCKERFILES = {family.accelerator: ROOT / family.dockerfile for family in MATRIX.families.values()}
+MATRIX = matrix.load_matrix()
+DOCKERFILES = {variant.accelerator: ROOT / variant.dockerfile for variant in MATRIX.variants.values()}
 TRIMS = [
     entry
     for file in ("trims.toml", "trims-workbench.toml")
@@ -29,22 +30,22 @@ def stages(file: Path) -> dict[str, str]:
 
 @pytest.mark.requirement("T2", "V2")
 @pytest.mark.parametrize(
-    "family", [f for f in MATRIX.families.values() if f.name == f.accelerator], ids=lambda f: f.name
+    "variant", [f for f in MATRIX.variants.values() if f.name == f.accelerator], ids=lambda f: f.name
 )
-def test_a_dockerfiles_defaults_are_the_default_family(family: matrix.Family) -> None:
+def test_a_dockerfiles_defaults_are_the_default_variant(variant: matrix.Variant) -> None:
     """`docker build -f Dockerfile.cuda .` gives what `nox -s build-cuda` gives."""
-    text = (ROOT / family.dockerfile).read_text()
-    expected = {**family.arguments, "BASE_IMAGE": MATRIX.base.image, "APT_DATE": MATRIX.apt_date}
+    text = (ROOT / variant.dockerfile).read_text()
+    expected = {**variant.arguments, "BASE_IMAGE": MATRIX.default_distro.image, "APT_DATE": MATRIX.apt_date}
     assert expected.items() <= dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text)).items()
 
 
 @pytest.mark.requirement("T2")
 @pytest.mark.parametrize(
-    "family", [f for f in MATRIX.families.values() if f.accelerator == "rocm"], ids=lambda f: f.name
+    "variant", [f for f in MATRIX.variants.values() if f.accelerator == "rocm"], ids=lambda f: f.name
 )
-def test_rocblas_is_given_the_architectures_of_the_contract(family: matrix.Family) -> None:
+def test_rocblas_is_given_the_architectures_of_the_contract(variant: matrix.Variant) -> None:
     """The build argument selects the kernels, and the checks read the contract."""
-    assert family.arguments["ROCM_ARCHITECTURES"].split(",") == list(family.architectures)
+    assert variant.arguments["ROCM_ARCHITECTURES"].split(",") == list(variant.architectures)
 
 
 @pytest.mark.requirement("T2")
@@ -68,7 +69,7 @@ def test_the_stages_below_all_flavors_are_the_same_in_every_dockerfile(stage: st
 def test_every_flavor_is_a_stage_on_the_packages_of_its_name(accelerator: str) -> None:
     """Stage name = flavor = tag suffix, and no flavor stands on another's application."""
     text = DOCKERFILES[accelerator].read_text()
-    for flavor in matrix.FLAVORS:
+    for flavor in FLAVORS:
         assert f"FROM {flavor}-packages AS {flavor}\n" in text
     assert not re.search(r"FROM (base|runtime|devel) AS", text)
 
@@ -89,7 +90,7 @@ def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
 @pytest.mark.parametrize("accelerator", DOCKERFILES)
 def test_the_application_is_copied_last(accelerator: str) -> None:
     """An edit of app/ must not install a dependency anew."""
-    for flavor in matrix.FLAVORS:
+    for flavor in FLAVORS:
         assert not re.search(r"(?m)^RUN", stages(DOCKERFILES[accelerator])[flavor])
 
 
@@ -122,10 +123,10 @@ def test_every_lock_matches_its_inputs() -> None:
 def test_a_trim_says_what_where_and_why(entry: dict[str, object]) -> None:
     """A file that is left out without a reason would be a riddle."""
     assert set(entry) == {"path", "owner", "accelerators", "stages", "reason", "bytes"}
-    families = {family.locks for family in MATRIX.families.values()}
-    kinds = families | {*matrix.ACCELERATORS, *matrix.TARGETS}
+    variants = {variant.locks for variant in MATRIX.variants.values()}
+    kinds = variants | {*ACCELERATORS, *TARGETS}
     assert set(entry["accelerators"]) <= kinds  # type: ignore[call-overload]
-    stages = (*matrix.FLAVORS, *matrix.TARGETS)
+    stages = (*FLAVORS, *TARGETS)
     assert entry["stages"] == [stage for stage in stages if stage in entry["stages"]]  # type: ignore[operator]
     assert str(entry["reason"]).endswith(".")
     assert isinstance(entry["bytes"], int)

@@ -21,17 +21,17 @@ database_days = 3
 lock_days = 60
 unknown = { github = "no database lists actions" }
 
-[base.trixie]
+[distro.trixie]
 image = "debian:trixie-slim"
 suite = "trixie"
 glibc = "2.40"
 
-[base.bookworm]
+[distro.bookworm]
 image = "debian:bookworm-slim"
 suite = "bookworm"
 glibc = "2.36"
 
-[family.cuda]
+[variant.cuda]
 dockerfile = "Dockerfile.cuda"
 accelerator = "cuda"
 locks = "cuda13.0"
@@ -39,7 +39,7 @@ arguments = { CUDA_VERSION = "13.0" }
 versions = { python = "3.13", cuda = "13.0" }
 architectures = ["sm_90"]
 
-[family.cuda.flavor]
+[variant.cuda.flavor]
 base = { size_gb = [1.0, 1.6] }
 runtime = { size_gb = [4.0, 5.3] }
 
@@ -54,7 +54,7 @@ cuda-runtime = { size_gb = [4.5, 6.0] }
 
 [workload.desktop-full]
 target = "desktop"
-stands_on = "workbench"
+parent = "workbench"
 mode = "desktop"
 ports = [6080]
 arguments = { THEMES = "true" }
@@ -64,21 +64,21 @@ cuda-base = { size_gb = [2.0, 3.0] }
 """
 
 
-def test_an_image_knows_its_name_tag_lock_and_lineage() -> None:
+def test_an_image_knows_its_name_tag_lock_and_flavors() -> None:
     """Sessions, tests and evidence all take these from here."""
-    image = matrix.read_matrix(GOOD).image("cuda-runtime")
+    image = matrix.parse_matrix(GOOD).find_image("cuda-runtime")
     assert image.tag == "slipway:cuda-runtime"
     assert image.lock.name == "cuda13.0-runtime.txt"
-    assert image.lineage == ("base", "runtime")
+    assert image.flavors == ("base", "runtime")
     assert (image.least_size, image.most_size) == (4_000_000_000, 5_300_000_000)
 
 
 def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
     """Its name tells both, and its sessions are those of the workloads."""
-    rows = matrix.read_matrix(GOOD)
+    the_matrix = matrix.parse_matrix(GOOD)
     names = ["cuda-base-workbench", "cuda-runtime-workbench", "cuda-base-desktop-full"]
-    assert [image.name for image in rows.images] == ["cuda-base", "cuda-runtime", *names]
-    image = rows.image("cuda-base-desktop-full")
+    assert [image.name for image in the_matrix.images] == ["cuda-base", "cuda-runtime", *names]
+    image = the_matrix.find_image("cuda-base-desktop-full")
     assert image.session == "workloads(cuda-base-desktop-full)"
     assert (image.dockerfile, image.target, image.mode) == ("Dockerfile", "desktop", "desktop")
     assert image.arguments == {"BASE": "slipway:cuda-base", "THEMES": "true"}
@@ -94,60 +94,60 @@ def test_a_workload_has_the_locks_of_its_targets_and_toggles(tmp_path: Path, mon
     for name in names:
         (folder / f"{name}.txt").touch()
     monkeypatch.setattr(matrix, "ROOT", tmp_path)
-    image = matrix.read_matrix(GOOD).image("cuda-base-desktop-full")
+    image = matrix.parse_matrix(GOOD).find_image("cuda-base-desktop-full")
     assert [file.stem for file in image.locks] == ["cuda13.0-base", "workbench", "workbench-cuda", "desktop-themes"]
 
 
 def test_another_python_stands_after_the_flavor() -> None:
     """A workload's name follows it."""
-    text = GOOD.replace("[family.cuda", '[family."cuda-py3.13"')
+    text = GOOD.replace("[variant.cuda", '[variant."cuda-py3.13"')
     text = re.sub(r"(?m)^cuda-(base|runtime) =", r'"cuda-\1-py3.13" =', text)
-    rows = matrix.read_matrix(text)
-    assert rows.image("cuda-runtime-py3.13").session == "cuda-py3.13(runtime)"
-    assert rows.image("cuda-runtime-py3.13-workbench").variant == "cuda-runtime-py3.13"
+    the_matrix = matrix.parse_matrix(text)
+    assert the_matrix.find_image("cuda-runtime-py3.13").session == "cuda-py3.13(runtime)"
+    assert the_matrix.find_image("cuda-runtime-py3.13-workbench").variant_image == "cuda-runtime-py3.13"
 
 
-def test_a_family_stands_on_the_first_base_or_on_the_one_it_names() -> None:
+def test_a_variant_uses_the_first_distro_or_the_one_it_names() -> None:
     """Another Debian release brings another Python and another C library."""
-    rows = matrix.read_matrix(GOOD)
-    assert rows.base.image == rows.families["cuda"].base.image == "debian:trixie-slim"
+    the_matrix = matrix.parse_matrix(GOOD)
+    assert the_matrix.default_distro.image == the_matrix.variants["cuda"].distro.image == "debian:trixie-slim"
     variants = GOOD.partition("[workload.workbench]")[0]
-    other = matrix.read_matrix(variants.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nbase = "bookworm"'))
-    assert (other.families["cuda"].base.suite, other.base.suite) == ("bookworm", "trixie")
+    other = matrix.parse_matrix(variants.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\ndistro = "bookworm"'))
+    assert (other.variants["cuda"].distro.suite, other.default_distro.suite) == ("bookworm", "trixie")
 
 
-def test_what_a_family_cannot_have_is_answered_with_the_reason() -> None:
+def test_what_a_variant_cannot_have_is_answered_with_the_reason() -> None:
     """It is a fact of the matrix and no typing error."""
-    text = GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nunavailable = { devel = "there is no nvcc" }')
-    rows = matrix.read_matrix(text)
-    assert [image.flavor for image in rows.variants] == ["base", "runtime"]
+    text = GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nexcluded = { devel = "there is no nvcc" }')
+    the_matrix = matrix.parse_matrix(text)
+    assert [image.flavor for image in the_matrix.variant_images] == ["base", "runtime"]
     with pytest.raises(SlipwayError, match=r"^there is no cuda-devel: there is no nvcc$"):
-        rows.image("cuda-devel")
+        the_matrix.find_image("cuda-devel")
 
 
-def test_an_image_is_in_every_run_unless_its_row_or_family_says_otherwise() -> None:
+def test_an_image_is_in_the_tests_unless_its_row_or_variant_says_otherwise() -> None:
     """`nox -s tests` has to end in time; the others have their own sessions."""
-    assert all(image.always for image in matrix.read_matrix(GOOD).images)
-    row = matrix.read_matrix(GOOD.replace("[2.0, 3.0] }", "[2.0, 3.0], always = false }"))
-    assert [image.name for image in row.images if not image.always] == ["cuda-base-desktop-full"]
-    family = matrix.read_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nalways = false'))
-    assert not any(image.always for image in family.images)
+    assert all(image.in_tests for image in matrix.parse_matrix(GOOD).images)
+    row = matrix.parse_matrix(GOOD.replace("[2.0, 3.0] }", "[2.0, 3.0], in_tests = false }"))
+    assert [image.name for image in row.images if not image.in_tests] == ["cuda-base-desktop-full"]
+    variant = matrix.parse_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nin_tests = false'))
+    assert not any(image.in_tests for image in variant.images)
 
 
-def test_an_unknown_image_is_answered_with_the_names_there_are() -> None:
+def test_an_unknown_image_is_answered_with_close_names() -> None:
     """A typing error is mended at once."""
-    with pytest.raises(SlipwayError, match=r"no image 'cuda-dev'.*cuda-base, cuda-runtime"):
-        matrix.read_matrix(GOOD).image("cuda-dev")
+    with pytest.raises(SlipwayError, match=r"no image 'cuda-bsae'; did you mean cuda-base.*`nox -s matrix` lists all"):
+        matrix.parse_matrix(GOOD).find_image("cuda-bsae")
 
 
 WRONG = {
-    "not TOML": ("[base.trixie]", "[base.trixie", "not valid TOML"),
+    "not TOML": ("[distro.trixie]", "[distro.trixie", "not valid TOML"),
     "unknown key": (
         'suite = "trixie"',
         'suite = "trixie"\nsweet = 1',
-        r"\[base\].trixie has an unknown key 'sweet'; allowed: image, suite",
+        r"\[distro.trixie\] has an unknown key 'sweet'; allowed: image, suite",
     ),
-    "unknown top key": ("[base.trixie]", "colour = 1\n[base.trixie]", "unknown key 'colour'"),
+    "unknown top key": ("[distro.trixie]", "colour = 1\n[distro.trixie]", "unknown key 'colour'"),
     "missing key": ('release = "0.1.0"', "", "release is missing; it must be a version"),
     "wrong type": ('release = "0.1.0"', "release = 1", "release is 1; it must be a version"),
     "bad repository": ('"slipway"', '"Slip:way"', "repository is 'Slip:way'"),
@@ -164,65 +164,77 @@ WRONG = {
         '""',
         "github is ''; it must be one line that says why",
     ),
-    "no base": ("[base.trixie]", "[bases]\n[family.x]", "unknown key 'bases'"),
-    "bad glibc": ('glibc = "2.36"', 'glibc = "musl"', r"\[base\].bookworm glibc is 'musl'; it must be the version"),
+    "no base": ("[distro.trixie]", "[distros]\n[variant.x]", "unknown key 'distros'"),
+    "bad glibc": ('glibc = "2.36"', 'glibc = "musl"', r"\[distro.bookworm\] glibc is 'musl'; it must be the version"),
     "unknown base": (
         'locks = "cuda13.0"',
-        'locks = "x"\nbase = "sid"',
-        "base is 'sid'; it must be one of trixie, book",
+        'locks = "x"\ndistro = "sid"',
+        "distro is 'sid'; it must be one of trixie, book",
     ),
-    "always as text": ('locks = "cuda13.0"', 'locks = "x"\nalways = "no"', "always is 'no'; it must be true, or false"),
+    "in_tests as text": (
+        'locks = "cuda13.0"',
+        'locks = "x"\nin_tests = "no"',
+        "in_tests is 'no'; it must be true, or false",
+    ),
     "unavailable and there": (
         'locks = "cuda13.0"',
-        'locks = "x"\nunavailable = { base = "why" }',
-        "unavailable has an unknown key 'base'; allowed: devel",
+        'locks = "x"\nexcluded = { base = "why" }',
+        "excluded names 'base', which is one of its flavors",
     ),
     "unavailable without a reason": (
         'locks = "cuda13.0"',
-        'locks = "x"\nunavailable = { devel = "" }',
+        'locks = "x"\nexcluded = { devel = "" }',
         "devel is ''; it must be one line that says why",
     ),
-    "name of another Python": ("[family.cuda]", '[family."cuda-py3.12"]', "-py and its Python's version may follow"),
+    "name of another Python": ("[variant.cuda]", '[variant."cuda-py3.12"]', "-py and its Python's version may follow"),
     "unknown accelerator": (
         'accelerator = "cuda"',
         'accelerator = "tpu"',
-        r"\[family\].cuda accelerator is 'tpu'; .*one of cpu, cuda",
+        r"\[variant.cuda\] accelerator is 'tpu'; .*one of cpu, cuda",
     ),
-    "name of another accelerator": ("[family.cuda]", "[family.cpu]", r"must be named cuda"),
-    "unknown version": ('cuda = "13.0" }\narch', 'opencl = "3" }\narch', "versions has an unknown key 'opencl'"),
+    "name of another accelerator": ("[variant.cuda]", "[variant.cpu]", r"must be named cuda"),
+    "unknown version": (
+        'cuda = "13.0" }\narch',
+        'opencl = "3" }\narch',
+        r"versions\] has an unknown key 'opencl'",
+    ),
     "architecture": ('["sm_90"]', '["gfx90a"]', r"architectures is \['gfx90a'\]"),
     "unknown flavor": (
         "runtime = {",
         "large = {",
-        "names base, large; the flavors are, in order, base, runtime, devel",
+        r"\[variant.cuda.flavor\] has an unknown key 'large'; allowed: base, runtime, devel",
     ),
     "flavor left out": ("base = { size_gb = [1.0, 1.6] }\n", "", "names runtime; the flavors are, in order"),
     "least above most": ("[1.0, 1.6]", "[1.6, 1.0]", r"size_gb is \[1.6, 1.0\]; it must be \[least, most\]"),
     "one-sided size": ("[1.0, 1.6]", "1.6", r"size_gb is 1.6"),
     "unknown target": ('target = "desktop"', 'target = "desk"', "target is 'desk'; it must be one of workbench, tra"),
     "unknown workload below": (
-        'stands_on = "workbench"',
-        'stands_on = "bench"',
-        "stands_on is 'bench'; .*one of workbench",
+        'parent = "workbench"',
+        'parent = "bench"',
+        "parent is 'bench'; .*one of workbench",
     ),
     "port as text": ("[6080]", '["6080"]', r"ports is \['6080'\]; it must be a list of port numbers"),
-    "argument in small letters": ("{ THEMES", "{ themes", "has the key 'themes'; a build argument is"),
+    "argument in small letters": (
+        "{ THEMES",
+        "{ themes",
+        "'themes'; it must be a build argument in capitals",
+    ),
     "argument that is no text": ('THEMES = "true"', "THEMES = true", "THEMES is True; it must be a string"),
     "unknown variant": (
         "cuda-base = { size_gb = [2.0",
         "cpu-base = { size_gb = [2.0",
-        "on has an unknown key 'cpu-base'",
+        r"on\] has an unknown key 'cpu-base'",
     ),
     "workload on another base": (
         'locks = "cuda13.0"',
-        'locks = "cuda13.0"\nbase = "bookworm"',
-        "on has an unknown key 'cuda-base'",
+        'locks = "cuda13.0"\ndistro = "bookworm"',
+        r"on\] has an unknown key 'cuda-base'",
     ),
     "workload without a budget": ("cuda-base = { size_gb = [2.0, 3.0] }", "cuda-base = {}", "size_gb is missing"),
     "table as text": (
-        "[family.cuda.flavor]\nbase = { size_gb = [1.0, 1.6] }",
-        "[family.cuda.flavor]\nbase = 1",
-        "base must be a table",
+        "[variant.cuda.flavor]\nbase = { size_gb = [1.0, 1.6] }",
+        "[variant.cuda.flavor]\nbase = 1",
+        r"\[variant.cuda.flavor.base\] must be a table, not 1",
     ),
 }
 
@@ -232,16 +244,44 @@ def test_what_is_wrong_is_named_with_its_place(old: str, new: str, message: str)
     """The message names the table, the key and the allowed values."""
     assert old in GOOD
     text = GOOD.replace(old, new)
-    if message.startswith("must be named") or "must be named" in message:
-        text = text.replace("[family.cuda.flavor]", "[family.cpu.flavor]")
+    if new.startswith("[variant.") and new.endswith("]"):  # a table with another name, and the table in it
+        text = text.replace("[variant.cuda.flavor]", f"{new[:-1]}.flavor]")
     with pytest.raises(SlipwayError, match=message):
-        matrix.read_matrix(text)
+        matrix.parse_matrix(text)
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    """One line for each, with the file, the table, the key, the value and the allowed values."""
+    text = GOOD.replace('accelerator = "cuda"', 'accelerator = "gpu"').replace(
+        'suite = "trixie"', "suite = 1\ncolour = 2"
+    )
+    with pytest.raises(SlipwayError) as error:
+        matrix.parse_matrix(text)
+    assert str(error.value).splitlines() == [
+        'images.toml: [distro.trixie] suite is 1; it must be a Debian suite such as "trixie"',
+        "images.toml: [distro.trixie] has an unknown key 'colour'; allowed: image, suite, glibc, platform",
+        "images.toml: [variant.cuda] accelerator is 'gpu'; it must be one of cpu, cuda, rocm",
+    ]
+
+
+def test_a_missing_table_is_named() -> None:
+    """A variant without flavors has no images."""
+    text = GOOD.replace("[variant.cuda.flavor]", "[variant.cuda.flavors]")
+    with pytest.raises(SlipwayError, match=r"\[variant.cuda\] flavor is missing; it must be a table"):
+        matrix.parse_matrix(text)
+
+
+def test_the_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever needs the matrix loads it, and gets the same one."""
+    first = matrix.load_matrix()
+    monkeypatch.setattr(matrix, "read_toml", lambda *_: pytest.fail("it is read again"))
+    assert matrix.load_matrix() is first
 
 
 def test_a_missing_file_is_an_error_that_says_how_to_get_it_back() -> None:
     """It is part of the repository."""
     with pytest.raises(SlipwayError, match="git checkout"):
-        matrix.load(matrix.ROOT / "no-such-images.toml")
+        matrix.load_matrix(matrix.ROOT / "no-such-images.toml")
 
 
 def test_the_repositorys_own_matrix_is_valid_and_prints_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,5 +290,5 @@ def test_the_repositorys_own_matrix_is_valid_and_prints_as_json(capsys: pytest.C
     always, every = (json.loads(line)["include"] for line in capsys.readouterr().out.splitlines())
     assert {"image": "cuda-devel", "session": "cuda(devel)", "platform": "linux/amd64"} in always
     assert {"image": "cpu-base-arm64", "session": "cpu-arm64(base)", "platform": "linux/arm64"} in every
-    images = matrix.load().images
-    assert (len(always), len(every)) == (sum(image.always for image in images), len(images))
+    images = matrix.load_matrix().images
+    assert (len(always), len(every)) == (sum(image.in_tests for image in images), len(images))

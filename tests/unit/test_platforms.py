@@ -11,11 +11,11 @@ from slipway.build import locks
 from slipway.errors import SlipwayError
 from slipway.host import emulation, install
 from slipway.host.engine import Engine
-from slipway.matrix import Base
+from slipway.images_toml import Distro, Platform
 
-MATRIX = matrix.load()
-ARM64 = "linux/arm64"
-BASE = Base(name="x-arm64", image="debian:x", suite="x", glibc="2.40", platform=ARM64)
+MATRIX = matrix.load_matrix()
+ARM64: Platform = "linux/arm64"
+BASE = Distro(image="debian:x", suite="x", glibc="2.40", platform=ARM64)
 HERE = Engine(
     id="1",
     version="26.1.5",
@@ -32,27 +32,27 @@ ENABLED = "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: POF\noffset
 
 
 @pytest.mark.requirement("U6")
-@pytest.mark.parametrize("image", MATRIX.variants, ids=lambda image: image.name)
+@pytest.mark.parametrize("image", MATRIX.variant_images, ids=lambda image: image.name)
 def test_each_variant_is_there_for_each_platform_or_says_why_not(image: matrix.Image) -> None:
     """Nothing is left out without a word; the counterpart is of that platform and has its own name."""
-    if image.family.base.platform == ARM64:
-        assert MATRIX.on_platform(image, ARM64) is image
+    if image.variant.distro.platform == ARM64:
+        assert MATRIX.find_for_platform(image, ARM64) is image
         return
-    family = image.family
-    assert MATRIX.on_platform(image, "linux/amd64") is image
-    other = MATRIX.families.get(f"{family.name}-arm64")
+    variant = image.variant
+    assert MATRIX.find_for_platform(image, "linux/amd64") is image
+    other = MATRIX.variants.get(f"{variant.name}-arm64")
     if other is None:
-        assert ARM64 in family.not_on
-    elif image.flavor not in other.unavailable:
-        assert MATRIX.on_platform(image, ARM64).name == f"{image.name}-arm64"
-        assert other.base.platform == ARM64
+        assert ARM64 in variant.excluded
+    elif image.flavor not in other.excluded:
+        assert MATRIX.find_for_platform(image, ARM64).name == f"{image.name}-arm64"
+        assert other.distro.platform == ARM64
 
 
 @pytest.mark.requirement("U6")
 def test_a_lock_serves_every_platform() -> None:
     """It holds the hashes of all wheels of a version, so it is compiled once."""
-    image = MATRIX.on_platform(MATRIX.image("cpu-base"), ARM64)
-    assert image.lock == MATRIX.image("cpu-base").lock
+    image = MATRIX.find_for_platform(MATRIX.find_image("cpu-base"), ARM64)
+    assert image.lock == MATRIX.find_image("cpu-base").lock
     names = [item.name for item in locks.locks(MATRIX)]
     assert names.count("cpu-base") == 1
     locks.require_current(image)
@@ -64,12 +64,12 @@ WRONG = {
         'platform = "linux/mips"',
         "platform is 'linux/mips'; .*one of linux/amd64",
     ),
-    "name without it": ("[family.cpu-arm64]", "[family.cpu-arm]", "must be named cpu, .*-arm64 must"),
-    "name with it": ('base = "trixie-arm64"\n', "", r"\[family\].cpu-arm64 must be named cpu"),
+    "name without it": ("[variant.cpu-arm64]", "[variant.cpu-arm]", "must be named cpu, .*-arm64 must"),
+    "name with it": ('distro = "trixie-arm64"\n', "", r"\[variant.cpu-arm64\] must be named cpu"),
     "unknown key": (
-        'not_on = { "linux/arm64"',
-        'not_on = { "arm64"',
-        "not_on has an unknown key 'arm64'; allowed: linux/amd64, ",
+        'excluded = { "linux/arm64"',
+        'excluded = { "arm64"',
+        r"excluded\] has an unknown key 'arm64'; allowed: base, runtime, devel, linux/amd64, ",
     ),
     "no reason": (
         "Debian has the packages for arm64, but no such machine has built and checked it",
@@ -86,17 +86,17 @@ def test_what_is_wrong_with_a_platform_is_named(old: str, new: str, message: str
     text = matrix.FILE.read_text()
     assert old in text
     changed = text.replace(old, new).replace(
-        "[family.cpu-arm64.", f"{new[:-1]}." if new.startswith("[family") else "[family.cpu-arm64."
+        "[variant.cpu-arm64.", f"{new[:-1]}." if new.startswith("[variant") else "[variant.cpu-arm64."
     )
     with pytest.raises(SlipwayError, match=message):
-        matrix.read_matrix(changed)
+        matrix.parse_matrix(changed)
 
 
 @pytest.mark.requirement("U6")
 @pytest.mark.parametrize(
     ("name", "platform", "message"),
     [
-        ("cpu-devel", ARM64, "there is no cpu-devel-arm64: it stands on runtime"),
+        ("cpu-devel", ARM64, "there is no cpu-devel-arm64: it is built on runtime"),
         ("cuda-base", ARM64, "there is no cuda-base for linux/arm64: each wheel exists"),
         ("cpu-base", "linux/arm", "there is no platform 'linux/arm'; choose one of linux/amd64, linux/arm64"),
     ],
@@ -104,7 +104,7 @@ def test_what_is_wrong_with_a_platform_is_named(old: str, new: str, message: str
 def test_a_missing_platform_is_answered_with_the_reason(name: str, platform: str, message: str) -> None:
     """Whoever asks for it reads why."""
     with pytest.raises(SlipwayError, match=message):
-        MATRIX.on_platform(MATRIX.image(name), platform)
+        MATRIX.find_for_platform(MATRIX.find_image(name), platform)
 
 
 # --- emulation -----------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_what_serves_is_left_alone(kernel: Path, machine: str, platform: str, en
     architecture = "x86_64" if machine == "elsewhere" else machine
     host = "elsewhere" if machine == "elsewhere" else "here"
     serving = Engine(**{**vars(HERE), "host": host, "architecture": architecture})
-    emulation.provide(serving, Base(**{**vars(BASE), "platform": platform}))
+    emulation.provide(serving, Distro(**{**vars(BASE), "platform": platform}))
     assert (kernel / "register").read_text() == ""
 
 

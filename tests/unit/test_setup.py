@@ -192,8 +192,8 @@ def test_no_engine_on_another_system(docker: FakeDocker, system: str, monkeypatc
 
 def want_disk(monkeypatch: pytest.MonkeyPatch, gb: int) -> None:
     """Stand in for an images.toml that wants this much free disk."""
-    wanted = replace(matrix.load(), free_disk_gb=gb)
-    monkeypatch.setattr(matrix, "load", lambda: wanted)
+    wanted = replace(matrix.load_matrix(), free_disk_gb=gb)
+    monkeypatch.setattr(setup, "load_matrix", lambda: wanted)
 
 
 def test_full_disk(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,21 +226,21 @@ def test_proof_runs_once_for_an_engine_and_client(docker: FakeDocker) -> None:
     docker.answers(INFO | {"ID": "engine:2"})
     assert setup.main([]) == 0
     assert len(docker.calls("run")) == 2
-    assert f" {matrix.load().base.image} sh -c" in docker.calls("run")[1]
+    assert f" {matrix.load_matrix().default_distro.image} sh -c" in docker.calls("run")[1]
 
 
 def test_only_the_base_image_that_is_asked_for_is_provided(docker: FakeDocker) -> None:
     """A build on another Debian release names it; the default one is not pulled along."""
     assert setup.main(["--image=cpu-base-py3.11"]) == 0
-    named = matrix.load().bases["bookworm"].image
+    named = matrix.load_matrix().distros["bookworm"].image
     assert [call for call in docker.calls("image") if named not in call] == []
     assert f" {named} sh -c" in docker.calls("run")[0]
 
 
 @pytest.mark.usefixtures("docker")
 def test_unknown_image() -> None:
-    """The answer lists what there is, before anything is started."""
-    assert "there is no image 'cpu-sid' in images.toml; choose one of cpu-base" in message("--image=cpu-sid")
+    """The answer lists close names, before anything is started."""
+    assert "there is no image 'cpu-sid'; did you mean cpu-base" in message("--image=cpu-sid")
 
 
 def test_proof_goes_through_the_mirror_that_a_build_uses() -> None:

@@ -9,12 +9,12 @@ from slipway.errors import SlipwayError
 from slipway.matrix import Image
 from slipway.publish import tags
 
-MATRIX = matrix.load()
+MATRIX = matrix.load_matrix()
 
 
 def labels(image: Image, **changes: str) -> dict[str, str]:
     """Return the labels that a build reads from an image."""
-    found = {f"slipway.{name}": version for name, version in image.family.versions.items()}
+    found = {f"slipway.{name}": version for name, version in image.variant.versions.items()}
     own = {"slipway.flavor": image.flavor, tags.RELEASE: "1.2.3"}
     workload = {"slipway.workload": image.workload.name} if image.workload else {}
     return {**found, **own, **workload, **{f"slipway.{name}": value for name, value in changes.items()}}
@@ -54,7 +54,7 @@ def labels(image: Image, **changes: str) -> dict[str, str]:
 @pytest.mark.requirement("A5")
 def test_tags_are_as_promised(name: str, expected: str) -> None:
     """The default CUDA version also without its part, its base flavor without any."""
-    image = MATRIX.image(name)
+    image = MATRIX.find_image(name)
     assert tags.of(image, labels(image)) == expected.split()
 
 
@@ -71,9 +71,9 @@ def test_no_two_images_share_a_tag_but_two_platforms_of_one() -> None:
 @pytest.mark.requirement("V6")
 def test_versions_are_the_images_own() -> None:
     """images.toml promises another one, and nobody asks it."""
-    image = MATRIX.image("cuda-base")
+    image = MATRIX.find_image("cuda-base")
     assert tags.of(image, labels(image, cuda="13.9"))[0] == "1.2.3-cuda13.9-base"
-    image = MATRIX.image("cuda-base-py3.11")
+    image = MATRIX.find_image("cuda-base-py3.11")
     assert tags.of(image, labels(image, python="3.12"))[0] == "1.2.3-cuda13.0-base-py3.12"
 
 
@@ -81,7 +81,7 @@ def test_versions_are_the_images_own() -> None:
 @pytest.mark.requirement("V6")
 def test_a_label_that_tells_no_tag_is_refused(label: str, value: str) -> None:
     """With its name, what stands there, and what helps."""
-    image = MATRIX.image("cuda-base")
+    image = MATRIX.find_image("cuda-base")
     with pytest.raises(
         SlipwayError, match=rf"has {value or 'nothing'} on its label slipway.{label}.*build-cuda\(base\)"
     ):

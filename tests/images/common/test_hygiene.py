@@ -187,7 +187,7 @@ def traces(url: SplitResult) -> Iterator[str]:
 
 def settings_of_host() -> this_host.Host:
     """Return what builds on this host are given."""
-    return this_host.find(matrix.load().base.suite)
+    return this_host.find(matrix.load_matrix().default_distro.suite)
 
 
 def proxies(settings: this_host.Host) -> list[str]:

@@ -9,6 +9,7 @@ from docker.models.images import Image as EngineImage
 from testinfra.host import Host
 
 from slipway import matrix
+from slipway.images_toml import VERSIONS
 from slipway.matrix import Image
 from tests.images.conftest import Start
 from tests.images.helpers.scope import applies
@@ -31,7 +32,7 @@ def versions(python: Callable[[str], str]) -> dict[str, str]:
 @pytest.fixture
 def read_labels(labels: dict[str, str]) -> dict[str, str]:
     """The labels, where a build session has added those that tell what is inside."""
-    if not {f"slipway.{name}" for name in matrix.VERSIONS} & labels.keys():
+    if not {f"slipway.{name}" for name in VERSIONS} & labels.keys():
         pytest.skip(PLAIN_BUILD)
     return labels
 
@@ -40,16 +41,16 @@ def read_labels(labels: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.requirement("T2")
-@pytest.mark.parametrize("name", matrix.VERSIONS)
+@pytest.mark.parametrize("name", VERSIONS)
 def test_version_is_the_contracts(versions: dict[str, str], contract: Image, name: str) -> None:
     """What images.toml promises is inside, and what it does not name is not."""
     later = {"torch", "tensorflow"} if contract.flavor == "base" else set()
-    promised = None if name in later else contract.family.versions.get(name)
+    promised = None if name in later else contract.variant.versions.get(name)
     assert versions.get(name) == promised
 
 
 @pytest.mark.requirement("V6")
-@pytest.mark.parametrize("name", matrix.VERSIONS)
+@pytest.mark.parametrize("name", VERSIONS)
 def test_version_label_is_what_is_inside(read_labels: dict[str, str], versions: dict[str, str], name: str) -> None:
     """A label is read from the image; it is absent where the image has nothing of the kind."""
     assert read_labels.get(f"slipway.{name}") == versions.get(name)
@@ -59,7 +60,7 @@ def test_version_label_is_what_is_inside(read_labels: dict[str, str], versions: 
 @pytest.mark.parametrize("name", ["accelerator", "flavor"])
 def test_kind_label_is_the_contracts(labels: dict[str, str], contract: Image, name: str) -> None:
     """These two tell `--image` which contract an image is to keep."""
-    expected = {"accelerator": contract.family.accelerator, "flavor": contract.flavor}
+    expected = {"accelerator": contract.variant.accelerator, "flavor": contract.flavor}
     assert labels.get(f"slipway.{name}") == expected[name]
 
 
@@ -71,7 +72,7 @@ def test_workload_label_is_the_contracts(labels: dict[str, str], contract: Image
 @pytest.mark.requirement("V8")
 def test_deprecation_label_is_the_contracts(read_labels: dict[str, str], contract: Image) -> None:
     """A registry shows which image has a successor, and none has one by mistake."""
-    deprecated = contract.family.deprecated
+    deprecated = contract.variant.deprecated
     assert read_labels.get("slipway.deprecated") == (str(deprecated) if deprecated else None)
 
 
@@ -79,7 +80,7 @@ def test_deprecation_label_is_the_contracts(read_labels: dict[str, str], contrac
 @pytest.mark.usefixtures("read_labels")
 def test_start_tells_of_a_deprecation(start: Start, contract: Image) -> None:
     """Who runs an image that has a successor reads it at each start, and no other image says a word."""
-    deprecated = contract.family.deprecated
+    deprecated = contract.variant.deprecated
     container = start("true", network_mode="none")
     container.wait()
     assert container.logs().decode() == (f"warning: this image is {deprecated}.\n" if deprecated else "")
@@ -107,7 +108,7 @@ def test_origin_label_has_its_form(read_labels: dict[str, str], name: str, patte
 
 def test_base_label_is_the_base(read_labels: dict[str, str], host: Host, contract: Image) -> None:
     """The base that the label names is the variant below, or the Debian release that the image is."""
-    base = contract.family.base
+    base = contract.variant.distro
     assert read_labels.get(f"{OCI}.base.name") == contract.arguments.get("BASE", base.image)
     assert f"\nVERSION_CODENAME={base.suite}\n" in host.file("/etc/os-release").content_string
 
@@ -115,7 +116,7 @@ def test_base_label_is_the_base(read_labels: dict[str, str], host: Host, contrac
 @pytest.mark.requirement("V6")
 def test_tags_name_the_contract(image: EngineImage, contract: Image) -> None:
     """No tag of the image promises another accelerator, version or flavor of the matrix."""
-    names = {other.name for other in matrix.load().images}
+    names = {other.name for other in matrix.load_matrix().images}
     tags = {tag.rpartition(":")[2] for tag in image.tags}
     assert tags & names <= {contract.name}
 
@@ -202,7 +203,7 @@ def test_environment_variable_is_absent(environment: dict[str, str], variable: s
 def test_architecture_is_the_programs(image: EngineImage, host: Host, contract: Image) -> None:
     """The architecture that a registry shows is the contract's, and that of Debian's packages and of Python."""
     architecture = image.attrs["Architecture"]
-    assert architecture == contract.family.base.architecture
+    assert architecture == contract.variant.distro.architecture
     machine = host.check_output("python -c %s", "import sysconfig; print(sysconfig.get_platform())")
     assert host.check_output("dpkg --print-architecture") == architecture
     assert machine == f"linux-{MACHINES[architecture]}"

@@ -39,4 +39,4 @@ def test_no_debian_package_is_of_a_gpu(host: Host) -> None:
 @pytest.mark.requirement("V1")
 def test_python_has_the_version_of_the_contract(python: Callable[[str], str], contract: Image) -> None:
     """The interpreter of the environment tells it."""
-    assert python("import sys; print('%d.%d' % sys.version_info[:2])") == contract.family.versions["python"]
+    assert python("import sys; print('%d.%d' % sys.version_info[:2])") == contract.variant.versions["python"]

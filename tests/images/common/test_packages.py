@@ -68,9 +68,9 @@ def locked(lock: Path) -> list[tuple[str, str]]:
 def unlocked(contract: Image) -> list[tuple[str, str]]:
     """Return what an image holds outside its lock: Debian's PyTorch, no wheel, without the suffix of its build."""
     locks_torch = any(name == "torch" for name, _ in locked(contract.lock))
-    if contract.family.accelerator != "cpu" or contract.flavor == "base" or locks_torch:
+    if contract.variant.accelerator != "cpu" or contract.flavor == "base" or locks_torch:
         return []
-    return [("torch", contract.family.versions["torch"])]
+    return [("torch", contract.variant.versions["torch"])]
 
 
 @pytest.mark.requirement("A10")
@@ -98,7 +98,7 @@ def test_python_is_the_contracts(host: Host, contract: Image) -> None:
     program = "import platform, sys; print(sys.prefix, platform.python_version())"
     prefix, version = host.check_output("python -c %s", program).split()
     assert prefix == "/opt/venv"
-    assert version.startswith(contract.family.versions["python"] + ".")
+    assert version.startswith(contract.variant.versions["python"] + ".")
 
 
 @pytest.mark.requirement("U8")

@@ -181,7 +181,7 @@ def test_info_tells_versions_and_memory(service: Service, contract: Image) -> No
     """A user of the service sees what it runs on."""
     status, body = service.get("/info")
     information = json.loads(body)
-    versions = contract.family.versions
+    versions = contract.variant.versions
     assert status == http.client.OK
     assert information["python"].startswith(versions["python"] + ".")
     assert information["distributions"].get("onnxruntime") == versions.get("onnxruntime")

@@ -42,7 +42,7 @@ REQUIREMENTS = {"cpu": ("C6", "C4"), "cuda": ("A2", "U7", "C6"), "rocm": ("A2", 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a check of each part that a devel flavor of the contract's accelerator has."""
-    accelerator = read_contract(metafunc.config).family.accelerator
+    accelerator = read_contract(metafunc.config).variant.accelerator
     proves = pytest.mark.requirement(*REQUIREMENTS[accelerator])
     parts = [pytest.param(pattern, id=part, marks=proves) for part, pattern in PARTS[accelerator].items()]
     metafunc.parametrize("pattern", parts)

@@ -28,7 +28,7 @@ def assert_no_gpu(builder: Host, program: str) -> None:
 @pytest.mark.requirement("A2", "T2")
 def test_hipcc_has_the_version_of_the_contract(builder: Host, contract: Image) -> None:
     """Compiler and runtime are of one version."""
-    assert builder.check_output("hipconfig --version").startswith(f"{contract.family.versions['hip']}.")
+    assert builder.check_output("hipconfig --version").startswith(f"{contract.variant.versions['hip']}.")
 
 
 @pytest.mark.requirement("A2", "U7")
@@ -43,7 +43,7 @@ def test_hipcc_compiles_for_the_architecture(builder: Host, architecture: str) -
 @pytest.mark.requirement("A2", "C10")
 def test_hipcc_links_a_program(builder: Host, contract: Image) -> None:
     """It carries the machine code of each architecture; without a GPU it says why it fails."""
-    names = contract.family.architectures
+    names = contract.variant.architectures
     options = " ".join(f"--offload-arch={name}" for name in names)
     builder.check_output(f"hipcc {options} -o /tmp/twice %s/twice.hip", ROCM)
     listed = builder.check_output("roc-obj-ls /tmp/twice")
@@ -55,14 +55,14 @@ def test_hipcc_links_a_program(builder: Host, contract: Image) -> None:
 @pytest.mark.timeout(240)
 def test_header_libraries_compile(builder: Host, contract: Image) -> None:
     """rocPRIM, hipCUB and rocThrust, which most HIP programs include."""
-    architecture = contract.family.architectures[0]
+    architecture = contract.variant.architectures[0]
     builder.check_output("hipcc --offload-arch=%s -c -o /tmp/sort.o %s/sort.hip", architecture, ROCM)
 
 
 @pytest.fixture(scope="module")
 def cmake(builder: Host, contract: Image) -> str:
     """The folder with what CMake has built: a HIP program, and a C++ program that links ROCm's libraries."""
-    names = ";".join(contract.family.architectures)
+    names = ";".join(contract.variant.architectures)
     builder.check_output("cmake -G Ninja -DCMAKE_HIP_ARCHITECTURES=%s -S %s -B /tmp/build", names, ROCM)
     builder.check_output("cmake --build /tmp/build")
     return "/tmp/build"

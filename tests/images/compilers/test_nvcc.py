@@ -37,7 +37,7 @@ def assert_no_gpu(builder: Host, program: str) -> None:
 @pytest.mark.requirement("A2", "T2", "V2")
 def test_nvcc_has_the_version_of_the_contract(builder: Host, contract: Image) -> None:
     """A newer nvcc than the CUDA runtime builds programs that an older driver refuses."""
-    assert f"release {contract.family.versions['cuda']}," in builder.check_output("nvcc --version")
+    assert f"release {contract.variant.versions['cuda']}," in builder.check_output("nvcc --version")
 
 
 @pytest.mark.requirement("A2", "U7")
@@ -80,7 +80,7 @@ def test_cmake_builds_a_cuda_program(builder: Host, cmake: str) -> None:
 @pytest.mark.requirement("A2", "C1")
 def test_cmake_links_the_cuda_libraries(builder: Host, cmake: str, contract: Image) -> None:
     """find_package(CUDAToolkit) has targets for headers and libraries of one version."""
-    version = contract.family.versions["cuda"]
+    version = contract.variant.versions["cuda"]
     assert builder.check_output(f"{cmake}/versions") == f"{version} {version} 1 1"
 
 

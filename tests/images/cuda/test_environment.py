@@ -39,7 +39,7 @@ for attempt in range(100):
 @pytest.mark.requirement("U5", "T2", "V2")
 def test_driver_floor_is_the_cuda_version(environment: dict[str, str], contract: Image) -> None:
     """The runtime refuses a driver that is too old for this CUDA before the container starts."""
-    assert environment["NVIDIA_REQUIRE_CUDA"] == f"cuda>={contract.family.versions['cuda']}"
+    assert environment["NVIDIA_REQUIRE_CUDA"] == f"cuda>={contract.variant.versions['cuda']}"
 
 
 @pytest.mark.requirement("U5")

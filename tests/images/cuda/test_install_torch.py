@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from slipway.matrix import FLAVORS, Image
+from slipway.images_toml import FLAVORS
+from slipway.matrix import Image
 from tests.images.conftest import Run
 from tests.images.helpers.scope import applies
 from tests.images.helpers.uv_dry_run import would_install
@@ -15,8 +16,8 @@ pytestmark = applies(accelerator="cuda")
 @pytest.mark.requirement("A7", "U2")
 def test_installing_torch_brings_no_cuda_library_again(run: Run, contract: Image) -> None:
     """A base image with torch in it must not hold cuBLAS or cuDNN twice; in runtime nothing is left to install."""
-    images = contract.family.images
-    torch = f"torch=={contract.family.versions['torch']}"
+    images = contract.variant.images
+    torch = f"torch=={contract.variant.versions['torch']}"
     new = would_install(run, images["runtime"], torch)
     present = set(re.findall(r"(?m)^([\w.-]+)==", contract.lock.read_text(encoding="utf-8")))
     assert new & present == set()

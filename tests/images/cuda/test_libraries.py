@@ -92,7 +92,7 @@ def test_cuda_runtime_has_the_version_of_the_contract(python: Callable[[str], st
     """The library itself is asked: this is what the version argument of the Dockerfile selected."""
     call = f"ctypes.CDLL({soname(contract, 'libcudart')!r}).cudaRuntimeGetVersion(ctypes.byref(n))"
     number = int(python(f"import ctypes; n = ctypes.c_int(); {call}; print(n.value)"))
-    assert f"{number // 1000}.{number % 1000 // 10}" == contract.family.versions["cuda"]
+    assert f"{number // 1000}.{number % 1000 // 10}" == contract.variant.versions["cuda"]
 
 
 @pytest.mark.requirement("T2", "V2")
@@ -100,14 +100,14 @@ def test_nvrtc_has_the_version_of_the_contract(python: Callable[[str], str], con
     """Code that NVRTC compiles runs on the CUDA runtime beside it only when both are of one version."""
     call = f"ctypes.CDLL({soname(contract, 'libnvrtc')!r}).nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))"
     program = f"import ctypes; major, minor = ctypes.c_int(), ctypes.c_int(); {call}"
-    assert python(f"{program}; print(major.value, minor.value, sep='.')") == contract.family.versions["cuda"]
+    assert python(f"{program}; print(major.value, minor.value, sep='.')") == contract.variant.versions["cuda"]
 
 
 @pytest.mark.requirement("A3", "T2")
 def test_cudnn_has_the_version_of_the_contract(python: Callable[[str], str], contract: Image) -> None:
     """The one cuDNN is the contract's."""
     number = int(python("import ctypes; print(ctypes.CDLL('libcudnn.so.9').cudnnGetVersion())"))
-    assert f"{number // 10000}.{number % 10000 // 100}.{number % 100}" == contract.family.versions["cudnn"]
+    assert f"{number // 10000}.{number % 10000 // 100}.{number % 100}" == contract.variant.versions["cudnn"]
 
 
 @pytest.mark.requirement("T2", "U8")

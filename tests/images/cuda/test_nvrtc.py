@@ -38,7 +38,7 @@ print(json.dumps(text))
 @pytest.fixture(scope="module")
 def ptx(python: Callable[[str], str], contract: Image) -> dict[str, str]:
     """One kernel in PTX, for each architecture of the contract."""
-    names = f"NVRTC = {soname(contract, 'libnvrtc')!r}\nARCHITECTURES = {contract.family.architectures!r}\n"
+    names = f"NVRTC = {soname(contract, 'libnvrtc')!r}\nARCHITECTURES = {contract.variant.architectures!r}\n"
     program = names + COMPILE
     return dict(json.loads(python(program)))
 

@@ -34,7 +34,7 @@ NCCL = "import ctypes; n = ctypes.c_int(); ctypes.CDLL('libnccl.so.2').ncclGetVe
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a case of each library of the lock: PyTorch stopped using cuRAND with 2.15."""
     if "library" in metafunc.fixturenames:
-        lock = matrix.load().image(metafunc.config.getoption("--contract")).lock.read_text(encoding="utf-8")
+        lock = matrix.load_matrix().find_image(metafunc.config.getoption("--contract")).lock.read_text(encoding="utf-8")
         libraries = [library for library, name in DISTRIBUTIONS.items() if re.search(rf"\n{name}(-cu\d+)?==", lock)]
         metafunc.parametrize("library", libraries, ids=lambda library: library[0])
 
@@ -51,7 +51,7 @@ def test_library_has_the_version_of_the_lock(
 def test_linker_at_run_time_has_the_version_of_the_contract(python: Callable[[str], str], contract: Image) -> None:
     """nvJitLink links code of its own CUDA version or older: an older one breaks what NVRTC compiled."""
     program = f"SONAME = {soname(contract, 'libnvJitLink')!r}\n{NVJITLINK}"
-    assert python(program) == contract.family.versions["cuda"]
+    assert python(program) == contract.variant.versions["cuda"]
 
 
 @pytest.mark.requirement("U9", "U8")

@@ -49,5 +49,5 @@ def model() -> bytes:
 def test_onnxruntime_runs_a_model(python: Callable[[str], str], contract: Image) -> None:
     """The version of the contract, and a right result on the CPU, which every host has."""
     version, product = json.loads(python(f"MODEL = {b64encode(model())!r}\n{PROGRAM}").splitlines()[-1])
-    assert version == contract.family.versions["onnxruntime"]
+    assert version == contract.variant.versions["onnxruntime"]
     assert product == [[2, 3], [6, 11]]

@@ -51,14 +51,14 @@ def test_tensorflow_without_a_gpu_goes_on(both: dict[str, Any]) -> None:
 @pytest.mark.requirement("T2", "V1")
 def test_tensorflow_has_the_version_of_the_contract(both: dict[str, Any], contract: Image) -> None:
     """TensorFlow tells it itself."""
-    assert both["tensorflow"] == contract.family.versions["tensorflow"]
+    assert both["tensorflow"] == contract.variant.versions["tensorflow"]
 
 
 @pytest.mark.requirement("A7", "T4")
 @pytest.mark.parametrize("name", CUDA)
 def test_tensorflow_is_built_for_the_cuda_that_is_there(both: dict[str, Any], contract: Image, name: str) -> None:
     """It opens CUDA's libraries by their major version: PyTorch's in a CUDA image, none in a CPU image."""
-    promised = contract.family.versions.get(name, "")
+    promised = contract.variant.versions.get(name, "")
     assert both["build"].get(f"{name}_version", "").partition(".")[0] == promised.partition(".")[0]
 
 

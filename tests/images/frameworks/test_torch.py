@@ -33,7 +33,7 @@ def torch(python: Callable[[str], str]) -> dict[str, Any]:
 @pytest.mark.requirement("T2", "V2", "V1")
 def test_torch_has_the_version_of_the_contract(torch: dict[str, Any], contract: Image) -> None:
     """A build for one accelerator adds +cpu or +cu130 to the number, and Debian +debian."""
-    assert torch["version"].partition("+")[0] == contract.family.versions["torch"]
+    assert torch["version"].partition("+")[0] == contract.variant.versions["torch"]
 
 
 @pytest.mark.requirement("U9", "C10", "A7")

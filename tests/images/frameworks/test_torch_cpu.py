@@ -33,7 +33,7 @@ def test_torch_is_built_for_no_gpu(python: Callable[[str], str]) -> None:
 @pytest.mark.requirement("T4", "U2")
 def test_installing_torchmetrics_brings_no_other_torch(run: Run, contract: Image) -> None:
     """uv sees the PyTorch that is there; one that it does not see it fetches from PyPI, with CUDA."""
-    new = would_install(run, contract, "torchmetrics", f"torch=={contract.family.versions['torch']}")
+    new = would_install(run, contract, "torchmetrics", f"torch=={contract.variant.versions['torch']}")
     assert "torchmetrics" in new
     assert [name for name in new if name == "torch" or name.startswith(OF_A_GPU)] == []
 

@@ -55,13 +55,13 @@ def torch(python: Callable[[str], str]) -> dict[str, Any]:
 @pytest.mark.requirement("V2", "T2")
 def test_torch_is_built_for_the_cuda_version(torch: dict[str, Any], contract: Image) -> None:
     """Its kernels were compiled by the CUDA of the contract."""
-    assert torch["cuda"] == contract.family.versions["cuda"]
+    assert torch["cuda"] == contract.variant.versions["cuda"]
 
 
 @pytest.mark.requirement("A3", "V2")
 def test_torch_uses_the_one_cudnn(torch: dict[str, Any], contract: Image) -> None:
     """The cuDNN that PyTorch has loaded is the contract's."""
-    major, minor, patch = map(int, contract.family.versions["cudnn"].split("."))
+    major, minor, patch = map(int, contract.variant.versions["cudnn"].split("."))
     assert torch["cudnn"] == major * 10000 + minor * 100 + patch
 
 

@@ -23,7 +23,7 @@ def all_files(saved: SavedImage) -> Iterator[str]:
 
 def soname(contract: Image, library: str) -> str:
     """The name by which the loader finds a library whose version follows CUDA's: libcudart.so.13."""
-    return f"{library}.so.{contract.family.versions['cuda'].partition('.')[0]}"
+    return f"{library}.so.{contract.variant.versions['cuda'].partition('.')[0]}"
 
 
 def locked(contract: Image, distribution: str) -> str:

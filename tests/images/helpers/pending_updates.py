@@ -31,7 +31,7 @@ class Upgrade:
 
 def simulate_upgrade(image: EngineImage, contract: Image) -> Upgrade:
     """Fetch fresh package lists in a container of its own, and ask apt what it would upgrade."""
-    settings = downloads.find(contract.family.base.suite)
+    settings = downloads.find(contract.variant.distro.suite)
     environment = {name: os.environ[name] for name in settings.proxies}
     with (
         contextlib.closing(docker.from_env(timeout=timeouts.ENGINE_SECONDS)) as client,

@@ -33,9 +33,9 @@ def applies(
 def meets(contract: Image, mark: pytest.Mark) -> bool:
     """Tell whether an image meets each condition of a mark."""
     has = {
-        "accelerator": (contract.family.accelerator,),
-        "flavor": contract.lineage,
-        "version": contract.family.versions,
+        "accelerator": (contract.variant.accelerator,),
+        "flavor": contract.flavors,
+        "version": contract.variant.versions,
         "workload": contract.workload.targets if contract.workload else (),
     }
     return all(value in has[name] for name, value in mark.kwargs.items())
@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def read_contract(config: pytest.Config) -> Image:
     """Return the image of images.toml that --contract names; pytest.UsageError lists the names there are."""
     try:
-        return matrix.load().image(config.getoption("--contract"))
+        return matrix.load_matrix().find_image(config.getoption("--contract"))
     except SlipwayError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -72,7 +72,7 @@ def contract(pytestconfig: pytest.Config) -> Image:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a check that takes an `architecture` once for each GPU architecture of the contract."""
     if "architecture" in metafunc.fixturenames:
-        metafunc.parametrize("architecture", read_contract(metafunc.config).family.architectures)
+        metafunc.parametrize("architecture", read_contract(metafunc.config).variant.architectures)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -20,7 +20,7 @@ NO_INDEX = r"error sending request|dns error|tcp connect|timed out|Connection re
 
 def would_install(run: Run, contract: Image, *requirements: str) -> set[str]:
     """The distributions that `uv pip install` would add; the check is not run where no index is reached."""
-    settings = downloads.find(contract.family.base.suite)
+    settings = downloads.find(contract.variant.distro.suite)
     volumes = {str(contract.lock): {"bind": "/run/lock.txt", "mode": "ro"}}
     if settings.ca_bundle:
         volumes[str(settings.ca_bundle)] = {"bind": "/run/ca.pem", "mode": "ro"}

@@ -68,7 +68,7 @@ def test_hip_has_the_version_of_the_contract(python: Callable[[str], str], contr
     """The library itself is asked."""
     call = "import ctypes; n = ctypes.c_int(); ctypes.CDLL('libamdhip64.so.5').hipRuntimeGetVersion(ctypes.byref(n))"
     number = int(python(f"{call}; print(n.value)"))
-    assert f"{number // 10_000_000}.{number // 100_000 % 100}" == contract.family.versions["hip"]
+    assert f"{number // 10_000_000}.{number // 100_000 % 100}" == contract.variant.versions["hip"]
 
 
 @pytest.mark.requirement("C1", "U2")

@@ -38,7 +38,7 @@ def test_rocblas_has_the_kernels_of_the_contract(saved: SavedImage, contract: Im
     """Of the architectures that images.toml names, and in no layer of another: all of them take 2 GB."""
     entries = (entry for layer in saved.layers for entry in layer.entries if entry.kind is Kind.FILE)
     found = [match for entry in entries if (match := KERNELS.fullmatch(entry.path))]
-    assert {match[2] for match in found} == set(contract.family.architectures)
+    assert {match[2] for match in found} == set(contract.variant.architectures)
 
 
 @pytest.mark.requirement("C1")

@@ -73,11 +73,11 @@ for attempt in $(seq 300); do (exec 3<>/dev/tcp/$SERVER/$PORT) 2>/dev/null && br
 @pytest.fixture(scope="module")
 def servers(client: docker.DockerClient, contract: Image) -> Iterator[str]:
     """An image with the three servers, of Debian's packages: the engine's cache has it from the second time on."""
-    settings = this_host.find(contract.family.base.suite)
+    settings = this_host.find(contract.variant.distro.suite)
     tag = f"slipway-servers:{os.getpid()}"
     command = ["docker", "buildx", "build", "--quiet", "--load", "--provenance=false", f"--tag={tag}", "-"]
     command[3:3] = settings.build_arguments()
-    dockerfile = SERVERS.format(base=contract.family.base.image)
+    dockerfile = SERVERS.format(base=contract.variant.distro.image)
     environment = os.environ | settings.environment()
     built = subprocess.run(command, input=dockerfile, capture_output=True, text=True, env=environment, check=False)
     assert built.returncode == 0, built.stderr

@@ -139,5 +139,5 @@ def test_browser_shows_the_desktop(
         repeat(lambda: page.mouse.click(*TERMINAL), lambda: shows(page, "changed", TERMINAL_PIXELS), "a terminal opens")
         repeat(lambda: type_into_terminal(page), has_run, "the typed command runs")
         if pytestconfig.getoption("--image") == contract.tag:
-            contract.evidence.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=contract.evidence / "desktop.png")
+            contract.results.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=contract.results / "desktop.png")

@@ -288,5 +288,5 @@ def test_killed_desktop_starts_again(start: Start) -> None:
 def test_driver_lends_what_draws(environment: dict[str, str], contract: Image) -> None:
     """A CUDA image keeps what it has and gains three; the others ask a driver for nothing."""
     asked = set(filter(None, environment.get("NVIDIA_DRIVER_CAPABILITIES", "").split(",")))
-    is_cuda = contract.family.accelerator == "cuda"
+    is_cuda = contract.variant.accelerator == "cuda"
     assert asked == ({"compute", "utility"} | GRAPHICS if is_cuda else set())

@@ -49,7 +49,7 @@ def test_package_imports_in_the_version_of_the_lock(versions: dict[str, str], pa
 @pytest.mark.requirement("U3", "C3")
 def test_flash_attention_is_what_the_toggle_says(python: Callable[[str], str], contract: Image) -> None:
     """The wheel on CUDA and nowhere else; beside it the one that is compiled, where the toggle is on."""
-    wanted = ["4"] if contract.family.accelerator == "cuda" else []
+    wanted = ["4"] if contract.variant.accelerator == "cuda" else []
     if contract.workload and contract.workload.arguments.get("FLASH_ATTN_2") == "true":
         wanted.append("2")
     assert json.loads(python(FLASH_ATTENTION).splitlines()[-1]) == wanted
