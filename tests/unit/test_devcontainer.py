@@ -37,7 +37,7 @@ def test_a_workbench_and_a_compiler_can_be_opened() -> None:
 def test_the_image_is_built_by_its_own_session_where_it_is_missing(file: Path) -> None:
     """With the host's mirror, proxies and CA bundle, which an editor's own build would not hand on."""
     image = image_of(file)
-    command = f"docker image inspect {image.tag} >/dev/null || ./noxw -s 'build-{image.session}'"
+    command = f"docker image inspect {image.tag} >/dev/null || ./noxw -s build -- {image.name}"
     assert read(file)["initializeCommand"] == command
 
 
@@ -53,7 +53,7 @@ def test_the_user_is_the_images(file: Path) -> None:
 
 @each_file
 def test_the_volumes_and_ports_are_the_images(file: Path) -> None:
-    """The data that `nox -s run-…` keeps is there, too; what is forwarded is listened on."""
+    """The data that `nox -s run` keeps is there, too; what is forwarded is listened on."""
     configuration = read(file)
     mounts = [dict(part.split("=") for part in mount.split(",")) for mount in configuration["mounts"]]
     assert {(mount["type"], mount["source"], mount["target"]) for mount in mounts} == {
