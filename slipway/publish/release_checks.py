@@ -7,19 +7,17 @@ stand in what is published.
 
 import re
 import subprocess
-import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway import results
+from slipway import junit, results
 from slipway.errors import SlipwayError
 from slipway.matrix import ROOT, Image
 from slipway.publish import oci_image, tags
 from slipway.publish.oci_image import LocalImage
-from slipway.report import summary
 
 SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
 PROPERTY = "slipway:image"  # what names the image's ID in both
@@ -91,7 +89,7 @@ def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str
         return {}, [f"{image.name}: it was not tested: {again}"]
     try:
         found = read_tests(file)
-    except (ET.ParseError, OSError):
+    except SlipwayError:
         return {}, [f"{image.name}: {file.name} is damaged: {again}"]
     if found["image"] != identity:
         return {}, [f"{image.name}: its tests are of another image: {again}"]
@@ -103,19 +101,15 @@ def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str
 
 def read_tests(file: Path) -> dict[str, Any]:
     """Return the outcomes of a JUnit file without what it says of the machine; a run of nothing has not passed."""
-    suite = ET.parse(file).getroot()  # noqa: S314 - written by our own pytest
-    checks = [summary.read_check("", case) for case in suite.iter("testcase")]
-    names = [f"{case.get('classname')}::{case.get('name')}" for case in suite.iter("testcase")]
-    properties = {each.get("name"): each.get("value") for each in suite.findall(".//testsuite/properties/property")}
-    found = Counter(check.outcome for check in checks)
-    outside = sum(int(each.get("errors", 0)) + int(each.get("failures", 0)) for each in suite.iter("testsuite"))
-    good = found["passed"] and not found["failed"] and not outside
+    report = junit.read_report(file)
+    found = Counter(check.outcome for check in report.checks)
+    good = found["passed"] and not found["failed"] and not report.problems
     return {
-        "image": properties.get("image", ""),
+        "image": report.image,
         "verdict": "passed" if good else "failed",
         "passed": found["passed"],
-        "failed": [name for name, check in zip(names, checks, strict=True) if check.outcome == "failed"],
-        "not run": dict(Counter(check.reason for check in checks if check.outcome == "not run")),
+        "failed": [check.name for check in report.checks if check.outcome == "failed"],
+        "not run": dict(Counter(check.reason for check in report.checks if check.outcome == "not run")),
     }
 
 

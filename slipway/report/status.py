@@ -8,7 +8,6 @@ The engine is asked once; the rest comes from dist/. Results count for the very 
 import functools
 import json
 import sys
-import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from slipway import results
+from slipway import junit, results
 from slipway.build.commit import find_commit, list_context
 from slipway.build.labels import COMMIT
-from slipway.errors import run
+from slipway.errors import SlipwayError, run
 from slipway.host import engine
+from slipway.junit import OUTCOMES
 from slipway.matrix import Image, load_matrix
-from slipway.report.summary import OUTCOMES, read_check
 
 GB = 10**9
 UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -89,14 +88,13 @@ def read_records(images: Iterable[Image]) -> dict[str, dict[str, Any]]:
 def read_tests(image: Image, image_id: str) -> tuple[dict[str, int], int]:
     """Return the number of checks by outcome, and the size that they measured in bytes; empty for another image."""
     try:
-        suite = ET.parse(image.results / "tests.xml").getroot()  # noqa: S314 - written by our own pytest
-    except (OSError, ET.ParseError):
+        report = junit.read_report(image.results / "tests.xml")
+    except SlipwayError:
         return {}, 0
-    properties = {each.get("name"): str(each.get("value")) for each in suite.iter("property")}
-    if properties.get("image") != image_id:
+    if report.image != image_id:
         return {}, 0
-    counts = Counter(read_check("", case).outcome for case in suite.iter("testcase"))
-    return {outcome: counts[outcome] for outcome in OUTCOMES}, int(properties.get("size", 0))
+    counts = Counter(check.outcome for check in report.checks)
+    return {outcome: counts[outcome] for outcome in OUTCOMES}, report.size
 
 
 def read_verdict(image: Image, image_id: str, name: str) -> str:

@@ -8,9 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from xml.etree import ElementTree
 
-from slipway import matrix
+from slipway import junit, matrix
 from slipway.errors import SlipwayError
 from slipway.host import downloads
 from tests.sabotage.cases import Case, means, not_shown
@@ -118,32 +117,22 @@ def pytest(case: Case, *options: str) -> subprocess.CompletedProcess[str]:
 def read_outcomes(report: Path) -> Outcomes:
     """Return each check's outcome in words from the XML that pytest wrote."""
     outcomes: Outcomes = {}
-    for element in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - written by our own pytest
-        module = element.attrib["classname"].removeprefix("tests.images.")
-        name = f"{module.replace('.', '/')}.py::{element.attrib['name']}"
+    for check in junit.read_report(report).checks:
+        module, _, test = check.name.removeprefix("tests.images.").partition("::")
+        name = f"{module.replace('.', '/')}.py::{test}"
         # A check that fails and then cannot clean up is there twice.
         if name not in outcomes or outcomes[name] == PASSED:
-            outcomes[name] = read_outcome(element)
+            word = {"passed": PASSED, "failed": FAILED, "not run": NOT_RUN}[check.outcome]
+            outcomes[name] = word + " ".join(check.reason.split())[:SHOWN]
     return outcomes
 
 
 def tested_image(report: Path) -> str:
     """Return the ID of the image that a report is about, empty when it does not say so or is damaged."""
     try:
-        document = ElementTree.parse(report)  # noqa: S314 - written by our own pytest
-    except (OSError, ElementTree.ParseError):
+        return junit.read_report(report).image
+    except SlipwayError:
         return ""
-    found = document.find("testsuite/properties/property[@name='image']")
-    return "" if found is None else found.get("value", "")
-
-
-def read_outcome(element: ElementTree.Element) -> str:
-    """Return `passed`, `failed: MESSAGE` or `not run: REASON`."""
-    for kind, word in (("failure", FAILED), ("error", FAILED), ("skipped", NOT_RUN)):
-        found = element.find(kind)
-        if found is not None:
-            return word + " ".join(found.get("message", "").split())[:SHOWN]
-    return PASSED
 
 
 # --- the comparison ------------------------------------------------------------------------------
