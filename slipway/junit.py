@@ -1,6 +1,7 @@
 """The JUnit files that pytest writes: every check with its outcome, and the image that was checked."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class Report:
     """One file: the ID of the checked image (empty for other tests), the seconds, the checks.
 
     `size` is the image's in bytes, 0 when no check measured it. `problems` counts failures and errors, also those
-    outside a check.
+    outside a check. `properties` are those of the whole run.
     """
 
     image: str
@@ -34,6 +35,7 @@ class Report:
     seconds: float
     checks: tuple[Check, ...]
     problems: int
+    properties: Mapping[str, str]
 
 
 def read_report(file: Path) -> Report:
@@ -42,7 +44,7 @@ def read_report(file: Path) -> Report:
         root = ET.parse(file).getroot()  # noqa: S314 - written by our own pytest
         suites = list(root.iter("testsuite"))
         of_suites = {
-            each.get("name"): each.get("value", "") for each in root.iterfind(".//testsuite/properties/property")
+            each.get("name", ""): each.get("value", "") for each in root.iterfind(".//testsuite/properties/property")
         }
         of_checks = {each.get("name"): each.get("value", "") for each in root.iterfind(".//testcase//property")}
         return Report(
@@ -51,6 +53,7 @@ def read_report(file: Path) -> Report:
             seconds=sum(float(suite.get("time", 0)) for suite in suites),
             checks=tuple(read_check(file.parent.name, case) for case in root.iter("testcase")),
             problems=sum(int(suite.get(kind, 0)) for suite in suites for kind in ("errors", "failures")),
+            properties=of_suites,
         )
     except (OSError, ET.ParseError, ValueError) as error:
         raise SlipwayError(f"{file} is damaged ({error}): run its test session again") from None

@@ -139,22 +139,6 @@ class Image:
         all_flavors = tuple(self.variant.images)
         return all_flavors[: all_flavors.index(self.flavor) + 1]
 
-    @property
-    def checks(self) -> list[Path]:
-        """The folders of tests/images that check it: those of every image, of its parents, its own.
-
-        A folder such as `torch_runtime` is for the variants with that version, `cuda_tensorflow_runtime`
-        for those with this accelerator, too.
-        """
-        accelerator = self.variant.accelerator
-        kinds = [name for version in self.variant.versions for name in (version, f"{accelerator}_{version}")]
-        names = ["every", accelerator]
-        for flavor in self.flavors:
-            names += [flavor, *(f"{kind}_{flavor}" for kind in dict.fromkeys([accelerator, *kinds]))]
-        names += self.workload.targets if self.workload else ()
-        folders = (ROOT / "tests" / "images" / name for name in names)
-        return [folder for folder in folders if folder.is_dir()]
-
 
 @dataclass(frozen=True)
 class Variant:

@@ -1,8 +1,15 @@
-"""What all tests share: the requirements that a check proves go into its results."""
+"""What all tests share: Ctrl-C ends them, and the requirements that a check proves go into its results."""
+
+import signal
 
 import pytest
 
 from slipway.report import summary
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C again: a run that a shell started in the background ignores it, and so would what the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

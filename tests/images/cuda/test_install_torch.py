@@ -7,7 +7,10 @@ import pytest
 from slipway.images_toml import FLAVORS
 from slipway.matrix import Image
 from tests.images.conftest import Run
-from tests.images.resolver import would_install
+from tests.images.helpers.scope import applies
+from tests.images.helpers.uv_dry_run import would_install
+
+pytestmark = applies(accelerator="cuda")
 
 
 @pytest.mark.requirement("A7", "U2")
