@@ -4,14 +4,12 @@ For the cold build both sides download everything: the build has cache mounts of
 the container is empty. What either leaves in the engine is removed.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
-from slipway import results
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.build import clean
@@ -74,8 +72,7 @@ def unchanged(matrix: Matrix) -> Iterator[Figure]:
     def plain() -> float:
         return sum(plain_build(matrix, image) for image in images)
 
-    with kept_results(images):
-        nox, buildx = measurements.alternate(lambda: measurements.seconds(*command), plain, BUILDS)
+    nox, buildx = measurements.alternate(lambda: measurements.seconds(*command), plain, BUILDS)
     for what in ("a flavor", "what nox and slipway add"):
         yield Figure(
             f"nothing changed, {what}",
@@ -84,24 +81,6 @@ def unchanged(matrix: Matrix) -> Iterator[Figure]:
             against="docker buildx build",
             note=f"median of {BUILDS}",
         )
-
-
-@contextlib.contextmanager
-def kept_results(images: list[Image]) -> Iterator[None]:
-    """Keep the results of checks over a build, which forgets them, where it makes the same image again."""
-    tested = [image for image in images if (image.results / "tests.xml").is_file()]
-    before = [(image, image_id(image), (image.results / "tests.xml").read_text()) for image in tested]
-    try:
-        yield
-    finally:
-        for image, identity, text in before:
-            if image_id(image) == identity:
-                results.write(image.results / "tests.xml", text)
-
-
-def image_id(image: Image) -> str:
-    """Return what the image's tag points at; empty without one."""
-    return engine.docker("image", "inspect", "--format={{.Id}}", image.tag).stdout.strip()
 
 
 # --- with no cache at all -------------------------------------------------------------------------

@@ -4,6 +4,7 @@ A commit elsewhere leaves an image's labels, and so its ID and its results, as t
 """
 
 import subprocess
+from collections.abc import Sequence
 
 from slipway.matrix import FILE, ROOT, Image
 
@@ -31,9 +32,8 @@ def list_context(image: Image) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def find_commit(image: Image) -> str:
-    """Return the commit of an image, with -dirty when a file of its build context differs; empty outside git."""
-    context = list_context(image)
+def find_commit(context: Sequence[str]) -> str:
+    """Return the last commit of a build context, with -dirty when a file of it differs; empty outside git."""
     arguments = [f"-G{ARGUMENTS}", "--", FILE.name]
     last = (git("log", "-1", "--format=%H", "--", *context), git("log", "-1", "--format=%H", *arguments))
     commits = [commit for commit in last if commit]

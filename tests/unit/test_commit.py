@@ -37,6 +37,11 @@ def git(tree: Path, *words: str) -> str:
     return subprocess.check_output(["git", "-C", tree, *identity, *words], text=True).strip()
 
 
+def find_commit() -> str:
+    """Return the commit of the image."""
+    return commit.find_commit(commit.list_context(IMAGE))
+
+
 def save(tree: Path) -> str:
     """Commit everything; return the commit."""
     git(tree, "add", ".")
@@ -61,11 +66,11 @@ INSIDE = {
 @pytest.mark.parametrize(("name", "text"), INSIDE.items(), ids=INSIDE)
 def test_a_change_of_the_context_is_a_new_commit(tree: Path, name: str, text: str) -> None:
     """Dirty until it is committed, also while git does not know the file."""
-    before = commit.find_commit(IMAGE)
+    before = find_commit()
     write(tree, name, text)
-    assert commit.find_commit(IMAGE) == f"{before}-dirty"
+    assert find_commit() == f"{before}-dirty"
     after = save(tree)
-    assert commit.find_commit(IMAGE) == after
+    assert find_commit() == after
     assert after != before
 
 
@@ -80,11 +85,11 @@ OUTSIDE = {
 @pytest.mark.parametrize(("name", "text"), OUTSIDE.items(), ids=OUTSIDE)
 def test_a_change_elsewhere_is_none(tree: Path, name: str, text: str) -> None:
     """A budget is no part of the build."""
-    before = commit.find_commit(IMAGE)
+    before = find_commit()
     write(tree, name, text)
-    assert commit.find_commit(IMAGE) == before
+    assert find_commit() == before
     save(tree)
-    assert commit.find_commit(IMAGE) == before
+    assert find_commit() == before
 
 
 def test_the_later_commit_counts(tree: Path) -> None:
@@ -93,9 +98,9 @@ def test_the_later_commit_counts(tree: Path) -> None:
     save(tree)
     write(tree, "app/service.py", "import json\n")
     last = save(tree)
-    assert commit.find_commit(IMAGE) == last
+    assert find_commit() == last
     write(tree, "images.toml", ROW.replace("21", "23"))
-    assert save(tree) == commit.find_commit(IMAGE)
+    assert save(tree) == find_commit()
 
 
 def test_outside_a_repository_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,4 +108,4 @@ def test_outside_a_repository_there_is_none(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(commit, "ROOT", tmp_path)
     write(tmp_path, "Dockerfile.cuda", "")
     write(tmp_path, ".dockerignore", "*\n!app\n")
-    assert commit.find_commit(IMAGE) == ""
+    assert find_commit() == ""
