@@ -437,7 +437,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("mypy", "slipway", "app", "noxfile.py", "tests")
     session.run("hadolint", "Dockerfile", *sorted({family.dockerfile for family in MATRIX.families.values()}))
-    files = [file for file in Path("rootfs").rglob("*") if file.is_file()]
+    files = [file for file in Path("docker").rglob("*") if file.is_file()]
     health = [str(file) for file in files if file.parent.name == "health"]
     first = (b"#!/bin/sh\n", b"#!/bin/bash\n")
     shell = [str(file) for file in files if file.suffix == ".sh" or file.read_bytes().startswith(first)]

@@ -22,7 +22,7 @@ from slipway.records import Records
 
 FILE = matrix.ROOT / "generated.toml"
 FIRST = (
-    "apt-get upgrade"  # of the first instruction of every variant's Dockerfile; layers below it are the base image's
+    "/apt/install --upgrade"  # of the first instruction of every variant's Dockerfile; layers below it are the base image's
 )
 BASE = "base"
 CERTIFICATES = "/usr/share/ca-certificates/"

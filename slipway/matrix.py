@@ -23,6 +23,18 @@ FILE = ROOT / "images.toml"
 ACCELERATORS = ("cpu", "cuda", "rocm")
 FLAVORS = ("base", "runtime", "devel")
 WORKLOADS = "Dockerfile"  # the one that has a stage for each target
+# The layers of each flavor that Python packages are installed in, by LOCKS: each has a lock of its own.
+LAYERS = {
+    name: {"base": ("base",), "runtime": layers, "devel": ("devel",)}
+    for name, layers in {
+        "cpu": ("torch", "tensorflow", "data-science"),
+        "cpu-index": ("torch", "tensorflow", "data-science"),
+        "cuda": ("cuda", "torch", "data-science"),
+        "rocm": ("data-science",),
+        "rocm-index": ("torch", "data-science"),
+    }.items()
+}
+LAYERS["workbench"] = {"workbench": ("data-science", "jupyterlab")}
 PORT = 8000  # the service's
 TARGETS = ("workbench", "training", "compute", "desktop", "tools")
 PLATFORMS = ("linux/amd64", "linux/arm64")  # the first unless a base image names another
@@ -68,7 +80,8 @@ class Workload:
 
     def locks(self, accelerator: str) -> list[Path]:
         """Return the lock files of its targets: for all, for an accelerator, and of each toggle that is on."""
-        parts = [accelerator, *(name.lower().replace("_", "-") for name, on in self.arguments.items() if on == "true")]
+        layers = [layer for target in self.targets for layer in LAYERS.get(target, {}).get(target, ())]
+        parts = [*layers, accelerator, *(name.lower().replace("_", "-") for name, on in self.arguments.items() if on == "true")]
         names = (name for target in self.targets for name in (target, *(f"{target}-{part}" for part in parts)))
         files = (ROOT / "requirements" / f"{name}.txt" for name in names)
         return [file for file in files if file.is_file()]
@@ -154,14 +167,20 @@ class Image:
         return (*(self.workload.ports if self.workload else ()), PORT)
 
     @property
-    def lock(self) -> Path:
-        """The lock file with every Python distribution of the variant."""
-        return ROOT / "requirements" / f"{self.family.locks}-{self.flavor}.txt"
+    def variant_locks(self) -> list[Path]:
+        """The lock file of each layer of the variant, the lowest first."""
+        layers = (layer for flavor in self.lineage for layer in LAYERS[self.family.accelerator][flavor])
+        return [ROOT / "requirements" / f"{self.family.locks}-{layer}.txt" for layer in layers]
+
+    @property
+    def lock_text(self) -> str:
+        """The variant's locks, one after the other: every Python distribution of the variant."""
+        return "".join(file.read_text(encoding="utf-8") for file in self.variant_locks)
 
     @property
     def locks(self) -> list[Path]:
         """Every lock file that the image is installed from: the variant's, and those of each target on it."""
-        return [self.lock, *(self.workload.locks(self.family.accelerator) if self.workload else ())]
+        return [*self.variant_locks, *(self.workload.locks(self.family.accelerator) if self.workload else ())]
 
     @property
     def evidence(self) -> Path:

@@ -1,4 +1,4 @@
-"""The entries of trims.toml and trims-workbench.toml that concern an image, and whether they still apply."""
+"""The entries of docker/trims/ that concern an image, and whether they still apply."""
 
 import tomllib
 from collections.abc import Collection, Iterator
@@ -10,8 +10,8 @@ from slipway.filesystem import FileSystem
 from slipway.findings import Finding, at
 from slipway.matrix import Image
 
-VARIANTS = "trims.toml"
-WORKBENCH = "trims-workbench.toml"
+FOLDER = matrix.ROOT / "docker" / "trims"
+WORKBENCH = "workbench"
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,24 @@ class Trim:
 
 def of_image(image: Image) -> list[Trim]:
     """Return the entries by which an image lacks files: its variant's flavor, and its targets."""
-    found = list(read(image, VARIANTS, image.family.locks, image.flavor))
-    if image.workload and WORKBENCH.removesuffix(".toml").removeprefix("trims-") in image.workload.targets:
-        found += read(image, WORKBENCH, "workbench", "workbench")
+    layers = {layer for flavor in image.lineage for layer in (flavor, *matrix.LAYERS[image.family.accelerator][flavor])}
+    found = list(read(image, image.family.accelerator, layers))
+    if image.workload and WORKBENCH in image.workload.targets:
+        inside = {*matrix.LAYERS[WORKBENCH][WORKBENCH], *(["elyra"] if image.arguments.get("ELYRA") == "true" else [])}
+        found += read(image, WORKBENCH, inside)
     return found
 
 
-def read(image: Image, name: str, family: str, stage: str) -> Iterator[Trim]:
-    """Yield the entries of a file for a family of images and a stage, as slipway.trim applies them."""
+def read(image: Image, name: str, layers: Collection[str]) -> Iterator[Trim]:
+    """Yield the entries of a file for some layers, as docker/build/python/trim.py applies them."""
     packages = f"/opt/venv/lib/python{image.family.versions['python']}/site-packages"
-    for entry in tomllib.loads((matrix.ROOT / name).read_text(encoding="utf-8"))["trim"]:
-        if family.startswith(tuple(entry["accelerators"])) and stage in entry["stages"]:
+    file = FOLDER / f"{name}.toml"
+    for entry in tomllib.loads(file.read_text(encoding="utf-8"))["trim"]:
+        restored = entry.get("restored", False) and image.flavor == matrix.FLAVORS[-1]
+        of_locks = image.family.locks.startswith(tuple(entry.get("locks", [""])))
+        if entry["layer"] in layers and of_locks and not restored:
             path = entry["path"] if entry["path"].startswith("/") else f"{packages}/{entry['path']}"
-            yield Trim(entry["path"], globs.compiled([path], folders=True), name)
+            yield Trim(entry["path"], globs.compiled([path], folders=True), file.name)
 
 
 def problems(trims: Collection[Trim], system: FileSystem, missing: Collection[str]) -> Iterator[Finding]:

@@ -233,6 +233,7 @@ def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(rows: matrix.M
     assert marked.count("type=cache,id=fresh-") == dockerfile.count("type=cache")
     assert "set -eux\n" in dockerfile
     assert "set -eux\n" not in marked
+    assert marked.count(": fresh && ") == dockerfile.count("    /apt/install ") + dockerfile.count("    /python/") + 1
 
 
 def test_traces_are_what_bears_the_mark_and_what_stands_on_it() -> None:

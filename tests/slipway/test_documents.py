@@ -42,7 +42,7 @@ def test_files_of_the_documents_are_there(document: str) -> None:
     text = (ROOT / document).read_text()
     named = {
         *re.findall(r"\]\((\w[^):]*)\)", text),
-        *re.findall(r"`((?:app|rootfs|slipway|tests|tools)/[\w/.]*)`", text),
+        *re.findall(r"`((?:app|docker|slipway|tests|tools)/[\w/.]*)`", text),
     }
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
