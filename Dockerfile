@@ -35,8 +35,6 @@ FROM ${BASE} AS variant
 USER 0:0
 ARG APT_DATE
 
-# --- workbench ---
-
 # node: Node.js from PyPI, and what compiles the native modules of code-server, which needs it.
 FROM ${BASE_IMAGE} AS node
 ARG APT_DATE
@@ -51,26 +49,19 @@ RUN --mount=source=docker/build/python/pip-install,target=/pip-install \
     # A wheel holds no links: its npm is a copy that does not find its own files.
     ln -sf ../lib/node_modules/npm/bin/npm-cli.js /opt/node/bin/npm
 EOT
+
 # What npm needs to compile with this Node.js and its headers, without a question to its maker.
 ENV PATH=/opt/node/bin:${PATH} \
-    NODE_EXTRA_CA_CERTS=/run/secrets/ca \
-    npm_config_userconfig=/run/secrets/npm \
-    npm_config_nodedir=/opt/node \
-    npm_config_build_from_source=true \
-    npm_config_audit=false \
-    npm_config_fund=false \
-    npm_config_update_notifier=false
+    NODE_EXTRA_CA_CERTS=/run/secrets/ca npm_config_userconfig=/run/secrets/npm \
+    npm_config_nodedir=/opt/node npm_config_build_from_source=true \
+    npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 
 # code-server: VS Code in the browser, from npm, with the Node.js that runs it.
 FROM node AS code-server
 WORKDIR /opt/code-server
 COPY tools/code-server/package.json tools/code-server/package-lock.json ./
-RUN --mount=type=cache,id=slipway-npm,target=/root/.npm --mount=type=secret,id=ca --mount=type=secret,id=npm <<EOT
-    set -eux
-    npm ci --omit=dev
-    rm package.json package-lock.json
-    cp /opt/node/bin/node .
-EOT
+RUN --mount=type=cache,id=slipway-npm,target=/root/.npm --mount=type=secret,id=ca --mount=type=secret,id=npm \
+    npm ci --omit=dev && rm package.json package-lock.json && cp /opt/node/bin/node .
 # Without what nobody runs here; with the extensions that a team adds.
 RUN --mount=source=tools/code-server,target=/tool --mount=source=docker/build/settle,target=/settle --mount=type=secret,id=ca <<EOT
     set -eux
@@ -94,13 +85,13 @@ RUN --mount=type=cache,id=slipway-npm,target=/root/.npm --mount=type=secret,id=c
     cp --parents LICENSE es5/node-main.js es5/core.js es5/adaptors/liteDOM.js es5/input/tex-full.js es5/output/svg.js \
         es5/output/svg/fonts/tex.js /files/workbench/opt/mathjax
 EOT
+
 COPY docker/rootfs/ /files/
 RUN --mount=source=docker/build/settle,target=/settle /settle /files
 
 # workbench-packages: ssh, git and curl; what the variant lacks of the data-science set; JupyterLab.
 FROM variant AS workbench-packages
-ARG BASE
-ARG KUBECTL=false
+ARG BASE KUBECTL=false
 # libnss-wrapper: a name for a UID that /etc/passwd does not know. libpango: text in PDFs. systemd-standalone-sysusers:
 # what makes sshd's user, without the whole of systemd.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
@@ -118,21 +109,19 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     dpkg-statoverride --update --add root root 0755 /usr/lib/openssh/ssh-keysign
     /apt/finish
 EOT
-RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
-    --mount=type=secret,id=uv --mount=source=requirements/workbench-data-science.txt,target=/lock \
-    --mount=source=docker/trims/workbench.toml,target=/trims \
+
+RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/trims/workbench.toml,target=/trims --mount=type=secret,id=ca \
+    --mount=source=docker/build/python,target=/python --mount=source=requirements/workbench-data-science.txt,target=/lock --mount=type=secret,id=uv \
     /python/uv-install data-science
-RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
-    --mount=type=secret,id=uv --mount=source=requirements/workbench-jupyterlab.txt,target=/lock \
-    --mount=source=docker/trims/workbench.toml,target=/trims \
+RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/trims/workbench.toml,target=/trims --mount=type=secret,id=ca \
+    --mount=source=docker/build/python,target=/python --mount=source=requirements/workbench-jupyterlab.txt,target=/lock --mount=type=secret,id=uv \
     /python/uv-install jupyterlab
 
 # elyra-true: Elyra with the JupyterLab that it works with, in an environment of its own. Kernels stay in the other.
 FROM workbench-packages AS elyra-true
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
-    --mount=type=secret,id=uv --mount=source=requirements/elyra.txt,target=/lock \
-    --mount=source=docker/trims/workbench.toml,target=/trims \
-    --mount=source=requirements/build.txt,target=/build <<EOT
+    --mount=type=secret,id=uv --mount=source=requirements/elyra.txt,target=/lock --mount=source=requirements/build.txt,target=/build \
+    --mount=source=docker/trims/workbench.toml,target=/trims <<EOT
     set -eux
     export VIRTUAL_ENV=/opt/elyra
     uv venv --no-cache --python=/usr/bin/python3 /opt/elyra
@@ -151,8 +140,6 @@ LABEL slipway.workload="workbench" org.opencontainers.image.title="Slipway workb
 EXPOSE 8888 8080 2222
 CMD ["workbench"]
 
-# --- desktop ---
-
 # desktop-files: noVNC's page, without Node and the second numpy that Debian's package depends on, and a stand-in.
 FROM ${BASE_IMAGE} AS desktop-files
 ARG APT_DATE
@@ -167,6 +154,7 @@ Description: empty stand-in for a C preprocessor and a second urllib3
  Xfce depends on xrdb, which may call a C preprocessor and is told by Xfce not to, and on
  a script for writing e-mail, which calls urllib3. A desktop without a mail client does without.
 EOT
+
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
     --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt \
     --mount=source=docker/build/settle,target=/settle <<EOT
@@ -179,20 +167,18 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     find /files/usr/share/doc -type f ! -name copyright -delete
     /settle /files
     /settle /stand-in
-    mkdir /packages
-    dpkg-deb --build /stand-in /packages/no-xfce-helpers.deb
+    mkdir /deb
+    dpkg-deb --build /stand-in /deb/no-xfce-helpers.deb
 EOT
 
 # desktop: the X server, Xfce, icons and a font; by toggle themes and applications. All in one layer: a second
 # one would carry the indexes of icons, file types and fonts again.
 FROM workbench AS desktop
 USER 0:0
-ARG THEMES=false
-ARG CREATIVE=false
-ARG OBS=false
+ARG THEMES=false CREATIVE=false OBS=false
 # dbus-x11: any other message bus brings systemd. librsvg2-common: the icons are SVG.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=from=desktop-files,source=/packages,target=/deb <<EOT
+    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=from=desktop-files,source=/deb,target=/deb <<EOT
     set -eux
     themes=$(/apt/toggle THEMES "${THEMES}" arc-theme greybird-gtk-theme papirus-icon-theme)
     creative=$(/apt/toggle CREATIVE "${CREATIVE}" blender gimp inkscape)
@@ -203,6 +189,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     # A terminal's way to write down who is logged in, as a group of its own: there is nothing to write to.
     chmod g-s /usr/lib/*/utempter/utempter
 EOT
+
 COPY --from=desktop-files /files/ /
 COPY --from=files /files/desktop/ /
 # The driver then lends a CUDA image what draws and encodes, too. Without CUDA the variable stays empty, as if unset.
@@ -212,8 +199,6 @@ USER 1000:0
 LABEL slipway.workload="desktop" org.opencontainers.image.title="Slipway desktop" \
       org.opencontainers.image.description="Xfce in the browser beside a workbench"
 CMD ["desktop"]
-
-# --- training ---
 
 # training-packages: the Hugging Face stack, on CUDA flash attention, and what RDMA takes: libraries that do nothing
 # where there is no InfiniBand.
@@ -225,6 +210,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     python -c 'import torch' || { echo "error: training needs PyTorch: choose a runtime or devel image as BASE"; exit 1; }
     /apt/install ibverbs-providers libibverbs1 librdmacm1t64
 EOT
+
 # PyPI has deepspeed as source only. Built apart from the environment, it is the same wheel on every variant, and so
 # told it compiles nothing: a program that wants a kernel compiles it then, on a devel image.
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
@@ -243,8 +229,7 @@ EOT
 
 # flash-attn-2-true: compiled for the PyTorch and by the nvcc of this very image, so no wheel of it is kept for another.
 FROM training-packages AS flash-attn-2-true
-ARG MAX_JOBS=2
-ARG FLASH_ATTN_CUDA_ARCHS="80;90;100;120"
+ARG MAX_JOBS=2 FLASH_ATTN_CUDA_ARCHS="80;90;100;120"
 RUN --mount=source=docker/build/python,target=/python --mount=source=requirements/training-flash-attn-2.txt,target=/lock \
     --mount=type=secret,id=ca --mount=type=secret,id=uv <<EOT
     set -eux
@@ -262,8 +247,6 @@ USER 1000:0
 LABEL slipway.workload="training" org.opencontainers.image.title="Slipway training" \
       org.opencontainers.image.description="The Hugging Face stack, deepspeed, trl and RDMA libraries on a Slipway workbench"
 
-# --- compute ---
-
 # compute-packages: Spark with its Java, and the clients of three databases.
 FROM ${COMPUTE_ON} AS compute-packages
 USER 0:0
@@ -276,8 +259,8 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     rm -r /usr/share/man/man1
     /apt/finish
 EOT
-ENV JAVA_HOME=/usr/lib/jvm/default-java \
-    SPARK_CONF_DIR=/etc/spark
+
+ENV JAVA_HOME=/usr/lib/jvm/default-java SPARK_CONF_DIR=/etc/spark
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
     --mount=type=secret,id=uv --mount=source=requirements/compute.txt,target=/lock --mount=source=requirements/build.txt,target=/build \
     /python/uv-install compute --only-binary=:all: --no-binary=pyspark --build-constraints=/build
@@ -303,15 +286,10 @@ USER 1000:0
 LABEL slipway.workload="compute" org.opencontainers.image.title="Slipway compute" \
       org.opencontainers.image.description="Spark and clients of PostgreSQL, MySQL and Redis on a Slipway workload"
 
-# --- tools ---
-
 # tools: each part by its toggle, on workbench or desktop, whose default mode stays.
 FROM ${TOOLS_ON} AS tools
 USER 0:0
-ARG SECURITY=true
-ARG RETROARCH=false
-ARG MAME=false
-ARG VICE=false
+ARG SECURITY=true RETROARCH=false MAME=false VICE=false
 # dbus-x11: as on the desktop, any other message bus brings systemd.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
     --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt <<EOT
@@ -336,6 +314,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     [ ! -e /usr/games/mame ] || ln -s /usr/games/mame /usr/local/bin/mame
     /apt/finish
 EOT
+
 USER 1000:0
 LABEL slipway.workload="tools" org.opencontainers.image.title="Slipway tools" \
       org.opencontainers.image.description="Security tools and emulators beside a workbench"

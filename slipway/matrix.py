@@ -81,7 +81,11 @@ class Workload:
     def locks(self, accelerator: str) -> list[Path]:
         """Return the lock files of its targets: for all, for an accelerator, and of each toggle that is on."""
         layers = [layer for target in self.targets for layer in LAYERS.get(target, {}).get(target, ())]
-        parts = [*layers, accelerator, *(name.lower().replace("_", "-") for name, on in self.arguments.items() if on == "true")]
+        parts = [
+            *layers,
+            accelerator,
+            *(name.lower().replace("_", "-") for name, on in self.arguments.items() if on == "true"),
+        ]
         names = (name for target in self.targets for name in (target, *(f"{target}-{part}" for part in parts)))
         files = (ROOT / "requirements" / f"{name}.txt" for name in names)
         return [file for file in files if file.is_file()]

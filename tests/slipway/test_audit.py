@@ -374,7 +374,9 @@ def test_a_file_below_node_modules_is_a_locked_packages() -> None:
 
 def test_uv_is_the_locked_wheels() -> None:
     image = system(
-        BASE, ("RUN /apt/install --upgrade tini", []), ("RUN install /uv/bin/uv /usr/local/bin/uv", [("usr/local/bin/uv", b"x")])
+        BASE,
+        ("RUN /apt/install --upgrade tini", []),
+        ("RUN install /uv/bin/uv /usr/local/bin/uv", [("usr/local/bin/uv", b"x")]),
     )
     assert "not bin/uv of the locked wheel" in judged(image)["/usr/local/bin/uv"]
     digest = image.entry("/usr/local/bin/uv").sha256

@@ -31,7 +31,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     family.images["base"] = image  # type: ignore[index]
     own = replace(rows, repository=name, families={"cpu": family}, workloads=())
     monkeypatch.setattr(matrix, "load", lambda: own)
-    monkeypatch.setattr(clean, "MARK", name)
+    monkeypatch.setattr(clean, "MARKS", (name,))
     monkeypatch.setattr(clean, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield name

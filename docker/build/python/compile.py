@@ -1,7 +1,7 @@
 """Compile the Python files that standard input names, to the same bytecode every time.
 
-What a process has compiled before changes the references in the next file's bytecode, so each process gets a fixed share
-of the sorted list, whatever the number of processors (python/cpython#129724; uv's own compilation, astral-sh/uv#10619).
+What a process has compiled before changes the references in the next file's bytecode, so each process gets a fixed
+share of the sorted list, whatever the number of processors (python/cpython#129724, astral-sh/uv#10619).
 """
 
 import os

@@ -1,7 +1,7 @@
 """Leave out, or put back, the files that /trims names; runs inside a build, on the image's own Python.
 
-    python trim.py LAYER              deletes the files that a layer leaves out
-    python trim.py --restore WHEELS   copies those that devel gets back from whole wheels, installed in a folder
+python trim.py LAYER              deletes the files that a layer leaves out
+python trim.py --restore WHEELS   copies those that devel gets back from whole wheels, installed in a folder
 """
 
 import contextlib
