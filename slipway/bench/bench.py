@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from slipway import docker, repository, results
 from slipway.bench import build_times, measurements, publish_times
 from slipway.bench.measurements import Figure
+from slipway.build.images import is_built
 from slipway.errors import SlipwayError
 from slipway.host import engine
 from slipway.host.engine import NoEngineError
@@ -178,16 +179,11 @@ def machine_line(facts: dict[str, Any]) -> str:
 # --- the run -------------------------------------------------------------------------------------
 
 
-def is_built(image: Image) -> bool:
-    """Tell whether the engine has an image."""
-    return docker.inspect(image.tag) is not None
-
-
 def not_built(images: Iterable[Image]) -> Iterator[Figure]:
-    """Yield an unmeasured figure for each image that is not built, with the session that builds it."""
+    """Yield an unmeasured figure for each image that is not built, with the command that builds it."""
     for image in images:
         if not is_built(image):
-            yield Figure(f"size {image.name}", note=f"not built: nox -s 'build-{image.session}'")
+            yield Figure(f"size {image.name}", note=f"not built: nox -s build -- {image.name}")
 
 
 def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:

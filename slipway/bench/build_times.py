@@ -4,16 +4,14 @@ For the cold build both sides download everything: the build has cache mounts of
 the container is empty. What either leaves in the engine is removed.
 """
 
-import contextlib
 import os
+import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-from slipway import docker, repository, results
+from slipway import docker, repository
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.build import clean
@@ -77,8 +75,7 @@ def unchanged(matrix: Matrix) -> Iterator[Figure]:
     def plain() -> float:
         return sum(plain_build(matrix, image) for image in images)
 
-    with kept_results(images):
-        nox, buildx = measurements.alternate(lambda: measurements.seconds(*command), plain, BUILDS)
+    nox, buildx = measurements.alternate(lambda: measurements.seconds(*command), plain, BUILDS)
     for what in ("a flavor", "what nox and slipway add"):
         yield Figure(
             f"nothing changed, {what}",
@@ -87,24 +84,6 @@ def unchanged(matrix: Matrix) -> Iterator[Figure]:
             against="docker buildx build",
             note=f"median of {BUILDS}",
         )
-
-
-@contextlib.contextmanager
-def kept_results(images: list[Image]) -> Iterator[None]:
-    """Keep the results of checks over a build, which forgets them, where it makes the same image again."""
-    tested = [image for image in images if (image.results / "tests.xml").is_file()]
-    before = [(image, image_id(image), (image.results / "tests.xml").read_text()) for image in tested]
-    try:
-        yield
-    finally:
-        for image, identity, text in before:
-            if image_id(image) == identity:
-                results.write(image.results / "tests.xml", text)
-
-
-def image_id(image: Image) -> str:
-    """Return what the image's tag points at; empty without one."""
-    return str((docker.inspect(image.tag) or {}).get("Id", ""))
 
 
 # --- with no cache at all -------------------------------------------------------------------------
@@ -128,37 +107,28 @@ def cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
 
 def marked(dockerfile: str, mark: str) -> str:
     """Return a Dockerfile with cache mounts of its own, whose steps can be told from others in BuildKit's cache."""
-    return dockerfile.replace("id=slipway-", f"id={mark}-").replace("set -eux\n", f"set -eux # {mark}\n")
+    own_mounts = dockerfile.replace("id=slipway-", f"id={mark}-").replace("set -eux\n", f"set -eux # {mark}\n")
+    return re.sub(r"(?m)^    (?=/\w+/[\w-]+ |/pip-install )", f"    : {mark} && ", own_mounts)
 
 
 def cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
     """Return the seconds of a build that finds nothing in any cache; its traces are removed."""
     mark = measurements.new_name()
+    dockerfile = marked((repository.ROOT / image.variant.dockerfile).read_text(), mark)
     tag = f"{mark}:{image.name}"
-    with tempfile.TemporaryDirectory() as folder:
-        file = write_marked(image, mark, Path(folder))
-        options = [f"--file={file}", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
-        try:
-            return shown(build_command(matrix, image, settings, *options), settings)
-        finally:
-            docker.call("image", "rm", "--force", tag)
-            forget(mark)
+    options = ["--file=-", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
+    try:
+        return shown(build_command(matrix, image, settings, *options), dockerfile.encode(), settings)
+    finally:
+        docker.call("image", "rm", "--force", tag)
+        forget(mark)
 
 
-def write_marked(image: Image, mark: str, folder: Path) -> Path:
-    """Write the marked Dockerfile of an image, with its ignore file, which BuildKit looks for beside it."""
-    file = folder / image.variant.dockerfile
-    ignored = f"{file.name}.dockerignore"
-    file.write_text(marked((repository.ROOT / file.name).read_text(), mark))
-    (folder / ignored).write_text((repository.ROOT / ignored).read_text())
-    return file
-
-
-def shown(command: list[str], settings: Host) -> float:
+def shown(command: list[str], data: bytes, settings: Host) -> float:
     """Return the seconds of a long command that shows its own progress."""
     started = time.monotonic()
     environment = {**os.environ, **settings.environment()}
-    if subprocess.run(command, cwd=repository.ROOT, env=environment, check=False).returncode:
+    if subprocess.run(command, input=data, cwd=repository.ROOT, env=environment, check=False).returncode:
         raise SlipwayError("the build failed: docker's message is above")
     return time.monotonic() - started
 
@@ -205,7 +175,7 @@ def bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, f
 
 def install(name: str, tag: str, image: Image, settings: Host) -> str:
     """Run the bare installation and return what it printed; SlipwayError when it fails."""
-    files = [("slipway/lock.txt", image.lock.read_bytes()), ("etc/uv/uv.toml", settings.uv_toml.encode())]
+    files = [("slipway/lock.txt", image.lock_text.encode()), ("etc/uv/uv.toml", settings.uv_toml.encode())]
     variables = [*settings.proxies, "UV_CACHE_DIR=/tmp/uv"]
     if settings.ca_bundle:
         files.append((CA_IN_BUILD.lstrip("/"), settings.ca_bundle.read_bytes()))

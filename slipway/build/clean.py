@@ -6,19 +6,18 @@ The images of the matrix, BuildKit's records of their Python environments and do
 Slipway's folder of the user's cache. The engine, the base image and what users keep in volumes stay.
 """
 
+import argparse
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import repository
-from slipway.errors import SlipwayError, run
+from slipway import docker, repository
+from slipway.errors import run
 from slipway.matrix import Matrix, load_matrix
 
-# In every RUN that installs Python packages, and in the id of every cache mount.
-MARK = "slipway"
+MARKS = ("slipway", "/apt/install ")  # in what BuildKit says of a step that a Dockerfile here asked for
 
 
 @dataclass(frozen=True)
@@ -30,28 +29,20 @@ class Record:
     description: str
 
 
-def docker(*arguments: str) -> str:
-    """Run a docker command and return what it printed; SlipwayError when it fails."""
-    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise SlipwayError(f"docker {' '.join(arguments)}: {result.stderr.strip()}")
-    return result.stdout
-
-
 def remove_images(matrix: Matrix) -> None:
     """Untag the images of the matrix; the engine deletes what nothing else uses."""
-    present = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
+    present = docker.output("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
     names = {image.tag for image in matrix.images}
     broken = f"{matrix.repository}-sabotage/"  # left behind by a run that was killed
     for tag in sorted(tag for tag in present if tag in names or tag.startswith(broken)):
-        docker("image", "rm", "--force", tag)
+        docker.output("image", "rm", "--force", tag)
         print(f"image {tag}")
 
 
 def read_records() -> dict[str, Record]:
     """Return every record of the engine's build cache."""
     records = {}
-    for block in docker("buildx", "du", "--verbose").split("\nID:"):
+    for block in docker.output("buildx", "du", "--verbose").split("\nID:"):
         fields = re.match(r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)\nDescription:\s*((?s:.*))", block)
         if fields:
             identifier, parents, description = fields.groups(default="")
@@ -61,7 +52,7 @@ def read_records() -> dict[str, Record]:
 
 def find_own(records: dict[str, Record]) -> set[str]:
     """Return the records that bear the mark, what they were built from, and what was built on them."""
-    own = {record.identifier for record in records.values() if MARK in record.description}
+    own = {record.identifier for record in records.values() if any(mark in record.description for mark in MARKS)}
     below = list(own)
     while below:
         parents = records[below.pop()].parents
@@ -79,7 +70,7 @@ def remove_build_cache() -> None:
     left = find_own(read_records())
     while left:
         for identifier in left:
-            docker("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
+            docker.output("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
         still = left & set(read_records())
         if still == left:
             break
@@ -104,4 +95,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="nox -s clean", description=__doc__.partition("\n")[0]).parse_args()
     sys.exit(run(main))

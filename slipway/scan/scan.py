@@ -63,7 +63,7 @@ class Result:
 def find_image(image: Image) -> dict[str, Any]:
     """Return what the engine says of the image that was built last; SlipwayError when it is not there any more."""
     found = docker.inspect(image.tag)
-    build = f"nox -s 'build-{image.session}'"
+    build = f"nox -s build -- {image.name}"
     if found is None:
         raise SlipwayError(f"there is no {image.tag}. Run: {build}")
     if results.read_json(image.results / "build.json").get("image") != found["Id"]:

@@ -20,13 +20,13 @@ from slipway import matrix
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.layers import SavedImage
-from tests.images import patience, updates
-from tests.images.updates import Upgrade
+from tests.images.helpers import pending_updates, timeouts
+from tests.images.helpers.pending_updates import Upgrade
 
 NO_GPU = "no NVIDIA GPU on this host"
 NO_AMD_GPU = "no AMD GPU on this host"
-NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with TORCH_SOURCE=index has it"
-HARDWARE = (NO_GPU, NO_AMD_GPU, patience.EMULATED)
+NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with LOCKS=rocm-index has it"
+HARDWARE = (NO_GPU, NO_AMD_GPU, timeouts.EMULATED)
 NOT_A_PASS = "a check that was not run is not a pass; --allow-not-run accepts it"  # noqa: S105
 LOG_LINES = 50
 # What the engine says when the container runtime lost its own first process: nothing about the image.
@@ -49,6 +49,7 @@ class Finished:
     __repr__ = __str__
 
 
+pytest_plugins = ["tests.images.helpers.scope", "tests.images.helpers.build_sources"]
 Start = Callable[..., Container]
 Run = Callable[..., Finished]
 
@@ -57,10 +58,9 @@ Run = Callable[..., Finished]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Say which image is checked against which contract, and what may stay open."""
+    """Add the options that name the image and say what may stay open."""
     group = parser.getgroup("slipway")
     group.addoption("--image", required=True, help="the image to check, as docker names it")
-    group.addoption("--contract", required=True, help="the image of images.toml whose contract it must keep")
     group.addoption("--require-gpu", action="store_true", help="GPU checks fail where there is no GPU")
     group.addoption("--allow-not-run", action="store_true", help="succeed although checks were not run")
 
@@ -145,19 +145,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
-def contract(pytestconfig: pytest.Config) -> matrix.Image:
-    """What images.toml says of the image: versions, budget, lock, lineage."""
-    try:
-        return matrix.load_matrix().find_image(pytestconfig.getoption("--contract"))
-    except SlipwayError as error:
-        pytest.exit(str(error), 2)
-
-
-@pytest.fixture(scope="session")
 def client() -> Iterator[docker.DockerClient]:
     """The engine."""
     try:
-        client = docker.from_env(timeout=patience.ENGINE_SECONDS)
+        client = docker.from_env(timeout=timeouts.ENGINE_SECONDS)
     except docker.errors.DockerException as error:
         pytest.exit(f"no Docker engine answers ({error}); `nox -s setup` installs or starts one", 2)
     with contextlib.closing(client):
@@ -193,7 +184,7 @@ def runs_here(client: docker.DockerClient, image: EngineImage) -> bool:
 def emulated(client: docker.DockerClient, image: EngineImage) -> bool:
     """Whether the engine runs the image's programs by emulation; checks then wait longer for what must happen."""
     other = bool(image.attrs["Architecture"] != client.version()["Arch"])
-    patience.grant(emulated=other)
+    timeouts.grant(emulated=other)
     return other
 
 
@@ -201,7 +192,7 @@ def emulated(client: docker.DockerClient, image: EngineImage) -> bool:
 def real_time(emulated: bool) -> None:  # noqa: FBT001
     """What a check about seconds asks for: without the image's own processor it is not run."""
     if emulated:
-        pytest.skip(patience.EMULATED)
+        pytest.skip(timeouts.EMULATED)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -246,7 +237,7 @@ def asking(
     """Debian being asked for updates beside the first checks, where a check of this run wants to know."""
     wanted = any(wants(item, "upgrade") for item in request.session.items)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        yield pool.submit(updates.simulate_upgrade, image, contract) if wanted else None
+        yield pool.submit(pending_updates.simulate_upgrade, image, contract) if wanted else None
 
 
 @pytest.fixture(scope="session")

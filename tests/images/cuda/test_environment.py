@@ -8,7 +8,10 @@ from docker.models.containers import Container
 
 from slipway.matrix import Image
 from tests.images.conftest import Run
-from tests.images.nvidia import soname
+from tests.images.helpers.cuda_libraries import soname
+from tests.images.helpers.scope import applies
+
+pytestmark = applies(accelerator="cuda")
 
 # A host whose default runtime is NVIDIA's then hides its GPU.
 NO_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}

@@ -9,7 +9,10 @@ from docker.types import DeviceRequest
 
 from slipway.matrix import Image
 from tests.images.conftest import Run
-from tests.images.nvidia import soname
+from tests.images.helpers.cuda_libraries import soname
+from tests.images.helpers.scope import applies
+
+pytestmark = applies(accelerator="cuda")
 
 # NVRTC compiles for the GPU that is there, and the driver runs the result.
 KERNEL = """

@@ -11,7 +11,10 @@ from testinfra.host import Host
 
 from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
-from tests.images.nvidia import NVIDIA, libraries, locked, own_version, soname
+from tests.images.helpers.cuda_libraries import NVIDIA, libraries, locked, own_version, soname
+from tests.images.helpers.scope import applies
+
+pytestmark = applies(accelerator="cuda")
 
 # Each in a process of its own, so that none profits from what another has loaded.
 LOAD = """

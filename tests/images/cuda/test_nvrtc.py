@@ -6,8 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from slipway.matrix import Image
-from tests.images.architectures import pytest_generate_tests as pytest_generate_tests
-from tests.images.nvidia import soname
+from tests.images.helpers.cuda_libraries import soname
+from tests.images.helpers.scope import applies
+
+pytestmark = applies(accelerator="cuda")
 
 COMPILE = """
 import ctypes, json

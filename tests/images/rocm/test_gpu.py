@@ -7,7 +7,10 @@ import pytest
 
 from slipway.matrix import Image
 from tests.images.conftest import Run, Start
+from tests.images.helpers.scope import applies
 from tests.images.rocm.test_hip import READY
+
+pytestmark = applies(accelerator="rocm")
 
 # By the service's own calls: HIPRTC compiles for the GPU that is there.
 KERNEL = """

@@ -6,9 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from slipway.matrix import Image
-from tests.images.amd import architecture_of
-from tests.images.architectures import pytest_generate_tests as pytest_generate_tests
 from tests.images.conftest import Run, Start
+from tests.images.helpers.rocm_libraries import architecture_of
+from tests.images.helpers.scope import applies
+
+pytestmark = applies(accelerator="rocm")
 
 # HIPRTC, the compiler in HIP's runtime.
 COMPILE = """

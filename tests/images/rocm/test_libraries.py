@@ -11,6 +11,9 @@ from testinfra.host import Host
 
 from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
+from tests.images.helpers.scope import applies
+
+pytestmark = applies(accelerator="rocm")
 
 ROCM = re.compile(r"lib(amd_comgr|amdhip64|hip\w+|hsa-runtime64|hsakmt|rccl|roc\w+)\.so\.\d[\d.]*")
 NVIDIA = re.compile(

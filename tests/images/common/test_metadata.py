@@ -1,0 +1,209 @@
+"""What the image says of itself: labels, tags and settings, each compared with what is inside."""
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from docker.models.images import Image as EngineImage
+from testinfra.host import Host
+
+from slipway import matrix, repository
+from slipway.images_toml import VERSIONS
+from slipway.matrix import Image
+from tests.images.conftest import Start
+from tests.images.helpers.scope import applies
+
+pytestmark = applies()
+
+OCI = "org.opencontainers.image"
+PROBE = (repository.ROOT / "slipway" / "build" / "probe.py").read_text(encoding="utf-8")
+PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
+SECOND = 10**9  # docker counts in nanoseconds
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+@pytest.fixture(scope="module")
+def versions(python: Callable[[str], str]) -> dict[str, str]:
+    """The versions that the image really holds, as its own Python and libraries tell them."""
+    return dict(json.loads(python(PROBE)))
+
+
+@pytest.fixture
+def read_labels(labels: dict[str, str]) -> dict[str, str]:
+    """The labels, where a build session has added those that tell what is inside."""
+    if not {f"slipway.{name}" for name in VERSIONS} & labels.keys():
+        pytest.skip(PLAIN_BUILD)
+    return labels
+
+
+# --- labels and tags -----------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize("name", VERSIONS)
+def test_version_is_the_contracts(versions: dict[str, str], contract: Image, name: str) -> None:
+    """What images.toml promises is inside, and what it does not name is not."""
+    later = {"torch", "tensorflow"} if contract.flavor == "base" else set()
+    promised = None if name in later else contract.variant.versions.get(name)
+    assert versions.get(name) == promised
+
+
+@pytest.mark.requirement("V6")
+@pytest.mark.parametrize("name", VERSIONS)
+def test_version_label_is_what_is_inside(read_labels: dict[str, str], versions: dict[str, str], name: str) -> None:
+    """A label is read from the image; it is absent where the image has nothing of the kind."""
+    assert read_labels.get(f"slipway.{name}") == versions.get(name)
+
+
+@pytest.mark.requirement("A1")
+@pytest.mark.parametrize("name", ["accelerator", "flavor"])
+def test_kind_label_is_the_contracts(labels: dict[str, str], contract: Image, name: str) -> None:
+    """These two tell `--image` which contract an image is to keep."""
+    expected = {"accelerator": contract.variant.accelerator, "flavor": contract.flavor}
+    assert labels.get(f"slipway.{name}") == expected[name]
+
+
+def test_workload_label_is_the_contracts(labels: dict[str, str], contract: Image) -> None:
+    """A variant has none; a workload keeps the labels of its variant and adds its own name."""
+    assert labels.get("slipway.workload") == (contract.workload.name if contract.workload else None)
+
+
+@pytest.mark.requirement("V8")
+def test_deprecation_label_is_the_contracts(read_labels: dict[str, str], contract: Image) -> None:
+    """A registry shows which image has a successor, and none has one by mistake."""
+    deprecated = contract.variant.deprecated
+    assert read_labels.get("slipway.deprecated") == (str(deprecated) if deprecated else None)
+
+
+@pytest.mark.requirement("V8")
+@pytest.mark.usefixtures("read_labels")
+def test_start_tells_of_a_deprecation(start: Start, contract: Image) -> None:
+    """Who runs an image that has a successor reads it at each start, and no other image says a word."""
+    deprecated = contract.variant.deprecated
+    container = start("true", network_mode="none")
+    container.wait()
+    assert container.logs().decode() == (f"warning: this image is {deprecated}.\n" if deprecated else "")
+
+
+@pytest.mark.parametrize("name", ["title", "description", "licenses"])
+def test_descriptive_label_is_there(labels: dict[str, str], name: str) -> None:
+    """A registry shows them to whoever looks for an image."""
+    assert labels.get(f"{OCI}.{name}", "").strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("source", r"https?://\S+"),
+        ("revision", r"[0-9a-f]{40}(-dirty)?"),
+        ("version", r"\d+\.\d+\.\d+"),
+        ("base.digest", r"sha256:[0-9a-f]{64}"),
+    ],
+)
+def test_origin_label_has_its_form(read_labels: dict[str, str], name: str, pattern: str) -> None:
+    """From an image one finds the sources and the base that it was built from."""
+    assert re.fullmatch(pattern, read_labels.get(f"{OCI}.{name}", ""))
+
+
+def test_base_label_is_the_base(read_labels: dict[str, str], host: Host, contract: Image) -> None:
+    """The base that the label names is the variant below, or the Debian release that the image is."""
+    base = contract.variant.distro
+    assert read_labels.get(f"{OCI}.base.name") == contract.arguments.get("BASE", base.image)
+    assert f"\nVERSION_CODENAME={base.suite}\n" in host.file("/etc/os-release").content_string
+
+
+@pytest.mark.requirement("V6")
+def test_tags_name_the_contract(image: EngineImage, contract: Image) -> None:
+    """No tag of the image promises another accelerator, version or flavor of the matrix."""
+    names = {other.name for other in matrix.load_matrix().images}
+    tags = {tag.rpartition(":")[2] for tag in image.tags}
+    assert tags & names <= {contract.name}
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("Entrypoint", ["tini", "--", "entrypoint"]),
+        ("WorkingDir", "/data"),
+        ("StopSignal", "SIGTERM"),
+        # A volume that nobody asked for is left behind by each container, and hides later layers' files.
+        ("Volumes", None),
+        ("OnBuild", None),
+    ],
+)
+def test_setting(image: EngineImage, setting: str, expected: object) -> None:
+    """How a container of the image starts, where, and what stops it."""
+    assert (image.attrs["Config"].get(setting) or None) == expected
+
+
+@pytest.mark.requirement("U1")
+def test_default_mode_is_the_contracts(image: EngineImage, contract: Image) -> None:
+    """What a container without a command runs."""
+    assert image.attrs["Config"]["Cmd"] == [contract.mode]
+
+
+def test_exposed_ports_are_the_contracts(image: EngineImage, contract: Image) -> None:
+    """Each port that a mode of the image listens on is named, and no other."""
+    assert set(image.attrs["Config"]["ExposedPorts"]) == {f"{port}/tcp" for port in contract.ports}
+
+
+@pytest.mark.requirement("T12")
+def test_user_is_numeric_and_not_root(image: EngineImage) -> None:
+    """Kubernetes' runAsNonRoot can only check a number."""
+    uid, _, gid = image.attrs["Config"]["User"].partition(":")
+    assert uid.isdecimal()
+    assert uid != "0"
+    assert gid == "0"
+
+
+def test_user_has_a_name_and_a_home(host: Host) -> None:
+    """Programs that ask who runs them, ssh or getpass, find an answer."""
+    name, home = host.check_output("id -un && echo ~").splitlines()
+    assert (name, home) == ("app", "/home/app")
+
+
+@pytest.mark.requirement("A10", "T7")
+def test_health_check_is_quick_at_the_start(image: EngineImage) -> None:
+    """By docker's default a container would show as healthy only after five seconds."""
+    check = image.attrs["Config"]["Healthcheck"]
+    assert check["Test"] == ["CMD", "healthcheck"]
+    assert 0 < check["StartInterval"] <= 0.5 * SECOND
+    assert 0 < check["Timeout"] <= 5 * SECOND
+    assert check["StartPeriod"] >= 10 * SECOND
+
+
+@pytest.mark.requirement("T6")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HF_HOME", "/cache/huggingface"),
+        ("HOME", "/home/app"),
+        ("PORT", "8000"),
+        ("PYTHONPATH", "/opt/app"),
+        ("PYTHONUNBUFFERED", "1"),
+        ("VIRTUAL_ENV", "/opt/venv"),
+        ("XDG_CACHE_HOME", "/cache"),
+    ],
+)
+def test_environment_variable(host: Host, variable: str, value: str) -> None:
+    """Each process of a container sees it: logs at once, downloads on the cache volume, the port."""
+    assert host.check_output("printenv %s", variable) == value
+
+
+@pytest.mark.parametrize("variable", ["LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHOME", "SSL_CERT_FILE"])
+def test_environment_variable_is_absent(environment: dict[str, str], variable: str) -> None:
+    """These would change programs that a user adds; the build itself needs none of them later."""
+    assert variable not in environment
+
+
+def test_architecture_is_the_programs(image: EngineImage, host: Host, contract: Image) -> None:
+    """The architecture that a registry shows is the contract's, and that of Debian's packages and of Python."""
+    architecture = image.attrs["Architecture"]
+    assert architecture == contract.variant.distro.architecture
+    machine = host.check_output("python -c %s", "import sysconfig; print(sysconfig.get_platform())")
+    assert host.check_output("dpkg --print-architecture") == architecture
+    assert machine == f"linux-{MACHINES[architecture]}"

@@ -1,0 +1,27 @@
+"""With a GPU: TensorFlow computes on it where the image has CUDA."""
+
+import pytest
+from docker.types import DeviceRequest
+
+from tests.images.conftest import Run
+from tests.images.helpers.scope import applies
+
+pytestmark = applies(accelerator="cuda", version="tensorflow", flavor="runtime")
+
+PROGRAM = """
+import tensorflow as tf
+gpus = tf.config.list_physical_devices("GPU")
+with tf.device("/GPU:0" if gpus else "/CPU:0"):
+    product = tf.matmul(tf.eye(64) * 2, tf.ones((64, 64)))
+    image = tf.nn.conv2d(tf.ones((1, 8, 8, 1)), tf.ones((3, 3, 1, 1)), strides=1, padding="VALID")
+assert bool(tf.reduce_all(product == 2)) and bool(tf.reduce_all(image == 9))
+print("computed on", product.device.rpartition("device:")[2].partition(":")[0])
+"""
+
+
+@pytest.mark.requirement("A7", "A12")
+def test_tensorflow_computes_on_the_gpu(run: Run, gpu: list[DeviceRequest]) -> None:
+    """A matrix product by cuBLAS and a convolution by cuDNN."""
+    finished = run("python", "-c", PROGRAM, device_requests=gpu)
+    assert finished.exit_code == 0, finished
+    assert "computed on GPU" in finished.output

@@ -1,0 +1,84 @@
+"""Scope of a test module: `pytestmark = applies(...)` names the images that its checks are for."""
+
+from typing import Literal
+
+import pytest
+
+from slipway import matrix
+from slipway.errors import SlipwayError
+from slipway.matrix import Image
+
+Accelerator = Literal["cpu", "cuda", "rocm"]
+Flavor = Literal["base", "runtime", "devel"]
+Version = Literal["torch", "tensorflow", "onnxruntime"]
+Workload = Literal["workbench", "training", "compute", "desktop", "tools"]
+
+
+def applies(
+    *,
+    accelerator: Accelerator | None = None,
+    flavor: Flavor | None = None,
+    version: Version | None = None,
+    workload: Workload | None = None,
+) -> pytest.MarkDecorator:
+    """Mark a module's checks for the images that meet each condition; without conditions, for every image.
+
+    An image has the flavors and the workloads below it, too: `flavor="runtime"` includes devel. `version` is one that
+    images.toml promises. In a list of marks one that fits is enough.
+    """
+    conditions = {"accelerator": accelerator, "flavor": flavor, "version": version, "workload": workload}
+    return pytest.mark.applies(**{name: value for name, value in conditions.items() if value})
+
+
+def meets(contract: Image, mark: pytest.Mark) -> bool:
+    """Tell whether an image meets each condition of a mark."""
+    has = {
+        "accelerator": (contract.variant.accelerator,),
+        "flavor": contract.flavors,
+        "version": contract.variant.versions,
+        "workload": contract.workload.targets if contract.workload else (),
+    }
+    return all(value in has[name] for name, value in mark.kwargs.items())
+
+
+def is_in_scope(contract: Image, item: pytest.Item) -> bool:
+    """Tell whether a check is for an image; pytest.UsageError for a module without a mark."""
+    marks = list(item.iter_markers("applies"))
+    if not marks:
+        raise pytest.UsageError(f"{item.nodeid}: the module does not say `pytestmark = applies(...)`")
+    return any(meets(contract, mark) for mark in marks)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that names the contract."""
+    help_text = "the image of images.toml whose contract it must keep"
+    parser.getgroup("slipway").addoption("--contract", required=True, help=help_text)
+
+
+def read_contract(config: pytest.Config) -> Image:
+    """Return the image of images.toml that --contract names; pytest.UsageError lists the names there are."""
+    try:
+        return matrix.load_matrix().find_image(config.getoption("--contract"))
+    except SlipwayError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.fixture(scope="session")
+def contract(pytestconfig: pytest.Config) -> Image:
+    """The image in images.toml: versions, budget, lock, flavors."""
+    return read_contract(pytestconfig)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a check that takes an `architecture` once for each GPU architecture of the contract."""
+    if "architecture" in metafunc.fixturenames:
+        metafunc.parametrize("architecture", read_contract(metafunc.config).variant.architectures)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the checks that are for other images."""
+    contract = read_contract(config)
+    selected = [item for item in items if is_in_scope(contract, item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in selected])
+    items[:] = selected

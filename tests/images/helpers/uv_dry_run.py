@@ -1,0 +1,34 @@
+"""What uv would install into an image, asked by a dry run with the host's own index settings."""
+
+import os
+import re
+
+import pytest
+
+from slipway.host import downloads
+from slipway.matrix import Image
+from tests.images.conftest import Run
+
+# The settings reach the container in its environment and are gone with it.
+SCRIPT = """
+[ -z "$UV_TOML" ] || { printf %s "$UV_TOML" >/tmp/uv.toml; export UV_CONFIG_FILE=/tmp/uv.toml; }
+[ -e "$SSL_CERT_FILE" ] || unset SSL_CERT_FILE
+exec uv pip install --dry-run --no-build $(printf -- '--constraints=%s ' /run/locks/*) "$@"
+"""
+NO_INDEX = r"error sending request|dns error|tcp connect|timed out|Connection refused"
+
+
+def would_install(run: Run, contract: Image, *requirements: str) -> set[str]:
+    """The distributions that `uv pip install` would add; the check is not run where no index is reached."""
+    settings = downloads.find(contract.variant.distro.suite)
+    volumes = {str(file): {"bind": f"/run/locks/{file.name}", "mode": "ro"} for file in contract.variant_locks}
+    if settings.ca_bundle:
+        volumes[str(settings.ca_bundle)] = {"bind": "/run/ca.pem", "mode": "ro"}
+    environment = {name: os.environ[name] for name in settings.proxies}
+    environment |= {"UV_TOML": settings.uv_toml, "SSL_CERT_FILE": "/run/ca.pem"}
+    options = {"network_mode": "bridge", "environment": environment, "volumes": volumes}
+    finished = run("sh", "-c", SCRIPT, "sh", *requirements, **options)
+    if finished.exit_code and re.search(NO_INDEX, finished.output):
+        pytest.skip("no package index is reached from a container")
+    assert finished.exit_code == 0, finished
+    return set(re.findall(r"(?m)^ \+ ([\w.-]+)==", finished.output))

@@ -1,0 +1,126 @@
+"""Clients of three databases: each stores and finds something on a real server, which Debian has."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+
+import docker
+import pytest
+from docker.models.networks import Network
+from testinfra.host import Host
+
+from slipway.host import downloads as this_host
+from slipway.matrix import Image
+from tests.images.conftest import Run
+from tests.images.helpers.scope import applies
+
+pytestmark = applies(workload="compute")
+
+# The package that a client comes from, and the beginning of what it says of its version.
+CLIENTS = {
+    "psql": ("postgresql-client-17", "psql (PostgreSQL) 17."),
+    "mysql": ("mariadb-client", "mysql from 11."),
+    "redis-cli": ("redis-tools", "redis-cli 8."),
+}
+SERVERS = """
+FROM {base}
+RUN --mount=type=secret,id=ca \\
+    --mount=type=secret,id=sources,target=/etc/apt/sources.list.d/debian.sources \\
+    --mount=type=secret,id=apt,target=/etc/apt/apt.conf.d/90host \\
+    apt-get update && apt-get install -y --no-install-recommends mariadb-server postgresql redis-server
+"""
+# As whom each server runs, and how it starts: it asks for a password.
+START = {
+    "psql": (
+        "postgres",
+        """
+        bin=$(echo /usr/lib/postgresql/*/bin) && echo secret >/tmp/password
+        $bin/initdb --pgdata=/tmp/db --auth=scram-sha-256 --pwfile=/tmp/password >/dev/null
+        echo 'host all all all scram-sha-256' >>/tmp/db/pg_hba.conf
+        exec $bin/postgres -D /tmp/db -c listen_addresses='*' -c unix_socket_directories=/tmp
+        """,
+    ),
+    "mysql": (
+        "mysql",
+        """
+        mariadb-install-db --no-defaults --datadir=/tmp/db >/dev/null
+        echo "CREATE DATABASE app;" >/tmp/init.sql
+        echo "GRANT ALL ON app.* TO app@'%' IDENTIFIED BY 'secret';" >>/tmp/init.sql
+        exec mariadbd --no-defaults --datadir=/tmp/db --socket=/tmp/socket --init-file=/tmp/init.sql
+        """,
+    ),
+    "redis-cli": ("redis", "exec redis-server --bind 0.0.0.0 --requirepass secret --dir /tmp"),
+}
+SQL = "CREATE TABLE t (n INT); INSERT INTO t VALUES (20), (22); SELECT SUM(n) FROM t;"
+ROUND_TRIP = {
+    "psql": f"""
+        export PGPASSWORD=secret
+        psql --host=$SERVER --username=postgres --quiet --tuples-only --no-align --command "{SQL}"
+        """,
+    "mysql": f"""MYSQL_PWD=secret mysql --host=$SERVER --user=app --batch --skip-column-names --execute "{SQL}" app""",
+    "redis-cli": """
+        export REDISCLI_AUTH=secret && redis-cli -h $SERVER SET n 20 >/dev/null && redis-cli -h $SERVER INCRBY n 22
+        """,
+}
+PORTS = {"psql": 5432, "mysql": 3306, "redis-cli": 6379}
+# A server takes some seconds to make its files.
+WAIT = """
+for attempt in $(seq 300); do (exec 3<>/dev/tcp/$SERVER/$PORT) 2>/dev/null && break; sleep 0.1; done
+"""
+
+
+@pytest.fixture(scope="module")
+def servers(client: docker.DockerClient, contract: Image) -> Iterator[str]:
+    """An image with the three servers, of Debian's packages: the engine's cache has it from the second time on."""
+    settings = this_host.find(contract.variant.distro.suite)
+    tag = f"slipway-servers:{os.getpid()}"
+    command = ["docker", "buildx", "build", "--quiet", "--load", "--provenance=false", f"--tag={tag}", "-"]
+    command[3:3] = settings.build_arguments()
+    dockerfile = SERVERS.format(base=contract.variant.distro.image)
+    environment = os.environ | settings.environment()
+    built = subprocess.run(command, input=dockerfile, capture_output=True, text=True, env=environment, check=False)
+    assert built.returncode == 0, built.stderr
+    yield tag
+    client.images.remove(tag, force=True)
+
+
+@pytest.fixture(scope="module")
+def network(client: docker.DockerClient) -> Iterator[Network]:
+    """A network of the checks' own, without a way out."""
+    network = client.networks.create(f"slipway-servers-{os.getpid()}", internal=True)
+    yield network
+    network.remove()
+
+
+@pytest.fixture
+def server(client: docker.DockerClient, servers: str, network: Network, command: str) -> Iterator[str]:
+    """The address of a client's server, as names go in the network."""
+    user, script = START[command]
+    container = client.containers.create(
+        servers, ["sh", "-ec", script], user=user, network=network.name, name=f"{network.name}-{command}"
+    )
+    with contextlib.ExitStack() as stack:
+        stack.callback(container.remove, force=True, v=True)
+        container.start()
+        yield container.name
+
+
+@pytest.mark.requirement("C1")
+@pytest.mark.parametrize("command", CLIENTS)
+def test_client_is_debians(host: Host, command: str) -> None:
+    """Its fixes come with Debian's, and it has the version of the release."""
+    package, version = CLIENTS[command]
+    assert host.package(package).is_installed
+    assert host.check_output("%s --version", command).startswith(version)
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("C1")
+@pytest.mark.parametrize("command", CLIENTS)
+def test_client_stores_and_finds(run: Run, server: str, network: Network, command: str) -> None:
+    """Over the network, with a password, what was written is read back and added up."""
+    environment = {"SERVER": server, "PORT": str(PORTS[command])}
+    finished = run("bash", "-ec", WAIT + ROUND_TRIP[command], network_mode=network.name, environment=environment)
+    assert finished.exit_code == 0, finished
+    assert finished.output.split()[-1] == "42"

@@ -1,0 +1,60 @@
+"""Themes, creative applications and OBS: there by their toggle, and nothing of them without it."""
+
+import pytest
+from testinfra.host import Host
+
+from slipway.matrix import Image
+from tests.images.conftest import Run
+from tests.images.helpers.scope import applies
+from tests.images.helpers.workbench import is_on
+
+pytestmark = applies(workload="desktop")
+
+PACKAGES = {
+    "THEMES": ["arc-theme", "greybird-gtk-theme", "papirus-icon-theme"],
+    "CREATIVE": ["blender", "gimp", "inkscape"],
+    "OBS": ["obs-studio"],
+}
+TOGGLES = [(toggle, package) for toggle, packages in PACKAGES.items() for package in packages]
+# What each prints of itself; its settings go to the temporary folder, as the home is read-only here.
+PROGRAMS = {
+    "CREATIVE": {"blender": "Blender 4", "gimp": "GNU Image Manipulation Program version", "inkscape": "Inkscape 1"},
+    "OBS": {"obs": "OBS Studio"},
+}
+VERSIONS = [(toggle, *program) for toggle, programs in PROGRAMS.items() for program in programs.items()]
+THEMES = ["/usr/share/themes/Arc", "/usr/share/themes/Greybird", "/usr/share/icons/Papirus"]
+# Draws a square and writes it as PNG: one check that more than `--version` works.
+SQUARE = """
+echo '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>' >/tmp/square.svg
+inkscape --export-filename=/tmp/square.png /tmp/square.svg >&2 && head -c 8 /tmp/square.png | od -An -c
+"""
+
+
+@pytest.mark.requirement("C3", "T2")
+@pytest.mark.parametrize(("toggle", "package"), TOGGLES)
+def test_toggle_decides_what_is_installed(host: Host, contract: Image, toggle: str, package: str) -> None:
+    """By Debian's own record."""
+    assert host.package(package).is_installed == is_on(contract, toggle)
+
+
+@pytest.mark.requirement("C2", "C3")
+@pytest.mark.parametrize(("toggle", "program", "version"), VERSIONS)
+def test_program_is_there_by_its_toggle(run: Run, contract: Image, toggle: str, program: str, version: str) -> None:
+    """It starts and says what it is; without the toggle there is no such command."""
+    finished = run("sh", "-c", 'command -v "$0" && exec "$0" --version', program, environment={"HOME": "/tmp"})
+    assert (finished.exit_code == 0) == is_on(contract, toggle), finished
+    assert (version in finished.output) == is_on(contract, toggle), finished
+
+
+@pytest.mark.requirement("C3")
+@pytest.mark.parametrize("folder", THEMES)
+def test_theme_is_there_by_its_toggle(host: Host, contract: Image, folder: str) -> None:
+    """Where Xfce's settings look for themes."""
+    assert host.file(f"{folder}/index.theme").exists == is_on(contract, "THEMES")
+
+
+@pytest.mark.requirement("C2")
+def test_inkscape_draws(run: Run, contract: Image) -> None:
+    """A picture goes in as SVG and comes out as PNG; without the toggle there is nothing to draw with."""
+    finished = run("sh", "-c", SQUARE, environment={"HOME": "/tmp"})
+    assert ("P   N   G" in finished.output) == is_on(contract, "CREATIVE"), finished

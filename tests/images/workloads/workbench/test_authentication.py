@@ -1,0 +1,269 @@
+"""Nobody gets into a workbench without a token, a password or a key, and none of these can be read by others."""
+
+import re
+
+import pytest
+
+from tests.images.conftest import Run, Start
+from tests.images.helpers.scope import applies
+from tests.images.helpers.workbench import CMDLINES, ONE_VOLUME, SECRET, TOKEN, Workbench, open_workbench
+
+pytestmark = applies(workload="workbench")
+
+JUPYTER = ["workbench", "lab"]
+LISTENING = "cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == \"0A\" { print $2 }'"
+SSH = "ssh -p 2222 -i /data/{key} -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+
+
+@pytest.fixture(scope="module", params=JUPYTER)
+def jupyter(start_shared: Start, request: pytest.FixtureRequest) -> Workbench:
+    """Each mode that starts JupyterLab."""
+    return open_workbench(start_shared, request.param)
+
+
+@pytest.fixture(scope="module")
+def workbench(start_shared: Start) -> Workbench:
+    """JupyterLab with code-server behind it."""
+    return open_workbench(start_shared, "workbench", **ONE_VOLUME)
+
+
+@pytest.fixture(scope="module")
+def code(start_shared: Start) -> Workbench:
+    """Code-server alone."""
+    return open_workbench(start_shared, "code", **ONE_VOLUME)
+
+
+# --- JupyterLab ----------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("A11")
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "token guess"}], ids=["none", "wrong"])
+def test_jupyter_refuses(jupyter: Workbench, headers: dict[str, str]) -> None:
+    """Neither files nor kernels nor a terminal without the token."""
+    for path in ("contents", "kernels", "terminals"):
+        assert jupyter.get(f"/api/{path}", headers).status == 403
+
+
+@pytest.mark.requirement("A11", "V3")
+def test_jupyter_accepts_the_token(jupyter: Workbench) -> None:
+    """The page of JupyterLab comes, and its program with it."""
+    assert jupyter.get("/api/contents", TOKEN).status == 200
+    page = jupyter.get("/lab", TOKEN)
+    program = re.search(r'src="(/static/lab/main\.[^"]+)"', page.text)
+    assert page.status == 200
+    assert program
+    assert jupyter.get(program[1], TOKEN).status == 200
+
+
+@pytest.mark.requirement("A11")
+@pytest.mark.parametrize("mode", JUPYTER)
+def test_new_token_is_printed_once(start: Start, mode: str) -> None:
+    """Without a token of the user's there is a new one, and the log has it once."""
+    running = open_workbench(start, mode, environment={})
+    found = re.findall(r"(?m)^JupyterLab: http://127\.0\.0\.1:8888/lab\?token=([0-9a-f]{48})$", running.log)
+    assert len(found) == 1
+    assert running.log.count(found[0]) == 1
+    assert running.get("/api/contents", {"Authorization": f"token {found[0]}"}).status == 200
+
+
+@pytest.mark.requirement("A11")
+@pytest.mark.parametrize("mode", JUPYTER)
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"JUPYTER_TOKEN": ""}, []),
+        ({"JUPYTER_TOKEN_FILE": ""}, []),
+        ({"NOTEBOOK_ARGS": "--ServerApp.token=''"}, []),
+        ({}, ["--IdentityProvider.token="]),
+    ],
+    ids=["variable", "file", "notebook-args", "argument"],
+)
+def test_empty_token_is_one_clear_message(run: Run, mode: str, environment: dict[str, str], words: list[str]) -> None:
+    """JupyterLab itself would be open to everybody then."""
+    finished = run(mode, *words, environment=environment)
+    assert finished.exit_code == 1
+    assert finished.output.startswith("error: the token is empty, and JupyterLab is never open without authentication")
+    assert finished.output.count("\n") == 1
+
+
+@pytest.mark.requirement("A11")
+def test_token_of_a_file_is_taken(start: Start) -> None:
+    """As clusters hand over secrets; here it is a file that every image has."""
+    running = open_workbench(start, "lab", environment={"JUPYTER_TOKEN_FILE": "/etc/debian_version"})
+    _, token = running.inside("cat /etc/debian_version")
+    assert running.get("/api/contents").status == 403
+    assert running.get("/api/contents", {"Authorization": f"token {token.strip()}"}).status == 200
+
+
+# --- code-server ---------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("A11")
+def test_code_refuses(code: Workbench) -> None:
+    """Without the password there is a page that asks for it, and a wrong one changes nothing."""
+    assert code.get("/?folder=/data").headers["location"].startswith("./login")
+    wrong = code.post("/login", password="guess")  # noqa: S106
+    assert "set-cookie" not in wrong.headers
+    assert "Incorrect password" in wrong.text
+
+
+@pytest.mark.requirement("A11")
+def test_code_accepts_the_password(code: Workbench) -> None:
+    """The cookie that it gives opens the editor."""
+    cookie = code.post("/login", password=SECRET).headers["set-cookie"].partition(";")[0]
+    page = code.get("/?folder=/data", {"Cookie": cookie})
+    assert page.status == 200
+    assert "vscode-workbench-web-configuration" in page.text
+
+
+@pytest.mark.requirement("A11")
+def test_new_password_is_printed_once(start: Start) -> None:
+    """Without a password of the user's there is a new one, and the log has it once."""
+    running = open_workbench(start, "code", environment={})
+    found = re.findall(r"(?m)^code-server: http://127\.0\.0\.1:8080, password ([0-9a-f]{48})$", running.log)
+    assert len(found) == 1
+    assert running.log.count(found[0]) == 1
+    assert "set-cookie" in running.post("/login", password=found[0]).headers
+
+
+@pytest.mark.requirement("A11")
+@pytest.mark.parametrize(
+    ("environment", "words", "message"),
+    [
+        ({"PASSWORD": ""}, [], "error: the password is empty, and code-server is never open"),
+        ({"HASHED_PASSWORD": ""}, [], "error: the password is empty, and code-server is never open"),
+        ({}, ["--auth=none"], "error: leave out --auth=none: code-server is never open"),
+    ],
+    ids=["password", "hash", "argument"],
+)
+def test_code_without_a_password_is_one_clear_message(
+    run: Run, environment: dict[str, str], words: list[str], message: str
+) -> None:
+    """It is never open to everybody."""
+    finished = run("code", *words, environment=environment)
+    assert finished.exit_code == 1
+    assert finished.output.startswith(message)
+    assert finished.output.count("\n") == 1
+
+
+# --- code-server behind JupyterLab ---------------------------------------------------------------
+
+
+@pytest.mark.requirement("A11")
+def test_code_is_reached_through_jupyter(workbench: Workbench) -> None:
+    """One token for both editors."""
+    page = workbench.get("/code/?folder=/data", TOKEN)
+    assert page.status == 200
+    assert "vscode-workbench-web-configuration" in page.text
+
+
+@pytest.mark.requirement("A11")
+def test_code_behind_jupyter_refuses(workbench: Workbench) -> None:
+    """Who does not know the token gets to the login, and no other way leads in: code-server listens on no port."""
+    assert workbench.get("/code/?folder=/data", TOKEN).status == 200
+    refused = workbench.get("/code/?folder=/data")
+    assert (refused.status, refused.headers["location"].partition("?")[0]) == (302, "/login")
+    _, output = workbench.inside(LISTENING)
+    assert {int(line.partition(":")[2], 16) for line in output.split()} == {8888}
+
+
+@pytest.mark.requirement("A11")
+def test_lab_has_no_code_server(start: Start) -> None:
+    """The mode `lab` is JupyterLab alone."""
+    running = open_workbench(start, "lab")
+    assert running.get("/code", TOKEN).status == 404
+
+
+# --- ssh -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keys(start_shared: Start) -> dict[str, tuple[str, str]]:
+    """Two key pairs, (private, public): one that is let in and one that is not."""
+    container = start_shared("sleep", "infinity", network_mode="none", tmpfs={"/keys": "mode=1777"})
+    pairs = {}
+    for name in ("known", "stranger"):
+        container.exec_run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"/keys/{name}"])
+        private, public = (
+            container.exec_run(["cat", f"/keys/{name}{ending}"]).output.decode() for ending in ("", ".pub")
+        )
+        pairs[name] = (private, public)
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def ssh(start_shared: Start, keys: dict[str, tuple[str, str]]) -> Workbench:
+    """The mode `ssh`, which lets the known key in; both private keys lie on its volume."""
+    environment = {"AUTHORIZED_KEYS": keys["known"][1], "JUPYTER_TOKEN": SECRET, "GREETING": 'two words, "quoted"'}
+    running = open_workbench(start_shared, "ssh", environment=environment, **ONE_VOLUME)
+    for name, (private, _) in keys.items():
+        script = f'umask 077 && printf %s "$KEY" >/data/{name}'
+        assert running.inside(script, environment={"KEY": private}, user="0") == (0, "")
+    return running
+
+
+def log_in(ssh: Workbench, key: str, *words: str) -> tuple[int, str]:
+    """Log in by a key, from the same container, and run a command."""
+    return ssh.inside(f"{SSH.format(key=key)} {' '.join(words)}", user="0")
+
+
+@pytest.mark.requirement("V3", "U10", "T12")
+def test_ssh_accepts_the_key(ssh: Workbench) -> None:
+    """The login is the container's own user, at home on the volume, with the image's Python and the user's settings."""
+    command = "'id -u; id -un; pwd; command -v python; echo $GREETING; echo $JUPYTER_TOKEN'"
+    code, output = log_in(ssh, "known", "-q", "app@127.0.0.1", command)
+    assert (code, output.splitlines()) == (
+        0,
+        ["12345", "app", "/data", "/opt/venv/bin/python", 'two words, "quoted"', ""],
+    )
+
+
+@pytest.mark.requirement("V3")
+def test_ssh_refuses_another_key(ssh: Workbench) -> None:
+    """By key only: sshd does not even offer to ask for a password."""
+    code, output = log_in(ssh, "stranger", "app@127.0.0.1", "true")
+    assert code == 255
+    assert "Permission denied (publickey)." in output
+
+
+@pytest.mark.requirement("V3")
+def test_ssh_refuses_other_users(ssh: Workbench) -> None:
+    """Only the container's own user can log in, whatever the key."""
+    for name in ("root", "nobody"):
+        assert log_in(ssh, "known", f"{name}@127.0.0.1", "true")[0] == 255
+
+
+@pytest.mark.requirement("V3")
+def test_ssh_host_key_stays_on_the_volume(start: Start) -> None:
+    """It is made at the first start, not in the image, and a client knows the host again after the next."""
+    running = open_workbench(start, "ssh", **ONE_VOLUME)
+    before = running.inside("cat /data/.slipway/ssh/host_key.pub")
+    running.container.restart(timeout=10)
+    assert running.inside("cat /data/.slipway/ssh/host_key.pub") == before
+    other = open_workbench(start, "ssh", **ONE_VOLUME)
+    assert other.inside("cat /data/.slipway/ssh/host_key.pub")[1] != before[1]
+
+
+@pytest.mark.requirement("V3")
+def test_ssh_without_a_key_is_one_clear_message(run: Run) -> None:
+    """A server that nobody can log in to would be a riddle."""
+    finished = run("ssh")
+    assert finished.exit_code == 1
+    assert finished.output.startswith("error: nobody could log in: set AUTHORIZED_KEYS")
+    assert finished.output.count("\n") == 1
+
+
+# --- what others can see -------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("A11")
+@pytest.mark.parametrize("mode", ["workbench", "lab", "code"])
+def test_no_command_line_has_the_credential(start: Start, mode: str) -> None:
+    """Every process of a machine can read the others' command lines; the token of an argument is taken off it."""
+    environment = {"NOTEBOOK_ARGS": f"--ServerApp.token='{SECRET}'"} if mode != "code" else {"PASSWORD": SECRET}
+    running = open_workbench(start, mode, environment=environment)
+    if mode != "code":
+        assert running.get("/code/" if mode == "workbench" else "/api/contents", TOKEN).status in (200, 302)
+    _, output = running.inside(CMDLINES)
+    assert {"workbench": "jupyter-lab", "lab": "jupyter-lab", "code": "entry"}[mode] in output
+    assert SECRET not in output

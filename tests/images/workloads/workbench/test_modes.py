@@ -1,0 +1,100 @@
+"""The modes of a workbench: each starts soon, whatever rights it has, follows its own health and ends when told to."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.images.common.test_service import (
+    HEALTHY_SECONDS,
+    QUICK_HEALTH,
+    has_ended,
+    inside,
+    wait_for_health,
+    wait_until,
+)
+from tests.images.conftest import Run, Start
+from tests.images.helpers.scope import applies
+from tests.images.helpers.workbench import CREDENTIALS, DEFAULT_RIGHTS, ONE_VOLUME, Workbench, open_workbench
+
+pytestmark = applies(workload="workbench")
+
+STOP_SECONDS = 5  # JupyterLab ends its kernels first
+# The child of the init and, where that has handed the work on, its own children.
+SIGNAL = "for child in $(cat /proc/1/task/1/children); do kill -{} $child $(cat /proc/$child/task/*/children); done"
+RIGHTS = [pytest.param(DEFAULT_RIGHTS, id="default"), pytest.param(ONE_VOLUME, id="one-volume")]
+MODES = ["workbench", "lab", "code", "ssh"]
+
+
+@pytest.fixture(scope="module", params=RIGHTS)
+def rights(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The rights that docker gives, and the narrowest."""
+    return dict(request.param)
+
+
+@pytest.fixture(scope="module", params=MODES)
+def running(start_shared: Start, rights: dict[str, Any], request: pytest.FixtureRequest) -> Workbench:
+    """Each mode with each set of rights."""
+    return open_workbench(start_shared, request.param, **rights)
+
+
+@pytest.mark.requirement("A11", "U1", "U10", "T12", "A6")
+def test_mode_is_healthy_soon(running: Workbench, record_property: Callable[[str, object], None]) -> None:
+    """By the image's own health check; the seconds since `docker run` are kept in the evidence."""
+    record_property("seconds_to_health", round(running.seconds, 2))
+    assert running.seconds < HEALTHY_SECONDS
+
+
+@pytest.mark.requirement("U10", "T12")
+def test_mode_runs_without_rights(running: Workbench) -> None:
+    """None of its processes has a capability, and none is root's."""
+    _, output = running.inside("cat /proc/[0-9]*/status | grep -E '^(CapEff|Uid)'")
+    lines = [line.split() for line in output.splitlines()]
+    assert {int(words[1], 16) for words in lines if words[0] == "CapEff:"} == {0}
+    assert "0" not in {words[1] for words in lines if words[0] == "Uid:"}
+
+
+@pytest.mark.requirement("U10", "T12")
+@pytest.mark.parametrize("mode", ["workbench", "lab", "code"])
+def test_home_is_the_volume(start: Start, mode: str) -> None:
+    """Settings stay with the work; the user has a name and can write caches and temporary files."""
+    running = open_workbench(start, mode, **ONE_VOLUME)
+    _, output = running.inside("tr '\\0' '\\n' </proc/$(cat /proc/1/task/1/children | cut -d' ' -f1)/environ")
+    variables = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    assert variables["HOME"] == "/data"
+    for name in ("TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR"):
+        assert variables[name].startswith("/data/"), name
+    code, output = running.inside("id -un", environment=variables)
+    assert (code, output) == (0, "app\n")
+
+
+@pytest.mark.requirement("T7")
+@pytest.mark.parametrize("mode", MODES)
+def test_health_follows_a_mode_that_hangs(start: Start, mode: str) -> None:
+    """A stopped server still accepts connections: only a check that waits for the answer notices."""
+    container = start(mode, environment=CREDENTIALS[mode], network_mode="none", healthcheck=QUICK_HEALTH)
+    wait_for_health(container, "healthy")
+    inside(container, "sh", "-c", SIGNAL.format("STOP"))
+    wait_for_health(container, "unhealthy")
+    inside(container, "sh", "-c", SIGNAL.format("CONT"))
+    wait_for_health(container, "healthy")
+
+
+@pytest.mark.requirement("U1")
+@pytest.mark.parametrize("mode", MODES)
+def test_mode_stops_by_sigterm(start: Start, mode: str) -> None:
+    """Docker need not kill it."""
+    running = open_workbench(start, mode)
+    running.container.kill("SIGTERM")
+    assert wait_until(lambda: has_ended(running.container), "the container ends by SIGTERM") < STOP_SECONDS
+
+
+@pytest.mark.requirement("T12", "T16")
+@pytest.mark.parametrize("mode", MODES)
+def test_without_a_volume_is_one_clear_message(run: Run, mode: str) -> None:
+    """A read-only root leaves nowhere to write: the message names the folder, the user and what to do."""
+    narrow = {key: value for key, value in ONE_VOLUME.items() if key != "mounts"}
+    finished = run(mode, environment=CREDENTIALS[mode], **narrow)
+    assert finished.exit_code == 1
+    assert finished.output.startswith("error: /data cannot be written by UID 12345: mount a volume there")
+    assert finished.output.count("\n") == 1

@@ -1,0 +1,140 @@
+"""A notebook is executed and becomes a PDF, without LaTeX and without network."""
+
+import io
+import json
+import tarfile
+from typing import Any
+
+import pypdfium2
+import pypdfium2.raw
+import pytest
+
+from tests.images.common.test_service import WITHOUT_GPU
+from tests.images.conftest import Start
+from tests.images.helpers.scope import applies
+from tests.images.helpers.workbench import ONE_VOLUME, TOKEN, Workbench, open_workbench
+
+pytestmark = applies(workload="workbench")
+
+FORMULA = r"$$\int_{-\infty}^{\infty} e^{-x^2}\,dx = \sqrt{\pi}$$"
+PLOT = "from matplotlib import pyplot; pyplot.plot([1, 4, 9], linewidth=9); pyplot.show()"
+TABLE = "import pandas; pandas.DataFrame({'name': ['alpha', 'beta'], 'value': [1.5, -2.25]})"
+LATEX = r"from IPython.display import Math; Math(r'\frac{\alpha}{\beta}')"
+PLAIN = "print('plain', 6 * 7, 'ä€')"
+BLUE = bytes((31, 119, 180))  # matplotlib's first colour
+
+
+def cell(kind: str, source: str) -> dict[str, Any]:
+    """Return a cell as a notebook's file has it."""
+    outputs: dict[str, Any] = {"outputs": [], "execution_count": None} if kind == "code" else {}
+    return {"cell_type": kind, "metadata": {}, "source": source, **outputs}
+
+
+NOTEBOOK = {
+    "nbformat": 4,
+    "nbformat_minor": 4,
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    "cells": [
+        cell("markdown", f"# Heading\n\nabove\n\n{FORMULA}\n\nbelow"),
+        cell("code", PLOT),
+        cell("code", TABLE),
+        cell("code", LATEX),
+        cell("code", PLAIN),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def workbench(start_shared: Start) -> Workbench:
+    """A workbench without a network, in the narrowest rights, with a notebook on its volume."""
+    container = start_shared(
+        "lab", network_mode="none", environment={"JUPYTER_TOKEN": "none"} | WITHOUT_GPU, **ONE_VOLUME
+    )
+    workbench = Workbench(container, 0, 0)
+    script = 'printf %s "$NOTEBOOK" >/data/notebook.ipynb'
+    assert workbench.inside(script, environment={"NOTEBOOK": json.dumps(NOTEBOOK)})[0] == 0
+    return workbench
+
+
+@pytest.fixture(scope="module")
+def document(workbench: Workbench) -> pypdfium2.PdfDocument:
+    """The PDF that `jupyter nbconvert --to pdf` makes of the executed notebook."""
+    variables = {"HOME": "/data", "TMPDIR": "/data", "MPLCONFIGDIR": "/data/.cache", "XDG_CACHE_HOME": "/data/.cache"}
+    code, output = workbench.inside("jupyter nbconvert --execute --to pdf notebook.ipynb", environment=variables)
+    assert code == 0, output
+    chunks, _ = workbench.container.get_archive("/data/notebook.pdf")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        member = archive.extractfile("notebook.pdf")
+        assert member
+        return pypdfium2.PdfDocument(member.read())
+
+
+@pytest.fixture(scope="module")
+def text(document: pypdfium2.PdfDocument) -> str:
+    """All of its text."""
+    return "\n".join(page.get_textpage().get_text_range() for page in document)
+
+
+def height(page: pypdfium2.PdfPage, word: str) -> float:
+    """Return how far above the page's lower edge a word stands."""
+    found = page.get_textpage().search(word).get_next()
+    assert found, f"{word!r} is not on the page"
+    return float(page.get_textpage().get_charbox(found[0])[1])
+
+
+@pytest.mark.requirement("U12")
+def test_formula_is_drawn(document: pypdfium2.PdfDocument, text: str) -> None:
+    """Between the words above and below it are the outlines of its signs, and nowhere its LaTeX."""
+    page = document[0]
+    high, low = height(page, "above"), height(page, "below")
+    paths = [item.get_bounds() for item in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_PATH], max_depth=5)]
+    signs = [bounds for bounds in paths if low < bounds[1] and bounds[3] < high]
+    assert len(signs) >= 12
+    assert r"\sqrt" not in text
+    assert "$" not in text
+
+
+@pytest.mark.requirement("U12")
+def test_plot_is_drawn(document: pypdfium2.PdfDocument) -> None:
+    """The line has matplotlib's colour."""
+    picture = document[0].render(scale=1, rev_byteorder=True)
+    content, step = bytes(picture.buffer), picture.n_channels
+    assert sum(content[start : start + 3] == BLUE for start in range(0, len(content), step)) > 200
+
+
+@pytest.mark.requirement("U12")
+@pytest.mark.parametrize("words", ["Heading", "name value", "beta -2.25", "plain 42 ä€", "Out[2]:"])
+def test_text_is_there(text: str, words: str) -> None:
+    """The heading, the table that pandas shows, and what a cell has printed."""
+    assert words in " ".join(text.split())
+
+
+@pytest.mark.requirement("U12")
+def test_output_in_latex_is_drawn(text: str) -> None:
+    """Sympy and IPython give formulas as LaTeX: the cell's own source has it, its output has not."""
+    assert text.count("frac") == 1
+
+
+@pytest.mark.requirement("U12")
+def test_jupyterlab_exports_a_pdf(start: Start) -> None:
+    """By what the menu `Save and Export Notebook As` asks for; it lists no format that this image cannot make."""
+    running = open_workbench(start, "lab", **ONE_VOLUME)
+    formats = json.loads(running.get("/api/nbconvert", TOKEN).body)
+    assert {"html", "pdf"} <= set(formats)
+    assert not {"latex", "webpdf", "qtpdf", "qtpng", "asciidoc", "rst"} & set(formats)
+    body = json.dumps({"type": "notebook", "content": NOTEBOOK})
+    assert running.ask("PUT", "/api/contents/notebook.ipynb", body, TOKEN).status == 201
+    answer = running.get("/nbconvert/pdf/notebook.ipynb?download=true", TOKEN)
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("application/pdf")
+    assert "Heading" in pypdfium2.PdfDocument(answer.body)[0].get_textpage().get_text_range()
+
+
+@pytest.mark.requirement("U12", "T16")
+def test_picture_that_is_missing_does_not_stop_the_export(workbench: Workbench) -> None:
+    """A notebook may name what is on the internet; offline, everything else comes out all the same."""
+    remote = NOTEBOOK | {"cells": [cell("markdown", "before ![missing](https://example.invalid/picture.png) after")]}
+    script = 'printf %s "$NOTEBOOK" >/data/remote.ipynb && jupyter nbconvert --to pdf remote.ipynb'
+    variables = {"NOTEBOOK": json.dumps(remote), "HOME": "/data", "TMPDIR": "/data"}
+    code, output = workbench.inside(script, environment=variables)
+    assert code == 0, output

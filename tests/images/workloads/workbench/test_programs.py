@@ -1,0 +1,159 @@
+"""What a workbench brings: programs, extensions, and what comes by a toggle; nothing to build with."""
+
+import json
+import zipfile
+from io import BytesIO
+
+import pytest
+from testinfra.host import Host
+
+from slipway import repository
+from slipway.matrix import Image
+from tests.images.common.test_packages import INSTALLED, locked
+from tests.images.conftest import Run, Start
+from tests.images.helpers.scope import applies
+from tests.images.helpers.workbench import ONE_VOLUME, TOKEN, is_on, open_workbench
+
+pytestmark = applies(workload="workbench")
+
+LOCK = repository.ROOT / "tools" / "code-server" / "package-lock.json"
+EXTENSIONS = repository.ROOT / "tools" / "code-server" / "extensions.txt"
+ELYRA_LOCK = repository.ROOT / "requirements" / "elyra.txt"
+# A commit, a clone and a fetch by URL: git with what it calls, curl with its libraries.
+GIT = """
+set -e
+cd "$(mktemp -d)"
+git init -q first && cd first
+git -c user.name=a -c user.email=a@example.com commit -q --allow-empty -m 'a commit'
+cd .. && git clone -q first second && git -C second log --format=%s
+"""
+MANIFEST = {"name": "hello", "publisher": "check", "version": "1.0.0", "engines": {"vscode": "*"}}
+
+
+@pytest.mark.requirement("V3", "A11")
+@pytest.mark.parametrize("name", ["curl", "git", "openssh-client", "openssh-server"])
+def test_debian_package_is_installed(host: Host, name: str) -> None:
+    """Debian's, so that its security fixes reach them."""
+    assert host.package(name).is_installed
+
+
+@pytest.mark.requirement("V3")
+def test_git_works(run: Run) -> None:
+    """It commits and clones as any user."""
+    finished = run("sh", "-c", GIT, user="12345:0")
+    assert (finished.exit_code, finished.output) == (0, "a commit\n")
+
+
+@pytest.mark.requirement("V3")
+def test_curl_works(start: Start) -> None:
+    """It gets a page from the image's own service, and knows https."""
+    container = start("serve", network_mode="none")
+    ask = "curl --silent --show-error --retry 9 --retry-connrefused http://127.0.0.1:8000/health && curl --version"
+    code, output = container.exec_run(["sh", "-c", ask])
+    assert code == 0, output
+    assert b"Protocols:" in output
+    assert b" https " in output
+
+
+@pytest.mark.requirement("A11")
+def test_code_server_is_the_locked_version(run: Run) -> None:
+    """As package-lock.json has it, with its hash."""
+    packages = json.loads(LOCK.read_text(encoding="utf-8"))["packages"]
+    finished = run("code-server", "--version", environment={"HOME": "/tmp"})
+    assert finished.exit_code == 0, finished
+    assert finished.output.split()[0] == packages["node_modules/code-server"]["version"]
+
+
+@pytest.mark.requirement("C6")
+@pytest.mark.parametrize("command", ["node", "npm", "npx", "pip", "node-gyp"])
+def test_command_is_not_on_path(host: Host, command: str) -> None:
+    """Node.js is code-server's own, and nobody installs past the lock."""
+    assert not host.exists(command)
+
+
+@pytest.mark.requirement("C6", "C5")
+def test_code_server_has_nothing_of_its_build(host: Host) -> None:
+    """No object files, no sources of native modules, no source maps, no programs for other systems."""
+    names = " -o ".join(f"-name '*.{ending}'" for ending in ("o", "a", "c", "cc", "cpp", "map", "exe", "dll"))
+    assert host.check_output(f"find /opt/code-server -type f '(' {names} ')'") == ""
+    foreign = "find /opt/code-server -type d -regex '.*[/-]\\(darwin\\|win32\\|musl\\|arm64\\|linux-arm\\)[^/]*'"
+    assert host.check_output(foreign) == ""
+
+
+@pytest.mark.requirement("A11")
+def test_jupyterlab_has_its_extensions(host: Host) -> None:
+    """Those that are listed, enabled and found."""
+    listed = host.run("env HOME=/tmp jupyter labextension list")
+    output = listed.stdout + listed.stderr
+    for name in ("@jupyter-server/resource-usage", "@jupyterhub/jupyter-server-proxy"):
+        line = next((line for line in output.splitlines() if name in line), "")
+        assert "enabled" in line, output
+        assert "OK" in line, output
+
+
+@pytest.mark.requirement("A11")
+def test_code_server_has_its_extensions(host: Host) -> None:
+    """Beside the editor's own, as many more folders as the list has lines."""
+    lines = EXTENSIONS.read_text(encoding="utf-8").splitlines()
+    listed = [line for line in lines if line.strip() and not line.startswith("#")]
+    folder = "/opt/code-server/node_modules/code-server/lib/vscode/extensions"
+    # Of the editor's own, only those of this one maker have its name in front.
+    find = "find %s -mindepth 1 -maxdepth 1 -type d -name '*.*' ! -name 'ms-vscode.*'"
+    added = host.check_output(find, folder).split()
+    assert len(added) == len(listed), added
+
+
+@pytest.mark.requirement("A11", "U10", "T12")
+def test_user_installs_an_extension(start: Start) -> None:
+    """Of a file, without network, into the volume; the editor lists it."""
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("extension/package.json", json.dumps(MANIFEST))
+        archive.writestr("extension.vsixmanifest", VSIX)
+    running = start("sleep", "infinity", network_mode="none", **ONE_VOLUME)
+    script = "import sys; open('/data/hello.vsix', 'wb').write(bytes.fromhex(sys.argv[1]))"
+    assert running.exec_run(["python", "-c", script, content.getvalue().hex()]).exit_code == 0
+    environment = {"HOME": "/data", "TMPDIR": "/data"}
+    installed = running.exec_run(["code-server", "--install-extension", "/data/hello.vsix"], environment=environment)
+    assert installed.exit_code == 0, installed.output.decode()
+    listed = running.exec_run(["code-server", "--list-extensions"], environment=environment)
+    assert listed.output.decode().split()[-1] == "check.hello"
+
+
+VSIX = """<?xml version="1.0" encoding="utf-8"?>
+<PackageManifest Version="2.0.0" xmlns="http://schemas.microsoft.com/developer/vsx-schema/2011">
+<Metadata><Identity Language="en-US" Id="hello" Version="1.0.0" Publisher="check"/></Metadata>
+<Installation><InstallationTarget Id="Microsoft.VisualStudio.Code"/></Installation>
+<Assets><Asset Type="Microsoft.VisualStudio.Code.Manifest" Path="extension/package.json" Addressable="true"/></Assets>
+</PackageManifest>
+"""
+
+
+# --- toggles -------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C3", "T2")
+def test_kubectl_is_there_by_its_toggle(run: Run, contract: Image) -> None:
+    """It tells its version without a cluster; without the toggle there is no such command."""
+    finished = run("sh", "-c", "command -v kubectl && exec kubectl version --client", environment={"HOME": "/tmp"})
+    assert (finished.exit_code == 0) == is_on(contract, "KUBECTL"), finished
+    assert ("Client Version" in finished.output) == is_on(contract, "KUBECTL"), finished
+
+
+@pytest.mark.requirement("C3", "T2", "U8")
+def test_elyra_is_there_by_its_toggle(host: Host, contract: Image) -> None:
+    """In an environment of its own, which is its lock; without the toggle there is no such folder."""
+    assert host.file("/opt/elyra").exists == is_on(contract, "ELYRA")
+    if is_on(contract, "ELYRA"):
+        installed = json.loads(host.check_output("/opt/elyra/bin/python -c %s", INSTALLED))
+        assert [(name, version) for name, version in installed] == locked(ELYRA_LOCK)
+
+
+@pytest.mark.requirement("C3")
+def test_elyra_serves_by_its_toggle(start: Start, contract: Image) -> None:
+    """JupyterLab has Elyra's part, its kernel is the image's own Python."""
+    running = open_workbench(start, "lab", **ONE_VOLUME)
+    assert (running.get("/elyra/schema/runtimes", TOKEN).status == 200) == is_on(contract, "ELYRA")
+    kernels = json.loads(running.get("/api/kernelspecs", TOKEN).body)
+    python = kernels["kernelspecs"][kernels["default"]]["spec"]["argv"][0]
+    assert python in ("/opt/venv/bin/python", "python" if not is_on(contract, "ELYRA") else "")
