@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import docker, repository
+from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import run
 from slipway.matrix import Matrix, load_matrix
 
-MARKS = ("slipway", "/apt/install ")  # in what BuildKit says of a step that a Dockerfile here asked for
+RECORD = re.compile(
+    r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)\nDescription:\s*((?s:.*?))\n(?:Usage count|Last used|Type):\t"
+)
+CACHE_MOUNT = re.compile(r'cached mount .* with id "(?:.*/)?(.+)"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,15 @@ def read_records() -> dict[str, Record]:
     """Return every record of the engine's build cache."""
     records = {}
     for block in docker.output("buildx", "du", "--verbose").split("\nID:"):
-        fields = re.match(r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)\nDescription:\s*((?s:.*))", block)
-        if fields:
+        if fields := RECORD.match(block):
             identifier, parents, description = fields.groups(default="")
             records[identifier] = Record(identifier, tuple(re.findall(r"\w+", parents)), description)
     return records
 
 
-def find_own(records: dict[str, Record]) -> set[str]:
-    """Return the records that bear the mark, what they were built from, and what was built on them."""
-    own = {record.identifier for record in records.values() if any(mark in record.description for mark in MARKS)}
+def find_own(records: dict[str, Record], dockerfiles: Dockerfiles) -> set[str]:
+    """Return the records of the Dockerfiles' steps and cache mounts, those below a step and those built on one."""
+    own = {record.identifier for record in records.values() if is_own(record.description, dockerfiles)}
     below = list(own)
     while below:
         parents = records[below.pop()].parents
@@ -64,10 +67,17 @@ def find_own(records: dict[str, Record]) -> set[str]:
     return own
 
 
-def remove_build_cache() -> None:
-    """Drop the records of the Dockerfiles here; a record goes once nothing stands on it any more."""
-    before = len(read_records())
-    left = find_own(read_records())
+def is_own(description: str, dockerfiles: Dockerfiles) -> bool:
+    """Tell whether a record is of a cache mount or a RUN of the Dockerfiles."""
+    if mount := CACHE_MOUNT.match(description):
+        return mount[1] in dockerfiles.cache_ids
+    command = description.partition("from exec ")[2]
+    return bool(command) and dockerfiles.has(f"RUN {command}")
+
+
+def remove_records(records: set[str]) -> None:
+    """Remove records of the build cache, except those that others are built on or a build is using."""
+    left = records
     while left:
         for identifier in left:
             docker.output("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
@@ -75,7 +85,14 @@ def remove_build_cache() -> None:
         if still == left:
             break
         left = still
-    print(f"build cache: {before - len(read_records())} records")
+
+
+def remove_build_cache() -> None:
+    """Remove the records of the repository's Dockerfiles."""
+    before = read_records()
+    texts = [file.read_text(encoding="utf-8") for file in sorted(repository.ROOT.glob("Dockerfile*"))]
+    remove_records(find_own(before, Dockerfiles(texts)))
+    print(f"build cache: {len(before) - len(read_records())} records")
 
 
 def remove_folder(folder: Path) -> None:
