@@ -42,7 +42,7 @@ class Dockerfiles:
         files = [(text, list(read_instructions(text))) for text in texts]
         self.cache_ids = {name for text, _ in files for name in re.findall(r"\btype=cache,id=([^,\s]+)", text)}
         every = [one for _, instructions in files for one in instructions]
-        self._values = {**read_defaults(every), **{name: {value} for name, value in (arguments or {}).items()}}
+        self._values = read_values(every, arguments or {})
         self._every = self._compile(every)
         self._first = self._compile(one for _, instructions in files for one in self._find_first(instructions))
 
@@ -53,6 +53,10 @@ class Dockerfiles:
     def begins_stage(self, recorded: str) -> bool:
         """Tell whether a recorded instruction is the first RUN or COPY of a stage that starts from an image."""
         return self._matches(recorded, self._first)
+
+    def list_arguments(self, recorded: str) -> set[str]:
+        """Return the values of the build arguments that an instruction refers to."""
+        return {value for name in REFERENCE.findall(recorded) for value in self._values.get(name[2:-1], ())}
 
     def _matches(self, recorded: str, patterns: Patterns) -> bool:
         keyword, _, text = recorded.removesuffix("# buildkit").strip().partition(" ")
@@ -125,14 +129,23 @@ def read_instructions(text: str) -> Iterator[Instruction]:
         yield Instruction(keyword.upper(), rest)
 
 
-def read_defaults(instructions: Iterable[Instruction]) -> dict[str, set[str]]:
-    """Return the default values of each build argument."""
-    values: dict[str, set[str]] = {}
+def read_values(instructions: Iterable[Instruction], arguments: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return the values of each build argument: that in `arguments`, or the defaults."""
+    values = {name: {value} for name, value in arguments.items()}
     for one in instructions:
         for word in shlex.split(one.text) if one.keyword == "ARG" else ():
             name, is_set, value = word.partition("=")
-            values.setdefault(name, set()).update([value] if is_set else [])
+            if name not in arguments:
+                values.setdefault(name, set()).update(resolve(value, values) if is_set else ())
     return values
+
+
+def resolve(text: str, values: Mapping[str, set[str]]) -> set[str]:
+    """Return a text for all values of the build arguments that it refers to."""
+    if not (reference := REFERENCE.search(text)):
+        return {text}
+    choices = values.get(reference[0][2:-1], ())
+    return {one for value in choices for one in resolve(text.replace(reference[0], value), values)}
 
 
 def normalize(one: Instruction) -> str:

@@ -131,8 +131,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     try:
         image_id = saved_image.find_id(TAG)
         file = sbom.write(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
-        done = audit.perform(CONTRACT, image_id, sbom.components(file))
-        yield audit.report(done, image_id, 0)
+        done = audit.audit_image(CONTRACT, image_id, sbom.components(file))
+        yield audit.make_report(done, image_id, 0)
     finally:
         breakage.run("docker", "image", "rm", "--force", TAG)
 
