@@ -23,7 +23,7 @@ class Origins:
     """The layers of an image by number, and the packages that apt was asked for.
 
     `foreign` has the instructions above the base image that no Dockerfile has, each with its layer, None without one.
-    `named` has the packages that the instruction of their layer names, `unnamed` the others, with their layer.
+    `named` has the packages that the Dockerfiles' instruction of their layer names, `unnamed` the others, with their layer.
     """
 
     base: int = 0  # the number of the base image's layers
@@ -76,12 +76,13 @@ def add_packages(origins: Origins, system: FileSystem, dockerfiles: Dockerfiles)
         if number < origins.base:
             origins.base_packages = installed
             continue
-        instruction = system.instruction(number)
+        # An instruction that is not of the Dockerfiles may name what it likes.
+        instruction = system.instruction(number) if number in origins.own else ""
         text = " ".join((instruction, *dockerfiles.list_arguments(instruction)))
         named = {name for name in asked if names_package(text, name)}
         origins.named |= named
         origins.unnamed.update(dict.fromkeys(asked - named, number))
-        origins.package_layers |= {number} if named and number in origins.own else set()
+        origins.package_layers |= {number} if named else set()
 
 
 def read_installed(layer: Layer, earlier: set[str]) -> set[str]:

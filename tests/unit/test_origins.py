@@ -148,10 +148,15 @@ def test_what_apt_was_asked_for_is_what_it_did_not_install_by_itself() -> None:
 
 
 def test_a_layer_must_name_a_package_itself() -> None:
-    """That a later or an earlier instruction has the name does not help; without marks apt was asked for everything."""
-    image = system(BASE, (FIRST, [status("dpkg", "two"), states()]), (SECOND, [status("dpkg", "two", "tool")]))
+    """The name in another instruction, or in a foreign one, does not count. Without marks, apt was asked for all."""
+    image = system(
+        BASE,
+        (FIRST, [status("dpkg", "two"), states()]),
+        (SECOND, [status("dpkg", "two", "tool")]),
+        ("RUN install evil", [status("dpkg", "two", "tool", "evil")]),
+    )
     origins = read_origins(image, DOCKERFILES)
-    assert origins.unnamed == {"two": 1, "tool": 2}
+    assert origins.unnamed == {"two": 1, "tool": 2, "evil": 3}
     assert origins.package_layers == set()
 
 
