@@ -63,9 +63,8 @@ print(*hip.multiply(array("f", [1, 2, 3, 4]), array("f", [5, 6, 7, 8])))
 def test_tool_lists_the_gpu(run: Run, gpu: dict[str, Any], contract: Image) -> None:
     """NVIDIA's comes with the driver; AMD's is in the image, and needs a user who may open the devices."""
     command, expected = TOOLS[contract.variant.accelerator]
-    finished = run(*command, **gpu)
-    assert finished.exit_code == 0, finished
-    assert expected in finished.output
+    output = run(*command, **gpu).require_success()
+    assert expected in output
 
 
 @pytest.mark.requirement("A12")
@@ -75,9 +74,8 @@ def test_kernel_computes_on_the_gpu(run: Run, gpu: dict[str, Any], contract: Ima
         program, product = f"SONAME = {soname(contract, 'libnvrtc')!r}\n{NVRTC}", "2.0 4.0 6.0 8.0"
     else:
         program, product = HIPRTC, "19.0 22.0 43.0 50.0"
-    finished = run("python", "-c", program, **gpu)
-    assert finished.exit_code == 0, finished
-    assert finished.output.strip() == product
+    output = run("python", "-c", program, **gpu).require_success()
+    assert output.strip() == product
 
 
 @pytest.mark.requirement("A12", "T6")

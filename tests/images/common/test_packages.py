@@ -73,8 +73,7 @@ def test_debian_package_is_installed(packages: dict[str, str], name: str) -> Non
 
 def test_debian_packages_are_consistent(run: Run) -> None:
     """Every dependency is there, so a user can install further packages."""
-    finished = run("apt-get", "check", user="0")
-    assert finished.exit_code == 0, finished
+    run("apt-get", "check", user="0").require_success()
 
 
 def test_debian_packages_are_configured(packages: dict[str, str]) -> None:

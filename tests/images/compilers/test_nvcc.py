@@ -82,6 +82,5 @@ def test_cmake_links_the_cuda_libraries(builder: Host, cmake: str, contract: Ima
 def test_program_of_nvcc_computes_on_the_gpu(run: Run, gpu: dict[str, Any]) -> None:
     """Compiled for the GPU that is there."""
     environment = {"SOURCE": SOURCE.read_text(encoding="utf-8")}
-    finished = run("sh", "-c", SCRIPT, environment=environment, **gpu)
-    assert finished.exit_code == 0, finished
-    assert finished.output.split() == ["2", "4", "6", "8"]
+    output = run("sh", "-c", SCRIPT, environment=environment, **gpu).require_success()
+    assert output.split() == ["2", "4", "6", "8"]

@@ -40,6 +40,5 @@ def test_driver_capabilities_are_those_needed(environment: dict[str, str], contr
 def test_cuda_without_a_gpu_is_an_error_code(run: Run, contract: Image) -> None:
     """CUDA reports an error and does not end the program, which can then do without a GPU."""
     program = f"CUDART = {soname(contract, 'libcudart')!r}\n{CODE}"
-    finished = run("python", "-c", program, environment=WITHOUT_GPU)
-    assert finished.exit_code == 0, finished
-    assert int(finished.output) in NO_GPU_ERRORS
+    output = run("python", "-c", program, environment=WITHOUT_GPU).require_success()
+    assert int(output) in NO_GPU_ERRORS

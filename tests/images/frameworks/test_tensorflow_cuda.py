@@ -23,6 +23,5 @@ print("computed on", product.device.rpartition("device:")[2].partition(":")[0])
 @pytest.mark.requirement("A7", "A12")
 def test_tensorflow_computes_on_the_gpu(run: Run, gpu: dict[str, Any]) -> None:
     """A matrix product by cuBLAS and a convolution by cuDNN."""
-    finished = run("python", "-c", PROGRAM, **gpu)
-    assert finished.exit_code == 0, finished
-    assert "computed on GPU" in finished.output
+    output = run("python", "-c", PROGRAM, **gpu).require_success()
+    assert "computed on GPU" in output

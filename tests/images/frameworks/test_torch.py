@@ -47,6 +47,5 @@ def test_torch_works_for_any_user_on_a_read_only_root(run: Run) -> None:
     """OpenShift chooses the UID of a container; without a GPU torch says so and goes on."""
     # PyTorch imports dill where it is installed, and dill needs a folder to write to.
     options = STRICT | {"tmpfs": {"/tmp": ""}, "environment": WITHOUT_GPU}
-    finished = run("python", "-c", PROGRAM, **options)
-    assert finished.exit_code == 0, finished
-    assert json.loads(finished.output)["gpu"] is False
+    output = run("python", "-c", PROGRAM, **options).require_success()
+    assert json.loads(output)["gpu"] is False

@@ -40,9 +40,8 @@ def test_installing_torchmetrics_brings_no_other_torch(run: Run, contract: Image
 @pytest.mark.requirement("V1")
 def test_data_loader_workers_share_memory(run: Run) -> None:
     """Worker processes pass tensors by shared memory, which torch_shm_manager manages."""
-    finished = run("python", "-c", LOADER)
-    assert finished.exit_code == 0, finished
-    assert finished.output.split()[-1] == str(sum(range(100)))
+    output = run("python", "-c", LOADER).require_success()
+    assert output.split()[-1] == str(sum(range(100)))
 
 
 @pytest.mark.requirement("T4", "C4")

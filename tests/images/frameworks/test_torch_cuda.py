@@ -105,22 +105,19 @@ def test_torch_loads_what_usr_local_cuda_has(torch: dict[str, Any], name: str) -
 def test_triton_compiles_a_kernel(run: Run) -> None:
     """torch.compile writes such kernels; Triton has its own assembler, and needs neither nvcc nor a GPU."""
     script = 'printf %s "$KERNEL" >/tmp/kernel.py && exec python /tmp/kernel.py'
-    finished = run("sh", "-c", script, environment={"KERNEL": TRITON})
-    assert finished.exit_code == 0, finished
-    assert ".target sm_90" in finished.output
+    output = run("sh", "-c", script, environment={"KERNEL": TRITON}).require_success()
+    assert ".target sm_90" in output
 
 
 @pytest.mark.requirement("A12", "U9")
 def test_torch_computes_on_the_gpu(run: Run, gpu: dict[str, Any]) -> None:
     """A matrix product by cuBLAS and a convolution by cuDNN."""
-    finished = run("python", "-c", ON_GPU, **gpu)
-    assert finished.exit_code == 0, finished
-    assert "computed" in finished.output
+    output = run("python", "-c", ON_GPU, **gpu).require_success()
+    assert "computed" in output
 
 
 @pytest.mark.requirement("A12", "U9")
 def test_nccl_reduces_on_one_gpu(run: Run, gpu: dict[str, Any]) -> None:
     """One GPU is enough to load, start and call NCCL."""
-    finished = run("python", "-c", NCCL, **gpu, shm_size="1g")
-    assert finished.exit_code == 0, finished
-    assert "reduced" in finished.output
+    output = run("python", "-c", NCCL, **gpu, shm_size="1g").require_success()
+    assert "reduced" in output

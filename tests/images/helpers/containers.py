@@ -48,6 +48,17 @@ class Finished:
 
     __repr__ = __str__
 
+    def require_success(self) -> str:
+        """Return the output; the check fails unless the exit code is 0."""
+        assert self.exit_code == 0, self
+        return self.output
+
+    def require_message(self, beginning: str, exit_code: int = 1) -> None:
+        """Check that the output is one line, with this beginning, and the exit code is that of an error."""
+        assert self.exit_code == exit_code, self
+        assert self.output.startswith(beginning), self
+        assert self.output.count("\n") == 1, self
+
 
 Start = Callable[..., Container]
 Run = Callable[..., Finished]

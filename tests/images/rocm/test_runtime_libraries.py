@@ -78,6 +78,5 @@ def test_rocblas_finds_its_kernels(versions: dict[str, str], saved: SavedImage) 
 @pytest.mark.requirement("A12")
 def test_rocblas_multiplies_on_the_gpu(run: Run, gpu: dict[str, Any]) -> None:
     """With the kernels of its architecture, which must be one of the contract's."""
-    finished = run("python", "-c", GEMM, **gpu)
-    assert finished.exit_code == 0, finished
-    assert finished.output.split() == ["19.0", "43.0", "22.0", "50.0"]
+    output = run("python", "-c", GEMM, **gpu).require_success()
+    assert output.split() == ["19.0", "43.0", "22.0", "50.0"]

@@ -121,6 +121,7 @@ def test_client_is_debians(host: Host, packages: dict[str, str], command: str) -
 def test_client_stores_and_finds(run: Run, server: str, network: Network, command: str) -> None:
     """Over the network, with a password: numbers are written, read back and added up."""
     environment = {"SERVER": server, "PORT": str(PORTS[command])}
-    finished = run("bash", "-ec", WAIT + ROUND_TRIP[command], network_mode=network.name, environment=environment)
-    assert finished.exit_code == 0, finished
-    assert finished.output.split()[-1] == "42"
+    output = run(
+        "bash", "-ec", WAIT + ROUND_TRIP[command], network_mode=network.name, environment=environment
+    ).require_success()
+    assert output.split()[-1] == "42"

@@ -41,12 +41,13 @@ print(json.dumps({"rows": [list(row) for row in rows], "version": spark.version}
 def test_spark_joins_files(run: Run) -> None:
     """Text and Parquet in, Parquet out, with a function in Python: one volume, no network, any user, no rights."""
     volumes = {"/tmp": "", "/data": "exec,mode=0770,uid=123456"}
-    finished = run("python", "-c", JOB, read_only=True, cap_drop=["ALL"], user="123456:0", tmpfs=volumes)
-    assert finished.exit_code == 0, finished
-    result = json.loads(finished.output.splitlines()[-1])
+    output = run(
+        "python", "-c", JOB, read_only=True, cap_drop=["ALL"], user="123456:0", tmpfs=volumes
+    ).require_success()
+    result = json.loads(output.splitlines()[-1])
     assert result["rows"] == [["Ada", 40, 80], ["Grace", 20, 40]]
     assert result["version"] == read_pins(LOCK)["pyspark"]
-    assert "Exception" not in finished.output, finished
+    assert "Exception" not in output
 
 
 @pytest.mark.requirement("C1")

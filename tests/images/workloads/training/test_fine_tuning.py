@@ -50,9 +50,8 @@ print(json.dumps({
 def fine_tune(run: Run, **options: Any) -> dict[str, Any]:
     """Return the program's report on its training; it has no network, and can write to /tmp and /cache only."""
     writable = {"read_only": True, "tmpfs": {"/tmp": "", "/cache": "mode=0770,uid=123456"}, "user": "123456:0"}
-    finished = run("python", "-c", PROGRAM, **writable, **options)
-    assert finished.exit_code == 0, finished
-    return dict(json.loads(finished.output.splitlines()[-1]))
+    output = run("python", "-c", PROGRAM, **writable, **options).require_success()
+    return dict(json.loads(output.splitlines()[-1]))
 
 
 def assert_learned(result: dict[str, Any]) -> None:

@@ -42,14 +42,12 @@ def test_rdma_is_inert_without_infiniband(run: Run) -> None:
 @pytest.mark.requirement("U4")
 def test_rdma_has_the_drivers(run: Run) -> None:
     """With InfiniBand the library of the device's maker is loaded by the name in this folder."""
-    finished = run("sh", "-c", "cat /etc/libibverbs.d/mlx5.driver && ls /usr/lib/*/libibverbs/libmlx5-rdmav*.so")
-    assert finished.exit_code == 0, finished
+    run("sh", "-c", "cat /etc/libibverbs.d/mlx5.driver && ls /usr/lib/*/libibverbs/libmlx5-rdmav*.so").require_success()
 
 
 @pytest.mark.requirement("U3", "U4")
 def test_processes_reduce_by_gloo(run: Run) -> None:
     """Without InfiniBand PyTorch's processes communicate by TCP."""
     script = 'printf %s "$PROGRAM" >/tmp/reduce.py && exec python /tmp/reduce.py'
-    finished = run("sh", "-c", script, environment={"PROGRAM": GLOO})
-    assert finished.exit_code == 0, finished
-    assert "[3.0, 3.0, 3.0, 3.0]" in finished.output
+    output = run("sh", "-c", script, environment={"PROGRAM": GLOO}).require_success()
+    assert "[3.0, 3.0, 3.0, 3.0]" in output

@@ -81,10 +81,9 @@ def test_new_token_is_printed_once(start: Start, mode: str) -> None:
 )
 def test_empty_token_is_one_clear_message(run: Run, mode: str, environment: dict[str, str], words: list[str]) -> None:
     """With it JupyterLab would be open to everybody."""
-    finished = run(mode, *words, environment=environment)
-    assert finished.exit_code == 1
-    assert finished.output.startswith("error: the token is empty, and JupyterLab is never open without authentication")
-    assert finished.output.count("\n") == 1
+    run(mode, *words, environment=environment).require_message(
+        "error: the token is empty, and JupyterLab is never open without authentication"
+    )
 
 
 @pytest.mark.requirement("A11")
@@ -141,10 +140,7 @@ def test_code_without_a_password_is_one_clear_message(
     run: Run, environment: dict[str, str], words: list[str], message: str
 ) -> None:
     """Code-server is never open to everybody."""
-    finished = run("code", *words, environment=environment)
-    assert finished.exit_code == 1
-    assert finished.output.startswith(message)
-    assert finished.output.count("\n") == 1
+    run("code", *words, environment=environment).require_message(message)
 
 
 # --- code-server behind JupyterLab ---------------------------------------------------------------
@@ -248,10 +244,7 @@ def test_ssh_host_key_stays_on_the_volume(start: Start) -> None:
 @pytest.mark.requirement("V3")
 def test_ssh_without_a_key_is_one_clear_message(run: Run) -> None:
     """Nobody could log in to the server."""
-    finished = run("ssh")
-    assert finished.exit_code == 1
-    assert finished.output.startswith("error: nobody could log in: set AUTHORIZED_KEYS")
-    assert finished.output.count("\n") == 1
+    run("ssh").require_message("error: nobody could log in: set AUTHORIZED_KEYS")
 
 
 # --- command lines -------------------------------------------------------------------------

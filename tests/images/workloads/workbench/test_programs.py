@@ -68,9 +68,8 @@ def test_curl_works(start: Start) -> None:
 def test_code_server_is_the_locked_version(run: Run) -> None:
     """package-lock.json has its version and hash."""
     packages = json.loads(LOCK.read_text(encoding="utf-8"))["packages"]
-    finished = run("code-server", "--version", environment={"HOME": "/tmp"})
-    assert finished.exit_code == 0, finished
-    assert finished.output.split()[0] == packages["node_modules/code-server"]["version"]
+    output = run("code-server", "--version", environment={"HOME": "/tmp"}).require_success()
+    assert output.split()[0] == packages["node_modules/code-server"]["version"]
 
 
 @pytest.fixture(scope="module")
