@@ -6,6 +6,7 @@ The images of the matrix, BuildKit's records of their Python environments and do
 Slipway's folder of the user's cache. The engine, the base image and what users keep in volumes stay.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT, Matrix, load_matrix
 
 # In every RUN that installs Python packages, and in the id of every cache mount.
-MARK = "slipway"
+MARKS = ("slipway", "/apt/install ")  # in what BuildKit says of a step that a Dockerfile here asked for
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def read_records() -> dict[str, Record]:
 
 def find_own(records: dict[str, Record]) -> set[str]:
     """Return the records that bear the mark, what they were built from, and what was built on them."""
-    own = {record.identifier for record in records.values() if MARK in record.description}
+    own = {record.identifier for record in records.values() if any(mark in record.description for mark in MARKS)}
     below = list(own)
     while below:
         parents = records[below.pop()].parents
@@ -104,4 +105,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="nox -s clean", description=__doc__.partition("\n")[0]).parse_args()
     sys.exit(run(main))

@@ -7,17 +7,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
-from slipway import matrix
+from slipway import junit, matrix
 from slipway.errors import SlipwayError
 from slipway.host import downloads
-from tests.sabotage.cases import Case, means, not_shown
+from tests.sabotage import selection
+from tests.sabotage.cases import Case, is_named
 
 # A repository of this run's own: two runs at once leave each other's images alone.
 REPOSITORY = f"slipway-sabotage/{os.getpid()}"
-PATIENCE = 900  # seconds for one command
+LIMIT = 900  # seconds for one command
 PASSED = "passed"
 FAILED = "failed: "
 NOT_RUN = "not run: "
@@ -26,11 +27,20 @@ SHOWN = 200  # characters of a check's message
 Outcomes = dict[str, str]
 
 
-def find_problem(case: Case) -> str:
-    """Return what is not as the case says, empty when exactly the expected checks fail."""
-    require_built(case.image)
+@dataclass(frozen=True)
+class Result:
+    """What is wrong with a case, empty when exactly the expected checks fail; the counts of the other checks."""
+
+    problem: str
+    others: int
+    others_run: int
+
+
+def run_case(case: Case, *, whole: bool) -> Result:
+    """Break the image, run its checks and compare; SlipwayError when that is not possible."""
     with broken_image(case) as reference:
-        return compare(case, check(case, reference))
+        found = check(case, reference, whole=whole)
+    return Result(compare(case, found.outcomes, whole=whole), found.others, found.others_run)
 
 
 def is_built(name: str) -> bool:
@@ -42,7 +52,7 @@ def require_built(name: str) -> None:
     """Raise an error that names the build session when an image is not there."""
     image = matrix.load_matrix().find_image(name)
     if not is_built(name):
-        raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s 'build-{image.session}'")
+        raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s build -- {image.name}")
 
 
 # --- the image -----------------------------------------------------------------------------------
@@ -84,17 +94,27 @@ def instructions(case: Case, whole: str) -> str:
 # --- the checks ----------------------------------------------------------------------------------
 
 
-def check(case: Case, reference: str) -> Outcomes:
-    """Run the image's checks in a process of their own and return each one's outcome."""
+@dataclass(frozen=True)
+class Run:
+    """The outcome of each check that ran, and how many there are and ran of those that the case does not break."""
+
+    outcomes: Outcomes
+    others: int
+    others_run: int
+
+
+def check(case: Case, reference: str, *, whole: bool) -> Run:
+    """Run the checks that a case breaks, and all others or a sample of them, in a process of their own."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "tests.xml"
         options = [f"--image={reference}", "--allow-not-run", f"--junit-xml={report}", "--tb=short"]
-        # What needs a GPU would fail beside the others where there is one.
-        options += [f"--deselect=tests/images/{name}" for name in not_shown()]
+        options += ["-p", "tests.sabotage.selection", *(["--all-checks"] if whole else [])]
+        options += [f"--case={case.name}"] if case.breaks else []
         finished = pytest(case, *options)
         if finished.returncode not in (0, 1) or not report.exists():
             raise SlipwayError(f"the checks ended with {finished.returncode}:\n{finished.stdout}{finished.stderr}")
-        return read_outcomes(report)
+        counts = [int(read_property(report, name)) for name in (selection.OTHERS, selection.RUN)]
+        return Run(read_outcomes(report), *counts)
 
 
 def collect(contract: str) -> set[str]:
@@ -107,66 +127,56 @@ def collect(contract: str) -> set[str]:
 
 def pytest(case: Case, *options: str) -> subprocess.CompletedProcess[str]:
     """Run pytest on tests/images, or on the part of it that concerns a case."""
-    folders = [f"tests/images/{name}" for name in case.folders] or ["tests/images"]
+    paths = [f"tests/images/{name}" for name in case.paths] or ["tests/images"]
     own = ["--quiet", "-p", "no:cacheprovider", f"--contract={case.contract}"]
-    return run(sys.executable, "-m", "pytest", *own, *options, *folders)
+    return run(sys.executable, "-m", "pytest", *own, *options, *paths)
 
 
 def read_outcomes(report: Path) -> Outcomes:
     """Return each check's outcome in words from the XML that pytest wrote."""
     outcomes: Outcomes = {}
-    for element in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - written by our own pytest
-        module = element.attrib["classname"].removeprefix("tests.images.")
-        name = f"{module.replace('.', '/')}.py::{element.attrib['name']}"
+    for check in junit.read_report(report).checks:
+        module, _, test = check.name.removeprefix("tests.images.").partition("::")
+        name = f"{module.replace('.', '/')}.py::{test}"
         # A check that fails and then cannot clean up is there twice.
         if name not in outcomes or outcomes[name] == PASSED:
-            outcomes[name] = read_outcome(element)
+            word = {"passed": PASSED, "failed": FAILED, "not run": NOT_RUN}[check.outcome]
+            outcomes[name] = word + " ".join(check.reason.split())[:SHOWN]
     return outcomes
 
 
-def tested_image(report: Path) -> str:
-    """Return the ID of the image that a report is about, empty when it does not say so or is damaged."""
+def read_property(report: Path, name: str) -> str:
+    """Return a property of a whole run, empty when the report does not have it or is damaged."""
     try:
-        document = ElementTree.parse(report)  # noqa: S314 - written by our own pytest
-    except (OSError, ElementTree.ParseError):
+        return junit.read_report(report).properties.get(name, "")
+    except SlipwayError:
         return ""
-    found = document.find("testsuite/properties/property[@name='image']")
-    return "" if found is None else found.get("value", "")
-
-
-def read_outcome(element: ElementTree.Element) -> str:
-    """Return `passed`, `failed: MESSAGE` or `not run: REASON`."""
-    for kind, word in (("failure", FAILED), ("error", FAILED), ("skipped", NOT_RUN)):
-        found = element.find(kind)
-        if found is not None:
-            return word + " ".join(found.get("message", "").split())[:SHOWN]
-    return PASSED
 
 
 # --- the comparison ------------------------------------------------------------------------------
 
 
-def compare(case: Case, outcomes: Outcomes) -> str:
+def compare(case: Case, outcomes: Outcomes, *, whole: bool = True) -> str:
     """Return what failed although nothing said so, and what did not fail although it had to."""
     lines = []
     for name, outcome in outcomes.items():
-        if outcome.startswith(FAILED) and not any(means(expected, name) for expected in case.expected):
+        if outcome.startswith(FAILED) and not any(is_named(name, expected) for expected in case.expected):
             lines.append(f"  failed unexpectedly   {name}\n{' ' * 24}{outcome.removeprefix(FAILED)}")
-    for expected in case.expected:
-        found = {name: outcome for name, outcome in outcomes.items() if means(expected, name)}
+    for expected in case.expected if whole else case.breaks:
+        found = {name: outcome for name, outcome in outcomes.items() if is_named(name, expected)}
         lines += [
             f"  did not fail          {name}  ({found[name]})"
             for name in found
-            if may_not_be(case, expected, found[name])
+            if is_wrong(case, expected, found[name])
         ]
         if not found:
             lines.append(f"  is no check of it     {expected}")
     return "\n".join(lines)
 
 
-def may_not_be(case: Case, expected: str, outcome: str) -> bool:
-    """Tell whether an outcome contradicts the case. What fails beside the breakage meant may also be not run."""
-    return outcome == PASSED or (outcome.startswith(NOT_RUN) and expected in case.fails)
+def is_wrong(case: Case, expected: str, outcome: str) -> bool:
+    """Tell whether an outcome contradicts the case. What fails beside the fault meant may also be not run."""
+    return outcome == PASSED or (outcome.startswith(NOT_RUN) and expected in case.breaks)
 
 
 def run(
@@ -180,10 +190,10 @@ def run(
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PATIENCE,
+            timeout=LIMIT,
             check=False,
             cwd=matrix.ROOT,
             env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired:
-        raise SlipwayError(f"`{' '.join(command[:3])}` was ended after {PATIENCE} s") from None
+        raise SlipwayError(f"`{' '.join(command[:3])}` was ended after {LIMIT} s") from None

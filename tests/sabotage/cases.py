@@ -1,4 +1,4 @@
-"""The table of broken images, cases.toml, strictly read."""
+"""The broken images, strictly read from the tables beside this module: one file for each subject of tests/images."""
 
 import re
 import tomllib
@@ -11,77 +11,101 @@ from typing import Any
 from slipway import matrix
 from slipway.errors import SlipwayError
 
-FILE = Path(__file__).with_name("cases.toml")
-KEYS = ("image", "contract", "dockerfile", "tag", "fails", "also", "only")
+FOLDER = Path(__file__).parent
+KEYS = ("image", "contract", "tag", "breaks", "also", "only")
+NOT_SHOWN = "not-shown"
+MOST_CHECKS = 8  # of one case: more faults at once hide each other
 
 
 @dataclass(frozen=True)
 class Case:
     """An image that is broken on purpose, and the checks that must fail on it.
 
-    A check is named `folder/file.py::function[parameter]`, as below tests/images; without the
-    parameter it means all of them. `also` gives the reason for each failure beside the one meant.
+    `breaks` has the fault for each check: instructions of a Dockerfile, or nothing where an earlier fault of the case
+    breaks this check, too. `also` has the reason for each failure beside those meant.
     """
 
     name: str
     image: str
     contract: str
-    dockerfile: str = ""
     tag: str = ""
-    fails: tuple[str, ...] = ()
+    breaks: Mapping[str, str] = field(default_factory=dict, hash=False)
     also: Mapping[str, str] = field(default_factory=dict, hash=False)
-    folders: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+    @property
+    def dockerfile(self) -> str:
+        """The faults, one after the other."""
+        return "\n".join(fault for fault in self.breaks.values() if fault)
 
     @property
     def expected(self) -> tuple[str, ...]:
-        """All that must fail."""
-        return (*self.fails, *self.also)
+        """The names of all checks that fail."""
+        return (*self.breaks, *self.also)
 
 
-def means(name: str, check: str) -> bool:
-    """Tell whether a name of the table means a check: without a parameter it means each."""
-    return check == name or check.startswith(f"{name}[")
+def is_named(check: str, name: str) -> bool:
+    """Tell whether a name of the tables means a check, `folder/file.py::function[parameter]`.
+
+    A name needs no path, and without a parameter it means the check with each of them.
+    """
+    own = check if "::" in name else check.partition("::")[2]
+    return own == name or own.startswith(f"{name}[")
 
 
 @cache
-def _document() -> dict[str, Any]:
-    """The table as TOML has it."""
-    try:
-        return tomllib.loads(FILE.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SlipwayError(f"{FILE.name} cannot be read: {error}") from None
+def _tables() -> dict[str, dict[str, Any]]:
+    """Return each file's tables; SlipwayError for a file that is no TOML and for a name that two files have."""
+    files: dict[str, dict[str, Any]] = {}
+    for file in sorted(FOLDER.glob("*.toml")):
+        try:
+            files[file.name] = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SlipwayError(f"{file.name} cannot be read: {error}") from None
+    names = [name for tables in files.values() for name in tables if name != NOT_SHOWN]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SlipwayError(f"two broken images have the same name: {', '.join(sorted(twice))}")
+    return files
 
 
-def broken() -> list[Case]:
-    """The broken images, in the order of the file."""
-    return [_read(name, row) for name, row in _document()["case"].items()]
+@cache
+def broken() -> tuple[Case, ...]:
+    """Return the broken images, in the order of the files."""
+    return tuple(
+        _read(f"{file}: {name}", name, row)
+        for file, tables in _tables().items()
+        for name, row in tables.items()
+        if name != NOT_SHOWN
+    )
 
 
 def unbroken() -> list[Case]:
-    """Each image that a case stands on, as it is: nothing fails on it."""
+    """Return each image that a case breaks, as it is: nothing fails on it."""
     return [Case(image, image, image) for image in dict.fromkeys(case.image for case in broken())]
 
 
 def not_shown() -> dict[str, str]:
-    """The checks that no case can show on every host, with the reason."""
-    return dict(_document().get("not-shown", {}))
+    """Return the checks that no case can show on every host, with the reason."""
+    return {check: reason for tables in _tables().values() for check, reason in tables.get(NOT_SHOWN, {}).items()}
 
 
-def _read(name: str, row: dict[str, Any]) -> Case:
-    """Return one case; SlipwayError names the case and the key that is wrong."""
+def _read(where: str, name: str, row: dict[str, Any]) -> Case:
+    """Return one case; SlipwayError names the file, the case and the key that is wrong."""
     if unknown := set(row) - set(KEYS):
-        raise SlipwayError(f"cases.toml: {name} has unknown keys {sorted(unknown)}; allowed: {', '.join(KEYS)}")
-    if not re.fullmatch(r"[a-z0-9.-]+", name) or not row.get("fails"):
-        raise SlipwayError(f"cases.toml: {name} needs a name of a-z, 0-9, '.' and '-', and `fails`")
+        raise SlipwayError(f"{where} has unknown keys {sorted(unknown)}; allowed: {', '.join(KEYS)}")
+    breaks = row.get("breaks", {})
+    if not re.fullmatch(r"[a-z0-9-]+", name) or not 0 < len(breaks) <= MOST_CHECKS:
+        raise SlipwayError(f"{where} needs a name of a-z, 0-9 and '-', and 1 to {MOST_CHECKS} checks in `breaks`")
     image = matrix.load_matrix().find_image(row["image"]).name
     contract = matrix.load_matrix().find_image(row.get("contract", image)).name
+    if not next(iter(breaks.values())) and contract == image:
+        raise SlipwayError(f"{where} has no fault for its first check, and no other image's contract")
     return Case(
         name=name,
         image=image,
         contract=contract,
-        dockerfile=row.get("dockerfile", "").strip(),
         tag=row.get("tag", name),
-        fails=tuple(row["fails"]),
+        breaks={check: fault.strip() for check, fault in breaks.items()},
         also=row.get("also", {}),
-        folders=tuple(row.get("only", {}).get("folders", ())),
+        paths=tuple(row.get("only", {}).get("paths", ())),
     )

@@ -1,4 +1,4 @@
-"""Runs the cases two at a time, and tells at the end which of them ran now and which passed earlier."""
+"""Runs the cases two at a time, and tells at the end which ran now, which passed earlier, and what was sampled."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +11,7 @@ import pytest
 from slipway.errors import SlipwayError
 from tests.sabotage import breakage, cases, earlier
 from tests.sabotage.cases import Case
+from tests.sabotage.selection import OTHERS, RUN
 
 AT_A_TIME = 2
 EARLIER = "passed earlier"
@@ -18,50 +19,56 @@ EARLIER = "passed earlier"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with a case, if anything; when it passed, if not now."""
+    """What is wrong with a case, if anything; when it passed, if not now; how many of the other checks ran."""
 
     problem: str
     seconds: float = 0
     earlier: str = ""
+    others: int = 0
+    others_run: int = 0
 
 
 Verdicts = dict[Case, Future[Verdict]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the user run again what has passed already."""
-    parser.getgroup("slipway").addoption("--fresh", action="store_true", help="run the cases that passed earlier, too")
+    """Let the user run again what has passed already, and every check on every broken image."""
+    group = parser.getgroup("slipway")
+    group.addoption("--fresh", action="store_true", help="run the cases that passed earlier, too")
+    group.addoption("--all-checks", action="store_true", help="run all checks on each broken image, not a sample")
 
 
 def pytest_configure() -> None:
-    """Read the table before anything else, so that a mistake in it is one clear message."""
+    """Read the tables before anything else, so that a mistake in them is one clear message."""
     try:
         cases.broken()
     except SlipwayError as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def judge(case: Case, *, fresh: bool) -> Verdict:
+def decide(case: Case, *, fresh: bool, whole: bool) -> Verdict:
     """Run a case, or find that it has passed earlier; only what has passed is kept."""
     started = monotonic()
+    whole = whole or not case.breaks
     try:
         breakage.require_built(case.image)
-        day = "" if fresh else earlier.passed_on(case)
-        problem = "" if day else breakage.find_problem(case)
-        if not problem and not day:
-            earlier.remember(case)
+        if not fresh and (day := earlier.passed_on(case, whole=whole)):
+            return Verdict("", monotonic() - started, day)
+        found = breakage.run_case(case, whole=whole)
+        if not found.problem:
+            earlier.remember(case, whole=whole)
     except SlipwayError as error:
         return Verdict(f"  {error}")
-    return Verdict(problem, monotonic() - started, day)
+    return Verdict(found.problem, monotonic() - started, "", found.others, found.others_run)
 
 
 @pytest.fixture(scope="session")
 def verdicts(request: pytest.FixtureRequest) -> Iterator[Verdicts]:
     """Every selected case's verdict, being worked out while the tests wait for them in turn."""
     selected = [item.callspec.params["case"] for item in request.session.items if hasattr(item, "callspec")]
+    options = {"fresh": request.config.getoption("--fresh"), "whole": request.config.getoption("--all-checks")}
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        fresh = request.config.getoption("--fresh")
-        yield {case: pool.submit(judge, case, fresh=fresh) for case in selected}
+        yield {case: pool.submit(decide, case, **options) for case in selected}
         pool.shutdown(cancel_futures=True)
 
 
@@ -84,6 +91,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     write = terminalreporter.write_line
     write("")
     write(f"broken images: {len(ran)} ran now, {len(reports)} {EARLIER}")
+    others, run = (sum(dict(report.user_properties).get(name, 0) for report in ran) for name in (OTHERS, RUN))
+    if run < others:
+        write(f"of {others} other checks on these images a sample of {run} ran; nox -s sabotage -- -- --all-checks")
     for day in sorted({earlier_day(report) for report in reports}):
         names = [report.nodeid.partition("[")[2].rstrip("]") for report in reports if earlier_day(report) == day]
         write(f"{EARLIER}, {day}: {', '.join(names)}")

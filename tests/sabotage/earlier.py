@@ -10,17 +10,17 @@ from typing import Any
 
 from slipway import matrix, results
 from slipway.matrix import ROOT
-from tests.sabotage.breakage import collect, compare, read_outcomes, run, tested_image
+from tests.sabotage.breakage import collect, compare, read_outcomes, read_property, run
 from tests.sabotage.cases import Case
 
 # A new commit with the same files makes the same image but for this label.
 REVISION = "org.opencontainers.image.revision"
 
 
-def passed_on(case: Case) -> str:
-    """Return the day on which this very case passed, empty when it has to run."""
+def passed_on(case: Case, *, whole: bool) -> str:
+    """Return the day on which this very case passed with all checks or a sample, empty when it has to run."""
     known = results.read_json(_file(case))
-    if known.get("inputs") == inputs(case):
+    if known.get("inputs") == inputs(case, whole=whole):
         return str(known["passed"])
     return "" if case.expected else tested_on(case)
 
@@ -29,7 +29,7 @@ def tested_on(case: Case) -> str:
     """Return the day on which the image's test session ran all checks and none failed, empty when that is not known."""
     report = matrix.load_matrix().find_image(case.image).results / "tests.xml"
     since = max(file.stat().st_mtime for file in _files(case.contract))
-    if tested_image(report) != _inspect(case.image)["Id"] or report.stat().st_mtime < since:
+    if read_property(report, "image") != _inspect(case.image)["Id"] or report.stat().st_mtime < since:
         return ""
     outcomes = read_outcomes(report)
     if collect(case.contract) - outcomes.keys() or compare(case, outcomes):
@@ -37,10 +37,10 @@ def tested_on(case: Case) -> str:
     return datetime.fromtimestamp(report.stat().st_mtime, UTC).date().isoformat()
 
 
-def remember(case: Case) -> None:
+def remember(case: Case, *, whole: bool) -> None:
     """Keep that a case has passed."""
     today = datetime.now(UTC).date().isoformat()
-    results.write_json(_file(case), {"passed": today, "inputs": inputs(case)})
+    results.write_json(_file(case), {"passed": today, "inputs": inputs(case, whole=whole)})
 
 
 def _file(case: Case) -> Path:
@@ -48,10 +48,10 @@ def _file(case: Case) -> Path:
     return Path(base) / "slipway" / "sabotage" / f"{case.name}.json"
 
 
-def inputs(case: Case) -> str:
-    """Return the digest of all that decides a case: itself, the image, the checks and what they read."""
+def inputs(case: Case, *, whole: bool) -> str:
+    """Return the digest of all that decides a case: itself, the image, which checks ran and what they read."""
     files = {str(file.relative_to(ROOT)): _digest(file) for file in _files(case.contract)}
-    parts = [vars(case), _contents(case.image), files]
+    parts = [vars(case), whole, _contents(case.image), files]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -60,7 +60,7 @@ def _files(contract: str) -> list[Path]:
     image = matrix.load_matrix().find_image(contract)
     locks = f"requirements/{image.variant.locks}-*.txt"
     patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/**/*.py", locks)
-    names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "trims.toml", "trims-workbench.toml")
+    names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "docker/trims/*.toml")
     found = {file for pattern in (*patterns, *names) for file in ROOT.glob(pattern)}
     return sorted(file for file in found.union(image.locks) if file.is_file() and "__pycache__" not in file.parts)
 

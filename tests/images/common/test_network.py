@@ -88,5 +88,5 @@ def test_authorities_are_debians_alone(authorities: tuple[int, int]) -> None:
 @pytest.mark.requirement("A10")
 def test_no_update_is_pending(updates: list[str]) -> None:
     """Debian's fixes, security fixes first of all, are in the image."""
-    advice = "set apt_date in images.toml to today and build again (nox -s build-...)"
+    advice = "set apt_date in images.toml to today and build again (nox -s build)"
     assert updates == [], f"Debian has newer packages: {', '.join(updates)}; {advice}"

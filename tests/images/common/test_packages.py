@@ -60,7 +60,7 @@ print(json.dumps([seen, missing]))
 
 def outside_the_lock(contract: Image) -> dict[str, str]:
     """Return the version of PyTorch when Debian has it: it is no wheel, and has a suffix of Debian's build."""
-    is_debians = contract.variant.accelerator == "cpu" and "torch" not in read_pins(contract.lock)
+    is_debians = contract.variant.accelerator == "cpu" and "torch" not in read_pins(*contract.variant_locks)
     return {"torch": contract.variant.versions["torch"]} if is_debians and contract.flavor != "base" else {}
 
 

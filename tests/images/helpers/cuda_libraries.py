@@ -31,14 +31,14 @@ def soname(contract: Image, library: str) -> str:
 
 def find_locked(contract: Image, pattern: str) -> list[str]:
     """Return the locked versions of the distributions of a pattern, which may end in the CUDA version (-cu12)."""
-    pins = read_pins(contract.lock)
+    pins = read_pins(*contract.variant_locks)
     return [version for name, version in pins.items() if re.fullmatch(rf"{pattern}(-cu\d+)?", name)]
 
 
 def locked(contract: Image, pattern: str) -> str:
     """Return the locked version of the one distribution of a pattern."""
     found = find_locked(contract, pattern)
-    assert len(found) == 1, f"{pattern} in {contract.lock.name}: {found}"
+    assert len(found) == 1, f"{pattern} in the locks of {contract.name}: {found}"
     return found[0]
 
 

@@ -13,6 +13,6 @@ print(json.dumps(sorted(names)))
 """
 
 
-def read_pins(lock: Path) -> dict[str, str]:
-    """Return the version of each distribution of a lock by its name as PyPI normalizes it."""
-    return {requirement.name: requirement.version for requirement in read_lock(lock)}
+def read_pins(*locks: Path) -> dict[str, str]:
+    """Return the version of each distribution of the locks by its name as PyPI normalizes it."""
+    return {requirement.name: requirement.version for lock in locks for requirement in read_lock(lock)}

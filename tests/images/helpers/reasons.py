@@ -3,5 +3,5 @@
 NO_GPU = "no NVIDIA GPU on this host"
 NO_AMD_GPU = "no AMD GPU on this host"
 EMULATED = "this host emulates the image's processor, and its seconds are not the image's"
-NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with TORCH_SOURCE=index has it"
+NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with LOCKS=rocm-index has it"
 ACCEPTED = (NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX)

@@ -1,0 +1,29 @@
+"""What every integration test needs; what cannot run on this machine is listed with the reason."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from slipway import tools
+from slipway.tools import Tool
+from tests.integration.try_images import try_image as try_image
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """List each test that was not run, and why, at the end of the output."""
+    config.option.reportchars += "s"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scanners() -> Iterator[None]:
+    """Skip what needs a Syft or a Trivy that is not there: building one takes longer than any test may."""
+    build = tools.build
+
+    def build_what_is_small(tool: Tool) -> None:
+        if tool.name in ("syft", "trivy"):
+            pytest.skip(f"there is no {tool.name} {tool.version}; nox -s integration builds it")
+        build(tool)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tools, "build", build_what_is_small)
+        yield

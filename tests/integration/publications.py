@@ -1,0 +1,140 @@
+"""Images of a few bytes with made-up evidence, in a repository of their own, as publishing wants them."""
+
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import matrix, results
+from slipway.matrix import Image, Matrix
+from slipway.publish import provenance, publish, release_checks
+from tests.helpers import archives
+from tests.helpers.checkout import copy_repository
+
+OWN = matrix.ROOT
+REPOSITORY = matrix.load_matrix().repository
+OCI = "org.opencontainers.image"
+TESTS = """<?xml version="1.0"?>
+<testsuites><testsuite name="pytest" errors="0" failures="{failures}" hostname="the-builders-machine">
+<properties><property name="image" value="{image}"/></properties>
+<testcase classname="tests.images.every" name="test_starts"/>
+<testcase classname="tests.images.every" name="test_ends">{outcome}</testcase>
+<testcase classname="tests.images.cuda" name="test_gpu"><skipped message="no GPU on this host"/></testcase>
+</testsuite></testsuites>
+"""
+
+
+@dataclass
+class Workshop:
+    """A matrix whose images are made here, and the git repository that they are from."""
+
+    folder: Path
+    the_matrix: Matrix
+    commit: str
+    loaded: list[str] = field(default_factory=list)
+
+    def make(self, name: str, content: str = "1", **labels: str) -> Image:
+        """Make an image of a few bytes, and everything that publishing it needs."""
+        image = self.the_matrix.find_image(name)
+        identity = self.load(image, content, labels)
+        build = {"image": identity, "tag": image.tag, "built": "2026-11-21T12:00:00+00:00", "seconds": 3.5}
+        results.write_json(image.results / "build.json", build)
+        self.test(image)
+        named = {"name": release_checks.PROPERTY, "value": identity}
+        results.write_json(image.results / "sbom.cdx.json", {"metadata": {"properties": [named]}})
+        results.write_json(image.results / "sbom.spdx.json", {"comment": f"{release_checks.PROPERTY} {identity}"})
+        for verdict in ("audit.json", "scan.json"):
+            content_of = {"image": identity, "verdict": "passed", "finished": "2026-11-21T12:10:00+00:00"}
+            results.write_json(image.results / verdict, content_of)
+        return image
+
+    def load(self, image: Image, content: str, labels: dict[str, str]) -> str:
+        """Load an image into the engine and tag it; returns its ID."""
+        layer = archives.tar(("etc/content", content.encode()))
+        settings = {"Labels": self.labels(image) | labels, "Cmd": ["none"]}
+        made = archives.oci(
+            archives.LOWER,
+            layer,
+            config=settings,
+            architecture=image.variant.distro.architecture,
+            created="2026-11-21T12:00:00Z",
+        )
+        config = next(text for name, text in made.items() if text.startswith(b"{") and b'"rootfs"' in text)
+        made["manifest.json"] = made["manifest.json"].replace(b"null", json.dumps([image.tag]).encode())
+        docker("load", "--quiet", data=archives.saved(made))
+        self.loaded.append(image.tag)
+        return f"sha256:{archives.digest(config)}"
+
+    def labels(self, image: Image) -> dict[str, str]:
+        """Return the labels that a build would have read from it."""
+        versions = {f"slipway.{key}": value for key, value in image.variant.versions.items()}
+        origin = {
+            f"{OCI}.source": "https://example.com/slipway",
+            f"{OCI}.revision": self.commit,
+            f"{OCI}.version": "0.1.0",
+            f"{OCI}.base.name": image.variant.distro.image,
+            f"{OCI}.base.digest": "sha256:" + "5" * 64,
+            "slipway.flavor": image.flavor,
+        }
+        workload = {"slipway.workload": image.workload.name} if image.workload else {}
+        return origin | versions | workload
+
+    def test(self, image: Image, *, failures: int = 0, of: str = "") -> None:
+        """Leave the results of its checks."""
+        outcome = "<failure>it does not end</failure>" if failures else ""
+        identity = of or results.read_json(image.results / "build.json")["image"]
+        text = TESTS.format(image=identity, failures=failures, outcome=outcome)
+        results.write(image.results / "tests.xml", text)
+
+    def change(self, made: Image, name: str, /, **content: Any) -> None:
+        """Change what a piece of evidence says."""
+        file = made.results / name
+        results.write_json(file, results.read_json(file) | content)
+
+
+def docker(*words: str, data: bytes | None = None) -> None:
+    """Run a docker command that must succeed."""
+    result = subprocess.run(["docker", *words], input=data, capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr.decode()
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run git in a folder."""
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    return subprocess.check_output(["git", "-C", str(folder), *identity, *words], text=True).strip()
+
+
+@contextmanager
+def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) -> Iterator[Workshop]:
+    """Make a repository and let slipway take it for its own; its images are gone afterwards.
+
+    A `whole` one holds all of slipway, to be run there.
+    """
+    repository = f"slipway-test-{uuid.uuid4().hex[:12]}"
+    text = matrix.FILE.read_text().replace(f'"{REPOSITORY}"', f'"{repository}"', 1)
+    if whole:
+        copy_repository(folder)
+    else:
+        (folder / "requirements").mkdir(parents=True)
+        for file in [*OWN.glob("Dockerfile*"), *OWN.glob("requirements/*.txt")]:
+            (folder / file.relative_to(OWN)).write_bytes(file.read_bytes())
+    (folder / "images.toml").write_text(text)
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message=All")
+    for module in (matrix, release_checks, provenance):
+        patch.setattr(module, "ROOT", folder)
+    the_matrix = matrix.parse_matrix(text)
+    patch.setattr(publish, "load_matrix", lambda *_: the_matrix)
+    made = Workshop(folder, the_matrix, git(folder, "rev-parse", "HEAD"))
+    try:
+        yield made
+    finally:
+        for tag in set(made.loaded):
+            docker("image", "rm", "--force", tag)

@@ -1,0 +1,124 @@
+"""Base images made by mmdebstrap and imported into the real engine: complete, or not at all."""
+
+import io
+import os
+import re
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from slipway.errors import SlipwayError
+from slipway.host import base_image, downloads
+from slipway.host.downloads import Host
+from slipway.images_toml import Distro, Platform
+
+
+def base(image: str, platform: Platform = "linux/amd64") -> Distro:
+    """Return a base image of the matrix."""
+    return Distro(image=image, suite="trixie", glibc="2.40", platform=platform)
+
+
+def docker(*words: str) -> str:
+    """Run a docker command that must succeed."""
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_failed_maker_leaves_no_half_image(tmp_path: Path) -> None:
+    """The engine imports what came before the failure; it is removed again."""
+    mark = uuid.uuid4().hex
+    importer = ["docker", "import", f"--change=LABEL mark={mark}", "-"]
+    maker = ["sh", "-c", "tar -c -C /etc hostname; echo no mirror >&2; exit 25"]
+    with pytest.raises(SlipwayError, match="could not be made by mmdebstrap:\nno mirror"):
+        base_image.stream(maker, importer, tmp_path / "log")
+    assert docker("images", "--all", "--quiet", f"--filter=label=mark={mark}") == ""
+
+
+def test_complete_archive_becomes_an_image(tmp_path: Path) -> None:
+    """The engine has it, without a name."""
+    mark = uuid.uuid4().hex
+    importer = ["docker", "import", f"--change=LABEL mark={mark}", "-"]
+    maker = ["tar", "-c", "-C", "/etc", "hostname"]
+    image = base_image.stream(maker, importer, tmp_path / "log")
+    try:
+        assert docker("images", "--quiet", "--no-trunc", f"--filter=label=mark={mark}") == image
+    finally:
+        docker("rmi", image)
+
+
+needs_maker = pytest.mark.skipif(os.geteuid() != 0 or not which("mmdebstrap"), reason="needs root and mmdebstrap")
+
+
+@needs_maker
+def test_mirror_of_this_host_is_used_alone() -> None:
+    """One where nobody answers is an error; the public addresses are not asked instead."""
+    name, mirror = f"slipway-test-base:none-{os.getpid()}", "http://127.0.0.1:9/debian"
+    with pytest.raises(SlipwayError, match=r"could not be made by mmdebstrap:(.|\n)*127\.0\.0\.1"):
+        base_image.make(base(name), Host(sources=downloads.debian_sources("trixie", mirror, mirror)))
+    assert base_image.find(name) is None
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[str]:
+    """Yield a base image, under a name of its own, made from where this host gets its packages as from a mirror."""
+    name = f"slipway-test-base:{os.getpid()}"
+    sources = downloads.debian_sources("trixie", *downloads.debian_addresses(Path("/")))
+    base_image.make(base(name), replace(downloads.find("trixie"), sources=sources))
+    yield name
+    docker("rmi", name)
+
+
+def inside(image: str, script: str) -> list[str]:
+    """Run a script in the image and return its lines."""
+    return docker("run", "--rm", "--network=none", image, "sh", "-c", script).splitlines()
+
+
+@pytest.mark.slow
+@needs_maker
+def test_made_image_is_as_the_official_one(made: str) -> None:
+    """Labels, sources and hygiene, all of the one image because its making takes 15 s."""
+    facts = base_image.describe(made)
+    assert (facts["origin"], facts["suite"]) == ("made by mmdebstrap", "trixie")
+    assert facts["created"] > "2026"
+
+    assert inside(made, "find /etc/apt -name '*sources*' -not -type d") == ["/etc/apt/sources.list.d/debian.sources"]
+    sources = inside(made, "cat /etc/apt/sources.list.d/debian.sources")
+    suites = " ".join(line for line in sources if line.startswith("Suites:"))
+    assert suites == "Suites: trixie trixie-updates Suites: trixie-security"
+    addresses = " ".join(line for line in sources if line.startswith("URIs:"))
+    public = r"http://[a-z]+\.debian\.org/debian"
+    assert re.fullmatch(f"URIs: {public} URIs: {public}-security", addresses), addresses
+
+    documents = "/usr/share/doc /usr/share/man /usr/share/info /usr/share/locale"
+    assert inside(made, f"find {documents} -type f ! -name copyright ! -name locale.alias") == []
+    assert len(inside(made, "find /usr/share/doc -name copyright")) > 60
+
+    rubbish = "/var/lib/apt/lists /var/cache/apt /var/log /tmp /run"
+    assert inside(made, f"find {rubbish} -type f -size +0 ! -path '/run/.*'") == []
+    assert inside(made, "ls -d /etc/machine-id 2>/dev/null; true") == []
+    assert set(inside(made, "ls /etc/apt/apt.conf.d /etc/dpkg/dpkg.cfg.d")) >= {
+        "docker-clean",
+        "docker",
+    }
+    assert not [line for line in inside(made, "ls /etc/*/*.d") if "mmdebstrap" in line]
+    assert inside(made, "stat -c %a /usr/sbin/policy-rc.d /tmp") == ["755", "1777"]
+
+
+@pytest.mark.slow
+@needs_maker
+def test_made_image_holds_nothing_of_this_host(made: str) -> None:
+    """The tool copies the host's name and resolver; docker would hide them at run time."""
+    container = docker("create", made)
+    try:
+        exported = subprocess.run(["docker", "export", container], check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(exported)) as archive:
+            sizes = [archive.getmember(name).size for name in ("etc/resolv.conf", "etc/hostname")]
+    finally:
+        docker("rm", container)
+    # The engine itself puts empty files there.
+    assert sizes == [0, 0]

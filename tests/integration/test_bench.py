@@ -1,0 +1,100 @@
+"""The bench on the real engine: what a run writes, missing images, and the traces of a build in its cache."""
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway import matrix
+from slipway.bench import bench, build_times, measurements
+from slipway.bench.measurements import Figure
+from slipway.build import clean
+from slipway.errors import SlipwayError
+
+
+@pytest.fixture
+def the_matrix() -> matrix.Matrix:
+    """The matrix of this repository."""
+    return matrix.load_matrix()
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """A run whose figures a test puts into this list."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "require_images", lambda _images: None)
+    monkeypatch.setattr(bench, "measure_all", lambda _matrix, _images, *, with_cold: figures if not with_cold else [])
+    return figures
+
+
+def test_a_missed_target_is_written_and_leaves_the_exit_code(
+    stand_in: list[Figure], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Speed is no gate."""
+    stand_in.append(Figure("size cpu-base", 0.7, "GB", 0.35, "something"))
+    assert bench.main([]) == 0
+    written = json.loads((tmp_path / "bench.json").read_text())
+    [figure] = written["figures"]
+    assert figure["verdict"] == "MISSED"
+    assert figure["ratio"] == pytest.approx(2)
+    assert figure["target"] == {"most": 0.35, "of": "itself"}
+    assert "1 MISSED; bench.json" in capsys.readouterr().out
+
+
+def test_bench_json_tells_the_machine_without_its_name(stand_in: list[Figure], tmp_path: Path) -> None:
+    """Figures of another machine are told by its cores, memory, engine and storage."""
+    stand_in.append(Figure("size cpu-base", 0.3, "GB"))
+    bench.main([])
+    text = (tmp_path / "bench.json").read_text()
+    assert json.loads(text)["machine"].keys() >= {"cores", "memory_gb", "engine", "storage_driver"}
+    assert os.uname().nodename not in text
+
+
+def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
+    stand_in: list[Figure], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its line says why."""
+
+    def broken() -> Iterator[Figure]:
+        yield Figure("size cpu-base", 0.3, "GB")
+        raise SlipwayError("the engine went away\nand more")
+
+    stand_in += [*bench.guarded("size", broken), Figure("size cuda-base", 1.5, "GB")]
+    assert bench.main([]) == 1
+    verdicts = [figure["verdict"] for figure in json.loads((tmp_path / "bench.json").read_text())["figures"]]
+    assert verdicts == ["met", "failed", "met"]
+    assert "failed: the engine went away\n" in capsys.readouterr().out
+
+
+def test_a_missing_image_is_named_with_its_build_session(the_matrix: matrix.Matrix) -> None:
+    """Nothing is measured, and nothing built."""
+    absent = matrix.parse_matrix(
+        matrix.FILE.read_text().replace(
+            f'repository = "{the_matrix.repository}"', f'repository = "{measurements.new_name()}"'
+        )
+    )
+    with pytest.raises(SlipwayError, match=r"not built: cpu-base cuda-base; .* nox -s build -- cpu-base cuda-base"):
+        bench.require_images([absent.find_image("cpu-base"), absent.find_image("cuda-base")])
+
+
+def test_traces_of_a_build_leave_the_engines_cache(tmp_path: Path) -> None:
+    """With a real engine: steps, copies on top of them, and the cache mount."""
+    mark = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    (tmp_path / "file").write_text(mark)
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {matrix.load_matrix().default_distro.image}\n"
+        f"RUN --mount=type=cache,id={mark}-uv,target=/cache touch /cache/x /x # {mark}\n"
+        "COPY file /file\nWORKDIR /data\n"
+    )
+    command = ["docker", "buildx", "build", "--quiet", f"--tag={mark}", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert len(build_times.traces(clean.read_records(), mark)) >= 4
+    subprocess.run(["docker", "image", "rm", mark], check=True, capture_output=True)
+    build_times.forget(mark)
+    assert build_times.traces(clean.read_records(), mark) == set()

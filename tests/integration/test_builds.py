@@ -1,0 +1,150 @@
+"""The real Dockerfiles: what a change makes the build do again, and what it refuses."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway import matrix
+from slipway.build import locks
+from slipway.host import downloads
+from tests.helpers.checkout import copy_repository
+
+MATRIX = matrix.load_matrix()
+UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+MOST_CONTEXT = 10**6  # bytes
+VARIANTS = [image for image in MATRIX.variant_images if image.in_tests]
+BASES = [image for image in VARIANTS if image.variant.name in ("cpu", "cuda") and image.flavor == "base"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the repository to change."""
+    copy_repository(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tag() -> Iterator[str]:
+    """A tag of its own, gone afterwards."""
+    name = f"slipway-test-{uuid.uuid4().hex[:8]}:built"
+    yield name
+    subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True, check=False)
+
+
+def build(tree: Path, image: matrix.Image, tag: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the plain docker command that the README gives, with the host's settings; return what it printed."""
+    settings = downloads.find(MATRIX.default_distro.suite)
+    words = [
+        f"--file={image.variant.dockerfile}",
+        f"--target={image.flavor}",
+        f"--tag={tag}",
+        "--progress=plain",
+        "--load",
+    ]
+    arguments = [f"--build-arg={name}={value}" for name, value in image.variant.arguments.items()]
+    command = [
+        "docker",
+        "buildx",
+        "build",
+        "--provenance=false",
+        *words,
+        *arguments,
+        *settings.build_arguments(),
+        *options,
+        ".",
+    ]
+    return subprocess.run(
+        command,
+        cwd=tree,
+        env=os.environ | settings.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def layers(reference: str) -> list[str]:
+    """Return an image's diff IDs."""
+    command = ["docker", "image", "inspect", "--format={{json .RootFS.Layers}}", reference]
+    found: list[str] = json.loads(subprocess.check_output(command, text=True))
+    return found
+
+
+@pytest.mark.requirement("T1", "C9")
+@pytest.mark.parametrize("image", BASES, ids=lambda image: image.name)
+def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.Image, tag: str) -> None:
+    """The Dockerfile is the source of truth: nox adds labels and nothing else."""
+    result = build(tree, image, tag)
+    assert result.returncode == 0, result.stdout
+    assert layers(tag) == layers(image.tag)
+
+
+@pytest.mark.requirement("T14")
+def test_the_build_context_is_small(tree: Path, tag: str) -> None:
+    """What .dockerignore does not let through stays here, a large file beside the Dockerfile too.
+
+    All that it lets through is sent: BuildKit takes a tmpfs mount for one of the whole context. So each Dockerfile has
+    a .dockerignore of its own, which leaves the others' locks out.
+    """
+    (tree / "app" / "__pycache__").mkdir(exist_ok=True)
+    (tree / "large").write_bytes(bytes(10 * MOST_CONTEXT))
+    (tree / "app" / "__pycache__" / "large.pyc").write_bytes(bytes(10 * MOST_CONTEXT))
+    output = build(tree, BASES[0], tag).stdout
+    sizes = re.findall(r"transferring context: ([\d.]+)(B|kB|MB|GB)", output)
+    assert sizes
+    assert all(float(number) * UNITS[unit] < MOST_CONTEXT for number, unit in sizes), sizes
+
+
+@pytest.mark.requirement("T5", "C9")
+@pytest.mark.parametrize("image", VARIANTS, ids=lambda image: image.name)
+def test_an_edit_of_the_application_changes_its_own_layer_alone(tree: Path, image: matrix.Image, tag: str) -> None:
+    """No flavor installs a dependency anew for it."""
+    (tree / "app" / "edited.py").write_text('"""An edit."""\n')
+    result = build(tree, image, tag)
+    assert result.returncode == 0, result.stdout
+    before, after = layers(image.tag), layers(tag)
+    assert len(before) == len(after)
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
+
+
+@pytest.mark.requirement("T5")
+def test_a_changed_dependency_downloads_only_itself(tree: Path, tag: str) -> None:
+    """The wheels of all others come from the cache mount."""
+    image = BASES[0]
+    file = tree / "requirements" / image.variant_locks[0].name
+    pinned = re.search(r"(?m)^idna==(\S+)", file.read_text())
+    assert pinned
+    limit = tree / "limit.in"
+    limit.write_text(f"idna<{pinned[1]}\n")
+    command = [shutil.which("uv") or "uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
+    command += [*next(locks.variant_locks(image.variant)).options, f"--constraints={limit}"]
+    text = re.sub(r"(?ms)^idna==.*?(?=^\w|\Z)", "", file.read_text())
+    (tree / "new.in").write_text("idna\n")
+    entry = subprocess.check_output([*command, str(tree / "new.in")], text=True)
+    file.write_text(text + entry)
+    result = build(tree, image, tag)
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"\+ idna==(?!" + re.escape(pinned[1]) + ")", result.stdout), result.stdout
+    prepared = re.findall(r"Prepared (\d+) package", result.stdout)
+    assert prepared in ([], ["1"]), result.stdout  # none where this very version was fetched before
+
+
+@pytest.mark.requirement("U8")
+def test_a_wheel_whose_hash_differs_is_refused(tree: Path, tag: str) -> None:
+    """Nothing is installed that the lock does not vouch for."""
+    image = BASES[0]
+    file = tree / "requirements" / image.variant_locks[0].name
+    head, entry, rest = re.split(r"(?m)^(idna==.*(?:\n .*)*)", file.read_text(), maxsplit=1)
+    file.write_text(head + re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + "0" * 64, entry) + rest)
+    result = build(tree, image, tag)
+    assert result.returncode != 0
+    assert "Hash mismatch for `idna" in result.stdout

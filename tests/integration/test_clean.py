@@ -1,0 +1,68 @@
+"""Cleaning frees what Slipway made and leaves what others made."""
+
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slipway import matrix
+from slipway.build import clean
+
+
+def docker(*words: str, text: str | None = None) -> str:
+    """Run docker and return what it printed."""
+    return subprocess.run(["docker", *words], input=text, capture_output=True, text=True, check=True).stdout
+
+
+def cache_records(mark: str) -> list[str]:
+    """Return BuildKit's records whose description holds a mark."""
+    return [record.description for record in clean.read_records().values() if mark in record.description]
+
+
+@pytest.fixture
+def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A repository name, a cache mount's id and folders of this test's own stand for Slipway's."""
+    name = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    rows = matrix.load_matrix()
+    variant = replace(rows.variants["cpu"], repository=name, images={})
+    image = matrix.Image(variant, "base", 1, 2)
+    variant.images["base"] = image  # type: ignore[index]
+    own = replace(rows, repository=name, variants={"cpu": variant}, workloads=())
+    monkeypatch.setattr(clean, "load_matrix", lambda: own)
+    monkeypatch.setattr(clean, "MARKS", (name,))
+    monkeypatch.setattr(clean, "ROOT", tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield name
+    for tag in ("cpu-base", "someone-elses"):
+        subprocess.run(["docker", "image", "rm", "--force", f"{name}:{tag}"], capture_output=True, check=False)
+
+
+def test_clean_frees_its_own_and_nothing_else(mark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images of the matrix, marked records of the build cache, dist/ and its cache folder; not the neighbours."""
+    cached = f"RUN --mount=type=cache,id={mark},target=/made date >/made/now"
+    dockerfile = f"FROM debian:trixie-slim\nRUN : {mark} >/layer\n{cached}\n"
+    docker("buildx", "build", "--load", f"--tag={mark}:cpu-base", "-", text=dockerfile)
+    docker("tag", f"{mark}:cpu-base", f"{mark}:someone-elses")
+    for folder in ("dist/cpu-base", "cache/slipway/layers", "cache/uv"):
+        (tmp_path / folder).mkdir(parents=True)
+    neighbours = set(clean.read_records()) - clean.find_own(clean.read_records())
+    assert len(cache_records(mark)) >= 2
+
+    assert clean.main() == 0
+
+    assert docker("image", "ls", "--format={{.Tag}}", mark).split() == ["someone-elses"]
+    assert cache_records(mark) == []
+    assert neighbours & set(clean.read_records())
+    assert not (tmp_path / "dist").exists()
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["uv"]
+    assert f"image {mark}:cpu-base" in capsys.readouterr().out
+
+
+def test_cleaning_twice_is_no_error(mark: str) -> None:
+    """There is nothing left to free."""
+    assert mark
+    assert clean.main() == 0
+    assert clean.main() == 0

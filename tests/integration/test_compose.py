@@ -1,0 +1,265 @@
+"""compose.yaml: its services are the images of the matrix, and the compose plug-in really starts and builds one."""
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import matrix
+from slipway.images_toml import PLATFORMS, TARGETS
+from slipway.matrix import Image
+from tests.helpers import checkout as copies
+
+FILE = matrix.ROOT / "compose.yaml"
+MATRIX = matrix.load_matrix()
+ADDRESS = "127.57.0.1"  # every address of 127.0.0.0/8 is this host; nobody else listens on this one
+NO_PLUGIN = "no compose plug-in on this host: `nox -s setup -- --compose` installs Debian's"
+DOCKERFILE_ARGUMENTS = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", (matrix.ROOT / matrix.WORKLOADS).read_text()))
+WORKLOADS = {"workbench", "workbench-cuda", "workbench-rocm"}
+SERVICES = {"cpu", "cpu-py3.11", "cpu-arm64", "cuda", "cuda-py3.11", "rocm", *WORKLOADS}
+STOP_SECONDS = 5  # without a signal that reaches the service, docker waits for ten
+PATIENCE_SECONDS = 60
+
+# Prints a line for each thing that the container must not do or must be able to do.
+PROBE = """
+touch /home/app/here 2>&1
+touch /data/here /cache/here && cp /bin/true /tmp/true && /tmp/true && echo can write and execute
+grep -E 'CapBnd|NoNewPrivs' /proc/self/status | tr -d '\\t'
+"""
+
+
+@pytest.fixture(autouse=True)
+def plugin() -> None:
+    """What docker itself lacks; without it nothing of this module is run."""
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip(NO_PLUGIN)
+
+
+@dataclass(frozen=True)
+class Compose:
+    """The command docker compose on a compose file, as a project of its own."""
+
+    files: tuple[Path, ...]
+    project: str
+    variables: dict[str, str]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command and return its exit code and what it printed."""
+        files = [f"--file={file}" for file in self.files]
+        command = ["docker", "compose", f"--project-name={self.project}", "--env-file=/dev/null", *files, *words]
+        environment = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
+        return subprocess.run(
+            command,
+            env=environment | self.variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def check(self, *words: str) -> str:
+        """Run a command that must succeed and return what it printed."""
+        result = self.run(*words)
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """Return what docker says of a service's container."""
+        container = self.check("ps", "--all", "--quiet", service).strip()
+        found: dict[str, Any] = json.loads(subprocess.check_output(["docker", "container", "inspect", container]))[0]
+        return found
+
+
+def configured(**variables: str) -> dict[str, dict[str, Any]]:
+    """Return the services as compose understands them with variables of the environment."""
+    compose = Compose((FILE,), "slipway-test", variables)
+    services: dict[str, dict[str, Any]] = json.loads(compose.check("--profile=*", "config", "--format=json"))[
+        "services"
+    ]
+    return services
+
+
+# --- the file and the matrix ---------------------------------------------------------------------
+
+
+def service_of(image: Image) -> tuple[str, dict[str, str]]:
+    """Return a variant's service, and what chooses it there: the flavor, and the version of CUDA."""
+    accelerator = image.variant.accelerator
+    version, *rest = image.variant.name.removeprefix(accelerator).split("-")
+    variables = {"FLAVOR": image.flavor, **({accelerator.upper(): version} if version else {})}
+    return "-".join((accelerator, *rest)), variables
+
+
+@pytest.mark.requirement("T15")
+@pytest.mark.parametrize("image", MATRIX.variant_images, ids=lambda image: image.name)
+def test_a_variants_service_is_the_image_of_the_matrix(image: Image) -> None:
+    """Tag, Dockerfile, target, build arguments and port: compose runs and builds what nox builds."""
+    name, variables = service_of(image)
+    service = configured(**variables)[name]
+    build = service["build"]
+    default = {**MATRIX.variants[image.variant.accelerator].arguments, "BASE_IMAGE": MATRIX.default_distro.tag}
+    assert service["image"] == image.tag
+    assert (build["dockerfile"], build["target"]) == (image.dockerfile, image.target)
+    assert {**default, **build.get("args", {})} == {**image.variant.arguments, "BASE_IMAGE": image.variant.distro.tag}
+    assert service.get("platform", PLATFORMS[0]) == image.variant.distro.platform
+    assert [port["target"] for port in service["ports"]] == [matrix.PORT]
+
+
+@pytest.mark.requirement("T15")
+@pytest.mark.parametrize("image", MATRIX.workloads, ids=lambda image: image.name)
+def test_a_workloads_service_is_the_image_of_the_matrix(image: Image) -> None:
+    """Its tag names variant and workload; its ports are those of its modes.
+
+    Where a workload is its target with other toggles, there is no target of its name: compose cannot build something
+    else in its place.
+    """
+    assert image.workload
+    accelerator = image.variant.accelerator
+    name = "workbench" if accelerator == "cpu" else f"workbench-{accelerator}"
+    service = configured(VARIANT=image.variant_image, WORKLOAD=image.workload.name)[name]
+    assert service["image"] == image.tag
+    assert service["build"]["dockerfile"] == image.dockerfile
+    if image.workload.name in TARGETS:
+        assert image.workload.name == image.workload.target
+        assert image.arguments.items() <= (DOCKERFILE_ARGUMENTS | service["build"]["args"]).items()
+    published = {port["target"] for port in service["ports"]}
+    assert set(image.workload.ports) <= published, f"{image.name} listens on {image.workload.ports}"
+
+
+@pytest.mark.requirement("T15")
+def test_no_service_stands_for_all() -> None:
+    """They would ask for the same port: `docker compose up` alone starts nothing, and says so."""
+    services = configured()
+    assert services.keys() == SERVICES
+    assert all(service["profiles"] == [name] for name, service in services.items())
+
+
+@pytest.mark.requirement("T12", "T15")
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_service_is_hardened_and_limited(name: str) -> None:
+    """Nothing is writable but the volumes and /tmp, no right can be gained, and no container takes the whole host."""
+    service = configured(MEMORY="3g", CPUS="1.5", ADDRESS=ADDRESS)[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["tmpfs"] == ["/tmp:exec"]
+    assert {mount["target"] for mount in service["volumes"]} == {"/data", "/cache"}
+    assert service["restart"] == "unless-stopped"
+    limits = service["deploy"]["resources"]["limits"]
+    assert (int(limits["memory"]), limits["cpus"], limits["pids"]) == (3 * 2**30, 1.5, 4096)
+    assert {port["host_ip"] for port in service["ports"]} == {ADDRESS}
+
+
+@pytest.mark.requirement("T15")
+@pytest.mark.parametrize("name", ["cuda", "cuda-py3.11", "workbench-cuda"])
+def test_cuda_is_given_every_gpu(name: str) -> None:
+    """As `docker run --gpus all` gives them."""
+    reserved = configured()[name]["deploy"]["resources"]["reservations"]["devices"]
+    assert reserved == [{"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}]
+
+
+@pytest.mark.requirement("T15")
+@pytest.mark.parametrize("name", ["rocm", "workbench-rocm"])
+def test_rocm_is_given_its_devices_and_their_groups(name: str) -> None:
+    """AMD's driver is reached through two devices, each of a group; the host chooses the number of one."""
+    service = configured(RENDER_GID="109")[name]
+    assert [device["source"] for device in service["devices"]] == ["/dev/kfd", "/dev/dri"]
+    assert service["group_add"] == ["video", "109"]
+
+
+@pytest.mark.requirement("T15")
+@pytest.mark.parametrize("name", ["cpu", "workbench"])
+def test_cpu_is_given_no_device(name: str) -> None:
+    """It starts on any host."""
+    service = configured()[name]
+    assert "devices" not in service
+    assert "reservations" not in service["deploy"]["resources"]
+
+
+# --- started -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def compose(tmp_path: Path) -> Iterator[Compose]:
+    """The project with volumes of its own instead of the user's; nothing is left of it."""
+    project = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    volumes = {name: {"name": f"{project}-{name}"} for name in ("data", "cache")}
+    own_volumes = tmp_path / "volumes.yaml"
+    own_volumes.write_text(json.dumps({"volumes": volumes}))
+    made = Compose((FILE, own_volumes), project, {"FLAVOR": "base", "ADDRESS": ADDRESS})
+    yield made
+    made.check("--profile=*", "down", "--volumes", "--timeout=1")
+
+
+def health() -> int:
+    """Return the status that the service answers on its published port."""
+    connection = http.client.HTTPConnection(ADDRESS, matrix.PORT, timeout=PATIENCE_SECONDS)
+    connection.request("GET", "/health")
+    return connection.getresponse().status
+
+
+def wait_for_restart(compose: Compose) -> dict[str, Any]:
+    """Return docker's words on the container once it has been started again and is healthy."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = compose.inspect("cpu")
+        if found["RestartCount"] and found["State"]["Health"]["Status"] == "healthy":
+            return found
+        time.sleep(0.2)
+    pytest.fail(f"not restarted and healthy within {PATIENCE_SECONDS} s: {found['State']}")
+
+
+@pytest.mark.requirement("T12", "T15")
+def test_compose_starts_the_service_and_stops_it(compose: Compose) -> None:
+    """Healthy, reached on its port, hardened; started again when it dies, and left alone when it is stopped."""
+    compose.check("up", "--detach", "--wait", "--no-build", "--pull=never", "cpu")
+    assert health() == http.client.OK
+
+    lines = compose.check("exec", "--no-TTY", "cpu", "sh", "-c", PROBE).splitlines()
+    assert lines == [
+        "touch: cannot touch '/home/app/here': Read-only file system",
+        "can write and execute",
+        "CapBnd:0000000000000000",
+        "NoNewPrivs:1",
+    ]
+    limits = compose.inspect("cpu")["HostConfig"]
+    assert (limits["Memory"], limits["NanoCpus"], limits["PidsLimit"]) == (16 * 2**30, 0, 4096)
+
+    compose.run("exec", "--no-TTY", "cpu", "sh", "-c", "kill -KILL $(cat /proc/1/task/1/children)")
+    assert wait_for_restart(compose)["State"]["Running"]
+    assert health() == http.client.OK
+
+    started = time.monotonic()
+    compose.check("stop", "cpu")
+    assert time.monotonic() - started < STOP_SECONDS
+    assert compose.inspect("cpu")["State"]["Status"] == "exited"
+
+
+@pytest.mark.requirement("T15")
+def test_compose_runs_a_command(compose: Compose) -> None:
+    """In place of the service, with its exit code."""
+    result = compose.run("run", "--rm", "cpu", "sh", "-c", "echo $PWD; exit 7")
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (7, "/data")
+
+
+@pytest.mark.requirement("T15")
+def test_compose_builds_an_image(tmp_path: Path) -> None:
+    """From the service's own Dockerfile, target and tag; here of a small copy, to leave the real image alone."""
+    made = copies.make(tmp_path / "slipway", f"slipway-test-{uuid.uuid4().hex[:8]}")
+    made.edit("compose.yaml", "image: slipway:", f"image: {made.repository}:")
+    compose = Compose((made.folder / "compose.yaml",), made.repository, {"FLAVOR": "base"})
+    try:
+        compose.check("build", "cpu")
+        command = ["docker", "image", "inspect", '--format={{index .Config.Labels "slipway.flavor"}}', made.tag]
+        assert subprocess.check_output(command, text=True) == "base\n"
+    finally:
+        subprocess.run(["docker", "image", "rm", "--force", made.tag], capture_output=True, check=False)

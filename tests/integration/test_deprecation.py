@@ -1,0 +1,64 @@
+"""A deprecated variant: it still builds, and its build, its label and its containers give the notice."""
+
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway import matrix
+from tests.helpers.checkout import Checkout, copy_repository
+
+ROW = 'deprecated = { since = "2026-11-01", reason = "Debian 12 leaves its support", successor = "cuda13.2" }'
+
+
+SENTENCE = "deprecated since 2026-11-01: Debian 12 leaves its support; use cuda13.2 instead"
+
+
+OWN = matrix.FILE.read_text()
+
+
+CPU = '[variant.cpu]\ndockerfile = "Dockerfile.cpu"\n'
+
+
+def deprecated(row: str = ROW) -> str:
+    """Return this repository's images.toml with its variant cpu deprecated."""
+    assert CPU in OWN
+    return OWN.replace(CPU, f"{CPU}{row}\n")
+
+
+def docker(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run docker and return its exit code and what it printed."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """A copy of the repository in which the variant cpu is deprecated; its image is gone afterwards."""
+    repository = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    copy_repository(tmp_path)
+    own = f'repository = "{matrix.load_matrix().repository}"'
+    (tmp_path / "images.toml").write_text(deprecated().replace(own, f'repository = "{repository}"'))
+    made = Checkout(tmp_path, repository)
+    yield made
+    docker("image", "rm", "--force", made.tag, f"{made.tag}-unlabelled")
+
+
+@pytest.mark.requirement("V8")
+def test_who_builds_or_runs_a_deprecated_image_is_told(checkout: Checkout) -> None:
+    """The sessions warn, the label says it, and so does a container of the real image at its start."""
+    built = checkout.nox("-s", "build-cpu(base)")
+    assert built.returncode == 0, built.stdout
+    assert built.stdout.count(f"cpu-base is {SENTENCE}\n") == 1
+    labels = json.loads(docker("image", "inspect", "--format={{json .Config.Labels}}", checkout.tag).stdout)
+    assert labels["slipway.deprecated"] == SENTENCE
+
+    container = docker("run", "--rm", "--network=none", checkout.tag, "echo", "started")
+    assert container.stdout == "started\n"
+    assert container.stderr == f"warning: this image is {SENTENCE}.\n"
+
+    run = checkout.nox("-s", "run", "--", "cpu-base", "sh", "-c", "exit 7")
+    assert f"cpu-base is {SENTENCE}\n" in run.stdout
+    assert f"warning: this image is {SENTENCE}.\n" in run.stdout

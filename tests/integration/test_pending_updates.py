@@ -1,0 +1,111 @@
+"""Pending security updates of real images, and the age of locks in real git repositories."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from slipway import matrix
+from slipway.host import downloads
+from slipway.scan import pending_updates
+from slipway.scan.pending_updates import NotRunError
+from tests.integration.try_images import TryImage
+
+DAY = 86400
+
+
+# libssl3t64 has had a security update since Debian 13 came out.
+OLD_OPENSSL = "RUN sed -i '/^Package: libssl3t64$/,/^Version/s/^Version: .*/Version: 3.5.0-1/' /var/lib/dpkg/status"
+
+
+def git(folder: Path, *words: str, day: float = 0) -> None:
+    """Run git in a folder, some days ago."""
+    when = f"{int(time.time() - day * DAY)} +0000"
+    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
+    subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, env=os.environ | who | dates)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose locks were committed ten days ago."""
+    folder = tmp_path / "repository"
+    for lock in matrix.load_matrix().find_image("cpu-base").locks:
+        file = folder / lock.relative_to(matrix.ROOT)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("# a lock\n")
+    git(tmp_path, "init", "--quiet", str(folder))
+    git(folder, "add", ".")
+    git(folder, "commit", "--message=locks", day=10)
+    (folder / "README.md").write_text("changed since then\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "--message=other", day=1)
+    for module in (matrix, pending_updates):
+        monkeypatch.setattr(module, "ROOT", folder)
+    return folder
+
+
+@pytest.mark.requirement("A10", "T10")
+def test_a_pending_security_update_is_found(try_image: TryImage) -> None:
+    """By name, with both versions."""
+    found = pending_updates.pending_updates(try_image(f"FROM slipway:cpu-base\nUSER 0\n{OLD_OPENSSL}"), "trixie")
+    assert len(found) == 1
+    assert found[0].startswith("libssl3t64 3.5.0-1 -> 3.5.")
+
+
+def test_the_images_own_settings_hide_nothing(try_image: TryImage) -> None:
+    """A package on hold, a preference against the suite, no source of security fixes."""
+    lines = [
+        "FROM slipway:cpu-base",
+        "USER 0",
+        OLD_OPENSSL,
+        r"RUN printf 'Package: *\nPin: release n=trixie-security\nPin-Priority: -1\n' >/etc/apt/preferences",
+        "RUN apt-mark hold libssl3t64 && rm /etc/apt/sources.list.d/*",
+    ]
+    assert len(pending_updates.pending_updates(try_image("\n".join(lines)), "trixie")) == 1
+
+
+def test_no_network_is_not_run(try_image: TryImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing pending is not what is said then."""
+    monkeypatch.setattr(pending_updates, "SECURITY", "http://127.0.0.1:9/debian-security")
+    monkeypatch.setattr(downloads, "debian_addresses", lambda _: ("", ""))
+    with pytest.raises(NotRunError, match=r"Debian's package lists were not reached: E: .*127\.0\.0\.1"):
+        pending_updates.pending_updates(try_image("FROM slipway:cpu-base"), "trixie")
+
+
+def test_an_image_without_apt_is_not_run(try_image: TryImage) -> None:
+    with pytest.raises(NotRunError, match="not reached"):
+        pending_updates.pending_updates(try_image("FROM slipway:cpu-base\nUSER 0\nRUN rm /usr/bin/apt-get"), "trixie")
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_lock_older_than_the_limit_is_named() -> None:
+    """By the commit that changed it last, whatever was committed since."""
+    image = matrix.load_matrix().find_image("cpu-base")
+    lines = list(pending_updates.old_locks(image, 9))
+    assert lines == ["requirements/cpu-base.txt is 10 days old, and 9 are allowed: nox -s lock"]
+    assert list(pending_updates.old_locks(image, 10)) == []
+
+
+def test_a_lock_that_was_just_compiled_is_new(repository: Path) -> None:
+    """Before it is committed."""
+    image = matrix.load_matrix().find_image("cpu-base")
+    image.locks[0].write_text("# compiled anew\n")
+    assert list(pending_updates.old_locks(image, 9)) == []
+
+
+def test_a_clone_without_history_is_not_run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its one commit is younger than what is in it."""
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", "shallow")
+    monkeypatch.setattr(pending_updates, "ROOT", tmp_path / "shallow")
+    monkeypatch.setattr(matrix, "ROOT", tmp_path / "shallow")
+    with pytest.raises(NotRunError, match="git fetch --unshallow"):
+        list(pending_updates.old_locks(matrix.load_matrix().find_image("cpu-base"), 9))
+
+
+def test_outside_a_repository_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending_updates, "ROOT", tmp_path)
+    with pytest.raises(NotRunError, match="the age of the locks is unknown"):
+        pending_updates.lock_age(tmp_path / "lock.txt")

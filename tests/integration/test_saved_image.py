@@ -1,0 +1,121 @@
+"""Reading images of the real engine: sizes, waste, the cache, and the command's messages."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway import matrix
+from slipway.image import saved_image
+from slipway.image.layers import SavedImage
+from slipway.image.saved_image import read_image
+from tests.helpers.archives import digest
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python process that knows the project."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=matrix.ROOT,
+        env={**os.environ, "PYTHONPATH": str(matrix.ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+DOCKERFILE = """
+FROM debian:trixie-slim
+ENV A=b
+WORKDIR /data
+COPY big kept /data/
+RUN rm big; \\
+\tchmod 600 kept
+USER 1000
+CMD ["true"]
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Build an image whose last layer deletes a file of an earlier one."""
+    context = tmp_path_factory.mktemp("context")
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    (context / "big").write_bytes(uuid.uuid4().bytes * 100_000)
+    (context / "kept").write_bytes(b"kept")
+    tag = f"slipway-test-layers:{uuid.uuid4().hex}"
+    build(context, tag)
+    build(context, f"{tag}-labelled", "--label=org.example=yes")
+    yield tag
+    subprocess.run(["docker", "rmi", tag, f"{tag}-labelled"], check=True, capture_output=True)
+
+
+def build(context: Path, tag: str, *options: str) -> None:
+    command = ["docker", "buildx", "build", "--load", "--provenance=false", f"--tag={tag}"]
+    subprocess.run([*command, *options, str(context)], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def image(built: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[SavedImage, Path]:
+    """Read that image as it was saved, and the cache folder."""
+    cache = tmp_path_factory.mktemp("cache")
+    return read_image(built, cache), cache
+
+
+def test_a_real_image_has_the_bytes_and_the_waste_it_was_given(
+    image: tuple[SavedImage, Path],
+) -> None:
+    read, _ = image
+    base, (workdir, copy, remove) = read.layers[0], read.layers[-3:]
+    assert base.size > 50_000_000
+    assert (workdir.size, copy.size, remove.size) == (0, 1_600_004, 4)
+    assert read.size == sum(layer.size for layer in read.layers)
+    assert copy.created_by.startswith("COPY big kept /data/")
+    assert remove.created_by.startswith("RUN /bin/sh -c rm big")
+    ours = {w.entry.path: w.entry.size for w in read.waste() if w.entry.path.startswith("/data")}
+    assert ours == {"/data/big": 1_600_000, "/data/kept": 4}
+    assert "/data/big" not in read.merged()
+    assert read.merged()["/data/kept"][0].mode == 0o600
+    assert read.merged()["/data/kept"][0].sha256 == digest(b"kept")
+    assert read.config["config"]["User"] == "1000"
+
+
+def test_the_cache_gives_what_the_saved_image_gave(
+    built: str, image: tuple[SavedImage, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, cache = image
+    monkeypatch.setattr(saved_image, "_save", lambda *_: pytest.fail("it was saved again"))
+    assert read_image(built, cache) == first
+    labelled = read_image(f"{built}-labelled", cache)
+    assert labelled.layers == first.layers
+    assert labelled.config["config"]["Labels"]["org.example"] == "yes"
+
+
+def test_the_command_prints_layers_total_and_waste(built: str, image: tuple[SavedImage, Path], tmp_path: Path) -> None:
+    read, _ = image
+    done = python("-m", "slipway.image.saved_image", built, XDG_CACHE_HOME=str(tmp_path))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert len(lines) == 1 + len(read.layers) + 2
+    assert "COPY big kept /data/" in done.stdout
+    assert lines[-2].split()[:2] == ["total", f"{read.size:,}"]
+    assert lines[-1].split()[0] == "waste"
+
+
+def test_an_unknown_image_is_named(tmp_path: Path) -> None:
+    done = python("-m", "slipway.image.saved_image", "slipway:never-built", XDG_CACHE_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: slipway:never-built is not an image of this engine; ")
+
+
+def test_an_engine_that_is_down_is_reported(tmp_path: Path) -> None:
+    socket = f"unix://{tmp_path}/none.sock"
+    done = python("-m", "slipway.image.saved_image", "x", DOCKER_HOST=socket)
+    assert done.returncode == 1
+    assert "Cannot connect to the Docker daemon" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,607 @@
+"""Scans with the real Trivy, small databases and small images: what is found, and when an image was not scanned."""
+
+import base64
+import functools
+import json
+import re
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import matrix, tools
+from slipway.errors import SlipwayError
+from slipway.scan import accepted_findings, pending_updates, scan, trivy
+from slipway.scan.pending_updates import NotRunError
+from slipway.scan.trivy import NotScannedError
+from tests.helpers import checkout
+from tests.helpers.checkout import small_matrix
+from tests.integration import trivy_database as databases
+from tests.integration.registries import running_registry
+from tests.integration.trivy_database import WELL_KNOWN, Advisory, debian, python
+from tests.integration.try_images import build
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.requirement("A10", "T10")]
+
+# Packages that a test's image holds beside Debian's own.
+INSTALLED = """
+FROM debian:trixie-slim
+RUN mkdir -p /opt/venv/lib/python3.13/site-packages/shop-1.0.dist-info \\
+    && printf 'Metadata-Version: 2.1\\nName: shop\\nVersion: 1.0\\n' \\
+        >/opt/venv/lib/python3.13/site-packages/shop-1.0.dist-info/METADATA
+USER 1000:0
+HEALTHCHECK CMD true
+"""
+TODAY = accepted_findings.today()
+# A key in form; nothing is locked by it.
+BODY = base64.encodebytes(bytes(number * 89 % 251 for number in range(1200))).decode()
+KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}-----END RSA PRIVATE KEY-----\n"
+
+
+real_scan_settings = trivy.scan_settings
+KNOWN_SETTINGS: dict[str, str] = {}
+
+
+def scan_settings_once(program: Path, config: dict[str, Any]) -> str:
+    """Ask Trivy once for the same settings: most of these images have them."""
+    key = trivy.dockerfile(config)
+    if key not in KNOWN_SETTINGS:
+        KNOWN_SETTINGS[key] = real_scan_settings(program, config)
+    return KNOWN_SETTINGS[key]
+
+
+@functools.cache
+def debian_packages(image_id: str) -> list[str]:
+    """Return the purls of an image's Debian packages, as dpkg lists them."""
+    purl = "--showformat=pkg:deb/debian/${Package}@${Version}?arch=${Architecture}\\n"
+    command = ["docker", "run", "--rm", "--network=none", "--entrypoint=dpkg-query", image_id, "--show", purl]
+    return subprocess.check_output(command, text=True).splitlines()
+
+
+class Scanned:
+    """A matrix with one image, which a test builds, gives an SBOM and scans."""
+
+    def __init__(self, folder: Path, repository: str) -> None:
+        """Take a folder for the evidence and a name for the images."""
+        self.matrix = matrix.parse_matrix(small_matrix(repository))
+        self.image = self.matrix.find_image("cpu-base")
+        self.results = folder / "dist" / "cpu-base"
+        self.exceptions = folder / "exceptions.toml"
+        self.id = ""
+
+    def build(self, dockerfile: str = INSTALLED, **sbom: str) -> None:
+        """Build the image, with an SBOM of what is in it and of what `sbom` says is."""
+        self.id = build(dockerfile, self.image.tag)
+        self.results.mkdir(parents=True, exist_ok=True)
+        (self.results / "build.json").write_text(json.dumps({"image": self.id}))
+        self.write_sbom({"shop": "pkg:pypi/shop@1.0", **sbom})
+
+    def write_sbom(self, more: dict[str, str]) -> None:
+        """Write the SBOM: Debian's packages as dpkg lists them, and others by purl."""
+        purls = [*debian_packages(self.id), *more.values()]
+        document = {
+            "metadata": {"properties": [{"name": "slipway:image", "value": self.id}]},
+            "components": [{"name": "x", "purl": purl} for purl in purls],
+        }
+        (self.results / "sbom.cdx.json").write_text(json.dumps(document))
+
+    def accept(self, identifier: str, package: str, *, days: int = 30) -> None:
+        """Write an exception, for some days more."""
+        self.exceptions.write_text(
+            f'[[exception]]\nidentifier = "{identifier}"\npackage = "{package}"\n'
+            f'reason = "a test"\nowner = "a tester"\nexpires = {TODAY + timedelta(days=days)}\n'
+        )
+
+    def scan(self, *words: str) -> int:
+        """Scan it as the command line does; the exit code."""
+        return scan.main(["cpu-base", *words])
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What scan.json says."""
+        return dict(json.loads((self.results / "scan.json").read_text()))
+
+    def reasons(self) -> str:
+        """The reasons of the verdict, a line for each."""
+        return "\n".join(self.result["reasons"])
+
+
+@pytest.fixture
+def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanned]:
+    """An image that has no pending update and no old lock; it is gone afterwards."""
+    made = Scanned(tmp_path, f"slipway-test-{uuid.uuid4().hex[:8]}")
+    load = accepted_findings.load
+    monkeypatch.setattr(scan, "load_matrix", lambda: made.matrix)
+    monkeypatch.setattr(matrix.Image, "results", property(lambda _: made.results))
+    monkeypatch.setattr(accepted_findings, "load", lambda images: load(images, made.exceptions))
+    monkeypatch.setattr(pending_updates, "pending_updates", lambda *_: [])
+    monkeypatch.setattr(pending_updates, "old_locks", lambda *_: [])
+    monkeypatch.setattr(trivy, "scan_settings", scan_settings_once)
+    monkeypatch.setenv("TRIVY_CACHE_DIR", str(tmp_path / "trivy"))
+    yield made
+    subprocess.run(["docker", "image", "rm", "--force", made.image.tag], capture_output=True, check=False)
+
+
+@pytest.fixture
+def ready(scanned: Scanned) -> Scanned:
+    """The image of INSTALLED, built."""
+    scanned.build()
+    return scanned
+
+
+Make = Callable[..., str]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Make:
+    """Make a database of what every one knows and of some advisories more; the option that names it."""
+
+    def make(*advisories: Advisory, **options: Any) -> str:
+        folder = databases.make(tmp_path / "database", [*WELL_KNOWN, *advisories], **options)
+        return f"--database={folder}"
+
+    return make
+
+
+# --- what is found -------------------------------------------------------------------------------
+
+
+def test_an_image_without_vulnerabilities_passes(
+    ready: Scanned, database: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what it rests on: scanner, database, packages of each kind."""
+    assert ready.scan(database()) == 0, ready.reasons()
+    assert (ready.result["verdict"], ready.result["image"]) == ("passed", ready.id)
+    assert ready.result["scanner"] == f"Trivy {tools.read_tool('trivy').version}"
+    coverage = {kind["name"]: kind for kind in ready.result["coverage"]}
+    assert coverage["pypi"]["listed"] == coverage["pypi"]["examined"] == 1
+    assert coverage["deb"]["listed"] == coverage["deb"]["examined"] > 70
+    assert json.loads((ready.results / "trivy.json").read_text())["SchemaVersion"] == 2
+    assert "verdict: passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("advisory", "package"),
+    [(debian("bash", "99"), "bash"), (python("shop", "1.1", severity="CRITICAL"), "shop")],
+    ids=["debian", "python"],
+)
+def test_a_vulnerable_package_is_found(
+    ready: Scanned, database: Make, advisory: Advisory, package: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the operating system and in Python, with the version that mends it."""
+    assert ready.scan(database(advisory)) == 1
+    assert ready.result["verdict"] == "vulnerable"
+    found = {finding["package"]: finding for finding in ready.result["gating"]}
+    assert found[package]["identifier"] == advisory["identifier"]
+    assert found[package]["fixed"]
+    assert f"{advisory['identifier']}  {package}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "advisory",
+    [
+        debian("bash", "1.0"),
+        python("shop", "1.0"),
+        debian("bash", "99", severity="MEDIUM"),
+        debian("bash", ""),
+        debian("nothing-of-the-image", "99"),
+    ],
+    ids=["fixed debian", "fixed python", "medium", "no fix yet", "other package"],
+)
+def test_what_is_not_to_be_mended_now_passes(ready: Scanned, database: Make, advisory: Advisory) -> None:
+    """A version that has the fix, a lesser severity, a vulnerability that nobody has mended yet."""
+    assert ready.scan(database(advisory)) == 0, ready.reasons()
+
+
+def test_a_key_in_a_lower_layer_is_found(scanned: Scanned, database: Make) -> None:
+    """Deleting it above takes it out of the file system and leaves it in the image; no report shows it."""
+    scanned.build(f"{INSTALLED}COPY <<EOT /opt/id_rsa\n{KEY}EOT\nUSER 0\nRUN rm /opt/id_rsa\nUSER 1000:0\n")
+    assert scanned.scan(database()) == 1
+    assert [(f["kind"], f["package"]) for f in scanned.result["gating"]] == [("secret", "/opt/id_rsa")]
+    for name in ("scan.json", "trivy.json"):
+        assert BODY.splitlines()[3] not in (scanned.results / name).read_text()
+
+
+def test_a_secret_in_the_settings_is_found_and_not_repeated(scanned: Scanned, database: Make) -> None:
+    """An access key in the environment; neither it nor a word beside it that Trivy does not take for a secret."""
+    secret = "AKIA" + "Q3EGRIJ5XTLPVN2M"
+    scanned.build(f"{INSTALLED}ENV AWS_ACCESS_KEY_ID={secret}\nENV OPEN=opensesame2\n")
+    assert scanned.scan(database()) == 1
+    found = {(finding["kind"], finding["package"]) for finding in scanned.result["gating"]}
+    assert ("secret", "the image's settings") in found
+    for name in ("scan.json", "trivy.json"):
+        text = (scanned.results / name).read_text()
+        assert secret not in text
+        assert "opensesame2" not in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "identifier"),
+    [("USER 0", "DS-0002"), ("ENV DATABASE_PASSWORD=opensesame1", "DS-0031")],
+    ids=["root", "password"],
+)
+def test_a_misconfiguration_is_found(scanned: Scanned, database: Make, settings: str, identifier: str) -> None:
+    """In the image's settings, whatever instructions have made them; a heredoc keeps nothing from being checked."""
+    scanned.build(f"{INSTALLED}RUN <<EOT\n    export A=1\n    true\nEOT\n{settings}\n")
+    assert scanned.scan(database()) == 1
+    found = [(finding["kind"], finding["identifier"]) for finding in scanned.result["gating"]]
+    assert found == [("misconfiguration", identifier)]
+    assert "opensesame1" not in (scanned.results / "trivy.json").read_text()
+
+
+def test_nothing_around_the_scan_hides_a_finding(
+    ready: Scanned, database: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither Trivy's variables nor its files in the folder where the command is given."""
+    for name, value in {
+        "TRIVY_SEVERITY": "LOW",
+        "TRIVY_IGNORE_UNFIXED": "true",
+        "TRIVY_PKG_TYPES": "library",
+        "TRIVY_SKIP_FILES": "**/status",
+        "TRIVY_SCANNERS": "secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".trivyignore").write_text("CVE-2026-0001\n")
+    (tmp_path / "trivy.yaml").write_text("severity: [LOW]\nscan: {scanners: [secret]}\n")
+    monkeypatch.chdir(tmp_path)
+    assert ready.scan(database(debian("bash", "99"))) == 1
+    assert ready.result["gating"]
+
+
+# --- exceptions ----------------------------------------------------------------------------------
+
+
+def test_an_accepted_finding_passes_and_is_told(
+    ready: Scanned, database: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With who accepted it, and until when."""
+    ready.accept("CVE-2026-0001", "bash", days=0)
+    assert ready.scan(database(debian("bash", "99"))) == 0, ready.reasons()
+    assert [item["identifier"] for item in ready.result["exceptions"]] == ["CVE-2026-0001"]
+    assert f"accepted until {TODAY}: CVE-2026-0001 of bash, a test (a tester)" in capsys.readouterr().out
+
+
+def test_an_expired_exception_accepts_nothing(ready: Scanned, database: Make) -> None:
+    """It is named beside the finding that it no longer covers."""
+    ready.accept("CVE-2026-0001", "bash", days=-1)
+    assert ready.scan(database(debian("bash", "99"))) == 1
+    assert ready.result["verdict"] == "vulnerable"
+    assert "the exception for CVE-2026-0001 of bash has expired" in ready.reasons()
+
+
+@pytest.mark.parametrize("days", [-1, 30], ids=["expired", "valid"])
+def test_an_exception_that_nothing_needs_fails(ready: Scanned, database: Make, days: int) -> None:
+    """Its finding is gone, and it would accept the next one."""
+    ready.accept("CVE-2026-0001", "bash", days=days)
+    assert ready.scan(database(debian("bash", "1.0"))) == 1
+    assert ready.result["verdict"] == "failed"
+
+
+@pytest.mark.parametrize(("identifier", "package"), [("CVE-2026-0009", "bash"), ("CVE-2026-0001", "apt")])
+def test_an_exception_for_something_else_accepts_nothing(
+    ready: Scanned, database: Make, identifier: str, package: str
+) -> None:
+    """Another vulnerability, or the same one of another package."""
+    ready.accept(identifier, package)
+    assert ready.scan(database(debian("bash", "99"))) == 1
+    assert ready.result["verdict"] == "vulnerable"
+    assert f"the exception for {identifier} of {package} is needed by nothing here" in ready.reasons()
+
+
+def test_a_wrong_exceptions_file_ends_the_scan_before_it_begins(ready: Scanned, database: Make) -> None:
+    """An earlier verdict does not outlive it."""
+    assert ready.scan(database()) == 0, ready.reasons()
+    ready.exceptions.write_text('[[exception]]\nidentifier = "CVE"\n')
+    with pytest.raises(SlipwayError, match="exception 1: identifier is 'CVE'"):
+        ready.scan(database())
+    assert not (ready.results / "scan.json").exists()
+
+
+# --- not scanned ---------------------------------------------------------------------------------
+
+
+def assert_not_scanned(scanned: Scanned, reason: str, *words: str) -> None:
+    """Its own exit code and the reason."""
+    assert scanned.scan(*words) == 3, scanned.reasons()
+    assert scanned.result["verdict"] == "not scanned"
+    assert reason in scanned.reasons()
+
+
+def test_not_scanned_is_accepted_where_it_is_said_in_so_many_words(
+    ready: Scanned, database: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verdict stays what it is, and the report shows who accepts it."""
+    option = database(days=9)
+    assert_not_scanned(ready, "9.0 days old", option)
+    assert ready.result["allow_not_scanned"] is False
+    assert ready.scan(option, "--allow-not-scanned") == 0
+    assert (ready.result["verdict"], ready.result["allow_not_scanned"]) == ("not scanned", True)
+    assert "verdict: not scanned, which --allow-not-scanned accepts" in capsys.readouterr().out
+
+
+@pytest.mark.requirement("T11")
+def test_no_database_is_not_scanned(ready: Scanned, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mirror that does not answer, a folder without it. Secrets are looked for, and no number stands for the rest."""
+    assert_not_scanned(ready, "there is no vulnerability database: Trivy failed", "--db-repository=127.0.0.1:9/none:2")
+    assert ready.result["found"] == {"vulnerability": None, "no fix yet": None, "secret": {}, "misconfiguration": {}}
+    assert re.search(r"(?m)^vulnerability +-  ", capsys.readouterr().out)
+    (tmp_path / "empty").mkdir()
+    assert_not_scanned(ready, "empty holds no trivy.db", f"--database={tmp_path / 'empty'}")
+
+
+def test_an_archive_that_is_damaged_is_not_scanned(ready: Scanned, tmp_path: Path) -> None:
+    """Truncated, or no archive at all."""
+    whole = databases.pack(databases.make(tmp_path / "database"), tmp_path / "db.tar.gz")
+    whole.write_bytes(whole.read_bytes()[:-200])
+    assert_not_scanned(ready, "is no readable archive", f"--database={whole}")
+
+
+@pytest.mark.parametrize(("days", "reason"), [(4, "4.0 days old, and 3 are allowed"), (-2, "which is to come")])
+def test_a_database_of_another_time_is_not_scanned(ready: Scanned, database: Make, days: int, reason: str) -> None:
+    """Older than the limit of images.toml, or from the future."""
+    assert_not_scanned(ready, reason, database(days=days))
+
+
+def test_what_an_old_database_finds_is_still_found(ready: Scanned, database: Make) -> None:
+    """--allow-not-scanned accepts what was not looked at, never what was found."""
+    assert ready.scan(database(debian("bash", "99"), days=9), "--allow-not-scanned") == 1
+    assert ready.result["verdict"] == "vulnerable"
+
+
+def test_a_database_of_another_schema_is_not_scanned(ready: Scanned, database: Make) -> None:
+    """Trivy refuses it."""
+    assert_not_scanned(ready, "Trivy failed", database(schema=1))
+
+
+@pytest.mark.parametrize(
+    ("known", "kind"), [(databases.WELL_KNOWN_DEBIAN, "pypi"), (databases.WELL_KNOWN_PYTHON, "deb")]
+)
+def test_a_database_that_lacks_a_kind_of_packages_is_not_scanned(
+    ready: Scanned, tmp_path: Path, known: Advisory, kind: str
+) -> None:
+    """Trivy finds nothing in them, and says 0."""
+    folder = databases.make(tmp_path / "database", [known])
+    reason = f"the vulnerability database knows nothing of {kind} packages on this system"
+    assert_not_scanned(ready, reason, f"--database={folder}")
+
+
+def test_an_unknown_operating_system_is_not_scanned(scanned: Scanned, database: Make) -> None:
+    """Its packages are listed, and nobody knows what is wrong with them."""
+    lines = [
+        "FROM debian:trixie-slim AS debian",
+        r"RUN printf 'ID=exotic\nVERSION_ID=1\n' >/usr/lib/os-release && rm /etc/debian_version",
+        "FROM scratch",
+        "COPY --from=debian / /",
+        "USER 1000:0",
+    ]
+    scanned.build("\n".join(lines))
+    assert_not_scanned(scanned, "Trivy does not know the image's operating system", database())
+
+
+def test_a_release_without_support_is_not_scanned(scanned: Scanned, database: Make) -> None:
+    """Debian 10 gets no fixes any longer."""
+    scanned.build(f"{INSTALLED}USER 0\nRUN echo 10.13 >/etc/debian_version\nUSER 1000:0\n")
+    assert_not_scanned(scanned, "debian 10.13 gets no security fixes any longer", database())
+
+
+def test_a_package_that_trivy_overlooks_is_not_scanned(scanned: Scanned, database: Make) -> None:
+    """The SBOM has one more than Trivy has examined, and it is named."""
+    scanned.build(INSTALLED, hidden="pkg:pypi/hidden@2.0")
+    assert_not_scanned(scanned, "1 of 2 pypi packages of the SBOM were examined, not: hidden 2.0", database())
+
+
+def test_another_version_than_the_sboms_is_not_scanned(scanned: Scanned, database: Make) -> None:
+    """The numbers agree, the packages do not."""
+    scanned.build(INSTALLED, shop="pkg:pypi/shop@9.0")
+    assert_not_scanned(scanned, "0 of 1 pypi packages of the SBOM were examined, not: shop 9.0", database())
+
+
+def test_a_kind_that_no_database_knows_needs_a_reason(scanned: Scanned, database: Make) -> None:
+    """images.toml gives it, and the report shows it."""
+    scanned.build(INSTALLED, action="pkg:github/team/tool@1.0")
+    assert_not_scanned(scanned, "0 of 1 github packages of the SBOM were examined", database())
+    limits = scanned.matrix.scan.model_copy(update={"unknown": {"github": "no database lists them"}})
+    scanned.matrix = replace(scanned.matrix, scan=limits)
+    assert scanned.scan(database()) == 0, scanned.reasons()
+
+
+@pytest.mark.parametrize("sbom", [None, "{", "[]", '{"metadata": {}, "components": []}'])
+def test_no_sbom_of_this_image_is_not_scanned(ready: Scanned, database: Make, sbom: str | None) -> None:
+    """None, a damaged one, one of another image."""
+    file = ready.results / "sbom.cdx.json"
+    file.unlink()
+    if sbom is not None:
+        file.write_text(sbom)
+    assert_not_scanned(ready, "nox -s sbom -- cpu-base", database())
+
+
+def test_a_scan_that_cannot_ask_debian_is_not_scanned(
+    ready: Scanned, database: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that was not run is no pass."""
+
+    def out_of_reach(*_: object) -> list[str]:
+        raise NotRunError("Debian's security updates were not reached")
+
+    monkeypatch.setattr(pending_updates, "pending_updates", out_of_reach)
+    assert_not_scanned(ready, "Debian's security updates were not reached", database())
+
+
+def test_a_pending_update_and_an_old_lock_fail(ready: Scanned, database: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Trivy finds."""
+    monkeypatch.setattr(pending_updates, "old_locks", lambda *_: ["requirements/x.txt is 99 days old"])
+    assert ready.scan(database()) == 1
+    assert ready.result["verdict"] == "failed"
+    monkeypatch.setattr(pending_updates, "pending_updates", lambda *_: ["openssl 1 -> 2"])
+    assert ready.scan(database()) == 1
+    assert ready.result["verdict"] == "vulnerable"
+
+
+# --- a scanner that fails ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stand_in(ready: Scanned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a shell script in Trivy's place; $real is Trivy."""
+    real = tools.provide(tools.read_tool("trivy"))
+
+    def put(script: str) -> None:
+        program = tmp_path / "trivy.sh"
+        program.write_text(f"#!/bin/sh\nreal={real}\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(tools, "provide", lambda _: program)
+
+    return put
+
+
+IMAGE_ONLY = 'case "$*" in *--image-src*) {} ;; *) exec "$real" "$@" ;; esac'
+CRASHES = {
+    "killed": ("kill -KILL $$", "Trivy was ended by signal 9"),
+    "fails": ("echo FATAL: out of paper >&2; exit 1", "Trivy failed with exit code 1: FATAL: out of paper"),
+    "says nothing": (":", "Trivy's report is not understood"),
+    "no JSON": ("echo '<report/>'", "Trivy's report is not understood"),
+    "a list": ("echo '[]'", "Trivy's report is not understood"),
+    "another schema": ("echo '{\"SchemaVersion\": 3}'", "Trivy's report has schema 3; schema 2 is understood"),
+    "no schema": ("echo '{}'", "'SchemaVersion' is missing"),
+    "cut off": ('"$real" "$@" | head --bytes=5000', "Trivy's report is not understood"),
+    "other results": (
+        'echo \'{"SchemaVersion": 2, "Results": [{"Target": "x", "Class": "magic"}]}\'',
+        "a result of the class 'magic'",
+    ),
+    "nameless finding": (
+        'echo \'{"SchemaVersion": 2, "Results": [{"Target": "x", "Class": "secret", "Secrets": [{}]}]}\'',
+        "'RuleID' is missing",
+    ),
+    "of no image": ("echo '{\"SchemaVersion\": 2}'", "Trivy's report is about another image: it names none"),
+    "of another image": (
+        '"$real" "$@" | sed "s/sha256:[0-9a-f]\\{64\\}/sha256:0/"',
+        "Trivy's report is about another image: sha256:0",
+    ),
+}
+
+
+@pytest.mark.requirement("T11")
+@pytest.mark.parametrize("crash", CRASHES)
+def test_a_scanner_that_fails_is_not_scanned(
+    ready: Scanned, database: Make, stand_in: Callable[[str], None], crash: str
+) -> None:
+    """It crashes, is killed, or leaves a report that is not understood."""
+    script, reason = CRASHES[crash]
+    option = database()
+    stand_in(IMAGE_ONLY.format(script))
+    assert_not_scanned(ready, reason, option)
+
+
+def test_what_was_found_before_a_failure_is_still_found(
+    ready: Scanned, database: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--allow-not-scanned does not accept it."""
+
+    def fails(*_: object) -> str:
+        raise NotScannedError("Trivy failed")
+
+    monkeypatch.setattr(trivy, "scan_settings", fails)
+    assert ready.scan(database(debian("bash", "99")), "--allow-not-scanned") == 1
+    assert ready.result["verdict"] == "vulnerable"
+    assert ready.result["found"]["misconfiguration"] is None
+    assert "not scanned: Trivy failed" in ready.reasons()
+
+
+def test_a_scanner_that_hangs_is_not_scanned(
+    ready: Scanned, database: Make, stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended."""
+    option = database()
+    stand_in(IMAGE_ONLY.format("exec sleep 60"))
+    monkeypatch.setattr(trivy, "PATIENCE", 3)
+    assert_not_scanned(ready, "Trivy did not end within 3 s", option)
+
+
+# --- where the database comes from ---------------------------------------------------------------
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[str]:
+    """A registry on loopback that has the database."""
+    archive = databases.pack(
+        databases.make(tmp_path / "mirrored", [*WELL_KNOWN, debian("bash", "99")]), tmp_path / "db.tgz"
+    )
+    with running_registry(tmp_path) as name:
+        yield databases.push(name, archive)
+
+
+def test_the_database_comes_from_a_mirror(ready: Scanned, mirror: str) -> None:
+    """A real registry, asked by option."""
+    assert ready.scan(f"--db-repository={mirror}") == 1
+    assert ready.result["database"]["source"] == mirror
+    assert [finding["package"] for finding in ready.result["gating"]] == ["bash"]
+
+
+def test_trivys_own_variable_names_the_mirror(ready: Scanned, mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for Trivy alone."""
+    monkeypatch.setenv("TRIVY_DB_REPOSITORY", mirror)
+    assert ready.scan() == 1
+    assert [finding["package"] for finding in ready.result["gating"]] == ["bash"]
+
+
+def test_an_earlier_database_serves_while_it_is_young(ready: Scanned, database: Make, tmp_path: Path) -> None:
+    """Where it cannot be renewed, and the report says so."""
+    databases.make(tmp_path / "trivy" / "db", days=2)
+    assert ready.scan("--db-repository=127.0.0.1:9/none:2") == 0, ready.reasons()
+    assert ready.result["database"]["note"].startswith("not renewed: Trivy failed")
+
+
+@pytest.mark.parametrize("form", ["folder", "cache", "archive"])
+def test_the_database_comes_without_network(ready: Scanned, tmp_path: Path, form: str) -> None:
+    """A folder with its files, Trivy's own cache, an archive as registries have it."""
+    place = tmp_path / "offline"
+    databases.make(place / "db" if form == "cache" else place, [*WELL_KNOWN, debian("bash", "99")])
+    if form == "archive":
+        place = databases.pack(place, tmp_path / "db.tar.gz")
+    assert ready.scan(f"--database={place}") == 1
+    assert [finding["package"] for finding in ready.result["gating"]] == ["bash"]
+
+
+# --- the session ---------------------------------------------------------------------------------
+
+
+def test_nox_passes_the_exit_code_on(tmp_path: Path, database: Make) -> None:
+    """An earlier session that failed counts before it. The SBOM is made for the scan."""
+    copy = checkout.make(tmp_path / "slipway", f"slipway-test-{uuid.uuid4().hex[:8]}")
+    try:
+        assert copy.nox("-s", "build-cpu(base)").returncode == 0
+        words = ["scan", "--", "cpu-base", database()]
+        alone = copy.nox("-s", *words)
+        assert alone.returncode == 3, alone.stdout
+        assert "dist/cpu-base/sbom.cdx.json  " in alone.stdout
+        assert "the age of the locks is unknown: fatal: not a git repository" in alone.stdout
+        assert "Traceback" not in alone.stdout
+        assert copy.nox("-s", "summary", *words).returncode == 1, "the summary has failed before, without any results"
+        assert copy.nox("-s", *words, "--allow-not-scanned").returncode == 0
+    finally:
+        subprocess.run(["docker", "image", "rm", "--force", copy.tag], capture_output=True, check=False)
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+def test_an_image_that_was_not_built_here_is_refused(ready: Scanned, database: Make) -> None:
+    """The tag is of another image than build.json, or there is none."""
+    option = database()
+    build(f"{INSTALLED}LABEL other=yes\n", ready.image.tag)
+    with pytest.raises(SlipwayError, match=r"is not the image that was built here last.*nox -s build -- cpu-base"):
+        ready.scan(option)
+    subprocess.run(["docker", "image", "rm", "--force", ready.image.tag], capture_output=True, check=True)
+    with pytest.raises(SlipwayError, match=r"there is no slipway-test-.*No such image"):
+        ready.scan(option)
+
+
+def test_a_database_that_is_not_there_is_refused(ready: Scanned) -> None:
+    """It is the user's mistake, and nothing is scanned."""
+    with pytest.raises(SlipwayError, match="--database: there is no /nowhere"):
+        ready.scan("--database=/nowhere")

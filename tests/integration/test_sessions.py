@@ -1,0 +1,290 @@
+"""The sessions as people use them: real nox, a real engine, small images that are built, broken and tested."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import checkout as copies
+from tests.helpers.checkout import Checkout
+from tests.integration.registries import running_registry
+
+# Of this run alone: what another has waited for to its end lies in the cache.
+SLOW_BUILD = f"RUN sleep 120 # {uuid.uuid4()}\n"
+
+
+def docker(*words: str) -> str:
+    """Run docker and return what it printed."""
+    return subprocess.check_output(["docker", *words], text=True, stderr=subprocess.STDOUT).strip()
+
+
+def images(repository: str) -> list[str]:
+    """Return the tags there are of a repository."""
+    return docker("image", "ls", "--format={{.Tag}}", repository).split()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """A copy of the repository with one small image; the image is gone afterwards."""
+    made = copies.make(tmp_path / "slipway", f"slipway-test-{uuid.uuid4().hex[:8]}")
+    yield made
+    for tag in images(made.repository):
+        subprocess.run(
+            ["docker", "image", "rm", "--force", f"{made.repository}:{tag}"], capture_output=True, check=False
+        )
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], message: str) -> None:
+    """A failure ends with one clear message and no traceback."""
+    assert result.returncode != 0, result.stdout
+    assert re.search(message, result.stdout), result.stdout
+    assert "Traceback" not in result.stdout, result.stdout
+
+
+# --- builds --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("A8", "T13", "V6")
+def test_a_build_leaves_a_tag_and_the_evidence(checkout: Checkout) -> None:
+    """build.json tells the image, the seconds, and the labels that were read from it."""
+    result = checkout.nox("-s", "build-cpu(base)")
+    assert result.returncode == 0, result.stdout
+    record = json.loads((checkout.results / "build.json").read_text())
+    assert record["image"] == docker("image", "inspect", "--format={{.Id}}", checkout.tag)
+    assert record["seconds"] > 0
+    labels = json.loads(docker("image", "inspect", "--format={{json .Config.Labels}}", checkout.tag))
+    assert record["labels"].items() <= labels.items()
+    assert labels["slipway.python"] == "3.13"
+    assert labels["slipway.onnxruntime"]
+
+
+@pytest.mark.requirement("C9", "T8")
+def test_an_unchanged_image_is_not_built_again_unless_asked(checkout: Checkout) -> None:
+    """The second build gives the same image; --no-cache runs every instruction anew."""
+    checkout.edit("Dockerfile.cpu", "LABEL", "USER 0\nRUN date +%N >/made\nLABEL")
+    builds = [["-s", "build-cpu"], ["-s", "build-cpu"], ["-s", "build-cpu", "--", "--no-cache"]]
+    layers = []
+    for words in builds:
+        assert checkout.nox(*words).returncode == 0
+        layers.append(docker("image", "inspect", "--format={{.RootFS.Layers}}", checkout.tag))
+    assert layers[0] == layers[1] != layers[2]
+    assert images(checkout.repository) == ["cpu-base"]
+
+
+def commit(checkout: Checkout, *names: str) -> None:
+    """Commit files of the copy, or everything."""
+    git = ["git", "-C", str(checkout.folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "add", *(names or ["."])], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message=a"], check=True)
+
+
+def read_commit(checkout: Checkout) -> str:
+    """Return the commit on the image's label."""
+    label = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
+    return docker("image", "inspect", f"--format={label}", checkout.tag)
+
+
+@pytest.mark.requirement("A8")
+def test_an_unchanged_image_keeps_its_results(checkout: Checkout) -> None:
+    """Whatever else is committed: the commit on the label is the last one of the build context."""
+    commit(checkout)
+    assert checkout.nox("-s", "build-cpu").returncode == 0
+    first, image_id = read_commit(checkout), docker("image", "inspect", "--format={{.Id}}", checkout.tag)
+    record = (checkout.results / "build.json").read_text()
+    (checkout.results / "tests.xml").write_text("<testsuites/>")
+    checkout.edit("README.md", "# Slipway", "# Slipway, ours")
+    commit(checkout)
+
+    built = checkout.nox("-s", "build-cpu")
+    assert "unchanged" in built.stdout, built.stdout
+    assert docker("image", "inspect", "--format={{.Id}}", checkout.tag) == image_id
+    assert (checkout.results / "build.json").read_text() == record
+    assert (checkout.results / "tests.xml").exists()
+    assert images(checkout.repository) == ["cpu-base"]
+
+    checkout.edit("app/__init__.py", '"""', '"""Ours: ')
+    assert checkout.nox("-s", "build-cpu").returncode == 0
+    assert read_commit(checkout) == f"{first}-dirty"
+    assert not (checkout.results / "tests.xml").exists()
+    commit(checkout)
+    assert checkout.nox("-s", "build-cpu").returncode == 0
+    assert re.fullmatch(r"[0-9a-f]{40}", read_commit(checkout))
+    assert read_commit(checkout) != first
+
+
+@pytest.mark.requirement("T8")
+def test_an_image_is_pushed_where_it_is_told(checkout: Checkout, tmp_path: Path) -> None:
+    """By its name as the tag, and no tag of the registry stays behind."""
+    with running_registry(tmp_path) as host:
+        built = checkout.nox("-s", "build-cpu(base)", "--", "--push", f"{host}/team/images")
+        assert built.returncode == 0, built.stdout
+        with urllib.request.urlopen(f"http://{host}/v2/team/images/tags/list") as answer:
+            assert json.load(answer)["tags"] == ["cpu-base"]
+        assert images(f"{host}/team/images") == []
+
+
+@pytest.mark.requirement("T8")
+def test_a_builder_that_is_not_there_is_named(checkout: Checkout) -> None:
+    """docker's own message, and no image."""
+    assert_refused(checkout.nox("-s", "build-cpu(base)", "--", "--builder", "nobodys"), 'no builder "nobodys" found')
+    assert images(checkout.repository) == []
+
+
+def test_a_failed_build_leaves_no_older_image_to_be_tested(checkout: Checkout) -> None:
+    """What is tested is what was built last, or nothing."""
+    assert checkout.nox("-s", "build-cpu").returncode == 0
+    checkout.edit("Dockerfile.cpu", "LABEL", "RUN false\nLABEL")
+    assert checkout.nox("-s", "build-cpu").returncode != 0
+    assert images(checkout.repository) == []
+    assert not (checkout.results / "build.json").exists()
+    assert_refused(checkout.nox("-s", "test-cpu"), r"its last build failed\. Run: nox -s build -- cpu-base")
+
+
+def test_two_builds_of_one_image_at_once_both_succeed(checkout: Checkout) -> None:
+    """The second waits for the first."""
+    checkout.edit("Dockerfile.cpu", "LABEL", "USER 0\nRUN sleep 2\nLABEL")
+    runs = [subprocess.Popen(checkout.command("-s", "build-cpu"), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    assert images(checkout.repository) == ["cpu-base"]
+
+
+def interrupt(checkout: Checkout, words: list[str], sign: str) -> str:
+    """Run nox, press Ctrl-C when its output holds a sign, and return what it printed; it must not succeed."""
+    log = checkout.folder / "log"
+    with log.open("w") as output:
+        run = subprocess.Popen(checkout.command(*words), stdout=output, stderr=output, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while sign not in log.read_text() and time.monotonic() < deadline and run.poll() is None:
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        assert run.wait(timeout=30) != 0
+    text = log.read_text()
+    assert sign in text, text
+    return text
+
+
+def test_an_interrupted_build_leaves_nothing(checkout: Checkout) -> None:
+    """Ctrl-C: no tag, no record, no temporary file."""
+    checkout.edit("Dockerfile.cpu", "LABEL", SLOW_BUILD + "LABEL")
+    text = interrupt(checkout, ["-s", "build-cpu"], "RUN sleep 120")
+    assert "Traceback" not in text
+    assert images(checkout.repository) == []
+    assert [file.name for file in checkout.results.iterdir()] == [".lock"]
+
+
+def test_an_interrupted_check_leaves_no_container(checkout: Checkout) -> None:
+    """Ctrl-C ends the containers that the checks started."""
+    assert checkout.nox("-s", "build-cpu").returncode == 0
+    interrupt(checkout, ["-s", "test-cpu"], "test_")
+    image_id = docker("image", "inspect", "--format={{.Id}}", checkout.tag)
+    assert docker("ps", "--all", "--quiet", f"--filter=ancestor={image_id}") == ""
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["build-cuda(large)", "build-cuda99", "test-tpu"])
+def test_an_unknown_flavor_or_version_is_named(checkout: Checkout, name: str) -> None:
+    """nox says which session there is not."""
+    assert_refused(checkout.nox("-s", name), re.escape(name))
+
+
+def test_a_wrong_matrix_is_one_line_for_every_command(checkout: Checkout) -> None:
+    """Also for `nox -l`."""
+    checkout.edit("images.toml", 'accelerator = "cpu"', 'accelerator = "abacus"')
+    result = checkout.nox("-l")
+    assert_refused(result, r"images\.toml: .*accelerator is 'abacus'; it must be one of cpu, cuda")
+    assert len(result.stdout.strip().splitlines()) == 1
+
+
+@pytest.mark.requirement("U8")
+def test_a_lock_that_no_longer_matches_its_input_is_refused(checkout: Checkout) -> None:
+    """A build would not hold what the .in file asks for."""
+    checkout.edit("requirements/cpu-base.in", "-r service.in", "-r service.in\nrequests")
+    assert_refused(checkout.nox("-s", "build-cpu"), r"requirements/cpu-base\.txt does not match .*nox -s lock")
+
+
+@pytest.mark.requirement("T16")
+def test_an_engine_that_does_not_answer_is_said(checkout: Checkout) -> None:
+    """An engine elsewhere is nothing that setup may replace."""
+    result = checkout.nox("-s", "build-cpu", DOCKER_HOST="tcp://127.0.0.1:9")
+    assert_refused(result, r"aborted: .*127\.0\.0\.1:9")
+
+
+def test_a_test_session_does_not_take_a_silent_engine_for_a_missing_image(checkout: Checkout) -> None:
+    """The way out is another."""
+    result = checkout.nox("-s", "test-cpu", DOCKER_HOST="tcp://127.0.0.1:9")
+    assert_refused(result, "Cannot connect to the Docker daemon")
+    assert "never built" not in result.stdout
+
+
+def test_an_image_that_is_not_there_is_said(checkout: Checkout) -> None:
+    """With the command that gets it."""
+    assert_refused(checkout.nox("-s", "test-cpu", "--", "--image", "nobody/nothing:1"), "docker pull nobody/nothing:1")
+
+
+def test_an_unknown_option_is_refused(checkout: Checkout) -> None:
+    """With the close ones."""
+    assert_refused(checkout.nox("-s", "build-cpu", "--", "--no-cash"), "no option --no-cash; did you mean --no-cache?")
+
+
+# --- images that others built --------------------------------------------------------------------
+
+
+def foreign(checkout: Checkout, *lines: str, platform: str = "linux/amd64") -> str:
+    """Build an image by docker alone and return its tag."""
+    tag = f"{checkout.repository}:foreign"
+    dockerfile = "\n".join(["FROM scratch", *lines, "COPY LICENSE /"])
+    command = [
+        "docker",
+        "buildx",
+        "build",
+        f"--platform={platform}",
+        f"--tag={tag}",
+        "--load",
+        "--provenance=false",
+        "--file=-",
+    ]
+    subprocess.run([*command, checkout.folder / "tests"], input=dockerfile, text=True, capture_output=True, check=True)
+    return tag
+
+
+@pytest.fixture
+def small_context(checkout: Checkout) -> None:
+    """A file for the foreign image to hold."""
+    (checkout.folder / "tests" / "LICENSE").write_text("none\n")
+
+
+@pytest.mark.usefixtures("small_context")
+def test_an_image_of_another_flavor_is_left_to_its_own_session(checkout: Checkout) -> None:
+    """The label decides, and the session says so."""
+    tag = foreign(checkout, "LABEL slipway.flavor=devel")
+    assert "is not a cpu-base, as its labels say" in checkout.nox("-s", "test-cpu", "--", "--image", tag).stdout
+
+
+@pytest.mark.usefixtures("small_context")
+def test_an_image_without_a_label_needs_its_flavor_named(checkout: Checkout) -> None:
+    """Guessing a contract would be no check."""
+    tag = foreign(checkout)
+    command = f"name its contract, nox -s test -- cpu-base --image {tag}"
+    assert_refused(checkout.nox("-s", "test-cpu", "--", "--image", tag), f"has no label slipway.flavor: {command}")
+    named = checkout.nox("-s", "test", "--", "cpu-base", "--image", tag)
+    assert "name its contract" not in named.stdout
+    assert named.returncode != 0
+
+
+@pytest.mark.usefixtures("small_context")
+def test_an_image_of_another_architecture_is_refused(checkout: Checkout) -> None:
+    """Its programs would not start here, and every check would fail for the wrong reason."""
+    tag = foreign(checkout, "LABEL slipway.flavor=base", platform="linux/arm64")
+    assert_refused(checkout.nox("-s", "test-cpu", "--", "--image", tag), r"is made for .*arm64.* runs .*amd64")

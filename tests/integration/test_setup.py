@@ -1,0 +1,90 @@
+"""Setup on the real engine: it is left alone where it serves, and each lack is one message."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return a copy of this repository's setup, so that a test may write another images.toml."""
+    folder = tmp_path / "copy"
+    shutil.copytree(ROOT / "slipway", folder / "slipway")
+    ask_for(folder, 1)
+    return folder
+
+
+def ask_for(copy: Path, gb: int) -> None:
+    """Let the copy's images.toml want this much free disk."""
+    text = (ROOT / "images.toml").read_text()
+    (copy / "images.toml").write_text(re.sub(r"(?m)^free_disk_gb = \d+", f"free_disk_gb = {gb}", text))
+
+
+def real_setup(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run setup as a session does."""
+    return subprocess.run(
+        [sys.executable, "-m", "slipway.host", *words],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_serving_engine_is_left_as_it_is_in_half_a_second(copy: Path) -> None:
+    """The second run finds all there and says so in two lines; the best of five starts."""
+    first = real_setup(copy)
+    assert first.returncode == 0, first.stderr
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        result = real_setup(copy)
+        times.append(time.perf_counter() - begin)
+        lines = result.stdout.splitlines()
+        assert [line.split()[1] for line in lines] == ["Docker", "base"], result.stdout
+    assert min(times) < 0.5
+
+
+def test_too_little_disk_by_number(copy: Path) -> None:
+    """The real disk has less than a billion GB; the message says how much, and where."""
+    ask_for(copy, 10**9)
+    result = real_setup(copy)
+    assert result.returncode == 1
+    assert "GB free in " in result.stderr
+    assert "1000000000 GB needed" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_base_image_comes_from_images_toml(copy: Path) -> None:
+    """The name is read there and nowhere else; a wrong file is a clear message."""
+    file = copy / "images.toml"
+    file.write_text(file.read_text().replace('image = "debian:trixie-slim"', 'image = "no name"'))
+    result = real_setup(copy)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: images.toml: [distro.trixie] image is 'no name'")
+
+
+def test_container_with_network_on_the_real_engine(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof runs once; after it, no container is started."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first, second = real_setup(copy), real_setup(copy)
+    assert "running a container with network" in first.stdout, first.stderr
+    assert "running a container" not in second.stdout
+
+
+def test_container_that_reaches_no_mirror(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that nobody answers at is what a container without network looks like."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    result = real_setup(copy)
+    assert result.returncode == 1
+    assert "/InRelease" in result.stderr
+    assert "a container has no network" in result.stderr
+    assert "http_proxy (an address on 127.0.0.1" in result.stderr

@@ -1,0 +1,222 @@
+"""The service: settings, routes, metrics, and how it finds libraries."""
+
+import logging
+import sys
+from array import array  # noqa: TC003 - Python 3.11 knows no array[float] at run time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from app import cuda, info, libraries, readiness
+from app.__main__ import is_worth_a_line
+from app.service import create_app
+from app.settings import SettingError, Settings, read_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without CUDA's libraries."""
+    monkeypatch.setattr(libraries, "loader_cache", dict)
+
+
+def client(*, require_gpu: bool = False) -> TestClient:
+    """A client of the application; a fault in it is an answer 500, as uvicorn gives it."""
+    app = create_app(Settings(require_gpu=require_gpu))
+    return TestClient(app, raise_server_exceptions=False)
+
+
+# Settings
+
+
+def test_settings_default() -> None:
+    """Unset and empty variables are the same: compose files leave them empty."""
+    assert read_settings({}) == Settings(port=8000, require_gpu=False)
+    assert read_settings({"PORT": "", "REQUIRE_GPU": ""}) == read_settings({})
+
+
+def test_settings_are_read() -> None:
+    """PORT and REQUIRE_GPU."""
+    environment = {"PORT": "9000", "REQUIRE_GPU": "1"}
+    assert read_settings(environment) == Settings(port=9000, require_gpu=True)
+
+
+@pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "8000.0", " 80", "9" * 5000])
+def test_bad_port_is_named(port: str) -> None:
+    """The message says which variable, what it is and what it may be."""
+    with pytest.raises(SettingError, match=r"^PORT is '.*': set it to a number from 1 to 65535$"):
+        read_settings({"PORT": port})
+
+
+def test_bad_switch_is_not_taken_for_no() -> None:
+    """REQUIRE_GPU=true must not start a service that is ready without a GPU."""
+    with pytest.raises(SettingError, match="REQUIRE_GPU is 'true': set it to 1 or 0"):
+        read_settings({"REQUIRE_GPU": "true"})
+
+
+# Routes
+
+
+def test_health_answers_without_computing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live stays live while the computation fails."""
+    monkeypatch.setattr(readiness, "is_correct", None)
+    answer = client().get("/health")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_ready_on_the_cpu_says_why() -> None:
+    """Without a GPU the CPU computes, and the answer tells the reason."""
+    answer = client().get("/ready")
+    assert answer.status_code == 200
+    assert answer.json()["device"] == "cpu"
+    assert answer.json()["reason"].startswith("no GPU is used: this image has no libcudart")
+    assert answer.json()["seconds"] > 0
+
+
+@pytest.mark.requirement("T6")
+@pytest.mark.usefixtures("no_gpu")
+def test_ready_with_require_gpu_refuses() -> None:
+    """REQUIRE_GPU=1 and no GPU: not ready, and the reason names both."""
+    answer = client(require_gpu=True).get("/ready")
+    assert answer.status_code == 503
+    assert answer.json()["reason"].startswith("REQUIRE_GPU=1, but this image has no libcudart")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_ready_with_a_failing_computation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception is a reason, not a traceback."""
+
+    def broken(_a: object, _b: object) -> object:
+        raise ArithmeticError("smoke came out")
+
+    monkeypatch.setattr(readiness, "multiply_on_cpu", broken)
+    answer = client().get("/ready")
+    assert answer.status_code == 503
+    assert answer.json()["reason"] == "the computation failed: smoke came out"
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_ready_with_a_wrong_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that differs in one number is no result."""
+    right = readiness.multiply_on_cpu
+
+    def nearly(a: "array[float]", b: "array[float]") -> "array[float]":
+        product = right(a, b)
+        product[-1] += 1
+        return product
+
+    monkeypatch.setattr(readiness, "multiply_on_cpu", nearly)
+    answer = client().get("/ready")
+    assert answer.status_code == 503
+    assert answer.json()["reason"] == "the computation's result is wrong"
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_ready_while_a_computation_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe that finds another one still computing gives up, and the next one works again."""
+    monkeypatch.setattr(readiness, "PATIENCE_SECONDS", 0.01)
+    with readiness.turn:
+        answer = client().get("/ready")
+    assert answer.status_code == 503
+    assert "has not ended after 0.01 s" in answer.json()["reason"]
+    assert client().get("/ready").status_code == 200
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_info_tells_versions_and_memory() -> None:
+    """What is installed is told by its metadata; what is not is left out."""
+    answer = client().get("/info").json()
+    assert answer["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert answer["distributions"]["numpy"] == np.__version__
+    assert set(answer["distributions"]) <= set(info.DISTRIBUTIONS)
+    assert answer["cuda_runtime"] is None
+    assert 0 < answer["memory_bytes"]["available"] <= answer["memory_bytes"]["total"]
+
+
+@pytest.mark.parametrize(("text", "limit"), [("max\n", None), ("1048576\n", 1048576)])
+def test_memory_limit(tmp_path: Path, text: str, limit: int | None) -> None:
+    """The control group's limit, `max` being none."""
+    (tmp_path / "memory.max").write_text(text)
+    assert info.memory_limit(tmp_path) == limit
+    assert info.memory_limit(tmp_path / "absent") is None
+
+
+def metric(name: str) -> float:
+    """The value of one sample on /metrics; 0 before its first."""
+    for line in client().get("/metrics").text.splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.rpartition(" ")[2])
+    return 0
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_metrics_count_requests_by_route() -> None:
+    """A request counts once under its route; paths that do not exist share one label."""
+    health = 'http_requests_total{path="/health",status="200"}'
+    unmatched = 'http_requests_total{path="unmatched",status="404"}'
+    duration = 'http_request_duration_seconds_count{path="/health"}'
+    before = [metric(name) for name in (health, unmatched, duration)]
+    client().get("/health")
+    client().get("/no/such/page")
+    after = [metric(name) for name in (health, unmatched, duration)]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1, 1]
+
+
+def test_metrics_count_a_fault_as_500(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A route that raises is counted too."""
+    name = 'http_requests_total{path="/info",status="500"}'
+    before = metric(name)
+    monkeypatch.setattr(info, "collect", None)
+    assert client().get("/info").status_code == 500
+    assert metric(name) - before == 1
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_metrics_follow_readiness() -> None:
+    """The gauge is the last verdict."""
+    client().get("/ready")
+    assert metric("service_ready") == 1
+    client(require_gpu=True).get("/ready")
+    assert metric("service_ready") == 0
+
+
+def test_metrics_hold_the_process() -> None:
+    """The client library's own figures are there: memory, CPU time, open files."""
+    assert metric("process_resident_memory_bytes") > 1_000_000
+
+
+@pytest.mark.parametrize(("path", "kept"), [("/health", False), ("/ready", True)])
+def test_access_log_leaves_out_health(path: str, *, kept: bool) -> None:
+    """uvicorn's arguments for a line: client, method, path, HTTP version, status."""
+    arguments = ("127.0.0.1:1", "GET", path, "1.1", 200)
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, "", arguments, None)
+    assert is_worth_a_line(record) is kept
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_cpu_computes_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest image has none."""
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert client().get("/ready").json()["device"] == "cpu"
+
+
+# Libraries
+
+
+def test_newest_library_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By number, not by spelling: 13 is newer than 9. Other libraries do not count."""
+    names = ["libcudart.so.9", "libcudart.so.13", "libcudart.so", "libcudart_static.so.99"]
+    monkeypatch.setattr(libraries, "loader_cache", lambda: {name: f"/x/{name}" for name in names})
+    opened: list[str] = []
+    monkeypatch.setattr(libraries, "open_library", opened.append)
+    cuda.cuda_library("cudart")
+    assert opened == ["/x/libcudart.so.13"]
+
+
+def test_loader_cache_is_read() -> None:
+    """Every Linux host's loader knows its own C library."""
+    assert Path(libraries.loader_cache()["libc.so.6"]).name == "libc.so.6"

@@ -1,0 +1,108 @@
+"""The service as a process: its start, its log, and its end by SIGTERM."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Python as the entry script starts it, in a folder that is not the service's own."""
+    return subprocess.Popen(
+        [sys.executable, "-P", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wait_for(port: int, seconds: float = 20) -> None:
+    """Return when something listens on `port`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+            time.sleep(0.02)
+        else:
+            return
+
+
+def test_service_starts_logs_and_ends(tmp_path: Path) -> None:
+    """It serves on PORT, keeps /health out of the log, and SIGTERM ends it with that signal."""
+    # A user's file of the same name as a module lies in the working directory.
+    (tmp_path / "fastapi.py").write_text("raise SystemExit('imported from the volume')")
+    port = free_port()
+    process = start(tmp_path, "-m", "app", PORT=str(port))
+    wait_for(port)
+    for path in ("/health", "/info"):
+        urlopen(f"http://127.0.0.1:{port}{path}").close()
+    started = time.monotonic()
+    process.terminate()
+    output, _ = process.communicate(timeout=10)
+    assert time.monotonic() - started < 1
+    assert process.returncode == -signal.SIGTERM
+    assert '"GET /info HTTP/1.1" 200' in output
+    assert "/health" not in output
+
+
+def test_hung_request_does_not_delay_the_end(tmp_path: Path) -> None:
+    """SIGTERM ends the service in under a second although a computation never ends."""
+    code = (
+        "import time; from app import __main__, readiness; "
+        "readiness.is_correct = lambda _: time.sleep(60); __main__.main()"
+    )
+    port = free_port()
+    process = start(tmp_path, "-c", code, PORT=str(port))
+    wait_for(port)
+    with socket.create_connection(("127.0.0.1", port)) as request:
+        request.sendall(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        urlopen(f"http://127.0.0.1:{port}/health").close()
+        started = time.monotonic()
+        process.terminate()
+        process.communicate(timeout=10)
+    assert time.monotonic() - started < 1
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_first_answer_imports_nothing_heavy(tmp_path: Path) -> None:
+    """numpy and ONNX Runtime are not loaded by the application."""
+    code = "import sys, app.__main__; print(sorted({'numpy', 'onnxruntime'} & set(sys.modules)))"
+    command = [sys.executable, "-P", "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.check_output(command, cwd=tmp_path, env=environment, text=True) == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ((), {"PORT": "x"}, "error: PORT is 'x': set it to a number from 1 to 65535\n"),
+        (("--reload",), {}, "error: serve takes no arguments (--reload): set PORT or REQUIRE_GPU"),
+    ],
+)
+def test_bad_start_is_one_message(
+    tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], message: str
+) -> None:
+    """One line on the error output, exit code 1, no traceback."""
+    process = start(tmp_path, "-m", "app", *arguments, **environment)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert output.startswith(message)
+    assert output.count("\n") == 1

@@ -1,0 +1,653 @@
+"""The parts of an audit: packages, distributions, the rules of generated.toml, trims, licences, the SBOM."""
+
+import importlib.util
+import io
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slipway import matrix, results, tools
+from slipway.audit import (
+    audit,
+    debian_packages,
+    dockerfiles,
+    globs,
+    licenses,
+    python_packages,
+    rules,
+    sbom,
+    trims,
+    wheel_records,
+)
+from slipway.audit.findings import Claim
+from slipway.audit.licenses import Policy
+from slipway.audit.rules import Judge
+from slipway.audit.sbom import Component
+from slipway.audit.trims import Trim
+from slipway.errors import SlipwayError
+from slipway.image import filesystem
+from slipway.image.archive import read_archive
+from slipway.image.filesystem import FileSystem
+from slipway.toml import read_toml
+from tests.helpers.archives import Member, directory, oci, saved, tar
+
+MATRIX = matrix.load_matrix()
+APT = "RUN /apt/install"
+Content = tuple[str, list[Member]]
+
+
+def system(*layers: Content) -> FileSystem:
+    """Make an image's file system of layers, each with its instruction."""
+    history = [{"created_by": instruction} for instruction, _ in layers]
+    data = saved(oci(*(tar(*members) for _, members in layers), history=history))
+    return FileSystem(read_archive(io.BytesIO(data), "test:image", filesystem.wanted))
+
+
+# --- Debian's packages ---------------------------------------------------------------------------
+
+STATUS = """\
+Package: libc6
+Status: install ok installed
+Architecture: amd64
+Multi-Arch: same
+Version: 2.41-12
+Conffiles:
+ /etc/ld.so.conf.d/x.conf d4e7a7b88a71b5ffd9e2644e71a0cfab
+ /etc/gone 00000000000000000000000000000000 obsolete
+
+Package: tool
+Status: install ok installed
+Architecture: all
+Version: 1:2+b1
+Pre-Depends: libc6 (>= 2.3)
+Depends: mail-agent | exim4, python3:any
+
+Package: postfix
+Status: install ok installed
+Version: 3
+Provides: mail-agent (= 3)
+
+Package: removed
+Status: deinstall ok config-files
+Version: 1
+
+Package: stray
+Status: install ok installed
+Version: 1
+"""
+
+
+def test_packages_are_read_from_dpkgs_status() -> None:
+    found = debian_packages.read_packages(STATUS)
+    assert list(found) == ["libc6", "tool", "postfix", "stray"]
+    assert found["tool"].version == "1:2+b1"
+    assert [sorted(choice) for choice in found["tool"].depends] == [["libc6"], ["exim4", "mail-agent"], ["python3"]]
+    assert found["libc6"].documents == "/var/lib/dpkg/info/libc6:amd64"
+    assert found["libc6"].conffiles == {"/etc/ld.so.conf.d/x.conf": "d4e7a7b88a71b5ffd9e2644e71a0cfab"}
+
+
+def test_what_nothing_asks_for_is_not_reached() -> None:
+    """A package is reached by a name that another one only provides, too."""
+    found = debian_packages.read_packages(STATUS)
+    assert debian_packages.reached(found, {"tool"}) == {"tool", "libc6", "postfix"}
+
+
+def test_damaged_status_is_no_package() -> None:
+    assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n")[""].version == ""
+
+
+def test_a_diverted_file_lies_where_the_diversion_says() -> None:
+    """And a list that names /lib means /usr/lib, where the one is a link to the other."""
+    files: list[Member] = [
+        ("lib", "usr/lib"),
+        ("var/lib/dpkg/diversions", b"/lib/a\n/lib/a.other\nstray\n"),
+        ("var/lib/dpkg/info/libc6:amd64.list", b"/.\n/lib\n/lib/a\n/etc/ld.so.conf.d/x.conf\n"),
+        ("var/lib/dpkg/info/libc6:amd64.md5sums", b"0cc175b9c0f1b6a831c399e269772661  lib/a\n"),
+        ("usr/lib/a.other", b"a"),
+        ("etc/ld.so.conf.d/x.conf", b"changed"),
+    ]
+    image = system((APT, files))
+    claims = debian_packages.claims(image, debian_packages.read_packages(STATUS))
+    assert claims["/usr/lib/a.other"][0].holds(image, "/usr/lib/a.other")
+    assert "/usr/lib/a" not in claims
+    assert not claims["/etc/ld.so.conf.d/x.conf"][0].holds(image, "/etc/ld.so.conf.d/x.conf")
+
+
+# --- what the Dockerfiles ask for ----------------------------------------------------------------
+
+
+STATES = b"""Package: libc6
+Auto-Installed: 1
+
+Package: postfix
+Architecture: all
+Auto-Installed: 0
+"""
+
+
+def installed(instruction: str, *, base: str = "") -> tuple[set[str], set[str]]:
+    """Return what apt was asked for in an image of two layers, and what of it the instruction of the second names."""
+    lists: list[Member] = [(f"var/lib/dpkg/info/{name}.list", b"") for name in ("tool", "postfix", "stray")]
+    files = [*lists, ("var/lib/dpkg/status", STATUS.encode()), ("var/lib/apt/extended_states", STATES)]
+    image = system(("made by debootstrap", [("var/lib/dpkg/status", base.encode())]), (instruction, files))
+    packages = debian_packages.read_packages(STATUS)
+    asked = dockerfiles.find_asked(image, packages)
+    return asked, dockerfiles.find_named(image, packages, asked)
+
+
+def test_apt_was_asked_for_what_it_did_not_install_by_itself() -> None:
+    """The base image's packages are there before anybody asks."""
+    assert installed("RUN /apt/install tool postfix stray")[0] == {"tool", "postfix", "stray"}
+    assert installed("RUN x", base="Package: stray\nStatus: install ok installed\n")[0] == {"tool", "postfix"}
+
+
+def test_an_instruction_names_what_it_asks_apt_for() -> None:
+    """As a word of its own; a file with a package's name and version is named without the version."""
+    assert installed("RUN /apt/install /packages/tool.deb postfix-doc stray2")[1] == {"tool"}
+    packages = {"libtorch2.6": debian_packages.read_package({"Package": "libtorch2.6"})}
+    image = system(("RUN /apt/install $(cat /packages/libtorch)", []))
+    assert dockerfiles.find_named(image, packages, packages) == set(packages)
+
+
+# --- Python's distributions ----------------------------------------------------------------------
+
+RECORD = (
+    "a/x.py,sha256=ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0,3\n"
+    "../../../bin/a,sha256=AAAA,1\n"
+    "a-1.0.dist-info/RECORD,,\n"
+    "a-1.0.dist-info/INSTALLER,sha256=AAAA,2\n"
+)
+PACKAGES = "opt/venv/lib/python3.13/site-packages"
+
+
+def record_digest(record: str, script: bytes) -> str:
+    rows = python_packages.read("/x/a-1.0.dist-info/RECORD", record).rows
+    return python_packages.digest_of(rows, lambda _row: script)
+
+
+def test_a_records_digest_is_the_same_wherever_it_is_installed() -> None:
+    """Another prefix, another order, another installer, another interpreter of a script."""
+    elsewhere = "\n".join(
+        reversed(RECORD.replace("../../../", "").replace("INSTALLER,sha256=AAAA", "INSTALLER,").split("\n"))
+    )
+    assert record_digest(RECORD, b"#!/opt/venv/bin/python\nx") == record_digest(elsewhere, b"#!/usr/bin/python\nx")
+
+
+@pytest.mark.requirement("U8")
+@pytest.mark.parametrize(
+    ("record", "script"),
+    [
+        (RECORD.replace("ungW", "ungX"), b"#!p\nx"),
+        (RECORD.replace("a/x.py", "a/y.py"), b"#!p\nx"),
+        (RECORD + "a/more.py,sha256=AAAA,1\n", b"#!p\nx"),
+        (RECORD, b"#!p\ny"),
+    ],
+    ids=["digest", "path", "one more", "script"],
+)
+def test_a_record_that_was_edited_has_another_digest(record: str, script: bytes) -> None:
+    assert record_digest(record, script) != record_digest(RECORD, b"#!p\nx")
+
+
+def test_a_digest_that_is_no_sha256_explains_nothing() -> None:
+    rows = python_packages.read("/x/a-1.0.dist-info/RECORD", "a,md5=x,1\nb,sha256=***,1\n").rows
+    assert [digest for _, digest in rows] == ["bad", python_packages.hexadecimal("sha256=***")]
+    image = system((APT, [("a", b"x")]))
+    assert not Claim("pypi:a", "sha256", "bad").holds(image, "/a")
+
+
+def test_a_distribution_inside_another_is_that_ones_own() -> None:
+    inner = f"{PACKAGES}/a/_vendor/b-2.0.dist-info/RECORD"
+    outer = RECORD + "a/_vendor/b-2.0.dist-info/RECORD,sha256=AAAA,0\n"
+    files: list[Member] = [(f"{PACKAGES}/a-1.0.dist-info/RECORD", outer.encode()), (inner, b"b,,\n")]
+    assert [one.name for one in python_packages.find(system((APT, files)))] == ["a"]
+
+
+def test_a_script_must_be_run_by_its_own_environment() -> None:
+    files: list[Member] = [
+        (f"{PACKAGES}/a-1.0.dist-info/RECORD", RECORD.encode()),
+        ("opt/venv/bin/a", b"#!/tmp/python\n"),
+    ]
+    image = system((APT, files))
+    assert python_packages.shebang_problem(image, python_packages.find(image)[0]) == "/opt/venv/bin/a"
+
+
+@pytest.mark.parametrize("line", ["numpy>=2 --hash=sha256:" + "0" * 64, "numpy==2"])
+def test_a_lock_without_versions_or_hashes_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "lock.txt").write_text(line + "\n")
+    with pytest.raises(SlipwayError, match="no version or no hash"):
+        python_packages.read_lock(tmp_path / "lock.txt")
+
+
+@pytest.mark.requirement("U8")
+def test_every_locked_wheel_has_its_record() -> None:
+    """requirements/records.list is complete: no RECORD of an image goes without its counterpart."""
+    known = wheel_records.load()
+    assert [one.name for one in wheel_records.image_locks(MATRIX) if wheel_records.missing(one, known)] == []
+
+
+def test_a_wheels_own_bytecode_is_not_taken_at_its_word() -> None:
+    """The installer compiles it anew, so that it is judged as all other bytecode."""
+    rows = (("m.py", "00"), ("__pycache__/m.cpython-311.pyc", "11"))
+    found = python_packages.claims([python_packages.Distribution("a", "1", "/x/a-1.dist-info/RECORD", rows)])
+    assert list(found) == ["/x/m.py"]
+
+
+# --- the rules of generated.toml -----------------------------------------------------------------
+
+SOURCE = b"x = 1\n"
+PYC = "usr/lib/__pycache__/m.cpython-313.pyc"
+MAGIC = importlib.util.MAGIC_NUMBER
+
+
+def timed(seconds: int, size: int) -> bytes:
+    return MAGIC + struct.pack("<III", 0, seconds, size) + b"code"
+
+
+def keystore(*certificates: bytes, tag: int = 2) -> bytes:
+    """Return Java's key store, as its format is described in slipway.audit.java_keystore."""
+    entries = [
+        struct.pack(">IH1sQH5sI", tag, 1, b"a", 0, 5, b"X.509", len(certificate)) + certificate
+        for certificate in certificates
+    ]
+    return struct.pack(">3I", 0xFEEDFEED, 2, len(entries)) + b"".join(entries) + bytes(20)
+
+
+def hashed(source: bytes) -> bytes:
+    return MAGIC + struct.pack("<I", 3) + importlib.util.source_hash(source) + b"code"
+
+
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
+STORE = "etc/ssl/certs/java/cacerts"
+NODE = "opt/code-server/node_modules"
+RULES = read_toml(rules.FILE, rules.Generated).rules
+BASE: Content = ("made by debootstrap", [("dev/null", b"")])
+
+GOOD: dict[str, list[Member]] = {
+    "bytecode by time": [("usr/lib/m.py", SOURCE), (PYC, timed(0, len(SOURCE)))],
+    "bytecode by hash": [("opt/app/m.py", SOURCE), ("opt/app/__pycache__/m.cpython-313.pyc", hashed(SOURCE))],
+    "link": [("usr/bin/mawk", b""), ("etc/alternatives/awk", "/usr/bin/mawk")],
+    "package": [("var/lib/dpkg/info/tool.list", b"")],
+    "libraries": [("usr/lib/liba.so.1", b""), ("etc/ld.so.cache", b"glibc-ld.so.cache1.1\0/usr/lib/liba.so.1\0")],
+    "certificates": [
+        ("usr/share/ca-certificates/a.crt", CERTIFICATE),
+        ("etc/ssl/certs/ca-certificates.crt", CERTIFICATE),
+    ],
+    "keystore": [("usr/share/ca-certificates/a.crt", CERTIFICATE), (STORE, keystore(b"A"))],
+    "accounts": [
+        ("etc/passwd", b"root:x:0:0::/:/bin/sh\napp:x:1000:0::/:/bin/sh\n"),
+        ("etc/shadow", b"root:*:1::::::\n"),
+    ],
+    "empty": [("var/lib/dpkg/lock", b"")],
+}
+BAD: dict[str, tuple[list[Member], str]] = {
+    "bytecode without source": ([(PYC, timed(0, 6))], "source is not there"),
+    "bytecode of another time": ([("usr/lib/m.py", SOURCE), (PYC, timed(1, len(SOURCE)))], "time or size differ"),
+    "bytecode of another size": ([("usr/lib/m.py", SOURCE), (PYC, timed(0, 7))], "time or size differ"),
+    "bytecode of another hash": (
+        [("opt/app/m.py", SOURCE), ("opt/app/__pycache__/m.cpython-313.pyc", hashed(b"y"))],
+        "hash differs",
+    ),
+    "bytecode without a header": ([("usr/lib/m.py", SOURCE), (PYC, b"x")], "without a header"),
+    "link to nothing": ([("etc/alternatives/awk", "/usr/bin/mawk")], "which is not there"),
+    "file where a link belongs": ([("etc/alternatives/awk", b"")], "no link"),
+    "package that is not there": ([("var/lib/dpkg/info/evil.list", b"")], "no package evil"),
+    "library that is not there": ([("etc/ld.so.cache", b"\0/usr/lib/liba.so.1\0")], "/usr/lib/liba.so.1"),
+    "certificate of nobody's": ([("etc/ssl/certs/ca-certificates.crt", CERTIFICATE)], "not of the package"),
+    "key store with nobody's certificate": ([(STORE, keystore(b"A"))], "not of the package"),
+    "key store with a key": ([(STORE, keystore(b"A", tag=1))], "something else than certificates"),
+    "key store that ends early": ([(STORE, keystore(b"A")[:30])], "ends early"),
+    "key store with more at its end": ([(STORE, keystore(b"A") + b"x")], "more or less"),
+    "no key store": ([(STORE, b"x" * 40)], "no key store"),
+    "key store beside a damaged package": (
+        [("usr/share/ca-certificates/a.crt", CERTIFICATE.replace(b"QQ==", b"Q")), (STORE, keystore(b"A"))],
+        "cannot be compared",
+    ),
+    "empty key store": ([(STORE, b"")], "ends early"),
+    "second root": ([("etc/passwd", b"toor:x:0:0::/:/bin/sh\n")], "root's number"),
+    "password": ([("etc/shadow", b"root:$y$j9T$x:1::::::\n")], "has a password"),
+    "no password needed": ([("etc/shadow", b"app::1::::::\n")], "needs no password"),
+    "lock with content": ([("var/lib/dpkg/lock", b"x")], "not empty"),
+    "file of no rule": ([("usr/local/bin/x", b"")], "no rule has it"),
+    "uv of another wheel": ([("usr/local/bin/uv", b"x")], "must come from install"),
+}
+
+
+def judged(image: FileSystem) -> dict[str, str]:
+    """Return what the rules have against each file."""
+    judge = Judge(image, debian_packages.read_packages(STATUS), wheel_records.load())
+    problems = {path: judge.problem(path, RULES) for path in image.files()}
+    return {path: problem for path, problem in problems.items() if problem}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_rule_explains_what_keeps_it(name: str) -> None:
+    claimed = ("/usr/lib/m.py", "/opt/app/m.py", "/usr/bin/mawk", "/usr/lib/liba", "/usr/share/ca-")
+    image = system(BASE, ("RUN /apt/install --upgrade tool", GOOD[name]))
+    assert [path for path in judged(image) if not path.startswith(claimed)] == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_rule_does_not_explain_what_breaks_it(name: str) -> None:
+    members, reason = BAD[name]
+    found = judged(system(BASE, ("RUN /apt/install --upgrade tool", members)))
+    assert reason in found[f"/{made_name(members[-1])}"]
+
+
+def made_name(member: Member) -> str:
+    return member[0] if isinstance(member, tuple) else member.name
+
+
+def test_bytecode_of_a_later_layer_is_not_its_sources() -> None:
+    """Its header can be made to fit; that it was not made with its source shows."""
+    first: Content = ("RUN /apt/install --upgrade tini", [("usr/lib/m.py", SOURCE)])
+    second: Content = ("RUN x", [(PYC, timed(0, len(SOURCE)))])
+    assert "another layer" in judged(system(BASE, first, second))[f"/{PYC}"]
+
+
+def test_a_file_of_the_base_image_may_come_from_nowhere_else() -> None:
+    later: Content = ("RUN /apt/install --upgrade base-files", [("etc/fstab", b"x")])
+    assert "must come from base" in judged(system(BASE, later))["/etc/fstab"]
+    assert judged(system(("made by debootstrap", [("etc/fstab", b"x")]), ("RUN /apt/install --upgrade tini", []))) == {}
+
+
+def npm_image(folder: str, version: str) -> FileSystem:
+    files: list[Member] = [
+        (f"{NODE}/{folder}/package.json", json.dumps({"version": version}).encode()),
+        (f"{NODE}/{folder}/index.js", b""),
+    ]
+    return system(BASE, ("RUN /apt/install --upgrade tini", []), ("COPY /code-server/ /", files))
+
+
+def test_a_file_below_node_modules_is_a_locked_packages() -> None:
+    lock = json.loads(rules.NPM_LOCK.read_text())["packages"]["node_modules/code-server"]
+    assert judged(npm_image("code-server", lock["version"])) == {}
+    assert "in the lock" in judged(npm_image("code-server", "0.0.1"))[f"/{NODE}/code-server/index.js"]
+    assert "no package of package-lock.json" in judged(npm_image("evil", "1"))[f"/{NODE}/evil/index.js"]
+
+
+def test_uv_is_the_locked_wheels() -> None:
+    image = system(
+        BASE,
+        ("RUN /apt/install --upgrade tini", []),
+        ("RUN install /uv/bin/uv /usr/local/bin/uv", [("usr/local/bin/uv", b"x")]),
+    )
+    assert "not bin/uv of the locked wheel" in judged(image)["/usr/local/bin/uv"]
+    digest = image.entry("/usr/local/bin/uv").sha256
+    judge = Judge(image, {}, wheel_records.Records(f"uv==1 3.13-x86_64 0 0 bin/uv {digest}\n"))
+    assert judge.problem("/usr/local/bin/uv", RULES) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[[generated]]\npaths = ['/a']\n", "[[generated]]\npaths=['/a']\nreason='x'\ncheck='other'\n", "[[generated]\n"],
+    ids=["no reason", "unknown check", "no TOML"],
+)
+def test_a_damaged_rule_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "generated.toml").write_text(text)
+    with pytest.raises(SlipwayError, match=r"generated\.toml"):
+        read_toml(tmp_path / "generated.toml", rules.Generated)
+
+
+# --- trims ---------------------------------------------------------------------------------------
+
+
+def test_a_trim_that_no_longer_applies_is_found() -> None:
+    """One that names nothing that a package lacks, and one whose file is there all the same."""
+    image = system((APT, [("opt/venv/tests/t.py", b"")]))
+    trim = [Trim("tests", globs.compiled(["/opt/venv/tests"], folders=True), "trims.toml")]
+    kinds = [finding.kind for finding in trims.problems(trim, image, [])]
+    assert kinds == ["trim no longer applies", "not trimmed"]
+    assert list(trims.problems(trim, system((APT, [])), ["/opt/venv/tests/t.py"])) == []
+
+
+def test_an_image_has_the_trims_of_its_flavor_and_its_targets() -> None:
+    base = {trim.path for trim in trims.of_image(MATRIX.find_image("cuda-base"))}
+    devel = {trim.path for trim in trims.of_image(MATRIX.find_image("cuda-devel"))}
+    workbench = {trim.path for trim in trims.of_image(MATRIX.find_image("cpu-base-workbench"))}
+    assert "nvidia/cu13/include" in base - devel
+    assert "jupyterlab/galata" in workbench - base
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "matches"),
+    [
+        ("/a/**/tests", "/a/tests", True),
+        ("/a/**/tests", "/a/b/c/tests", True),
+        ("/a/*.a", "/a/b/x.a", False),
+        ("/a/lib*.so.*", "/a/lib1.so.2", True),
+        ("/a/[ab]", "/a/b", True),
+        ("/a/**", "/a/b/c", True),
+        ("/a+b", "/aab", False),
+    ],
+)
+def test_globs(glob: str, path: str, *, matches: bool) -> None:
+    assert (globs.compiled([glob]).fullmatch(path) is not None) == matches
+
+
+# --- licences ------------------------------------------------------------------------------------
+
+POLICY = Policy(refused=["AGPL-*"], accepted={"reason": ["pypi:gs*"]}, proprietary={"terms": ["pypi:nvidia-*"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "licence", "kinds"),
+    [
+        ("a", ("MIT",), []),
+        ("a", ("AGPL-3.0-only",), ["licence"]),
+        ("a", ("AGPL-3.0-only OR MIT",), []),
+        ("a", ("AGPL-3.0-only AND MIT",), ["licence"]),
+        ("gs10", ("AGPL-3.0-only AND MIT",), []),
+        ("a", ("BSD-Nvidia", "BSD-3-Clause-Nvidia"), []),
+        ("a", ("BSD-3-Clause AND LicenseRef-NVIDIA",), ["licence"]),
+        ("a", ("LicenseRef-NVIDIA-Proprietary",), ["licence"]),
+        ("nvidia-a", ("LicenseRef-NVIDIA-Proprietary",), []),
+        ("nvidia-a", (), []),
+    ],
+)
+def test_the_policy_decides(name: str, licence: tuple[str, ...], kinds: list[str]) -> None:
+    result = licenses.judge([Component("pypi", name, "1", licence, "")], POLICY)
+    assert [finding.kind for finding in result.findings] == kinds
+    assert result.proprietary == ({"terms": ["pypi:nvidia-a"]} if name == "nvidia-a" else {})
+    assert result.accepted == ({"reason": ["pypi:gs10"]} if name == "gs10" else {})
+
+
+def test_what_is_free_is_not_listed_with_its_makers_other_terms() -> None:
+    assert licenses.judge([Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY).proprietary == {}
+
+
+def test_a_component_without_a_known_licence_is_listed() -> None:
+    parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("sha256:0",), "")]
+    assert licenses.judge(parts, POLICY).unknown == ["deb:a", "deb:b"]
+
+
+def test_what_a_scan_of_the_same_image_knows_fills_a_gap(tmp_path: Path) -> None:
+    file = tmp_path / "trivy.json"
+    rows = [{"Licenses": [{"PkgName": "a", "Name": "AGPL-3.0-only"}, {"PkgName": 1}]}, None, {"Licenses": None}]
+    results.write_json(file, {"Metadata": {"ImageID": "sha256:1"}, "Results": rows})
+    parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("MIT",), "")]
+    result = licenses.judge(parts, POLICY, licenses.of_trivy(file, "sha256:1"))
+    assert result.unknown == []
+    assert [finding.what for finding in result.findings] == ["deb:a"]
+    assert licenses.of_trivy(file, "sha256:2") == {}
+    assert licenses.of_trivy(tmp_path / "none.json", "sha256:1") == {}
+
+
+def test_a_damaged_policy_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "licenses.toml"
+    file.write_text("refused = 'x'\n[accepted]\n[proprietary]\n")
+    with pytest.raises(SlipwayError, match=r"licenses\.toml: refused is 'x'; it must be a list of globs"):
+        read_toml(file, licenses.Policy)
+
+
+# --- the SBOM ------------------------------------------------------------------------------------
+
+IMAGE = MATRIX.find_image("cpu-base")
+
+
+def bom(*components: object, image_id: str = "sha256:1") -> dict[str, Any]:
+    properties = [{"name": sbom.IMAGE, "value": image_id}]
+    return {"bomFormat": "CycloneDX", "metadata": {"properties": properties}, "components": list(components)}
+
+
+def package(kind: str, name: str, version: str) -> dict[str, str]:
+    return {"purl": f"pkg:{kind}/{name}@{version}", "name": name, "version": version}
+
+
+def test_components_are_counted_by_kind(tmp_path: Path) -> None:
+    file = tmp_path / "sbom.cdx.json"
+    listed = [package("deb", "a", "1"), package("pypi", "b", "2"), package("pypi", "c", "3"), {"name": "a file"}]
+    results.write_json(file, bom(*listed))
+    assert sbom.counts(file) == {"deb": 1, "pypi": 2}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"bomFormat": "CycloneDX"},
+        bom("x"),
+        bom({"purl": "pkg:deb/a"}),
+        bom({"purl": 3, "name": "a", "version": "1"}),
+    ],
+    ids=["empty", "no components", "text", "no version", "number"],
+)
+def test_a_malformed_sbom_is_refused(tmp_path: Path, document: dict[str, Any]) -> None:
+    file = tmp_path / "sbom.cdx.json"
+    results.write_json(file, document)
+    with pytest.raises(SlipwayError, match="write it again"):
+        sbom.components(file)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    document=st.recursive(
+        st.one_of(st.none(), st.integers(), st.sampled_from(["pkg:deb/a@1", "CycloneDX", "a"])),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(
+                st.sampled_from(
+                    ["bomFormat", "components", "purl", "name", "version", "licenses", "license", "metadata"]
+                ),
+                inner,
+                max_size=5,
+            ),
+        ),
+        max_leaves=20,
+    )
+)
+def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, document: object) -> None:
+    file = tmp_path_factory.mktemp("bom") / "sbom.cdx.json"
+    file.write_text(json.dumps(document))
+    sbom.image_of(results.read_json(file))
+    try:
+        found = sbom.components(file)
+    except SlipwayError:
+        return
+    assert all(isinstance(component, Component) for component in found)
+
+
+@pytest.fixture
+def syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A program in Syft's place, of which only what it leaves and how it ends matters."""
+    program = tmp_path / "syft"
+
+    def make(script: str) -> Path:
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return program
+
+    monkeypatch.setattr(tools, "provide", lambda _tool: program)
+    return make
+
+
+def test_a_failing_syft_is_quoted_and_leaves_nothing(syft: Callable[[str], Path], tmp_path: Path) -> None:
+    syft("echo 'no space left' >&2; exit 1")
+    with pytest.raises(SlipwayError, match="no space left"):
+        sbom.write(IMAGE, "sha256:1", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_syft_that_writes_half_a_document_leaves_nothing(syft: Callable[[str], Path], tmp_path: Path) -> None:
+    syft('for word; do case $word in --output=*) echo "{" >"${word##*=}" ;; esac; done')
+    with pytest.raises(SlipwayError, match="damaged"):
+        sbom.write(IMAGE, "sha256:1", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_sbom_is_written_once_for_an_image(syft: Callable[[str], Path], tmp_path: Path) -> None:
+    """And again for another image: the list of what was there before is not taken for the one of what is there."""
+    log = tmp_path / "log"
+    listed = json.dumps({"bomFormat": "CycloneDX", "components": []})
+    syft(f"echo run >>{log}; for word; do case $word in --output=*) echo '{listed}' >\"${{word##*=}}\" ;; esac; done")
+    runs = []
+    for image_id in ("sha256:2", "sha256:2", "sha256:3"):
+        file = sbom.provide(IMAGE, image_id, tmp_path)
+        assert sbom.image_of(json.loads(file.read_text())) == image_id
+        runs.append(log.read_text().count("run"))
+    assert runs == [1, 1, 2]
+    assert json.loads((tmp_path / sbom.SPDX).read_text())["comment"] == f"{sbom.IMAGE} sha256:3"
+
+
+def audited(image: FileSystem) -> audit.Audit:
+    packages = debian_packages.read_packages(image.text(debian_packages.STATUS))
+    found = python_packages.find(image)
+    return audit.Audit(IMAGE, image, packages, found, debian_packages.claims(image, packages))
+
+
+@pytest.mark.requirement("U8")
+def test_what_only_the_image_or_only_the_sbom_has_is_found() -> None:
+    files: list[Member] = [
+        ("var/lib/dpkg/status", STATUS.encode()),
+        (f"{PACKAGES}/a-1.0.dist-info/METADATA", b"Metadata-Version: 2.1\nName: A\nVersion: 1.0\n\nName: b\n"),
+    ]
+    looked = audited(system((APT, files)))
+    listed = [Component("deb", name, one.version, (), "") for name, one in looked.packages.items() if name != "stray"]
+    audit.check_sbom(looked, [*listed, Component("pypi", "A", "1.1", (), ""), Component("npm", "x", "1", (), "")])
+    assert [(finding.kind, finding.what) for finding in looked.findings] == [
+        ("not in the SBOM", "deb:stray"),
+        ("not in the SBOM", "pypi:a"),
+        ("only in the SBOM", "pypi:a"),
+    ]
+
+
+def test_code_servers_packages_are_those_of_its_lock() -> None:
+    looked = audited(npm_image("code-server", "0"))
+    folder = f"/{NODE}/x"
+    listed = [Component("npm", name, version, (), folder) for name, version in rules.locked_packages()]
+    audit.check_sbom(looked, listed)
+    assert looked.findings == []
+    inside = Component("npm", "of-the-editor", "1", (), f"/{NODE}/code-server/lib/vscode/node_modules/of-the-editor")
+    audit.check_sbom(looked, [*listed[1:], inside, Component("npm", "evil", "1", (), folder)])
+    assert [finding.kind for finding in looked.findings] == ["not in the SBOM", "only in the SBOM"]
+
+
+def test_a_path_that_a_layer_has_twice_is_found() -> None:
+    looked = audited(system((APT, [("a", b"1"), ("a", b"2"), directory("d"), directory("d")])))
+    audit.check_twice(looked)
+    assert [(finding.kind, finding.what) for finding in looked.findings] == [("twice", "/a")]
+
+
+def test_a_deletion_names_the_layer_that_did_it() -> None:
+    image = system((APT, [("usr/bin/x", b"")]), ("RUN y", []), ("RUN rm -r /usr/bin", [("usr/.wh.bin", b"")]))
+    assert audit.deleter(image, "/usr/bin/x") == (2, "RUN rm -r /usr/bin")
+    assert audit.deleter(image, "/usr/lib/x") == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("made_by", "own"),
+    [
+        ("COPY /application/ / # buildkit", True),
+        ("WORKDIR /data", True),
+        ("RUN |1 APT_DATE=2026-11-21 /bin/sh -c /apt/install --upgrade ca-certificates python3 tini", True),
+        ("RUN /bin/sh -c /apt/install evil # tini", False),
+        ("COPY /evil / # buildkit", False),
+    ],
+)
+def test_a_layer_is_made_by_an_instruction_of_the_dockerfile(made_by: str, *, own: bool) -> None:
+    assert dockerfiles.is_own(made_by, dockerfiles.instructions(IMAGE)) == own

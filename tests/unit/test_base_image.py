@@ -1,0 +1,218 @@
+"""The base image: pulled, or made where no registry answers; never half an image."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.errors import SlipwayError
+from slipway.host import base_image, downloads, install
+from slipway.host.downloads import Host
+from slipway.images_toml import Distro, Platform
+
+NO_REGISTRY = 'Get "https://registry-1.docker.io/v2/": dial tcp: no such host'
+
+
+class Engine:
+    """A stand-in for the docker command that knows some images and one answer to `pull`."""
+
+    def __init__(self) -> None:
+        """Begin without images and without a registry."""
+        self.images: dict[str, dict[str, Any]] = {}
+        self.pull_error = NO_REGISTRY
+        self.calls: list[tuple[str, ...]] = []
+
+    def __call__(self, *words: str, **_: object) -> subprocess.CompletedProcess[str]:
+        """Answer as the docker command does."""
+        self.calls.append(words)
+        if words[:2] == ("image", "inspect"):
+            image = self.images.get(words[2])
+            return subprocess.CompletedProcess(words, image is None, json.dumps([image]), "")
+        if words[0] == "pull" and not self.pull_error:
+            self.images[words[-1]] = described(digests=["debian@sha256:abc"])
+        options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
+        if words[0] == "buildx" and not self.pull_error:
+            self.images[options["--tag"]] = described(dict([options["--label"].split("=")]))
+        error = self.pull_error if words[0] in ("pull", "buildx") else ""
+        return subprocess.CompletedProcess(words, bool(error), "", error)
+
+
+def described(labels: dict[str, str] | None = None, digests: list[str] | None = None) -> dict[str, Any]:
+    """Return what `docker image inspect` tells of an image."""
+    return {
+        "Id": "sha256:123",
+        "Created": "2026-01-02T00:00:00Z",
+        "Config": {"Labels": labels},
+        "RepoDigests": digests or [],
+    }
+
+
+MADE = {"slipway.base": "mmdebstrap", "slipway.base.suite": "trixie", "slipway.base.created": "now"}
+
+
+def base(image: str, platform: Platform = "linux/amd64") -> Distro:
+    """Return a base image of the matrix."""
+    return Distro(image=image, suite="trixie", glibc="2.40", platform=platform)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Return the stand-in, and a maker of base images that only leaves the name."""
+    stand_in = Engine()
+    monkeypatch.setattr(base_image, "docker", stand_in)
+
+    def make(wanted: Distro, _host: Host) -> None:
+        stand_in.images[wanted.tag] = described(MADE | {"slipway.base.suite": wanted.suite})
+
+    monkeypatch.setattr(base_image, "make", make)
+    return stand_in
+
+
+def test_present_image_is_left_as_it_is(engine: Engine) -> None:
+    """Nothing is pulled."""
+    engine.images["debian:x"] = described()
+    assert base_image.provide(base("debian:x"), Host()).id == "sha256:123"
+    assert [words[0] for words in engine.calls] == ["image"]
+
+
+def test_missing_image_is_pulled(engine: Engine) -> None:
+    """The evidence has its digest."""
+    engine.pull_error = ""
+    base_image.provide(base("debian:x"), Host())
+    facts = base_image.describe("debian:x")
+    assert (facts["origin"], facts["digest"]) == ("pulled", "sha256:abc")
+
+
+@pytest.mark.usefixtures("engine")
+def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line says so, and the evidence does."""
+    base_image.provide(base("debian:x"), Host())
+    assert "no registry gives debian:x" in capsys.readouterr().out
+    facts = base_image.describe("debian:x")
+    assert (facts["origin"], facts["suite"]) == ("made by mmdebstrap", "trixie")
+    assert facts["digest"] == ""
+
+
+@pytest.mark.requirement("U6")
+def test_image_of_another_platform_has_a_tag_of_its_own(engine: Engine) -> None:
+    """Under the same tag it would take the place of this machine's."""
+    engine.pull_error = ""
+    base_image.provide(base("debian:x", "linux/arm64"), Host())
+    assert "debian:x" not in engine.images
+    assert base_image.describe("debian:x-arm64")["origin"] == "pulled"
+    assert not [words for words in engine.calls if words[0] == "pull"]
+
+
+@pytest.mark.requirement("U6")
+def test_image_of_another_platform_is_made_for_it(tmp_path: Path) -> None:
+    """Both the packages and what the engine says of the image."""
+    wanted = base("debian:x", "linux/arm64")
+    assert "--architectures=arm64" in base_image.bootstrap_command(wanted, Host(), tmp_path)
+    assert "--platform=linux/arm64" in base_image.import_command(wanted)
+
+
+def test_usr_is_merged_after_the_hosts_mirror_is_known(tmp_path: Path) -> None:
+    """That hook asks apt, which would otherwise ask Debian's own addresses. Only Debian 12 has to be merged."""
+    settings = Host(
+        sources=downloads.debian_sources("trixie", "https://mirror.example/debian", "https://mirror.example/sec")
+    )
+    hook = "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+    wanted = base("debian:x")
+    command = base_image.bootstrap_command(wanted.model_copy(update={"suite": "bookworm"}), settings, tmp_path)
+    mirror = command.index(f"--setup-hook=upload {tmp_path / 'host.sources'} {base_image.MIRROR}")
+    assert command.index(hook) > mirror
+    assert hook not in base_image.bootstrap_command(wanted.model_copy(update={"suite": "trixie"}), settings, tmp_path)
+
+
+def test_refresh_pulls_again(engine: Engine) -> None:
+    """`--pull` replaces what is present."""
+    engine.images["debian:x"] = described(MADE)
+    engine.pull_error = ""
+    assert base_image.provide(base("debian:x"), Host(), refresh=True).origin == "pulled"
+
+
+def test_misspelt_name_is_not_made(engine: Engine) -> None:
+    """A registry answered: the name is wrong, and making something under it would hide that."""
+    engine.pull_error = "manifest for debian:trixy not found: manifest unknown"
+    with pytest.raises(SlipwayError, match="has no image debian:trixy"):
+        base_image.provide(base("debian:trixy"), Host())
+
+
+def test_full_disk_is_not_a_missing_registry(engine: Engine) -> None:
+    """Making an image would fill it up further."""
+    engine.pull_error = "write /var/lib/docker/tmp/x: no space left on device"
+    with pytest.raises(SlipwayError, match="no disk space left"):
+        base_image.provide(base("debian:x"), Host())
+
+
+def test_digest_of_a_local_image_is_not_taken_for_a_registrys(engine: Engine) -> None:
+    """The containerd image store gives one to each image."""
+    engine.images["debian:x"] = described(MADE, ["debian@sha256:abc"])
+    assert base_image.describe("debian:x")["origin"] == "made by mmdebstrap"
+    assert base_image.describe("debian:x")["digest"] == ""
+
+
+@pytest.mark.usefixtures("engine")
+def test_evidence_of_an_absent_image_names_the_session() -> None:
+    """Nothing is claimed about what is not there."""
+    with pytest.raises(SlipwayError, match="nox -s setup"):
+        base_image.describe("debian:x")
+
+
+def test_no_registry_and_no_debian(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Debian's packages can make it, and only Debian installs the tool for that."""
+    release = {"ID": "fedora", "PRETTY_NAME": "Fedora 44"}
+    monkeypatch.setattr(install, "os_release", lambda: release)
+    monkeypatch.setattr(base_image, "which", lambda _: None)
+    with pytest.raises(SlipwayError, match="no registry gives debian:x and mmdebstrap is missing"):
+        base_image.make(base("debian:x"), Host())
+
+
+def test_hosts_settings_are_used_and_stay_out_of_the_arguments(tmp_path: Path) -> None:
+    """A proxy's password is in a file that only its owner may enter; the bundle is the host's."""
+    settings = Host(
+        ca_bundle=Path("/host/ca.pem"),
+        apt_conf='Acquire::https::CAInfo "/run/secrets/ca";\nAcquire::http::Proxy "http://u:pw@p";\n',
+        sources=downloads.debian_sources(
+            "trixie", "https://u:pw@mirror.example/debian", "https://u:pw@mirror.example/sec"
+        ),
+    )
+    command = base_image.bootstrap_command(base("debian:x"), settings, tmp_path)
+    assert "pw@" not in " ".join(command)
+    assert "u:pw@mirror" in (tmp_path / "host.sources").read_text()
+    assert 'CAInfo "/host/ca.pem"' in (tmp_path / "apt.conf").read_text()
+    assert "u:pw@p" in (tmp_path / "apt.conf").read_text()
+
+
+LINES = """\
+# what the tool writes by itself
+deb [signed-by="/host/key.gpg"] http://one.example/debian trixie main
+deb http://one.example/debian trixie-updates main
+
+deb http://two.example/security trixie-security main
+"""
+STANZAS = """\
+Types: deb
+URIs: http://one.example/debian
+Suites: trixie trixie-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://two.example/security
+Suites: trixie-security
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+"""
+
+
+def test_lines_of_the_tool_become_stanzas(tmp_path: Path) -> None:
+    """As in the official image; a key's place on this host is left out."""
+    folder = tmp_path / "etc/apt"
+    (folder / "sources.list.d").mkdir(parents=True)
+    (folder / "sources.list").write_text(LINES)
+    subprocess.run(["sh", "-c", base_image.SOURCES, "exec", str(tmp_path)], check=True)
+    assert (folder / "sources.list.d/debian.sources").read_text() == STANZAS
+    assert not (folder / "sources.list").exists()

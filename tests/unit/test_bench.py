@@ -1,0 +1,173 @@
+"""The bench shows what it measured as it is: a missed target, a failed measurement and what was not measured differ."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway import matrix
+from slipway.bench import bench, build_times, measurements
+from slipway.bench.measurements import Figure
+from slipway.build import clean
+from slipway.errors import SlipwayError
+from slipway.matrix import ROOT
+
+
+@pytest.fixture
+def the_matrix() -> matrix.Matrix:
+    """The matrix of this repository."""
+    return matrix.load_matrix()
+
+
+# --- what a figure comes to ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        (Figure("size cpu-base", 0.35, "GB"), "met"),
+        (Figure("size cpu-base", 0.36, "GB"), "MISSED"),
+        (Figure("size cuda-devel", 5.8, "GB", 5.1), "met"),
+        (Figure("size cuda-devel", 5.8, "GB", 5.0), "MISSED"),
+        (Figure("size cuda-devel", 5.8, "GB"), "measured"),
+        (Figure("cold build cuda-runtime", 199, yardstick=100), "met"),
+        (Figure("cold build cuda-runtime", 201, yardstick=100), "MISSED"),
+        (Figure("size cpu-devel", 9, "GB"), "measured"),
+        (Figure("size cpu-base", note="why"), "not measured"),
+        (Figure("size cpu-base", note="why", failed=True), "failed"),
+    ],
+)
+def test_a_verdict_compares_a_figure_with_its_target(figure: Figure, expected: str) -> None:
+    """The figure itself, its ratio to the yardstick, or what it is above it."""
+    assert bench.verdict(figure) == expected
+
+
+def test_every_target_is_that_of_a_known_image(the_matrix: matrix.Matrix) -> None:
+    """A misspelt one would never be compared."""
+    names = {image.name for image in the_matrix.images if image.variant.name in bench.VARIANTS}
+    for what in bench.TARGETS:
+        kind, _, name = what.partition(" ")
+        assert kind not in {"size", "healthy", "checks"} or name in names, what
+
+
+def test_the_table_shows_measured_yardstick_ratio_target_and_verdict() -> None:
+    """One line a figure, in columns; a reason stands behind its verdict."""
+    figures = [
+        Figure("nothing changed, a flavor", 1.5, yardstick=0.5, against="docker buildx build"),
+        Figure("checks cuda-devel", note="no tests.xml"),
+        Figure("memory slipway.image.saved_image", 251.3, "MB"),
+    ]
+    lines = [re.split(r"\s{2,}", line) for line in bench.table(figures)]
+    assert lines == [
+        ["what", "measured", "yardstick", "ratio", "target", "verdict"],
+        ["nothing changed, a flavor", "1.50 s", "0.50 s docker buildx build", "3.00", "<= 2 s", "met"],
+        ["checks cuda-devel", "-", "-", "-", "<= 90 s", "not measured: no tests.xml"],
+        ["memory slipway.image.saved_image", "251 MB", "-", "-", "<= 200 MB", "MISSED"],
+    ]
+
+
+def test_targets_beside_a_yardstick_say_so() -> None:
+    """`<= 2 x` of it and `<= +1 s` above it are not `<= 2 s`."""
+    assert bench.target_cell(Figure("cold build cuda-runtime")) == "<= 2 x"
+    assert bench.target_cell(Figure("nothing changed, what nox and slipway add")) == "<= +1 s"
+
+
+# --- the run -------------------------------------------------------------------------------------
+
+
+def test_no_engine_is_one_message() -> None:
+    """It says which session provides one."""
+    environment = os.environ | {"DOCKER_HOST": "", "PATH": "/nowhere"}
+    command = [sys.executable, "-m", "slipway.bench"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: there is no docker command")
+    assert "nox -s setup" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# --- measuring -----------------------------------------------------------------------------------
+
+
+def test_medians_are_of_measurements_in_turns() -> None:
+    """One slow run changes nothing."""
+    order = []
+
+    def series(name: str, *values: float) -> Iterator[float]:
+        for value in values:
+            order.append(name)
+            yield value
+
+    first, second = series("a", 1, 90, 2), series("b", 5, 4, 70)
+    assert measurements.alternate(lambda: next(first), lambda: next(second), 3) == (2, 5)
+    assert "".join(order) == "ababab"
+
+
+def test_a_command_that_fails_is_an_error_with_its_last_line() -> None:
+    """A time of it would be worth nothing."""
+    with pytest.raises(SlipwayError, match=r"`sh -c .*` failed: oh no"):
+        measurements.seconds("sh", "-c", "echo before; echo oh no >&2; exit 3")
+
+
+def test_peak_memory_is_that_of_the_process_not_of_the_bench() -> None:
+    """A child's peak begins with that of the process it was forked from."""
+    ballast = bytearray(150_000_000)
+    assert 3 < measurements.peak_memory("this") < 100
+    assert len(ballast) == 150_000_000
+
+
+def test_checks_are_timed_by_their_junit_file(
+    the_matrix: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is none, the session that leaves one is named; a damaged one is an error."""
+    image = the_matrix.find_image("cuda-devel")
+    for module in (matrix, measurements):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    [figure] = measurements.checks([image])
+    assert figure.measured is None
+    assert "nox -s test -- cuda-devel" in figure.note
+    image.results.mkdir(parents=True)
+    (image.results / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
+    assert next(measurements.checks([image])).measured == pytest.approx(61.5)
+    (image.results / "tests.xml").write_text("<testsuites><te")
+    with pytest.raises(SlipwayError, match="damaged"):
+        list(measurements.checks([image]))
+
+
+def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was interrupted has left only its start."""
+    monkeypatch.setattr(measurements, "ROOT", tmp_path)
+    (tmp_path / "dist").mkdir()
+    for content, expected in (('{"started": 1.5}', None), ('{"seconds": 400}', 400)):
+        (tmp_path / "dist" / "tests.json").write_text(content)
+        assert next(measurements.tests()).measured == expected
+
+
+# --- builds --------------------------------------------------------------------------------------
+
+
+def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(the_matrix: matrix.Matrix) -> None:
+    """A mount that it shared would hold the downloads of earlier builds."""
+    dockerfile = (ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()
+    marked = build_times.marked(dockerfile, "fresh")
+    assert marked.count("type=cache,id=fresh-") == dockerfile.count("type=cache")
+    assert "set -eux\n" in dockerfile
+    assert "set -eux\n" not in marked
+
+
+def test_traces_are_what_bears_the_mark_and_what_stands_on_it() -> None:
+    """Records of other builds stay."""
+    records = {
+        name: clean.Record(name, tuple(parents), description)
+        for name, parents, description in [
+            ("base", [], "pulled"),
+            ("step", ["base"], "mount / from exec set -eux # fresh"),
+            ("copy", ["step"], "[runtime 1/2] COPY"),
+            ("other", ["base"], "mount / from exec set -eux"),
+        ]
+    }
+    assert build_times.traces(records, "fresh") == {"step", "copy"}

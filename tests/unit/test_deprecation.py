@@ -1,0 +1,58 @@
+"""A deprecated variant: it still builds, and who builds or runs it is told."""
+
+import pytest
+
+from slipway import matrix
+from slipway.errors import SlipwayError
+
+ROW = 'deprecated = { since = "2026-11-01", reason = "Debian 12 leaves its support", successor = "cuda13.2" }'
+SENTENCE = "deprecated since 2026-11-01: Debian 12 leaves its support; use cuda13.2 instead"
+OWN = matrix.FILE.read_text()
+CPU = '[variant.cpu]\ndockerfile = "Dockerfile.cpu"\n'
+
+
+def deprecated(row: str = ROW) -> str:
+    """Return this repository's images.toml with its variant cpu deprecated."""
+    assert CPU in OWN
+    return OWN.replace(CPU, f"{CPU}{row}\n")
+
+
+@pytest.mark.requirement("V8")
+def test_a_deprecated_variant_is_read_and_goes_on_being_built() -> None:
+    """Its images stay in the matrix, and hand the sentence to their build."""
+    the_matrix = matrix.parse_matrix(deprecated())
+    assert str(the_matrix.variants["cpu"].deprecated) == SENTENCE
+    assert [image.name for image in the_matrix.images] == [image.name for image in matrix.load_matrix().images]
+    assert the_matrix.find_image("cpu-devel").arguments["DEPRECATED"] == SENTENCE
+    assert "DEPRECATED" not in the_matrix.find_image("cuda-devel").arguments
+
+
+WRONG = {
+    "no date": ("2026-11-01", "2026-11-31", r"cpu.deprecated\] since is '2026-11-31'; it must be a date"),
+    "date without quotes": ('"2026-11-01"', "2026-11-01", "since is 2026-11-01; it must be a date"),
+    "no reason": ("Debian 12 leaves its support", " ", "reason is ' '; it must be one line"),
+    "full stop": ("its support", "its support.", "it must be one line that says why, without a full stop"),
+    "two lines": ("12 leaves", r"12\nleaves", "it must be one line"),
+    "unknown successor": ("cuda13.2", "cuda14.0", "successor is 'cuda14.0'; it must be one of cpu-arm64, "),
+    "its own successor": ("cuda13.2", "cpu", "successor is 'cpu'; it must be one of cpu-arm64, "),
+    "no successor": (', successor = "cuda13.2"', "", "successor is missing"),
+    "unknown key": ("since", "from", r"deprecated\] has an unknown key 'from'; allowed: since, reason, successor"),
+    "not a table": (ROW, "deprecated = true", r"deprecated\] must be a table, not True"),
+}
+
+
+@pytest.mark.requirement("V8")
+@pytest.mark.parametrize(("old", "new", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_a_deprecation_is_named(old: str, new: str, message: str) -> None:
+    """A sentence that leads nowhere reaches nobody."""
+    assert old in ROW
+    with pytest.raises(SlipwayError, match=message):
+        matrix.parse_matrix(deprecated(ROW.replace(old, new)))
+
+
+@pytest.mark.requirement("V8")
+def test_a_successor_is_not_deprecated_itself() -> None:
+    """Nobody is sent from one variant to the next."""
+    text = deprecated().replace('locks = "cuda13.2"', 'locks = "cuda13.2"\n' + ROW.replace('"cuda13.2"', '"cuda"'))
+    with pytest.raises(SlipwayError, match=r"cpu.deprecated\] successor is 'cuda13.2'; it must be one of cpu-arm64, "):
+        matrix.parse_matrix(text)

@@ -1,0 +1,70 @@
+""".devcontainer/: each folder opens an image of the matrix, which the session that it names builds."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import matrix
+
+MATRIX = matrix.load_matrix()
+FILES = sorted((matrix.ROOT / ".devcontainer").glob("*/devcontainer.json"))
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return a configuration; lines of comments are allowed in it."""
+    text = re.sub(r"(?m)^\s*//.*$", "", file.read_text())
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def image_of(file: Path) -> matrix.Image:
+    """Return the image of the matrix whose tag a configuration names."""
+    return {image.tag: image for image in MATRIX.images}[read(file)["image"]]
+
+
+def test_a_workbench_and_a_compiler_can_be_opened() -> None:
+    """The two that people work in."""
+    images = [image_of(file) for file in FILES]
+    assert any(image.workload and image.workload.target == "workbench" for image in images)
+    assert any(image.flavor == "devel" for image in images)
+
+
+@each_file
+def test_the_image_is_built_by_its_own_session_where_it_is_missing(file: Path) -> None:
+    """With the host's mirror, proxies and CA bundle, which an editor's own build would not hand on."""
+    image = image_of(file)
+    command = f"docker image inspect {image.tag} >/dev/null || ./noxw -s build -- {image.name}"
+    assert read(file)["initializeCommand"] == command
+
+
+@each_file
+def test_the_user_is_the_images(file: Path) -> None:
+    """Not root, and not given another UID and group: /data and /cache belong to group 0."""
+    assert (
+        f"useradd --no-log-init --no-create-home --uid 1000 --gid 0 --home-dir /home/app {read(file)['remoteUser']}\n"
+        in (matrix.ROOT / image_of(file).variant.dockerfile).read_text()
+    )
+    assert read(file)["updateRemoteUserUID"] is False
+
+
+@each_file
+def test_the_volumes_and_ports_are_the_images(file: Path) -> None:
+    """The data that `nox -s run` keeps is there, too; what is forwarded is listened on."""
+    configuration = read(file)
+    mounts = [dict(part.split("=") for part in mount.split(",")) for mount in configuration["mounts"]]
+    assert {(mount["type"], mount["source"], mount["target"]) for mount in mounts} == {
+        ("volume", "slipway-data", "/data"),
+        ("volume", "slipway-cache", "/cache"),
+    }
+    assert set(configuration["forwardPorts"]) <= set(image_of(file).ports)
+
+
+@each_file
+def test_a_gpu_is_optional_and_only_where_it_can_be_used(file: Path) -> None:
+    """A host without one opens the same folder."""
+    wanted = {"gpu": "optional"} if image_of(file).variant.accelerator == "cuda" else None
+    assert read(file).get("hostRequirements") == wanted

@@ -1,0 +1,147 @@
+"""The Dockerfiles and what else names the same things must agree."""
+
+import re
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from slipway import matrix
+from slipway.build import locks
+from slipway.images_toml import FLAVORS, LAYERS
+
+ROOT = matrix.ROOT
+MATRIX = matrix.load_matrix()
+DOCKERFILES = {variant.accelerator: ROOT / variant.dockerfile for variant in MATRIX.variants.values()}
+TRIMS = [
+    pytest.param(file.stem, entry, id=f"{file.stem}-{entry['path']}-{entry['layer']}")
+    for file in sorted((ROOT / "docker" / "trims").iterdir())
+    for entry in tomllib.loads(file.read_text())["trim"]
+]
+INSTALLERS = ("docker/build/python/uv-install", "docker/build/python/pip-install")
+
+
+def stages(file: Path) -> dict[str, str]:
+    """Return each stage's text, with the comment above it, by the stage's name."""
+    parts = re.split(r"(?m)^((?:#.*\n)*FROM .+ AS (\S+)\n)", file.read_text())
+    return {name: head + body for head, name, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=True)}
+
+
+@pytest.mark.requirement("T2", "V2")
+@pytest.mark.parametrize(
+    "variant", [f for f in MATRIX.variants.values() if f.name == f.accelerator], ids=lambda f: f.name
+)
+def test_a_dockerfiles_defaults_are_the_default_variant(variant: matrix.Variant) -> None:
+    """`docker build -f Dockerfile.cuda .` gives what `nox -s build-cuda` gives."""
+    text = (ROOT / variant.dockerfile).read_text()
+    expected = {**variant.arguments, "BASE_IMAGE": MATRIX.default_distro.image, "APT_DATE": MATRIX.apt_date}
+    assert expected.items() <= dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text)).items()
+
+
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize(
+    "variant", [f for f in MATRIX.variants.values() if f.accelerator == "rocm"], ids=lambda f: f.name
+)
+def test_rocblas_is_given_the_architectures_of_the_contract(variant: matrix.Variant) -> None:
+    """The build argument selects the kernels, and the checks read the contract."""
+    assert variant.arguments["ROCM_ARCHITECTURES"].split(",") == list(variant.architectures)
+
+
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize("accelerator", locks.TORCH_BACKENDS)
+def test_torch_is_locked_for_the_index_it_is_installed_from(accelerator: str) -> None:
+    """Another index has other builds, with other hashes."""
+    named = re.findall(r"(?m)^ARG UV_TORCH_BACKEND=(\S+)$", DOCKERFILES[accelerator].read_text())
+    assert named == [locks.TORCH_BACKENDS[accelerator]]
+
+
+@pytest.mark.requirement("T1")
+@pytest.mark.parametrize("stage", ["uv", "system", "application"])
+def test_the_stages_below_all_flavors_are_the_same_in_every_dockerfile(stage: str) -> None:
+    """Each Dockerfile is read by itself, so they repeat this part; it must not drift apart."""
+    texts = {file.name: stages(file)[stage] for file in DOCKERFILES.values()}
+    assert len(set(texts.values())) == 1, texts.keys()
+
+
+@pytest.mark.requirement("A1", "T1")
+@pytest.mark.parametrize("accelerator", DOCKERFILES)
+def test_every_flavor_is_a_stage_on_the_packages_of_its_name(accelerator: str) -> None:
+    """Stage name = flavor = tag suffix, and no flavor stands on another's application."""
+    text = DOCKERFILES[accelerator].read_text()
+    for flavor in FLAVORS:
+        assert f"FROM {flavor}-packages AS {flavor}\n" in text
+    assert not re.search(r"FROM (base|runtime|devel) AS", text)
+
+
+@pytest.mark.requirement("T1", "C3")
+@pytest.mark.parametrize("image", MATRIX.workloads, ids=lambda image: image.name)
+def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
+    """A stage below, or none of that name, would be looked for on Docker Hub."""
+    text = (ROOT / "Dockerfile").read_text()
+    defaults = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text.partition("\nFROM ")[0]))
+    arguments = defaults | dict(image.arguments)
+    above = {arguments["BASE"], arguments["BASE_IMAGE"]}
+    for source, stage in re.findall(r"(?m)^FROM (\S+) AS (\S+)$", text):
+        assert Template(source).substitute(arguments) in above, stage
+        above.add(stage)
+
+
+@pytest.mark.parametrize("accelerator", DOCKERFILES)
+def test_the_application_is_copied_last(accelerator: str) -> None:
+    """An edit of app/ must not install a dependency anew."""
+    for flavor in FLAVORS:
+        assert not re.search(r"(?m)^RUN", stages(DOCKERFILES[accelerator])[flavor])
+
+
+@pytest.mark.requirement("U8")
+def test_python_packages_are_installed_with_hashes_required() -> None:
+    """Nothing enters an image that the lock does not know: the scripts alone install, and each requires hashes."""
+    for file in [*ROOT.glob("Dockerfile*"), *(ROOT / "docker" / "build").rglob("*")]:
+        installs = re.findall(r"(?m)^[^#\n]*\bpip install\b.*$", file.read_text()) if file.is_file() else []
+        assert bool(installs) == (str(file.relative_to(ROOT)) in INSTALLERS), file
+        assert all("--require-hashes" in line for line in installs), installs
+
+
+@pytest.mark.requirement("U8")
+@pytest.mark.parametrize("file", sorted(each.file for each in locks.locks(MATRIX)), ids=lambda file: file.name)
+def test_a_lock_has_a_hash_for_each_package_and_no_index(file: Path) -> None:
+    """A lock serves behind any mirror, and the hash says that it is the same file."""
+    text = file.read_text()
+    pins = re.findall(r"(?m)^[a-z0-9][\w.-]*(?:\[.*\])?==.*(?:\n .*)*", text)
+    assert pins
+    assert all("--hash=sha256:" in pin for pin in pins)
+    assert "://" not in text
+
+
+def test_every_lock_matches_its_inputs() -> None:
+    """A changed .in without `nox -s lock` is caught."""
+    assert [item.name for item in locks.locks(MATRIX) if not item.is_current()] == []
+
+
+@pytest.mark.parametrize(("file", "entry"), TRIMS)
+def test_a_trim_says_what_where_and_why(file: str, entry: dict[str, object]) -> None:
+    """A file that is left out without a reason would be a riddle."""
+    assert set(entry) - {"locks", "restored"} == {"path", "layer", "reason"}
+    layers = {layer for part in LAYERS[file].values() for layer in part}
+    assert entry["layer"] in layers | ({"elyra"} if file == "workbench" else set())
+    assert set(entry.get("locks", [])) <= {variant.locks for variant in MATRIX.variants.values()}  # type: ignore[call-overload]
+    assert str(entry["reason"]).endswith(".")
+
+
+@pytest.mark.requirement("T14")
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", *(file.name for file in DOCKERFILES.values())])
+def test_the_build_context_is_denied_by_default(dockerfile: str) -> None:
+    """Only what this Dockerfile copies or mounts goes to the engine, and all of it."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    let_in = [rule[1:] for rule in rules if rule.startswith("!")]
+    text = (ROOT / dockerfile).read_text()
+    used = re.findall(r"(?m)^COPY (?!--|<<)(\S+?)/? ", text) + re.findall(r"--mount=source=([^,\s]+)", text)
+    locks = dict(re.findall(r"(?m)^ARG (LOCKS|\w*_LOCKS)=(\S+)$", text))
+    paths = {Template(path).safe_substitute(locks) for path in used}
+    # A folder may be let in whole, or in part.
+    let_in += [f"{rule}/*" for rule in let_in] + [str(Path(rule).parent) for rule in let_in]
+    assert {path for path in paths if not any(fnmatch(path, rule) for rule in let_in)} == set()

@@ -1,0 +1,288 @@
+"""The entry script and the health check, run on this host: exit codes, arguments, modes."""
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOTFS = Path(__file__).parents[2] / "docker" / "rootfs"
+BIN = ROOTFS / "variant/usr/local/bin"
+MODES = ROOTFS / "variant/usr/local/lib/slipway/modes"
+HEALTH = ROOTFS / "variant/usr/local/lib/slipway/health"
+
+# Prints its own arguments, one a line, in brackets.
+SHOW = '#!/bin/sh\nprintf "[%s]\\n" "${0##*/}" "$@"\n'
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Path:
+    """A folder of commands in which `python` shows how it was called."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    add_command(folder, "python", SHOW)
+    return folder
+
+
+def add_command(folder: Path, name: str, text: str, mode: int = 0o755) -> Path:
+    """Write an executable script."""
+    path = folder / name
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def entrypoint(commands: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the entry script with `commands` before the host's own."""
+    return subprocess.run(
+        ["sh", BIN / "entrypoint", *arguments],
+        env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "SLIPWAY_MODES": str(MODES)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+
+
+def shown(*words: str) -> str:
+    """What SHOW prints for its name and its arguments."""
+    return "".join(f"[{word}]\n" for word in words)
+
+
+# Entry script
+
+
+@pytest.mark.requirement("U13")
+def test_entrypoint_is_a_small_posix_script() -> None:
+    """`sh`, executable, and short enough to read at once."""
+    path = BIN / "entrypoint"
+    lines = path.read_text().splitlines()
+    assert lines[0] == "#!/bin/sh"
+    assert len(lines) < 50
+    assert os.access(path, os.X_OK)
+
+
+@pytest.mark.requirement("U13")
+@pytest.mark.parametrize("mode", sorted(ROOTFS.glob("*/usr/local/lib/slipway/modes/*")), ids=lambda mode: mode.name)
+def test_mode_is_a_posix_script_with_a_health_check(mode: Path) -> None:
+    """`sh`, executable, and its health file says what a healthy container of this mode answers."""
+    assert mode.read_text().startswith("#!/bin/sh\n")
+    assert os.access(mode, os.X_OK)
+    assert (mode.parents[1] / "health" / mode.name).is_file()
+
+
+@pytest.mark.parametrize("arguments", [(), ("serve",)])
+def test_service_is_the_default_mode(commands: Path, arguments: tuple[str, ...]) -> None:
+    """No argument and `serve` are the same."""
+    result = entrypoint(commands, *arguments)
+    assert result.stdout == shown("python", "-P", "-m", "app")
+
+
+def test_mode_is_given_its_arguments(commands: Path) -> None:
+    """What follows the mode's name is the mode's own."""
+    result = entrypoint(commands, "serve", "two words")
+    assert result.stdout == shown("python", "-P", "-m", "app", "two words")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["two words", "it's", 'a "quote"', "$HOME", "*", "", "back\\slash", "two\nlines", "-x"],
+)
+def test_command_is_given_its_arguments_untouched(commands: Path, argument: str) -> None:
+    """Nothing is split, expanded or dropped."""
+    result = entrypoint(commands, "python", argument, "last")
+    assert result.stdout == shown("python", argument, "last")
+
+
+@pytest.mark.parametrize("code", [0, 1, 42, 255])
+def test_exit_code_is_the_commands(commands: Path, code: int) -> None:
+    """A command's exit code is the container's."""
+    assert entrypoint(commands, "sh", "-c", f"exit {code}").returncode == code
+
+
+@pytest.mark.parametrize("word", ["no-such-command", "/no/such/file", "--help", "", "two words", "..", "../modes"])
+def test_unknown_command_is_127(commands: Path, word: str) -> None:
+    """One line that names the word and what would have been right."""
+    result = entrypoint(commands, word)
+    assert result.returncode == 127
+    assert result.stderr == (f"error: '{word}' is neither a mode of this image (serve) nor a command in it.\n")
+
+
+def test_command_that_is_not_executable_is_126(commands: Path) -> None:
+    """As the shell and docker have it; the message names the file."""
+    path = add_command(commands, "data.txt", "text\n", mode=0o644)
+    result = entrypoint(commands, str(path))
+    assert result.returncode == 126
+    assert str(path) in result.stderr
+
+
+def test_command_takes_the_scripts_place() -> None:
+    """No shell stays between the init and the command, so signals reach it."""
+    with subprocess.Popen(
+        ["sh", BIN / "entrypoint", "sh", "-c", "echo $$"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        output, _ = process.communicate(timeout=20)
+    assert int(output) == process.pid
+
+
+def test_files_are_writable_for_the_group(commands: Path) -> None:
+    """Another UID with GID 0 goes on with what this one wrote on a volume."""
+    assert entrypoint(commands, "sh", "-c", "umask").stdout == "0002\n"
+
+
+# Health check
+
+
+@contextmanager
+def service(answer: bytes | None) -> Iterator[int]:
+    """Something that accepts one connection on the port it yields; None: it never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = threading.Event()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                request = b""
+                while not request.endswith(b"\r\n\r\n"):
+                    request += connection.recv(1000)
+                if answer is None:
+                    done.wait(20)
+                elif request.startswith(b"GET /health HTTP/1."):
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        done.set()
+        thread.join(20)
+
+
+def healthcheck(
+    tmp_path: Path, *init: str, port: int | str | None = None, health: Path = HEALTH
+) -> subprocess.CompletedProcess[str]:
+    """Run the health check beside an init with the command line `init`."""
+    cmdline = tmp_path / "cmdline"
+    cmdline.write_bytes(b"".join(word.encode() + b"\0" for word in init))
+    return subprocess.run(
+        [BIN / "healthcheck", cmdline],
+        env={**os.environ, "PORT": "" if port is None else str(port), "SLIPWAY_HEALTH": str(health)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+
+
+SERVICE_RUNS = [
+    ("tini", "--", "entrypoint", "serve"),
+    ("tini", "--", "entrypoint"),
+    ("/usr/bin/tini", "--", "/usr/local/bin/entrypoint", "serve"),
+    ("/sbin/docker-init", "--", "tini", "--", "entrypoint", "serve"),
+]
+COMMAND_RUNS = [
+    ("tini", "--", "entrypoint", "sleep", "60"),
+    ("tini", "--", "entrypoint", "sh", "-c", "serve"),
+    ("tini", "--", "entrypoint", "serve it"),
+    ("bash",),
+    (),
+]
+
+
+@pytest.mark.requirement("T7")
+@pytest.mark.parametrize("init", SERVICE_RUNS)
+def test_service_that_answers_is_healthy(tmp_path: Path, init: tuple[str, ...]) -> None:
+    """Whatever leads to the service, its answer 200 makes it healthy."""
+    with service(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n") as port:
+        result = healthcheck(tmp_path, *init, port=port)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"healthy: /health on port {port} answered 200\n"
+
+
+@pytest.mark.parametrize("init", COMMAND_RUNS)
+def test_plain_command_is_healthy_while_it_lives(tmp_path: Path, init: tuple[str, ...]) -> None:
+    """Nothing is asked: port 1 would not answer."""
+    result = healthcheck(tmp_path, *init, port=1)
+    assert (result.returncode, result.stdout) == (0, "healthy: a plain command is running\n")
+
+
+@pytest.mark.requirement("T7")
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "/health on port {} answered 503"),
+        (b"HTTP/1.1 500 200\r\n\r\n", "/health on port {} answered 500"),
+        (b"", "no answer from port {} within 2 seconds"),
+        (None, "no answer from port {} within 2 seconds"),
+    ],
+    ids=["503", "500", "closed", "hangs"],
+)
+def test_service_that_does_not_work_is_unhealthy(tmp_path: Path, answer: bytes | None, reason: str) -> None:
+    """An error, a closed connection and a service that hangs: one line with the reason."""
+    with service(answer) as port:
+        result = healthcheck(tmp_path, *SERVICE_RUNS[0], port=port)
+    assert result.returncode == 1
+    assert result.stdout == f"unhealthy: {reason.format(port)}\n"
+    assert result.stderr == ""
+
+
+def test_service_that_hangs_up_at_once_is_unhealthy(tmp_path: Path) -> None:
+    """Whether the request was already written or not: no signal, no message of the shell's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            server.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+        result = healthcheck(tmp_path, *SERVICE_RUNS[0], port=port)
+        thread.join(20)
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout == f"unhealthy: no answer from port {port} within 2 seconds\n"
+
+
+@pytest.mark.parametrize("port", [1, "no-port"])
+def test_nothing_listens_is_unhealthy(tmp_path: Path, port: int | str) -> None:
+    """As in the moments before the service has started."""
+    result = healthcheck(tmp_path, *SERVICE_RUNS[0], port=port)
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout == f"unhealthy: nothing listens on port {port}\n"
+
+
+def test_unreadable_command_line_is_unhealthy(tmp_path: Path) -> None:
+    """What cannot be known is not called healthy."""
+    result = subprocess.run([BIN / "healthcheck", tmp_path / "absent"], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stdout == f"unhealthy: {tmp_path}/absent cannot be read\n"
+
+
+@pytest.mark.requirement("T7")
+@pytest.mark.parametrize(
+    ("greeting", "code", "message"),
+    [
+        (b"SSH-2.0-OpenSSH\r\n", 0, "healthy: port {} greets with SSH-"),
+        (b"HTTP/1.1 400 Bad Request\r\n", 1, "unhealthy: port {} greets with HTTP/1.1 400 Bad Request"),
+        (b"", 1, "unhealthy: no greeting from port {} within 2 seconds"),
+    ],
+    ids=["right", "wrong", "none"],
+)
+def test_server_is_known_by_its_greeting(tmp_path: Path, greeting: bytes, code: int, message: str) -> None:
+    """What speaks first, as ssh does, is healthy when it says the right word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(greeting)
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+        (tmp_path / "ssh").write_text(f"greets {port} SSH-\n")
+        result = healthcheck(tmp_path, "tini", "--", "entrypoint", "ssh", health=tmp_path)
+        thread.join(20)
+    assert (result.returncode, result.stderr) == (code, "")
+    assert result.stdout.replace("\r", "") == message.format(port) + "\n"

@@ -1,0 +1,82 @@
+"""What is kept of a layer: the same as was read, or nothing."""
+
+import gzip
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slipway.errors import SlipwayError
+from slipway.image import layer_cache
+from slipway.image.layers import Layer
+from tests.helpers.archives import LOWER, digest, oci, read
+
+
+@pytest.fixture
+def layer() -> Layer:
+    return replace(read(oci(LOWER)).layers[0], kept={"/etc/motd": b"\x00 a document"})
+
+
+def test_a_layer_that_was_kept_is_known(layer: Layer, tmp_path: Path) -> None:
+    assert not layer_cache.contains(tmp_path, layer.diff_id)
+    assert layer_cache.load(tmp_path, layer.diff_id) is None
+    layer_cache.store(tmp_path, layer)
+    assert layer_cache.contains(tmp_path, layer.diff_id)
+    assert layer_cache.load(tmp_path, layer.diff_id) == (layer.entries, layer.kept)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda data: data[:-20],
+        lambda data: data[:60] + bytes([data[60] ^ 1]) + data[61:],
+        lambda data: gzip.compress(gzip.decompress(data).replace(b'"version": "', b'"version": "0')),
+        lambda data: gzip.compress(gzip.decompress(data).replace(b'"file"', b'"fool"')),
+        lambda data: gzip.compress(gzip.decompress(data).replace(b"sha256:", b"sha256:0")),
+        lambda data: gzip.compress(gzip.decompress(data) + b"[]\n"),
+        lambda data: gzip.compress(gzip.decompress(data) + b"{}\n"),
+        lambda data: gzip.compress(gzip.decompress(data).replace(b'{"/etc/motd"', b'["/etc/motd"')),
+        lambda data: gzip.compress(gzip.decompress(data).replace(b'"/etc/motd": "', b'"/etc/motd": 1, "')),
+        lambda data: gzip.compress(gzip.decompress(data).partition(b"\n")[0] + b"\n"),
+        lambda _: b"plain text",
+    ],
+    ids=[
+        "empty",
+        "truncated",
+        "flipped",
+        "old version",
+        "unknown kind",
+        "other layer",
+        "short row",
+        "no row",
+        "no table of documents",
+        "no document",
+        "ends early",
+        "no gzip",
+    ],
+)
+def test_a_damaged_file_is_as_good_as_none(layer: Layer, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    layer_cache.store(tmp_path, layer)
+    kept = tmp_path / f"{digest(LOWER)}.jsonl.gz"
+    kept.write_bytes(damage(kept.read_bytes()))
+    assert layer_cache.load(tmp_path, layer.diff_id) is None
+    layer_cache.store(tmp_path, layer)
+    assert layer_cache.load(tmp_path, layer.diff_id) == (layer.entries, layer.kept)
+
+
+def test_an_interrupted_write_leaves_no_file(layer: Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        layer_cache.store(tmp_path / "cache", layer)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(layer: Layer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SlipwayError, match=r"cannot write to .*file/cache .*XDG_CACHE_HOME"):
+        layer_cache.store(tmp_path / "file/cache", layer)

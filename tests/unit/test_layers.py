@@ -1,0 +1,62 @@
+"""Layers on top of each other: the final file system, the waste, and the instructions."""
+
+import tarfile
+
+from tests.helpers.archives import LOWER, UPPER, directory, oci, read, special, tar
+
+
+def merged(*plain: bytes) -> dict[str, int]:
+    """Return the final paths, each with the layer it is from."""
+    return {path: layer for path, (_, layer) in read(oci(*plain)).merged().items()}
+
+
+def wasted(*plain: bytes) -> list[tuple[str, int, int, int]]:
+    """Return the path and size of each lost file, its layer and the one that takes it."""
+    waste = read(oci(*plain)).waste()
+    return [(item.entry.path, item.entry.size, item.layer, item.by) for item in waste]
+
+
+def test_whiteouts_delete_and_files_replace() -> None:
+    assert merged(LOWER, UPPER) == {"/": 0, "/etc": 1, "/etc/b": 1, "/c": 1}
+    assert wasted(LOWER, UPPER) == [("/etc/a", 5, 0, 1), ("/etc/b", 3, 0, 1)]
+
+
+def test_a_whiteout_takes_a_whole_directory() -> None:
+    tree = tar(directory("d"), directory("d/e"), ("d/e/f", b"12"), ("de", b"3"))
+    assert merged(tree, tar((".wh.d", b""))) == {"/de": 0}
+    assert wasted(tree, tar((".wh.d", b""))) == [("/d/e/f", 2, 0, 1)]
+
+
+def test_an_opaque_directory_keeps_only_its_own_layers_files() -> None:
+    tree = tar(directory("d"), ("d/old", b"12"), ("d/same", b"1"), ("other", b"3"))
+    # The marker may stand behind the directory's new files.
+    opaque = tar(directory("d"), ("d/new", b"4"), ("d/same", b"5"), ("d/.wh..wh..opq", b""))
+    assert merged(tree, opaque) == {"/d": 1, "/d/new": 1, "/d/same": 1, "/other": 0}
+    assert wasted(tree, opaque) == [("/d/old", 2, 0, 1), ("/d/same", 1, 0, 1)]
+
+
+def test_a_whiteout_spares_its_own_layer() -> None:
+    assert merged(tar(("a", b"1")), tar((".wh.a", b""), ("a", b"2"))) == {"/a": 1}
+
+
+def test_a_link_in_a_directorys_place_takes_its_files() -> None:
+    tree = tar(directory("lib"), ("lib/x", b"12"))
+    assert merged(tree, tar(("lib", "usr/lib"))) == {"/lib": 1}
+    assert wasted(tree, tar(("lib", "usr/lib"))) == [("/lib/x", 2, 0, 1)]
+
+
+def test_a_directory_named_again_keeps_its_files() -> None:
+    assert merged(LOWER, tar(directory("etc"))) == {"/": 0, "/etc": 1, "/etc/a": 0, "/etc/b": 0}
+    assert wasted(LOWER, tar(directory("etc"))) == []
+
+
+def test_a_file_with_a_hard_link_left_is_no_waste() -> None:
+    pair = tar(("a", b"123"), special("b", tarfile.LNKTYPE, "a"))
+    assert read(oci(pair)).size == 3
+    assert wasted(pair, tar((".wh.a", b""))) == []
+    assert wasted(pair, tar((".wh.a", b""), (".wh.b", b""))) == [("/a", 3, 0, 1)]
+
+
+def test_without_history_the_instructions_are_empty() -> None:
+    image = read(oci(LOWER, UPPER, history=None))
+    assert [layer.created_by for layer in image.layers] == ["", ""]

@@ -1,0 +1,471 @@
+"""What setup decides: with the real engine where it serves, with stand-ins for faults.
+
+The stand-in for docker is a shell script on PATH; it answers as docker does in the case at hand and
+writes down how it was called.
+"""
+
+import io
+import json
+import os
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import matrix
+from slipway.errors import SlipwayError
+from slipway.host import downloads, engine, install, setup
+from slipway.host.engine import Engine, NoEngineError
+
+DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
+DENIED = "permission denied while trying to connect to the Docker daemon socket"
+
+INFO: dict[str, Any] = {
+    "ID": "engine:1",
+    "ServerVersion": "26.1.5",
+    "OSType": "linux",
+    "Name": "elsewhere",
+    "DockerRootDir": "/var/lib/docker",
+    "ClientInfo": {
+        "Version": "28.2.2",
+        "Context": "default",
+        "Plugins": [{"Name": "buildx", "Version": "0.13.1"}],
+    },
+}
+IMAGE = [{"Id": "sha256:1", "Created": "2026-01-01", "Config": {}, "RepoDigests": ["d@sha256:2"]}]
+
+
+class FakeDocker:
+    """A docker command whose answers are set by a test."""
+
+    def __init__(self, folder: Path) -> None:
+        """Put the command into a folder that is to be all of PATH."""
+        self.folder = folder
+        self.log = folder / "calls"
+        self.log.touch()
+        for tool in ("sh", "cat"):
+            (folder / tool).symlink_to(shutil.which(tool) or tool)
+        self.answers(info=INFO)
+
+    def answers(
+        self,
+        info: dict[str, Any],
+        error: str = "",
+        run: str = "exit 0",
+    ) -> None:
+        """Set what `docker info` prints and what `docker run` does."""
+        (self.folder / "info").write_text(json.dumps(info))
+        (self.folder / "image").write_text(json.dumps(IMAGE))
+        script = f"""#!/bin/sh
+echo "$@" >> {self.log}
+case "$1" in
+    info) cat {self.folder}/info; echo "{error}" >&2; [ -z "{error}" ] ;;
+    image) cat {self.folder}/image ;;
+    run) cat >/dev/null; {run} ;;
+esac
+"""
+        (self.folder / "docker").write_text(script)
+        (self.folder / "docker").chmod(0o755)
+
+    def calls(self, command: str) -> list[str]:
+        """Return the calls of one docker command."""
+        return [line for line in self.log.read_text().splitlines() if line.startswith(f"{command} ")]
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    """Return the stand-in, first and alone on PATH, and a cache of its own."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    stand_in = FakeDocker(folder)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    return stand_in
+
+
+def without_server(**client: object) -> dict[str, Any]:
+    """Return what `docker info` prints where no engine answers."""
+    return {"ID": "", "ServerVersion": "", "ClientInfo": INFO["ClientInfo"] | client}
+
+
+def message(*words: str) -> str:
+    """Run setup and return the error that it ends with."""
+    with pytest.raises(SlipwayError) as caught:
+        setup.main(list(words))
+    return str(caught.value)
+
+
+# --- an engine that does not serve --------------------------------------------------------------
+
+
+def test_no_permission_on_the_socket(docker: FakeDocker) -> None:
+    """Nothing is installed for somebody who only lacks a group."""
+    docker.answers(without_server(), error=DENIED)
+    text = message()
+    assert "usermod -aG docker" in text
+    assert "sudo" in text
+
+
+def test_engine_elsewhere_is_down(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever named an engine wants that one, and no other is installed."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://builder:2375")
+    docker.answers(without_server(), error=DOWN)
+    assert "engine at tcp://builder:2375 does not answer" in message()
+
+
+def test_engine_of_a_context_is_down(docker: FakeDocker) -> None:
+    """A context is the other way to name an engine."""
+    docker.answers(without_server(Context="builder"), error=DOWN)
+    assert "the Docker context 'builder' does not answer" in message()
+
+
+def test_podman_is_told_apart(docker: FakeDocker) -> None:
+    """Its docker command prints other data."""
+    docker.answers({"host": {"remoteSocket": {"path": "/run/podman/podman.sock"}}})
+    assert "Podman" in message()
+
+
+def test_old_engine(docker: FakeDocker) -> None:
+    """Debian 12's own engine: it has a BuildKit that does not know heredocs."""
+    docker.answers(INFO | {"ServerVersion": "20.10.24+dfsg1"})
+    text = message()
+    assert "20.10.24+dfsg1 is too old" in text
+    assert "BuildKit" in text
+
+
+def test_windows_containers(docker: FakeDocker) -> None:
+    """Docker Desktop can be switched to them."""
+    docker.answers(INFO | {"OSType": "windows"})
+    assert "Linux containers" in message()
+
+
+def test_no_buildx(docker: FakeDocker, system: str) -> None:
+    """A client that was there before may lack the plug-in; the message names its package."""
+    broken = {"Name": "buildx", "Err": "exec format error"}
+    docker.answers(INFO | {"ClientInfo": INFO["ClientInfo"] | {"Plugins": [broken]}})
+    text = message()
+    assert "no buildx plug-in" in text
+    assert "docker-buildx" in text
+    assert system in text
+
+
+@pytest.mark.requirement("T15")
+def test_compose_is_installed_only_where_asked_for(docker: FakeDocker, system: str) -> None:
+    """No build needs it, so an engine without it serves as it is."""
+    assert setup.main([]) == 0
+    text = message("--compose")
+    assert "no compose plug-in" in text
+    assert "install docker-compose" in text
+    assert system in text
+    plugins = [*INFO["ClientInfo"]["Plugins"], {"Name": "compose", "Version": "2.26.1"}]
+    docker.answers(INFO | {"ClientInfo": INFO["ClientInfo"] | {"Plugins": plugins}})
+    assert setup.main(["--compose"]) == 0
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a system for which setup installs nothing."""
+    name = "Ubuntu 24.04"
+    release = {"ID": "ubuntu", "ID_LIKE": "debian", "PRETTY_NAME": name}
+    monkeypatch.setattr(install, "os_release", lambda: release)
+    return name
+
+
+def test_no_engine_on_another_system(docker: FakeDocker, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says exactly what to install, and stops."""
+    (docker.folder / "docker").unlink()
+    monkeypatch.setattr(install, "find_dockerd", lambda: None)
+    text = message()
+    assert "no docker command" in text
+    assert f"On {system} Slipway installs nothing by itself" in text
+    assert "sudo apt-get install docker.io docker-buildx" in text
+
+
+# --- what it lacks ------------------------------------------------------------------------------
+
+
+def want_disk(monkeypatch: pytest.MonkeyPatch, gb: int) -> None:
+    """Stand in for an images.toml that wants this much free disk."""
+    wanted = replace(matrix.load_matrix(), free_disk_gb=gb)
+    monkeypatch.setattr(setup, "load_matrix", lambda: wanted)
+
+
+def test_full_disk(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is started on a disk that is too full: no image is asked for, no container run."""
+    here = {"Name": os.uname().nodename, "DockerRootDir": str(tmp_path)}
+    docker.answers(INFO | here)
+    usage = shutil.disk_usage(tmp_path)._replace(free=3_000_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    want_disk(monkeypatch, 8)
+    assert f"3.0 GB free in {tmp_path}, 8 GB needed" in message()
+    assert not docker.calls("image")
+    assert not docker.calls("run")
+    want_disk(monkeypatch, 2)
+    assert setup.main([]) == 0
+    assert f"3.0 GB free in {tmp_path}, 19 GB needed" in message("--image=cuda12.8-runtime")
+
+
+@pytest.mark.usefixtures("docker")
+def test_disk_of_another_machine_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of that name on this machine is another one."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: pytest.fail("asked for this disk"))
+    want_disk(monkeypatch, 10**9)
+    assert setup.main([]) == 0
+
+
+def test_proof_runs_once_for_an_engine_and_client(docker: FakeDocker) -> None:
+    """Another engine, or another client, is proved anew."""
+    assert setup.main([]) == setup.main([]) == 0
+    assert len(docker.calls("run")) == 1
+    docker.answers(INFO | {"ID": "engine:2"})
+    assert setup.main([]) == 0
+    assert len(docker.calls("run")) == 2
+    assert f" {matrix.load_matrix().default_distro.image} sh -c" in docker.calls("run")[1]
+
+
+def test_only_the_base_image_that_is_asked_for_is_provided(docker: FakeDocker) -> None:
+    """A build on another Debian release names it; the default one is not pulled along."""
+    assert setup.main(["--image=cpu-base-py3.11"]) == 0
+    named = matrix.load_matrix().distros["bookworm"].image
+    assert [call for call in docker.calls("image") if named not in call] == []
+    assert f" {named} sh -c" in docker.calls("run")[0]
+
+
+@pytest.mark.usefixtures("docker")
+def test_unknown_image() -> None:
+    """The answer lists close names, before anything is started."""
+    assert "there is no image 'cpu-sid'; did you mean cpu-base" in message("--image=cpu-sid")
+
+
+def test_proof_goes_through_the_mirror_that_a_build_uses() -> None:
+    """It stands where a build has it, in place of the base image's own sources."""
+    settings = downloads.Host(sources="URIs: https://mirror.example/debian\n")
+    with tarfile.open(fileobj=io.BytesIO(engine.configuration(settings))) as archive:
+        member = archive.extractfile("etc/apt/sources.list.d/debian.sources")
+        assert member
+        assert member.read().decode() == settings.sources
+
+
+def test_no_network_in_containers(docker: FakeDocker) -> None:
+    """What failed stands in the message, what to look at, too; nothing is remembered."""
+    failure = "echo 'E: Failed: Temporary failure resolving' >&2; exit 100"
+    docker.answers(INFO, run=failure)
+    for _ in range(2):
+        text = message()
+        assert "Temporary failure resolving" in text
+        for hint in ("iptables", "ip_forward", "DNS", "proxy"):
+            assert hint in text
+    assert len(docker.calls("run")) == 2
+
+
+def test_engine_that_cannot_run_a_container(docker: FakeDocker) -> None:
+    """It answers all the same; only a container tells."""
+    docker.answers(INFO, run="echo 'OCI runtime create failed' >&2; exit 125")
+    assert "cannot run a container: OCI runtime create failed" in message()
+
+
+def test_cache_that_cannot_be_written(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof is then run each time, and nothing fails."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
+    assert setup.main([]) == setup.main([]) == 0
+    assert len(docker.calls("run")) == 2
+
+
+# --- installation and start ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Pretend a Debian 12 as root without an engine; return its commands, which do nothing."""
+    done: list[list[str]] = []
+    release = {"ID": "debian", "VERSION_ID": "12"}
+    monkeypatch.setattr(install, "os_release", lambda: release)
+    monkeypatch.setattr(install, "find_dockerd", lambda: None)
+    monkeypatch.setattr(install, "has_candidate", lambda _: False)
+    monkeypatch.setattr(install, "which", lambda *_, **__: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(install, "wait", lambda: "an engine")
+    monkeypatch.setattr(engine, "ask", silent)
+    monkeypatch.setattr(install, "check", lambda command, _, data=None: done.append([*command, data or ""]))
+    monkeypatch.setattr(install, "SOURCES", tmp_path / "sources")
+    monkeypatch.setattr(install, "PREFERENCES", tmp_path / "preferences")
+    monkeypatch.setattr(install, "DAEMON", tmp_path / "daemon.json")
+    addresses = ("http://any.example/debian", "http://any.example/security")
+    monkeypatch.setattr(downloads, "debian_addresses", lambda _: addresses)
+    return done
+
+
+def test_broken_source_of_somebody_else_stops_nothing(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the packages' own installation decides."""
+
+    def check(command: list[str], what: str, data: str | None = None) -> None:
+        commands.append([*command, data or ""])
+        if "update" in command:
+            raise SlipwayError(f"{what} failed: E: no Release file")
+
+    monkeypatch.setattr(install, "check", check)
+    install.provide_engine(NoEngineError("no engine"))
+    assert apt_steps(commands)[-1] == INSTALLATION
+    assert "no Release file" in capsys.readouterr().out
+
+
+def silent() -> Engine:
+    """Answer as a machine without an engine."""
+    raise NoEngineError("no engine")
+
+
+def apt_steps(commands: list[list[str]]) -> list[str]:
+    """Return what apt-get was told and which files were written, in order."""
+    steps = []
+    for command in commands:
+        if "apt-get" in command:
+            steps.append(" ".join(command[command.index("DPkg::Lock::Timeout=120") + 1 :]).strip())
+        elif "tee" in command:
+            steps.append(Path(command[command.index("tee") + 1]).name)
+    return steps
+
+
+WANTED = "docker.io docker-buildx docker-compose docker-cli"
+INSTALLATION = f"install --yes --no-install-recommends --target-release=trixie {WANTED}"
+
+
+def test_debian_12_takes_the_engine_from_a_pinned_debian_13(commands: list[list[str]]) -> None:
+    """The pin is there before the source, so that no other package is ever upgraded to it."""
+    install.provide_engine(NoEngineError("no engine"))
+    assert apt_steps(commands) == ["update", "preferences", "sources", "update", "daemon.json", INSTALLATION]
+    texts = [command[-1] for command in commands if "tee" in command]
+    assert "Pin: release n=trixie*\nPin-Priority: 100\n" in texts[0]
+    assert "URIs: http://any.example/debian\nSuites: trixie trixie-updates" in texts[1]
+
+
+@pytest.mark.usefixtures("commands")
+def test_debian_12_without_a_source_of_debian(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no address to take Debian 13 from, and none is made up."""
+    monkeypatch.setattr(downloads, "debian_addresses", lambda _: ("", ""))
+    with pytest.raises(SlipwayError, match="apt on this machine has no source of Debian"):
+        install.provide_engine(NoEngineError("no engine"))
+
+
+def test_debian_13_installs_its_own(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where apt knows docker-buildx, no source is added."""
+    monkeypatch.setattr(install, "has_candidate", lambda _: True)
+    install.provide_engine(NoEngineError("no engine"))
+    assert apt_steps(commands) == ["update", "daemon.json", INSTALLATION]
+
+
+def test_new_engine_keeps_its_build_cache_small(commands: list[list[str]]) -> None:
+    """The folder comes first, then the file with the limit."""
+    install.provide_engine(NoEngineError("no engine"))
+    written = next(command for command in commands if str(install.DAEMON) in command)
+    assert commands[commands.index(written) - 1][:2] == ["mkdir", "-p"]
+    limit = json.loads(written[-1])["builder"]["gc"]
+    assert limit == {"enabled": True, "defaultKeepStorage": "20GB"}
+
+
+def test_configuration_of_an_engine_is_never_changed(commands: list[list[str]]) -> None:
+    """Somebody wrote it before the engine came, or it outlived an earlier engine."""
+    install.DAEMON.write_text("{}")
+    install.provide_engine(NoEngineError("no engine"))
+    assert "daemon.json" not in apt_steps(commands)
+
+
+def test_missing_client_leaves_the_engine_alone(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that was there is not configured, although a package is installed."""
+    monkeypatch.setattr(install, "find_dockerd", lambda: "/usr/sbin/dockerd")
+    monkeypatch.setattr(install, "has_candidate", lambda _: True)
+    install.provide_engine(NoEngineError("no engine"))
+    assert apt_steps(commands)[-1].endswith(" docker-cli")
+    assert "daemon.json" not in apt_steps(commands)
+
+
+def test_client_of_another_origin_is_kept(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's client is only installed where there is none."""
+    monkeypatch.setattr(install, "which", lambda name, **_: name if name == "docker" else None)
+    install.provide_engine(NoEngineError("no engine"))
+    assert apt_steps(commands)[-1].endswith(" docker.io docker-buildx docker-compose")
+
+
+def test_installed_engine_is_only_started(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is there and the engine is down."""
+    monkeypatch.setattr(install, "find_dockerd", lambda: "/usr/sbin/dockerd")
+    monkeypatch.setattr(install, "which", lambda name, **_: name if name == "docker" else None)
+    install.provide_engine(NoEngineError("no engine"))
+    assert apt_steps(commands) == []
+    assert len(commands) == 1
+
+
+def test_without_root_and_sudo(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is begun that only root may finish."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SlipwayError, match="run this as root"):
+        install.provide_engine(NoEngineError("no engine"))
+    assert commands == []
+
+
+def test_through_sudo(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command that changes the machine goes through it."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(install, "which", lambda name, **_: name if name == "sudo" else None)
+    install.provide_engine(NoEngineError("no engine"))
+    assert {command[0] for command in commands} == {"sudo"}
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
+    """Yield a machine that has the paths which a test puts into the set."""
+    there: set[str] = set()
+    monkeypatch.setattr(Path, "is_dir", lambda path: str(path) in there)
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) in there)
+    monkeypatch.setattr(install, "which", lambda name, **_: f"/usr/sbin/{name}")
+    yield there
+    monkeypatch.undo()
+
+
+def first_words() -> list[str]:
+    """Return the programs by which the engine is started, in order."""
+    return [command[0] for _, command in install.ways_to_start()]
+
+
+def test_ways_to_start(machine: set[str]) -> None:
+    """By systemd where it runs the machine, else the service script, else dockerd itself."""
+    assert first_words() == ["setsid"]
+    machine.add("/etc/init.d/docker")
+    assert first_words() == ["service", "setsid"]
+    machine.add("/run/systemd/system")
+    assert first_words() == ["systemctl"]
+
+
+@pytest.mark.usefixtures("commands")
+def test_engine_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way that was tried stands in the message, and the end of the engine's log."""
+    log = tmp_path / "dockerd.log"
+    log.write_text("failed to start daemon: no iptables\n")
+    monkeypatch.setattr(install, "LOG", log)
+    monkeypatch.setattr(install, "ways_to_start", lambda: [("one", ["a"]), ("two", ["b"])])
+    monkeypatch.setattr(install, "wait", silent)
+    with pytest.raises(SlipwayError) as caught:
+        install.start()
+    assert "one: no engine" in str(caught.value)
+    assert "two: no engine" in str(caught.value)
+    assert "no iptables" in str(caught.value) or Path("/run/systemd/system").is_dir()
+
+
+def test_failing_command_shows_its_last_lines() -> None:
+    """The output is kept back unless it is needed."""
+    with pytest.raises(SlipwayError, match="apt-get update failed with exit code 100:\nE: no lists"):
+        install.check(["sh", "-c", "echo 'E: no lists'; exit 100"], "apt-get update")
+
+
+def test_starting_a_daemon_does_not_wait_for_its_output() -> None:
+    """A daemon that keeps its starter's output open holds nobody up."""
+    begin = time.monotonic()
+    install.check(["sh", "-c", "sleep 3 & exit 0"], "a daemon")
+    assert time.monotonic() - begin < 2

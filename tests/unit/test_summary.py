@@ -1,0 +1,112 @@
+"""The summary never shows what was not run, or failed somewhere, as met."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slipway import junit
+from slipway.errors import SlipwayError
+from slipway.matrix import ROOT
+from slipway.report import summary
+
+CASES = {
+    "passed": "",
+    "failed": '<failure message="no"/>',
+    "error": '<error message="no"/>',
+    "not run": '<skipped message="no NVIDIA GPU on this host"/>',
+}
+
+
+def case(outcome: str, *requirements: str, gpu: bool = False) -> str:
+    """Return a JUnit element as pytest writes it."""
+    properties = [f'<property name="requirement" value="{name}"/>' for name in requirements]
+    properties += ['<property name="gpu" value="yes"/>'] if gpu else []
+    return f'<testcase name="t"><properties>{"".join(properties)}</properties>{CASES[outcome]}</testcase>'
+
+
+def checks(dist: Path, **places: list[str]) -> list[junit.Check]:
+    """Write the files of some places and read them back."""
+    for place, elements in places.items():
+        (dist / place).mkdir()
+        (dist / place / "tests.xml").write_text(f"<testsuites><testsuite>{''.join(elements)}</testsuite></testsuites>")
+    return list(summary.read_checks(dist))
+
+
+def test_each_outcome_is_counted_as_itself(tmp_path: Path) -> None:
+    """An error of a fixture is a failure."""
+    lines = summary.places_table(checks(tmp_path, cpu=[case(outcome) for outcome in CASES]))
+    assert lines[1].split() == ["cpu", "1", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [(["passed", "passed"], "met"), (["passed", "not run"], "not run"), (["passed", "error", "not run"], "FAILED")],
+)
+def test_a_requirement_is_met_where_all_its_checks_passed(tmp_path: Path, outcomes: list[str], expected: str) -> None:
+    """One check that was not run is enough to leave it open."""
+    lines = summary.requirement_lines(checks(tmp_path, cpu=[case(outcome, "A2") for outcome in outcomes]))
+    assert [line.split(maxsplit=1) for line in lines] == [["A2", f"{expected:<8} cpu"]]
+
+
+def test_images_are_told_apart(tmp_path: Path) -> None:
+    """Met on one image says nothing of another."""
+    lines = summary.requirement_lines(checks(tmp_path, cpu=[case("passed", "T6")], cuda=[case("failed", "T6")]))
+    assert [line.split() for line in lines] == [["T6", "FAILED", "cuda"], ["T6", "met", "cpu"]]
+
+
+def test_what_needs_a_gpu_is_a_line_of_its_own(tmp_path: Path) -> None:
+    """The rest of the requirement can be met without one."""
+    lines = summary.requirement_lines(checks(tmp_path, cuda=[case("passed", "U9"), case("not run", "U9", gpu=True)]))
+    assert [line.split()[:3] for line in lines] == [["U9", "met", "cuda"], ["U9", "GPU", "not"]]
+
+
+@pytest.mark.requirement("T11")
+def test_requirements_without_a_check_are_named(tmp_path: Path) -> None:
+    """Silence would look like success."""
+    missing = summary.unproved(checks(tmp_path, cpu=[case("passed", "A1", "U13")]))
+    assert "A1" not in missing
+    assert "U13" not in missing
+    assert "A2" in missing
+    assert len(missing) == len(summary.list_requirements()) - 2
+
+
+def test_requirements_are_those_of_the_documentation(tmp_path: Path) -> None:
+    """Each line that begins with an id counts, in its order; an id listed twice and an empty page are errors."""
+    assert {"A1", "A16", "C11", "V9", "U13", "T18", "N12"} <= set(summary.list_requirements())
+    page = tmp_path / "requirements.md"
+    with pytest.raises(SlipwayError, match="cannot read"):
+        summary.list_requirements(page)
+    for content in ("# Requirements\n", "- A1 One.\n- A1 Another.\n"):
+        page.write_text(content)
+        with pytest.raises(SlipwayError, match="each requirement once"):
+            summary.list_requirements(page)
+    page.write_text("# Requirements\n- T2 The second.\n- no id\n- A10 The tenth.\n")
+    assert summary.list_requirements(page) == ["T2", "A10"]
+
+
+def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They must not read as an empty success."""
+    monkeypatch.setattr(summary, "ROOT", tmp_path)
+    with pytest.raises(SlipwayError, match="nox -s tests"):
+        summary.main()
+    (tmp_path / "dist" / "cpu-base").mkdir(parents=True)
+    (tmp_path / "dist" / "cpu-base" / "tests.xml").write_text("<testsuites><te")
+    with pytest.raises(SlipwayError, match="damaged"):
+        summary.main()
+
+
+def test_a_check_that_names_an_unknown_requirement_is_an_error(tmp_path: Path) -> None:
+    """A misspelt id would prove nothing; the run ends before the first check."""
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\nmarkers = requirement(id): what it proves\n")
+    check = tmp_path / "test_one.py"
+    check.write_text('import pytest\n\n\n@pytest.mark.requirement("A1", "A99")\ndef test_one(): ...\n')
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", str(check)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "test_one.py::test_one names A99, which docs/requirements.md does not list" in ended.stderr
+    check.write_text(check.read_text().replace("A99", "A2"))
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
