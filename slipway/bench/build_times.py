@@ -5,6 +5,7 @@ the container is empty. What either leaves in the engine is removed.
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -104,7 +105,8 @@ def cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
 
 def marked(dockerfile: str, mark: str) -> str:
     """Return a Dockerfile with cache mounts of its own, whose steps can be told from others in BuildKit's cache."""
-    return dockerfile.replace("id=slipway-", f"id={mark}-").replace("set -eux\n", f"set -eux # {mark}\n")
+    own_mounts = dockerfile.replace("id=slipway-", f"id={mark}-").replace("set -eux\n", f"set -eux # {mark}\n")
+    return re.sub(r"(?m)^    (?=/\w+/[\w-]+ |/pip-install )", f"    : {mark} && ", own_mounts)
 
 
 def cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
@@ -171,7 +173,7 @@ def bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, f
 
 def install(name: str, tag: str, image: Image, settings: Host) -> str:
     """Run the bare installation and return what it printed; SlipwayError when it fails."""
-    files = [("slipway/lock.txt", image.lock.read_bytes()), ("etc/uv/uv.toml", settings.uv_toml.encode())]
+    files = [("slipway/lock.txt", image.lock_text.encode()), ("etc/uv/uv.toml", settings.uv_toml.encode())]
     variables = [*settings.proxies, "UV_CACHE_DIR=/tmp/uv"]
     if settings.ca_bundle:
         files.append((CA_IN_BUILD.lstrip("/"), settings.ca_bundle.read_bytes()))

@@ -20,7 +20,7 @@ from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT, Matrix, load_matrix
 
 # In every RUN that installs Python packages, and in the id of every cache mount.
-MARK = "slipway"
+MARKS = ("slipway", "/apt/install ")  # in what BuildKit says of a step that a Dockerfile here asked for
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def read_records() -> dict[str, Record]:
 
 def find_own(records: dict[str, Record]) -> set[str]:
     """Return the records that bear the mark, what they were built from, and what was built on them."""
-    own = {record.identifier for record in records.values() if MARK in record.description}
+    own = {record.identifier for record in records.values() if any(mark in record.description for mark in MARKS)}
     below = list(own)
     while below:
         parents = records[below.pop()].parents

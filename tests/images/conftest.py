@@ -25,7 +25,7 @@ from tests.images.helpers.pending_updates import Upgrade
 
 NO_GPU = "no NVIDIA GPU on this host"
 NO_AMD_GPU = "no AMD GPU on this host"
-NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with TORCH_SOURCE=index has it"
+NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with LOCKS=rocm-index has it"
 HARDWARE = (NO_GPU, NO_AMD_GPU, timeouts.EMULATED)
 NOT_A_PASS = "a check that was not run is not a pass; --allow-not-run accepts it"  # noqa: S105
 LOG_LINES = 50

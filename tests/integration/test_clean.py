@@ -26,13 +26,13 @@ def cache_records(mark: str) -> list[str]:
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A repository name, a cache mount's id and folders of this test's own stand for Slipway's."""
     name = f"slipway-test-{uuid.uuid4().hex[:8]}"
-    the_matrix = matrix.load_matrix()
-    variant = replace(the_matrix.variants["cpu"], repository=name, images={})
+    rows = matrix.load_matrix()
+    variant = replace(rows.variants["cpu"], repository=name, images={})
     image = matrix.Image(variant, "base", 1, 2)
     variant.images["base"] = image  # type: ignore[index]
-    own = replace(the_matrix, repository=name, variants={"cpu": variant}, workloads=())
+    own = replace(rows, repository=name, variants={"cpu": variant}, workloads=())
     monkeypatch.setattr(clean, "load_matrix", lambda: own)
-    monkeypatch.setattr(clean, "MARK", name)
+    monkeypatch.setattr(clean, "MARKS", (name,))
     monkeypatch.setattr(clean, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield name

@@ -36,7 +36,7 @@ LEFTOVERS = {
     "user data": r"/data/.+",
     "secrets": r"/run/secrets/.+|/etc/apt/auth\.conf.*/.+|.*/(\.netrc|\.git-credentials|\.pypirc|id_(rsa|ed25519))",
     "build settings": r"/etc/pip\.conf|/etc/uv/.*|/etc/apt/apt\.conf\.d/90host|.*/\.git/.+",
-    "sources of the build": r".*/(trims\.toml|trim\.py|Dockerfile.*)|/opt/app/(?!app/).+",
+    "sources of the build": r".*/(trims|trim\.py|uv-install|Dockerfile.*)|/opt/app/(?!app/).+",
 }
 # The official Debian image brings backups of a few small files; the first RUN deletes them.
 DEBIAN_BACKUPS = re.compile(r"/etc/(passwd|group|shadow|gshadow)-|/var/(lib/dpkg|cache/debconf)/[\w.]+-old")

@@ -67,7 +67,7 @@ def locked(lock: Path) -> list[tuple[str, str]]:
 
 def unlocked(contract: Image) -> list[tuple[str, str]]:
     """Return what an image holds outside its lock: Debian's PyTorch, no wheel, without the suffix of its build."""
-    locks_torch = any(name == "torch" for name, _ in locked(contract.lock))
+    locks_torch = any(name == "torch" for file in contract.variant_locks for name, _ in locked(file))
     if contract.variant.accelerator != "cpu" or contract.flavor == "base" or locks_torch:
         return []
     return [("torch", contract.variant.versions["torch"])]

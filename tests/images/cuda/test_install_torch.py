@@ -19,6 +19,6 @@ def test_installing_torch_brings_no_cuda_library_again(run: Run, contract: Image
     images = contract.variant.images
     torch = f"torch=={contract.variant.versions['torch']}"
     new = would_install(run, images["runtime"], torch)
-    present = set(re.findall(r"(?m)^([\w.-]+)==", contract.lock.read_text(encoding="utf-8")))
+    present = set(re.findall(r"(?m)^([\w.-]+)==", contract.lock_text))
     assert new & present == set()
     assert ("torch" in new) == (contract.flavor == FLAVORS[0])

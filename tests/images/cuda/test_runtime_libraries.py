@@ -34,8 +34,8 @@ NCCL = "import ctypes; n = ctypes.c_int(); ctypes.CDLL('libnccl.so.2').ncclGetVe
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a case of each library of the lock: PyTorch stopped using cuRAND with 2.15."""
     if "library" in metafunc.fixturenames:
-        lock = matrix.load_matrix().find_image(metafunc.config.getoption("--contract")).lock.read_text(encoding="utf-8")
-        libraries = [library for library, name in DISTRIBUTIONS.items() if re.search(rf"\n{name}(-cu\d+)?==", lock)]
+        lock = matrix.load_matrix().find_image(metafunc.config.getoption("--contract")).lock_text
+        libraries = [library for library, name in DISTRIBUTIONS.items() if re.search(rf"(?m)^{name}(-cu\d+)?==", lock)]
         metafunc.parametrize("library", libraries, ids=lambda library: library[0])
 
 

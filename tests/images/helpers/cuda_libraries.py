@@ -28,8 +28,8 @@ def soname(contract: Image, library: str) -> str:
 
 def locked(contract: Image, distribution: str) -> str:
     """The version of a distribution in the image's lock; its name may end in the CUDA version that it is for."""
-    found = re.search(rf"(?m)^{distribution}(?:-cu\d+)?==(\S+)", contract.lock.read_text(encoding="utf-8"))
-    assert found, f"{distribution} is not in {contract.lock.name}"
+    found = re.search(rf"(?m)^{distribution}(?:-cu\d+)?==(\S+)", contract.lock_text)
+    assert found, f"{distribution} is in no lock of {contract.variant}"
     return found[1]
 
 

@@ -13,7 +13,7 @@ from tests.images.conftest import Run
 SCRIPT = """
 [ -z "$UV_TOML" ] || { printf %s "$UV_TOML" >/tmp/uv.toml; export UV_CONFIG_FILE=/tmp/uv.toml; }
 [ -e "$SSL_CERT_FILE" ] || unset SSL_CERT_FILE
-exec uv pip install --dry-run --no-build --constraints /run/lock.txt "$@"
+exec uv pip install --dry-run --no-build $(printf -- '--constraints=%s ' /run/locks/*) "$@"
 """
 NO_INDEX = r"error sending request|dns error|tcp connect|timed out|Connection refused"
 
@@ -21,7 +21,7 @@ NO_INDEX = r"error sending request|dns error|tcp connect|timed out|Connection re
 def would_install(run: Run, contract: Image, *requirements: str) -> set[str]:
     """The distributions that `uv pip install` would add; the check is not run where no index is reached."""
     settings = downloads.find(contract.variant.distro.suite)
-    volumes = {str(contract.lock): {"bind": "/run/lock.txt", "mode": "ro"}}
+    volumes = {str(file): {"bind": f"/run/locks/{file.name}", "mode": "ro"} for file in contract.variant_locks}
     if settings.ca_bundle:
         volumes[str(settings.ca_bundle)] = {"bind": "/run/ca.pem", "mode": "ro"}
     environment = {name: os.environ[name] for name in settings.proxies}
