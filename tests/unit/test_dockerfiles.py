@@ -10,7 +10,7 @@ import pytest
 
 from slipway import matrix
 from slipway.build import locks
-from slipway.images_toml import FLAVORS
+from slipway.images_toml import FLAVORS, LAYERS
 
 ROOT = matrix.ROOT
 MATRIX = matrix.load_matrix()
