@@ -84,11 +84,6 @@ class Image:
         return f"{self.variant.repository}:{self.name}"
 
     @property
-    def session(self) -> str:
-        """The end of its sessions' names, after `build-` and `test-`: `cuda(devel)`."""
-        return f"workloads({self.name})" if self.workload else f"{self.variant.name}({self.flavor})"
-
-    @property
     def dockerfile(self) -> str:
         """The Dockerfile it is built from."""
         return WORKLOADS if self.workload else self.variant.dockerfile
@@ -325,7 +320,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="also images that `nox -s tests` leaves out")
     everything = parser.parse_args(words).all
     images = [image for image in load_matrix().images if image.in_tests or everything]
-    listed = [{"image": i.name, "session": i.session, "platform": i.variant.distro.platform} for i in images]
+    listed = [{"image": image.name, "platform": image.variant.distro.platform} for image in images]
     print(json.dumps({"include": listed}))
     return 0
 

@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from slipway.report import summary
+
 
 def pytest_configure() -> None:
     """Take Ctrl-C again: a run that a shell started in the background ignores it, and so would what the tests start."""
@@ -11,7 +13,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Carry each check's requirements into the JUnit file, where the summary reads them."""
+    """Add each check's requirements to the JUnit file, where the summary reads them; an unknown id ends the run."""
+    known = summary.list_requirements()
     for item in items:
         for marker in item.iter_markers("requirement"):
-            item.user_properties += [("requirement", identifier) for identifier in marker.args]
+            for identifier in marker.args:
+                if identifier not in known:
+                    raise pytest.UsageError(
+                        f"{item.nodeid} names {identifier}, which docs/requirements.md does not list"
+                    )
+                item.user_properties.append(("requirement", identifier))

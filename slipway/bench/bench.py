@@ -187,9 +187,8 @@ def require_images(images: list[Image]) -> None:
     """Refuse to measure while an image is missing: nothing is built here."""
     missing = [image for image in images if not is_built(image)]
     if missing:
-        builds = " ".join(sorted({f"build-{image.session.partition('(')[0]}" for image in missing}))
-        names = ", ".join(image.tag for image in missing)
-        raise SlipwayError(f"there is no {names}; bench measures what is built. Run: nox -s {builds}")
+        names = " ".join(image.name for image in missing)
+        raise SlipwayError(f"not built: {names}; bench measures what is built. Run: nox -s build -- {names}")
 
 
 def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:

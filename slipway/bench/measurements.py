@@ -7,12 +7,10 @@ import sys
 import tempfile
 import time
 import uuid
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from slipway import results
+from slipway import junit, results
 from slipway.audit import sbom
 from slipway.errors import SlipwayError
 from slipway.host import engine
@@ -92,18 +90,9 @@ def checks(images: list[Image]) -> Iterator[Figure]:
         what = f"checks {image.name}"
         file = image.results / "tests.xml"
         if file.is_file():
-            yield Figure(what, suite_seconds(file))
+            yield Figure(what, junit.read_report(file).seconds)
         else:
-            yield Figure(what, note=f"nox -s 'test-{image.session}' has left no results")
-
-
-def suite_seconds(file: Path) -> float:
-    """Return the time of the test suites in a JUnit file."""
-    try:
-        suites = ET.parse(file).getroot().iter("testsuite")  # noqa: S314 - written by our own pytest
-        return sum(float(suite.get("time", 0)) for suite in suites)
-    except (ET.ParseError, ValueError) as error:
-        raise SlipwayError(f"{file.relative_to(ROOT)} is damaged ({error}): run its test session again") from None
+            yield Figure(what, note=f"nox -s test -- {image.name} has left no results")
 
 
 def tests() -> Iterator[Figure]:

@@ -6,6 +6,7 @@ The images of the matrix, BuildKit's records of their Python environments and do
 Slipway's folder of the user's cache. The engine, the base image and what users keep in volumes stay.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -104,4 +105,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="nox -s clean", description=__doc__.partition("\n")[0]).parse_args()
     sys.exit(run(main))

@@ -7,6 +7,7 @@ what is changed is said.
 """
 
 import argparse
+import functools
 import math
 from shutil import which
 
@@ -15,7 +16,7 @@ from slipway.host import base_image, downloads, emulation, engine, install
 from slipway.host.base_image import BaseImage
 from slipway.host.engine import Engine, NoEngineError
 from slipway.images_toml import Distro
-from slipway.matrix import Matrix, load_matrix
+from slipway.matrix import Image, Matrix, load_matrix
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -97,12 +98,28 @@ def main(words: list[str] | None = None) -> int:
         provide_browser()
     if options.registry:
         provide_registry()
+    prepare(serving, chosen, gb, refresh=options.pull)
+    return 0
+
+
+@functools.cache
+def find_engine() -> Engine:
+    """Return the engine, which is looked at once for all builds of a process."""
+    return provide_engine()
+
+
+def prepare_build(rows: Matrix, image: Image, *, refresh: bool) -> None:
+    """Make this machine able to build an image; `refresh` renews its base image."""
+    prepare(find_engine(), *choose(rows, image.name), refresh=refresh)
+
+
+def prepare(serving: Engine, chosen: Distro, gb: int, *, refresh: bool) -> None:
+    """Require free disk and provide the base image; print both."""
     free = engine.require_space(serving, gb)
     emulation.provide(serving, chosen)
-    base = provide_base(serving, chosen, refresh=options.pull)
+    base = provide_base(serving, chosen, refresh=refresh)
     emulation.prove(serving, chosen)
     report(serving, free, base)
-    return 0
 
 
 def provide_base(serving: Engine, wanted: Distro, *, refresh: bool) -> BaseImage:

@@ -47,7 +47,7 @@ def statement(candidate: Candidate, repository: str, digest: str) -> dict[str, A
 def parameters(image: Image) -> dict[str, Any]:
     """Return what was asked of the build."""
     return {
-        "session": f"build-{image.session}",
+        "session": f"build -- {image.name}",
         "dockerfile": image.dockerfile,
         "target": image.target,
         "arguments": dict(image.arguments),

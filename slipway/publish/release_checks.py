@@ -7,19 +7,17 @@ stand in what is published.
 
 import re
 import subprocess
-import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway import results
+from slipway import junit, results
 from slipway.errors import SlipwayError
 from slipway.matrix import ROOT, Image
 from slipway.publish import oci_image, tags
 from slipway.publish.oci_image import LocalImage
-from slipway.report import summary
 
 SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
 PROPERTY = "slipway:image"  # what names the image's ID in both
@@ -49,7 +47,7 @@ def examine(image: Image) -> tuple[Candidate | None, list[str]]:
     identity = str(build.get("image", ""))
     local = oci_image.inspect(identity) if identity else None
     tagged = oci_image.inspect(image.tag)
-    again = f"nox -s 'build-{image.session}'"
+    again = f"nox -s build -- {image.name}"
     if local is None:
         return None, [f"{image.name}: it was not built here, or its last build failed: {again}"]
     if tagged is None or tagged.id != local.id:
@@ -67,7 +65,7 @@ def examine(image: Image) -> tuple[Candidate | None, list[str]]:
 def examine_commit(image: Image, local: LocalImage) -> Iterator[str]:
     """Yield what is wrong with the commit that an image was built from."""
     commit = local.labels.get(REVISION, "")
-    again = f"commit, then nox -s 'build-{image.session}'"
+    again = f"commit, then nox -s build -- {image.name}"
     if commit.endswith("-dirty"):
         yield f"{image.name}: it was built from files that differ from commit {commit[:12]}: {again}"
     elif not re.fullmatch(r"[0-9a-f]{40}", commit):
@@ -85,13 +83,13 @@ def file_at(commit: str, path: str) -> bytes | None:
 
 def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str]]:
     """Return what the checks of an image came to, and what is wrong with it."""
-    again = f"nox -s 'test-{image.session}'"
+    again = f"nox -s test -- {image.name}"
     file = image.results / "tests.xml"
     if not file.is_file():
         return {}, [f"{image.name}: it was not tested: {again}"]
     try:
         found = read_tests(file)
-    except (ET.ParseError, OSError):
+    except SlipwayError:
         return {}, [f"{image.name}: {file.name} is damaged: {again}"]
     if found["image"] != identity:
         return {}, [f"{image.name}: its tests are of another image: {again}"]
@@ -103,25 +101,21 @@ def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str
 
 def read_tests(file: Path) -> dict[str, Any]:
     """Return the outcomes of a JUnit file without what it says of the machine; a run of nothing has not passed."""
-    suite = ET.parse(file).getroot()  # noqa: S314 - written by our own pytest
-    checks = [summary.read_check("", case) for case in suite.iter("testcase")]
-    names = [f"{case.get('classname')}::{case.get('name')}" for case in suite.iter("testcase")]
-    properties = {each.get("name"): each.get("value") for each in suite.findall(".//testsuite/properties/property")}
-    found = Counter(check.outcome for check in checks)
-    outside = sum(int(each.get("errors", 0)) + int(each.get("failures", 0)) for each in suite.iter("testsuite"))
-    good = found["passed"] and not found["failed"] and not outside
+    report = junit.read_report(file)
+    found = Counter(check.outcome for check in report.checks)
+    good = found["passed"] and not found["failed"] and not report.problems
     return {
-        "image": properties.get("image", ""),
+        "image": report.image,
         "verdict": "passed" if good else "failed",
         "passed": found["passed"],
-        "failed": [name for name, check in zip(names, checks, strict=True) if check.outcome == "failed"],
-        "not run": dict(Counter(check.reason for check in checks if check.outcome == "not run")),
+        "failed": [check.name for check in report.checks if check.outcome == "failed"],
+        "not run": dict(Counter(check.reason for check in report.checks if check.outcome == "not run")),
     }
 
 
 def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
     """Yield what is missing or wrong among the SBOMs, the audit and the scan."""
-    verb = f"nox -s 'sbom-{image.session}'"
+    verb = f"nox -s sbom -- {image.name}"
     sboms = {name: results.read_json(image.results / name) for name in SBOMS}
     yield from (f"{image.name}: there is no readable {name}: {verb}" for name, sbom in sboms.items() if not sbom)
     yield from (
@@ -129,8 +123,8 @@ def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
         for name, sbom in sboms.items()
         if sbom and identity not in images_of(sbom)
     )
-    yield from examine_verdict(image, identity, "audit.json", verb, lambda _: "")
-    yield from examine_verdict(image, identity, "scan.json", f"nox -s 'scan-{image.session}'", not_scanned)
+    yield from examine_verdict(image, identity, "audit.json", f"nox -s audit -- {image.name}", lambda _: "")
+    yield from examine_verdict(image, identity, "scan.json", f"nox -s scan -- {image.name}", not_scanned)
 
 
 def images_of(sbom: dict[str, Any]) -> set[str]:

@@ -55,6 +55,6 @@ def label(image: Image, labels: Mapping[str, str], name: str, pattern: str) -> s
     if not re.fullmatch(pattern, value):
         raise SlipwayError(
             f"{image.tag} has {value or 'nothing'} on its label {name}, so its tags cannot be told; build it again: "
-            f"nox -s 'build-{image.session}'"
+            f"nox -s build -- {image.name}"
         )
     return value

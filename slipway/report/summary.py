@@ -6,57 +6,27 @@ Reads the JUnit files that the test sessions leave in dist/*/tests.xml. A requir
 every check that names it ran there and passed; the checks that need a GPU are a line of their own.
 """
 
+import re
 import sys
 import time
-import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from slipway import results
+from slipway import junit, results
 from slipway.errors import SlipwayError, run
+from slipway.junit import OUTCOMES, Check
 from slipway.matrix import ROOT
 from slipway.tables import align
 
-# The numbered requirements: a letter for each published system and how many it has.
-GROUPS = {"A": 12, "C": 10, "V": 8, "U": 13, "T": 16}
-OUTCOMES = ("passed", "failed", "not run")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of one run: where, what came of it, why it was not run, and what it proves."""
-
-    place: str
-    outcome: str
-    reason: str
-    requirements: tuple[str, ...]
-    needs_gpu: bool
-
-
-def read_check(place: str, case: ET.Element) -> Check:
-    """Return a check from its JUnit element."""
-    skipped = case.find("skipped")
-    broken = case.find("failure") is not None or case.find("error") is not None
-    properties = [(entry.get("name"), entry.get("value", "")) for entry in case.iter("property")]
-    return Check(
-        place=place,
-        outcome="failed" if broken else "passed" if skipped is None else "not run",
-        reason="" if skipped is None else str(skipped.get("message", "")),
-        requirements=tuple(value for name, value in properties if name == "requirement"),
-        needs_gpu=("gpu", "yes") in properties,
-    )
+REQUIREMENTS = ROOT / "docs" / "requirements.md"
 
 
 def read_checks(dist: Path) -> Iterator[Check]:
     """Yield every check that the last runs left; SlipwayError when a file is damaged."""
     for file in sorted(dist.glob("*/tests.xml")):
-        try:
-            cases = ET.parse(file).getroot().iter("testcase")  # noqa: S314 - written by our own pytest
-        except ET.ParseError as error:
-            raise SlipwayError(f"{file} is damaged ({error}): run its test session again") from None
-        yield from (read_check(file.parent.name, case) for case in cases)
+        yield from junit.read_report(file).checks
 
 
 def places_table(checks: Iterable[Check]) -> list[str]:
@@ -71,6 +41,19 @@ def places_table(checks: Iterable[Check]) -> list[str]:
 def verdict(outcomes: set[str]) -> str:
     """Return what several checks of one requirement come to: all must have run and passed."""
     return next(outcome for outcome in ("failed", "not run", "passed") if outcome in outcomes)
+
+
+@cache
+def list_requirements(file: Path = REQUIREMENTS) -> list[str]:
+    """Return the ids that docs/requirements.md lists, in its order; SlipwayError for none or for one listed twice."""
+    try:
+        found = re.findall(r"^- ([A-Z]\d+) ", file.read_text(), re.MULTILINE)
+    except OSError as error:
+        raise SlipwayError(f"cannot read {file}: {error.strerror}; check the repository out again") from None
+    twice = [identifier for identifier, count in Counter(found).items() if count > 1]
+    if twice or not found:
+        raise SlipwayError(f"{file} must list each requirement once; listed twice: {', '.join(twice) or 'nothing'}")
+    return found
 
 
 def requirement_lines(checks: Iterable[Check]) -> list[str]:
@@ -91,23 +74,29 @@ def requirement_lines(checks: Iterable[Check]) -> list[str]:
     return lines
 
 
-def order(name: str) -> tuple[int, int, str]:
-    """Sort as the requirements are numbered."""
-    identifier = name.split(maxsplit=1)[0]
-    return list(GROUPS).index(identifier[0]), int(identifier[1:]), name
+def order(name: str) -> tuple[int, str]:
+    """Sort as docs/requirements.md lists them, ids of earlier runs that it lists no longer at the end."""
+    identifier, known = name.split(maxsplit=1)[0], list_requirements()
+    return known.index(identifier) if identifier in known else len(known), name
 
 
 def unproved(checks: Iterable[Check]) -> list[str]:
     """Return the requirements that no check of these runs names."""
     named = {requirement for check in checks for requirement in check.requirements}
-    every = [f"{group}{number}" for group, count in GROUPS.items() for number in range(1, count + 1)]
-    return [requirement for requirement in every if requirement not in named]
+    return [requirement for requirement in list_requirements() if requirement not in named]
 
 
 def reason_lines(checks: Iterable[Check]) -> list[str]:
     """Return each reason why checks were not run, with their number."""
     reasons = Counter(check.reason for check in checks if check.outcome == "not run")
     return [f"not run: {reason} ({count} checks)" for reason, count in reasons.items()]
+
+
+def start_run() -> None:
+    """Begin a run of the session `tests`: forget earlier checks, so that the summary is about this run alone."""
+    for file in (ROOT / "dist").glob("*/tests.xml"):
+        file.unlink()
+    results.write_json(ROOT / "dist" / "tests.json", {"started": time.time()})
 
 
 def note_duration(dist: Path) -> None:

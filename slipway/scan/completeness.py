@@ -40,7 +40,7 @@ class Kind:
 def listed(image: Image, image_id: str) -> set[Package]:
     """Return the packages of an image's SBOM; NotScannedError where there is none of this very image."""
     file = image.results / "sbom.cdx.json"
-    make = f"nox -s 'sbom-{image.session}'"
+    make = f"nox -s sbom -- {image.name}"
     try:
         return read_sbom(file, image_id)
     except FileNotFoundError:

@@ -65,7 +65,7 @@ def find_image(image: Image) -> dict[str, Any]:
     """Return what the engine says of the image that was built last; SlipwayError when it is not there any more."""
     result = engine.docker("image", "inspect", "--format={{json .}}", image.tag)
     found = engine.parse(result.stdout)
-    build = f"nox -s 'build-{image.session}'"
+    build = f"nox -s build -- {image.name}"
     if result.returncode or not found:
         raise SlipwayError(f"there is no {image.tag}: {result.stderr.strip()}. Run: {build}")
     if results.read_json(image.results / "build.json").get("image") != found["Id"]:

@@ -21,7 +21,7 @@ def scanners() -> Iterator[None]:
 
     def build_what_is_small(tool: Tool) -> None:
         if tool.name in ("syft", "trivy"):
-            pytest.skip(f"there is no {tool.name} {tool.version}; python -m slipway.tools {tool.name} builds it")
+            pytest.skip(f"there is no {tool.name} {tool.version}; nox -s integration builds it")
         build(tool)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -125,7 +125,7 @@ BESIDE = "/var/"
 def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The audit of an image with all breakages."""
     if not breakage.is_built(CONTRACT.name):
-        pytest.skip(f"there is no {CONTRACT.tag}: nox -s 'build-{CONTRACT.session}'")
+        pytest.skip(f"there is no {CONTRACT.tag}: nox -s build -- {CONTRACT.name}")
     script = f"USER 0:0\nRUN /usr/bin/python3 - <<'EOT'\n{BREAK}\nEOT\nUSER 1000:0"
     breakage.build(TAG, f"FROM {CONTRACT.tag}\n{script}\n")
     try:
@@ -158,7 +158,7 @@ def test_nothing_else_is_blamed(result: dict[str, Any]) -> None:
 def test_the_image_itself_passes(tmp_path: Path) -> None:
     """The command succeeds on the image that the broken one was made of, and explains every file."""
     if not breakage.is_built(CONTRACT.name):
-        pytest.skip(f"there is no {CONTRACT.tag}: nox -s 'build-{CONTRACT.session}'")
+        pytest.skip(f"there is no {CONTRACT.tag}: nox -s build -- {CONTRACT.name}")
     tools.provide(tools.read_tool("syft"))
     command = [sys.executable, "-m", "slipway.audit", CONTRACT.name, f"--image={CONTRACT.tag}"]
     finished = subprocess.run(command, cwd=matrix.ROOT, capture_output=True, text=True, check=False)

@@ -79,7 +79,7 @@ def test_a_missing_image_is_named_with_its_build_session(the_matrix: matrix.Matr
             f'repository = "{the_matrix.repository}"', f'repository = "{measurements.new_name()}"'
         )
     )
-    with pytest.raises(SlipwayError, match=r"there is no \S+:cpu-base, \S+:cuda-base; .* nox -s build-cpu build-cuda"):
+    with pytest.raises(SlipwayError, match=r"not built: cpu-base cuda-base; .* nox -s build -- cpu-base cuda-base"):
         bench.require_images([absent.find_image("cpu-base"), absent.find_image("cuda-base")])
 
 

@@ -59,6 +59,6 @@ def test_who_builds_or_runs_a_deprecated_image_is_told(checkout: Checkout) -> No
     assert container.stdout == "started\n"
     assert container.stderr == f"warning: this image is {SENTENCE}.\n"
 
-    run = checkout.nox("-s", "run-cpu(base)", "--", "sh", "-c", "exit 7")
+    run = checkout.nox("-s", "run", "--", "cpu-base", "sh", "-c", "exit 7")
     assert f"cpu-base is {SENTENCE}\n" in run.stdout
     assert f"warning: this image is {SENTENCE}.\n" in run.stdout

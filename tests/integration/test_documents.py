@@ -1,71 +1,110 @@
-"""What the documents name is there: sessions, files, variants and their versions."""
+"""What the documents name exists: sessions, images, options, files, variants and their versions."""
 
 import re
 import shlex
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from slipway import matrix
 
 ROOT = matrix.ROOT
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", ".github/workflows/ci.yml", ".github/workflows/publish.yml")
+MANUALS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*MANUALS, *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", ".github/PULL_REQUEST_TEMPLATE.md"))]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+OF_IMAGES = {"build", "test", "run", "sbom", "audit", "scan"}
+FOLDERS = (".devcontainer", ".github", "app", "docker", "docs", "policy", "requirements", "slipway", "tests", "tools")
+WORD = r"(?:\"[^\"]+\"|'[^']+'|[\w.][\w.-]*)"
+
+
+def nox(*arguments: str) -> str:
+    """Return what nox prints."""
+    command = [sys.executable, "-m", "nox", f"--noxfile={ROOT / 'noxfile.py'}", *arguments]
+    return subprocess.check_output(command, text=True)
 
 
 @cache
 def sessions() -> set[str]:
     """Every session of the noxfile, with and without its flavor."""
-    command = [sys.executable, "-m", "nox", f"--noxfile={ROOT / 'noxfile.py'}", "--list"]
-    names = re.findall(r"(?m)^[-*] (\S+)", subprocess.check_output(command, text=True))
+    names = re.findall(r"(?m)^[-*] (\S+)", nox("--list"))
     return {*names, *(name.partition("(")[0] for name in names)}
 
 
-def named_sessions(text: str) -> set[str]:
-    """Return the sessions that a document's nox commands name; a variable stands for many."""
-    commands = re.findall(r"noxw? -s ((?:\"[^\"]+\"|'[^']+'|[\w.-]+|\([\w.]+\)| (?! |-- ))+)", text)
-    return {name for command in commands for name in shlex.split(command) if "$" not in name}
+def commands(text: str) -> list[tuple[list[str], list[str]]]:
+    """Return the nox commands of a document: sessions, and the words after `--`. Variables are left out."""
+    found = re.findall(rf"noxw? -s ((?:{WORD} ?)+)(?:-- ([^`#|\n]*))?", text)
+    return [([name for name in shlex.split(names) if "$" not in name], words.split()) for names, words in found]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_sessions_of_the_documents_are_there(document: str) -> None:
-    """What a reader types is known to nox."""
-    named = named_sessions((ROOT / document).read_text())
-    assert named
-    assert named <= sessions()
+def name_of(file: Path) -> str:
+    """Name a test's parameter."""
+    return str(file.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
-def test_files_of_the_documents_are_there(document: str) -> None:
-    """Links and names of files and folders in the tables, without those that are made."""
-    text = (ROOT / document).read_text()
-    named = {
-        *re.findall(r"\]\((\w[^):]*)\)", text),
-        *re.findall(r"`((?:app|rootfs|slipway|tests|tools)/[\w/.]*)`", text),
-    }
-    assert named
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+@pytest.mark.parametrize("document", [*PAGES, *WORKFLOWS], ids=name_of)
+def test_sessions_of_the_documents_exist(document: Path) -> None:
+    """Whatever a reader types is known to nox."""
+    named = {name for names, _ in commands(document.read_text()) for name in names}
+    assert named - sessions() == set()
+
+
+def test_documents_name_sessions() -> None:
+    """The search above finds commands with one session, with several and with names of images."""
+    found = commands((ROOT / "README.md").read_text())
+    assert (["build-cuda", "test-cuda"], []) in found
+    assert (["build-cuda(devel)"], []) in found
+    assert (["build", "test"], ["cuda13.2-devel", "cpu-base-desktop"]) in found
+
+
+@pytest.mark.parametrize("document", PAGES, ids=name_of)
+def test_images_of_the_documents_exist(document: Path) -> None:
+    """The names after `--`; capital letters stand for any name."""
+    known = {image.name for image in matrix.load_matrix().images}
+    for names, words in commands(document.read_text()):
+        if OF_IMAGES.intersection(names):
+            own = words[:1] if "run" in names else words
+            images = [word for word in own if re.fullmatch(r"(?:cpu|cuda|rocm)[\w.-]*", word)]
+            assert [name for name in images if name not in known] == []
+
+
+@pytest.mark.parametrize("document", PAGES, ids=name_of)
+def test_files_of_the_documents_exist(document: Path) -> None:
+    """Links with their anchors, and paths below a folder of the repository; capital letters stand for any name."""
+    text = document.read_text()
+    links = re.findall(r"\]\(((?!https?:)[^):]+)\)", text)
+    for target, _, anchor in (link.partition("#") for link in links):
+        assert (document.parent / target).exists(), target
+        headings = re.findall(r"(?m)^#+ (.+)$", (document.parent / target).read_text()) if anchor else []
+        assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
+    paths = re.findall(rf"`((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]*)`", text)
+    missing = [path for path in paths if not re.search(r"[A-Z]{4}", path) and not (ROOT / path).exists()]
+    assert missing == []
 
 
 @pytest.mark.parametrize("variant", matrix.load_matrix().variants.values(), ids=lambda variant: variant.name)
-def test_readme_lists_each_variant_with_its_versions(variant: matrix.Variant) -> None:
-    """A new row of images.toml has its row in the README."""
+def test_each_variant_is_listed_with_its_versions(variant: matrix.Variant) -> None:
+    """A new variant of images.toml has its row in docs/choosing.md."""
+    text = (ROOT / "docs" / "choosing.md").read_text()
     rows = {
-        row[0]: row[1:] for row in re.findall(r"(?m)^\| `([\w.-]+)` \| ([\d.]*)[^|]*\| *([\d.]*) *\|[^|]*\|$", readme())
+        row[0]: row[1:] for row in re.findall(r"(?m)^\| `([\w.-]+)` \| ([\d.]*)[^|]*\| *([\d.]*) *\|[^|]*\|$", text)
     }
     torch = variant.versions.get("torch", "").rpartition(".")[0]
     assert rows.get(variant.name) == (torch, variant.versions.get("cuda", ""))
 
 
-def test_readme_names_every_option_and_session() -> None:
-    """Nothing that a user may type is left out."""
-    command = [sys.executable, "-m", "nox", f"--noxfile={ROOT / 'noxfile.py'}", "-s", "build-cpu(base)", "--", "--help"]
-    options = set(re.findall(r"--[a-z][a-z-]+", subprocess.check_output(command, text=True))) - {"--help"}
-    plain = {name for name in sessions() if not re.match(r"(build|test|sbom|scan|run)-", name)}
-    assert {name for name in options | plain if name not in readme()} == set()
+def test_every_session_and_option_is_documented() -> None:
+    """The README names every session, the manuals every option of the sessions of images."""
+    readme = (ROOT / "README.md").read_text()
+    assert {name.partition("(")[0] for name in sessions() if f"`{name.partition('(')[0]}`" not in readme} == set()
+    options = set(re.findall(r"--[a-z][a-z-]+", nox("-s", "build", "--", "--help"))) - {"--help"}
+    manuals = "".join(file.read_text() for file in MANUALS)
+    assert {option for option in options if option not in manuals} == set()
 
 
-def readme() -> str:
-    """The README's text."""
-    return (ROOT / "README.md").read_text()
+def test_the_readme_gives_the_command_of_ci() -> None:
+    """.ci/run calls the test command that the README names."""
+    [command] = re.findall(r"exec (\./noxw .*)", (ROOT / ".ci" / "run").read_text())
+    assert re.search(rf"(?m)^{re.escape(command)}\b", (ROOT / "README.md").read_text())

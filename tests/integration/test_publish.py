@@ -147,7 +147,7 @@ def test_provenance_says_how_it_was_built(shop: Workshop, run: Callable[..., int
     said = attachments.read(there, artifact)
     assert said["subject"] == [{"name": target, "digest": {"sha256": digest.removeprefix("sha256:")}}]
     build = said["predicate"]["buildDefinition"]
-    assert build["externalParameters"]["session"] == "build-cuda(base)"
+    assert build["externalParameters"]["session"] == "build -- cuda-base"
     assert build["externalParameters"]["arguments"] == {"CUDA_VERSION": "13.0"}
     source, base, *files = build["resolvedDependencies"]
     assert source["digest"] == {"gitCommit": shop.commit}
@@ -353,18 +353,18 @@ def damaged_scan(shop: Workshop) -> None:
         (lying_flavor, "has devel on its label slipway.flavor"),
         (rebuilt, "is not the image of its last build"),
         (never_built, "it was not built here"),
-        (untested, r"it was not tested: nox -s 'test-cuda\(base\)'"),
+        (untested, r"it was not tested: nox -s test -- cuda-base"),
         (failed, r"its tests have not passed \(1 failed, 1 passed\)"),
         (tested_another, "its tests are of another image"),
         (tested_nothing, r"its tests have not passed \(0 failed, 0 passed\)"),
         (damaged_tests, "tests.xml is damaged"),
-        (no_sbom, r"there is no readable sbom.spdx.json: nox -s 'sbom-cuda\(base\)'"),
+        (no_sbom, r"there is no readable sbom.spdx.json: nox -s sbom -- cuda-base"),
         (sbom_of_another, "sbom.cdx.json is of another image"),
         (other_sbom_of_another, "sbom.spdx.json is of another image"),
         (strange_sbom, "sbom.cdx.json is of another image"),
         (audit_failed, "the verdict of audit.json is 'failed'"),
         (audit_of_another, "audit.json is of another image"),
-        (vulnerable, r"the verdict of scan.json is 'vulnerable': nox -s 'scan-cuda\(base\)'"),
+        (vulnerable, r"the verdict of scan.json is 'vulnerable': nox -s scan -- cuda-base"),
         (not_scanned, "the verdict of scan.json is 'not scanned'"),
         (no_verdict, "the verdict of scan.json is None"),
         (damaged_scan, "there is no readable scan.json"),

@@ -417,7 +417,7 @@ def test_no_sbom_of_this_image_is_not_scanned(ready: Scanned, database: Make, sb
     file.unlink()
     if sbom is not None:
         file.write_text(sbom)
-    assert_not_scanned(ready, "nox -s 'sbom-cpu(base)'", database())
+    assert_not_scanned(ready, "nox -s sbom -- cpu-base", database())
 
 
 def test_a_scan_that_cannot_ask_debian_is_not_scanned(
@@ -571,17 +571,17 @@ def test_the_database_comes_without_network(ready: Scanned, tmp_path: Path, form
 
 
 def test_nox_passes_the_exit_code_on(tmp_path: Path, database: Make) -> None:
-    """Of the one session that it runs; of several it says only that one has failed. The SBOM is made for it."""
+    """An earlier session that failed counts before it. The SBOM is made for the scan."""
     copy = checkout.make(tmp_path / "slipway", f"slipway-test-{uuid.uuid4().hex[:8]}")
     try:
         assert copy.nox("-s", "build-cpu(base)").returncode == 0
-        words = ["scan-cpu(base)", "--", database()]
+        words = ["scan", "--", "cpu-base", database()]
         alone = copy.nox("-s", *words)
         assert alone.returncode == 3, alone.stdout
         assert "dist/cpu-base/sbom.cdx.json  " in alone.stdout
         assert "the age of the locks is unknown: fatal: not a git repository" in alone.stdout
         assert "Traceback" not in alone.stdout
-        assert copy.nox("-s", "matrix", *words).returncode == 1
+        assert copy.nox("-s", "summary", *words).returncode == 1, "the summary has failed before, without any results"
         assert copy.nox("-s", *words, "--allow-not-scanned").returncode == 0
     finally:
         subprocess.run(["docker", "image", "rm", "--force", copy.tag], capture_output=True, check=False)
@@ -594,7 +594,7 @@ def test_an_image_that_was_not_built_here_is_refused(ready: Scanned, database: M
     """The tag is of another image than build.json, or there is none."""
     option = database()
     build(f"{INSTALLED}LABEL other=yes\n", ready.image.tag)
-    with pytest.raises(SlipwayError, match=r"is not the image that was built here last.*nox -s 'build-cpu\(base\)'"):
+    with pytest.raises(SlipwayError, match=r"is not the image that was built here last.*nox -s build -- cpu-base"):
         ready.scan(option)
     subprocess.run(["docker", "image", "rm", "--force", ready.image.tag], capture_output=True, check=True)
     with pytest.raises(SlipwayError, match=r"there is no slipway-test-.*No such image"):

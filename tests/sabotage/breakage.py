@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
-from slipway import matrix
+from slipway import junit, matrix
 from slipway.errors import SlipwayError
 from slipway.host import downloads
 from tests.sabotage import selection
@@ -53,7 +52,7 @@ def require_built(name: str) -> None:
     """Raise an error that names the build session when an image is not there."""
     image = matrix.load_matrix().find_image(name)
     if not is_built(name):
-        raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s 'build-{image.session}'")
+        raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s build -- {image.name}")
 
 
 # --- the image -----------------------------------------------------------------------------------
@@ -136,32 +135,22 @@ def pytest(case: Case, *options: str) -> subprocess.CompletedProcess[str]:
 def read_outcomes(report: Path) -> Outcomes:
     """Return each check's outcome in words from the XML that pytest wrote."""
     outcomes: Outcomes = {}
-    for element in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - written by our own pytest
-        module = element.attrib["classname"].removeprefix("tests.images.")
-        name = f"{module.replace('.', '/')}.py::{element.attrib['name']}"
+    for check in junit.read_report(report).checks:
+        module, _, test = check.name.removeprefix("tests.images.").partition("::")
+        name = f"{module.replace('.', '/')}.py::{test}"
         # A check that fails and then cannot clean up is there twice.
         if name not in outcomes or outcomes[name] == PASSED:
-            outcomes[name] = read_outcome(element)
+            word = {"passed": PASSED, "failed": FAILED, "not run": NOT_RUN}[check.outcome]
+            outcomes[name] = word + " ".join(check.reason.split())[:SHOWN]
     return outcomes
 
 
 def read_property(report: Path, name: str) -> str:
     """Return a property of a whole run, empty when the report does not have it or is damaged."""
     try:
-        document = ElementTree.parse(report)  # noqa: S314 - written by our own pytest
-    except (OSError, ElementTree.ParseError):
+        return junit.read_report(report).properties.get(name, "")
+    except SlipwayError:
         return ""
-    found = document.find(f"testsuite/properties/property[@name='{name}']")
-    return "" if found is None else found.get("value", "")
-
-
-def read_outcome(element: ElementTree.Element) -> str:
-    """Return `passed`, `failed: MESSAGE` or `not run: REASON`."""
-    for kind, word in (("failure", FAILED), ("error", FAILED), ("skipped", NOT_RUN)):
-        found = element.find(kind)
-        if found is not None:
-            return word + " ".join(found.get("message", "").split())[:SHOWN]
-    return PASSED
 
 
 # --- the comparison ------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def verdict(verdicts: Verdicts, case: Case, request: pytest.FixtureRequest) -> s
     """
     image = matrix.load_matrix().find_image(case.image)
     if not image.in_tests and not breakage.is_built(case.image):
-        pytest.skip(f"there is no {image.tag}; nox -s 'build-{image.session}' sabotage")
+        pytest.skip(f"there is no {image.tag}; nox -s build sabotage -- {image.name}")
     found = verdicts[case].result()
     if found.earlier:
         request.node.user_properties.append((EARLIER, found.earlier))

@@ -129,7 +129,7 @@ def test_checks_are_timed_by_their_junit_file(
         monkeypatch.setattr(module, "ROOT", tmp_path)
     [figure] = measurements.checks([image])
     assert figure.measured is None
-    assert "nox -s 'test-cuda(devel)'" in figure.note
+    assert "nox -s test -- cuda-devel" in figure.note
     image.results.mkdir(parents=True)
     (image.results / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
     assert next(measurements.checks([image])).measured == pytest.approx(61.5)

@@ -47,7 +47,7 @@ def test_the_image_is_built_by_its_own_session_where_it_is_missing(file: Path, t
     subprocess.run(["sh", "-c", read(file)["initializeCommand"]], cwd=tmp_path, env=environment, check=True)
     calls = (tmp_path / "calls").read_text().splitlines()
     asked = ["docker", "image", "inspect", image.tag]
-    assert calls == (asked if there else [*asked, "noxw", "-s", f"build-{image.session}"])
+    assert calls == (asked if there else [*asked, "noxw", "-s", "build", "--", image.name])
 
 
 @each_file
@@ -58,7 +58,7 @@ def test_the_user_keeps_its_number(file: Path) -> None:
 
 @each_file
 def test_the_volumes_and_ports_are_the_images(file: Path) -> None:
-    """The data that `nox -s run-…` keeps is there, too; what is forwarded is listened on."""
+    """The data that `nox -s run` keeps is there, too; what is forwarded is listened on."""
     configuration = read(file)
     mounts = [dict(part.split("=") for part in mount.split(",")) for mount in configuration["mounts"]]
     assert {(mount["type"], mount["source"], mount["target"]) for mount in mounts} == {

@@ -74,12 +74,11 @@ def test_an_image_knows_its_name_tag_lock_and_flavors() -> None:
 
 
 def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
-    """Its name tells both, and its sessions are those of the workloads."""
+    """Its name tells both."""
     the_matrix = matrix.parse_matrix(GOOD)
     names = ["cuda-base-workbench", "cuda-runtime-workbench", "cuda-base-desktop-full"]
     assert [image.name for image in the_matrix.images] == ["cuda-base", "cuda-runtime", *names]
     image = the_matrix.find_image("cuda-base-desktop-full")
-    assert image.session == "workloads(cuda-base-desktop-full)"
     assert (image.dockerfile, image.target, image.mode) == ("Dockerfile", "desktop", "desktop")
     assert image.arguments == {"BASE": "slipway:cuda-base", "THEMES": "true"}
     assert image.ports == (6080, 8888, 2222, 8000)
@@ -103,7 +102,7 @@ def test_another_python_stands_after_the_flavor() -> None:
     text = GOOD.replace("[variant.cuda", '[variant."cuda-py3.13"')
     text = re.sub(r"(?m)^cuda-(base|runtime) =", r'"cuda-\1-py3.13" =', text)
     the_matrix = matrix.parse_matrix(text)
-    assert the_matrix.find_image("cuda-runtime-py3.13").session == "cuda-py3.13(runtime)"
+    assert the_matrix.find_image("cuda-runtime-py3.13").flavor == "runtime"
     assert the_matrix.find_image("cuda-runtime-py3.13-workbench").variant_image == "cuda-runtime-py3.13"
 
 
@@ -288,7 +287,7 @@ def test_the_repositorys_own_matrix_is_valid_and_prints_as_json(capsys: pytest.C
     """CI makes one job of each row."""
     assert matrix.main([]) == matrix.main(["--all"]) == 0
     always, every = (json.loads(line)["include"] for line in capsys.readouterr().out.splitlines())
-    assert {"image": "cuda-devel", "session": "cuda(devel)", "platform": "linux/amd64"} in always
-    assert {"image": "cpu-base-arm64", "session": "cpu-arm64(base)", "platform": "linux/arm64"} in every
+    assert {"image": "cuda-devel", "platform": "linux/amd64"} in always
+    assert {"image": "cpu-base-arm64", "platform": "linux/arm64"} in every
     images = matrix.load_matrix().images
     assert (len(always), len(every)) == (sum(image.in_tests for image in images), len(images))

@@ -1,11 +1,15 @@
 """The summary never shows what was not run, or failed somewhere, as met."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import junit
 from slipway.errors import SlipwayError
+from slipway.matrix import ROOT
 from slipway.report import summary
 
 CASES = {
@@ -23,7 +27,7 @@ def case(outcome: str, *requirements: str, gpu: bool = False) -> str:
     return f'<testcase name="t"><properties>{"".join(properties)}</properties>{CASES[outcome]}</testcase>'
 
 
-def checks(dist: Path, **places: list[str]) -> list[summary.Check]:
+def checks(dist: Path, **places: list[str]) -> list[junit.Check]:
     """Write the files of some places and read them back."""
     for place, elements in places.items():
         (dist / place).mkdir()
@@ -66,7 +70,21 @@ def test_requirements_without_a_check_are_named(tmp_path: Path) -> None:
     assert "A1" not in missing
     assert "U13" not in missing
     assert "A2" in missing
-    assert len(missing) == 57
+    assert len(missing) == len(summary.list_requirements()) - 2
+
+
+def test_requirements_are_those_of_the_documentation(tmp_path: Path) -> None:
+    """Each line that begins with an id counts, in its order; an id listed twice and an empty page are errors."""
+    assert {"A1", "A16", "C11", "V9", "U13", "T18", "N12"} <= set(summary.list_requirements())
+    page = tmp_path / "requirements.md"
+    with pytest.raises(SlipwayError, match="cannot read"):
+        summary.list_requirements(page)
+    for content in ("# Requirements\n", "- A1 One.\n- A1 Another.\n"):
+        page.write_text(content)
+        with pytest.raises(SlipwayError, match="each requirement once"):
+            summary.list_requirements(page)
+    page.write_text("# Requirements\n- T2 The second.\n- no id\n- A10 The tenth.\n")
+    assert summary.list_requirements(page) == ["T2", "A10"]
 
 
 def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,13 +98,15 @@ def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: 
         summary.main()
 
 
-def test_every_requirement_named_by_a_check_exists() -> None:
-    """A misspelt id would prove nothing."""
-    known = {f"{group}{number}" for group, count in summary.GROUPS.items() for number in range(1, count + 1)}
-    named = set()
-    for file in (matrix.ROOT / "tests").rglob("test_*.py"):
-        for line in file.read_text().splitlines():
-            if line.lstrip().startswith("@pytest.mark.requirement("):
-                named.update(line.split("(", 1)[1].rstrip(")").replace('"', "").replace(" ", "").split(","))
-    assert named - known == set()
-    assert named
+def test_a_check_that_names_an_unknown_requirement_is_an_error(tmp_path: Path) -> None:
+    """A misspelt id would prove nothing; the run ends before the first check."""
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\nmarkers = requirement(id): what it proves\n")
+    check = tmp_path / "test_one.py"
+    check.write_text('import pytest\n\n\n@pytest.mark.requirement("A1", "A99")\ndef test_one(): ...\n')
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", str(check)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "test_one.py::test_one names A99, which docs/requirements.md does not list" in ended.stderr
+    check.write_text(check.read_text().replace("A99", "A2"))
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0

@@ -84,5 +84,5 @@ def test_no_update_is_pending(upgrade: Upgrade) -> None:
     if upgrade.unreached:
         pytest.skip(f"Debian's package lists are out of reach: {upgrade.unreached}")
     assert upgrade.exit_code == 0, upgrade.output
-    advice = "set apt_date in images.toml to today and build again (nox -s build-...)"
+    advice = "set apt_date in images.toml to today and build again (nox -s build)"
     assert upgrade.pending == [], f"Debian has newer packages: {', '.join(upgrade.pending)}; {advice}"

@@ -1,0 +1,86 @@
+"""Which images the engine has."""
+
+import json
+import subprocess
+from collections.abc import Iterable
+
+from slipway.errors import SlipwayError
+from slipway.host import engine
+from slipway.images_toml import PLATFORMS
+from slipway.matrix import Image, Matrix
+
+
+def list_built(matrix: Matrix) -> list[Image]:
+    """Return the images of the matrix that the engine has; SlipwayError when no engine answers, or without any."""
+    result = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}")
+    if result.returncode:
+        raise SlipwayError(f"{result.stderr.strip()} nox -s setup")
+    tags = set(result.stdout.split())
+    images = [image for image in matrix.images if image.tag in tags]
+    if not images:
+        raise SlipwayError("no image is built; start with nox -s build-cpu, or name one: nox -s build -- cuda-base")
+    return images
+
+
+def add_missing_parents(matrix: Matrix, images: Iterable[Image]) -> list[Image]:
+    """Return the images to build: the variants that workloads need and the engine lacks come first."""
+    wanted = list(images)
+    names = dict.fromkeys(image.variant_image for image in wanted if image.workload)
+    variants = [matrix.find_image(name) for name in names if name not in {image.name for image in wanted}]
+    return [*(variant for variant in variants if not is_built(variant)), *wanted]
+
+
+def platform_option(image: Image) -> list[str]:
+    """Return docker's option for an image that is not of the default platform."""
+    platform = image.variant.distro.platform
+    return [f"--platform={platform}"] if platform != PLATFORMS[0] else []
+
+
+def is_built(image: Image) -> bool:
+    """Tell whether the engine answers and has an image."""
+    try:
+        return inspect_labels(image.tag) is not None
+    except SlipwayError:
+        return False
+
+
+def docker(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a docker command; SlipwayError without one."""
+    try:
+        return engine.docker(*words)
+    except FileNotFoundError:
+        raise SlipwayError("there is no docker command; nox -s setup installs it") from None
+
+
+def inspect_labels(reference: str) -> dict[str, str] | None:
+    """Return an image's labels, None without such an image; SlipwayError when the engine does not answer."""
+    result = docker("image", "inspect", "--format={{json .Config.Labels}}", reference)
+    if result.returncode and "no such image" not in result.stderr.lower():
+        raise SlipwayError(result.stderr.strip())
+    return None if result.returncode else json.loads(result.stdout) or {}
+
+
+def require_built(image: Image) -> str:
+    """Return the tag of an image; SlipwayError when the engine does not have it."""
+    if inspect_labels(image.tag) is None:
+        build = f"nox -s build -- {image.name}"
+        raise SlipwayError(f"there is no {image.tag}: it was never built, or its last build failed. Run: {build}")
+    return image.tag
+
+
+def find_tested(image: Image, reference: str | None, *, is_named: bool) -> str | None:
+    """Return the image to test against a contract: the one built here, or another reference.
+
+    Unless the contract was named the labels of the other image decide: None when they name another contract.
+    SlipwayError when the engine lacks the image, or when its labels name none.
+    """
+    if not reference:
+        return require_built(image)
+    labels = inspect_labels(reference)
+    if labels is None:
+        raise SlipwayError(f"{reference} is not an image of this engine: docker pull {reference}")
+    if not is_named and not labels.get("slipway.flavor"):
+        command = f"nox -s test -- {image.name} --image {reference}"
+        raise SlipwayError(f"{reference} has no label slipway.flavor: name its contract, {command}")
+    is_same = all(labels.get(f"slipway.{name}", "") == value for name, value in image.identifying_labels.items())
+    return reference if is_named or is_same else None

@@ -1,0 +1,108 @@
+"""One build of an image: the tags that it uses, the labels, and its record in dist/IMAGE/build.json.
+
+The tag of an earlier build is set aside first, so that a build that fails leaves no older image to be tested. A build
+that ends at the image of the earlier one restores that tag and leaves the results of the image as they are.
+"""
+
+import contextlib
+import datetime
+import time
+from collections.abc import Iterator
+
+from slipway import results
+from slipway.build import labels, locks
+from slipway.errors import SlipwayError
+from slipway.host import engine
+from slipway.matrix import Image, Matrix
+
+RESULTS = ("build.json", "tests.xml", "audit.json", "scan.json", "trivy.json")
+
+
+class Build:
+    """A build in progress: what the docker commands need to know, and what is recorded at the end."""
+
+    def __init__(self, matrix: Matrix, image: Image) -> None:
+        self.matrix = matrix
+        self.image = image
+        self.unlabelled = f"{image.tag}-unlabelled"
+        self.earlier = f"{image.tag}-earlier"
+        self.label_folder = image.results / "labels"  # the build context of `FROM unlabelled`
+        self.record = results.read_json(image.results / "build.json")
+        self.started = time.monotonic()
+        self.found: dict[str, object] = {}
+
+    def label_options(self) -> list[str]:
+        """Read the labels from the built image; return docker's options, none when the earlier image has them all.
+
+        The earlier image gets its tag back then, and nothing is left to build.
+        """
+        unlabelled = find_id(self.unlabelled)
+        found = labels.read_labels(self.matrix, self.image, unlabelled)
+        self.found = {"unlabelled": unlabelled, "labels": found}
+        if self.found.items() <= self.record.items() and find_id(self.earlier) == self.record["image"]:
+            engine.docker("image", "tag", self.earlier, self.image.tag)
+            return []
+        results.write(self.label_folder / "Dockerfile", f"FROM {self.unlabelled}\n")
+        return [f"--label={key}={value}" for key, value in found.items()]
+
+    def finish(self) -> None:
+        """Write build.json, unless it is about this very image; forget what was found out about any other image."""
+        image_id = find_id(self.image.tag)
+        seconds = round(time.monotonic() - self.started, 1)
+        is_same = image_id == self.record.get("image")
+        if not is_same:
+            forget_results(self.image)
+        if not is_same or not self.found.items() <= self.record.items():
+            built = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            record = {"image": image_id, "tag": self.image.tag, "built": built, "seconds": seconds, **self.found}
+            results.write_json(self.image.results / "build.json", record)
+        what = "unchanged" if is_same else "built"
+        print(f"{self.image.tag}  {image_id.removeprefix('sha256:')[:12]}  {what}, {seconds} s")
+
+
+@contextlib.contextmanager
+def start(matrix: Matrix, image: Image) -> Iterator[Build]:
+    """Hold an image for one build; SlipwayError when a lock does not match its inputs.
+
+    A build that fails leaves neither a tag nor results.
+    """
+    with results.exclusive(image):
+        build = Build(matrix, image)
+        if engine.docker("image", "tag", image.tag, build.earlier).returncode == 0:
+            remove_tags(image.tag)
+        try:
+            locks.require_current(image)
+            yield build
+            build.finish()
+        except BaseException:
+            forget_results(image)
+            remove_tags(image.tag)
+            raise
+        finally:
+            remove_tags(build.unlabelled, build.earlier)
+
+
+def forget_results(image: Image) -> None:
+    """Delete what was found out about an image."""
+    for name in RESULTS:
+        (image.results / name).unlink(missing_ok=True)
+
+
+def remove_tags(*tags: str) -> None:
+    """Remove tags, and the images that have no other; those that do not exist are ignored."""
+    engine.docker("image", "rm", "--force", *tags)
+
+
+def push(image: Image, reference: str) -> None:
+    """Push an image as docker does, without its results; SlipwayError when the registry refuses it."""
+    engine.docker("image", "tag", image.tag, reference)
+    pushed = engine.docker("image", "push", reference)
+    remove_tags(reference)
+    if pushed.returncode:
+        raise SlipwayError(f"{reference} could not be pushed: {pushed.stderr.strip()}")
+    print(f"pushed {reference}")
+
+
+def find_id(tag: str) -> str:
+    """Return the ID of an image; an empty string when there is none."""
+    return engine.docker("image", "inspect", "--format={{.Id}}", tag).stdout.strip()

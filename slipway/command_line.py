@@ -1,0 +1,151 @@
+"""What follows `--` on a session's command line: names of images and options, with one meaning in every session."""
+
+import argparse
+import difflib
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
+
+from slipway.errors import SlipwayError
+from slipway.matrix import Image, Matrix
+
+# The verbs of the old sessions and of the new ones.
+VERBS = {"build": "build", "test": "test", "run": "run", "sbom": "audit", "scan": "scan"}
+OLD_NAMES = {"test-slipway": "nox -s unit integration"}
+NOT_FOUND = "Sessions not found: "  # nox's own message
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are SlipwayErrors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message as a SlipwayError."""
+        raise SlipwayError(message)
+
+
+def make_parser() -> Parser:
+    """Return the parser for every session about images."""
+    parser = Parser(prog="nox -s SESSION --", allow_abbrev=False)
+    parser.add_argument("images", metavar="IMAGE", nargs="*", help="an image of images.toml, such as cuda13.2-devel")
+    parser.add_argument("--all", action="store_true", help="every image of images.toml")
+    parser.add_argument("--platform", metavar="NAME", help="take the image of another platform: linux/arm64")
+    build = parser.add_argument_group("build")
+    build.add_argument("--no-cache", action="store_true", help="build every layer anew")
+    build.add_argument("--pull", action="store_true", help="refresh the base image first")
+    build.add_argument("--builder", metavar="NAME", help="build by this builder of docker buildx")
+    build.add_argument("--push", metavar="HOST/NAME", help="push the image there, without its results")
+    test = parser.add_argument_group("test; pytest's own options follow a second --")
+    test.add_argument("--image", metavar="REF", help="test this image instead of the one built here")
+    test.add_argument("--require-gpu", action="store_true", help="GPU checks fail on a machine without a GPU")
+    test.add_argument("--allow-not-run", action="store_true", help="succeed although checks were not run")
+    scan = parser.add_argument_group("scan")
+    scan.add_argument("--db-repository", metavar="REF", help="a mirror of Trivy's vulnerability database")
+    scan.add_argument("--database", metavar="PATH", help="a folder with Trivy's database, or an archive of it")
+    scan.add_argument("--allow-not-scanned", action="store_true", help="succeed although an image was not scanned")
+    return parser
+
+
+def read_options(words: Sequence[str]) -> argparse.Namespace:
+    """Parse names and options; `pytest` holds what follows a second `--`. SlipwayError names the close options."""
+    own = list(words[: words.index("--")]) if "--" in words else list(words)
+    parser = make_parser()
+    options, unknown = parser.parse_known_intermixed_args(own)
+    if unknown:
+        known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
+        raise SlipwayError(f"there is no option {unknown[0]}{suggest(unknown[0], known)}; --help lists all")
+    options.pytest = list(words[len(own) + 1 :])
+    return options
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean a, b?` with the words close to this one, or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=3)
+    return f"; did you mean {', '.join(close)}?" if close else ""
+
+
+def choose_images(matrix: Matrix, options: argparse.Namespace, default: Callable[[], list[Image]]) -> list[Image]:
+    """Return the images named in the options, in the matrix's order; the default images without any name.
+
+    SlipwayError when a name is unknown, or when --image comes with several images.
+    """
+    wanted = {matrix.find_image(name).name for name in options.images}
+    named = [image for image in matrix.images if image.name in wanted or options.all]
+    images = named or default()
+    if options.image and len(images) != 1:
+        raise SlipwayError(f"--image takes one contract: nox -s test -- NAME --image {options.image}")
+    return [matrix.find_for_platform(image, options.platform) for image in images] if options.platform else images
+
+
+def read_image(matrix: Matrix, words: Sequence[str]) -> Image:
+    """Return the one image that the first word names."""
+    if not words:
+        raise SlipwayError("name an image to start: nox -s run -- cpu-base")
+    if words[0].startswith("-"):
+        raise SlipwayError(f"the name of an image comes before {words[0]}: nox -s run -- cpu-base {words[0]}")
+    return matrix.find_image(words[0])
+
+
+def refuse_names(session: str, options: argparse.Namespace) -> None:
+    """Raise SlipwayError when images are named for a session that has its own."""
+    if options.images or options.all:
+        names = " ".join(options.images) or "--all"
+        raise SlipwayError(f"{session} takes no names of images: nox -s {session.partition('-')[0]} -- {names}")
+
+
+def build_options(options: argparse.Namespace) -> list[str]:
+    """Return the options of `docker buildx build`."""
+    builder = [f"--builder={options.builder}"] if options.builder else []
+    return [*builder, *(["--no-cache"] if options.no_cache else [])]
+
+
+def test_options(options: argparse.Namespace) -> list[str]:
+    """Return the options of pytest for the checks of an image."""
+    flags = {"--require-gpu": options.require_gpu, "--allow-not-run": options.allow_not_run}
+    return [*(flag for flag, is_given in flags.items() if is_given), *options.pytest]
+
+
+def scan_options(options: argparse.Namespace) -> list[str]:
+    """Return the options of `python -m slipway.scan`."""
+    words = {"--db-repository": options.db_repository, "--database": options.database}
+    given = [f"{name}={value}" for name, value in words.items() if value]
+    return [*given, *(["--allow-not-scanned"] if options.allow_not_scanned else [])]
+
+
+# --- names of earlier sessions -------------------------------------------------------------------
+
+
+def replace_session(matrix: Matrix, name: str) -> str:
+    """Return the command that replaces an old session, such as `build-cuda13.2(devel)`; empty for an unknown name."""
+    if name in OLD_NAMES:
+        return OLD_NAMES[name]
+    parts = re.fullmatch(r"(\w+)-([^()]+)(?:\((.+)\))?", name)
+    if not parts or parts[1] not in VERBS:
+        return ""
+    verb, group, one = VERBS[parts[1]], parts[2], parts[3]
+    if group == "workloads":
+        images = [image.name for image in matrix.workloads if one in (None, image.name)]
+    elif group in matrix.variants:
+        images = [image.name for flavor, image in matrix.variants[group].images.items() if one in (None, flavor)]
+    else:
+        return ""
+    names = f"NAME, NAME being {' or '.join(images)}" if verb == "run" and len(images) > 1 else " ".join(images)
+    return f"nox -s {verb} -- {names}" if images else ""
+
+
+class OldSessions(logging.Filter):
+    """Adds the new command to nox's message about a session that does not exist."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        super().__init__()
+        self.matrix = matrix
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Extend the message in place; keep every record."""
+        message = str(record.msg)
+        if message.startswith(NOT_FOUND):
+            names = message.removeprefix(NOT_FOUND).split(", ")
+            commands = {name: replace_session(self.matrix, name) for name in names}
+            lines = [f"{name}: use {command}" for name, command in commands.items() if command]
+            record.msg = "\n".join([message, *lines])
+        return True

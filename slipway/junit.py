@@ -1,0 +1,75 @@
+"""The JUnit files that pytest writes: every check with its outcome, and the image that was checked."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.errors import SlipwayError
+
+OUTCOMES = ("passed", "failed", "not run")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of one run; `place` is the folder of its file, `reason` says why it failed or was not run."""
+
+    place: str
+    name: str  # tests.images.common.test_size::test_budget
+    outcome: str
+    reason: str
+    requirements: tuple[str, ...]
+    needs_gpu: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """One file: the ID of the checked image (empty for other tests), the seconds, the checks.
+
+    `size` is the image's in bytes, 0 when no check measured it. `problems` counts failures and errors, also those
+    outside a check. `properties` are those of the whole run.
+    """
+
+    image: str
+    size: int
+    seconds: float
+    checks: tuple[Check, ...]
+    problems: int
+    properties: Mapping[str, str]
+
+
+def read_report(file: Path) -> Report:
+    """Read a JUnit file; SlipwayError when it is missing or damaged."""
+    try:
+        root = ET.parse(file).getroot()  # noqa: S314 - written by our own pytest
+        suites = list(root.iter("testsuite"))
+        of_suites = {
+            each.get("name", ""): each.get("value", "") for each in root.iterfind(".//testsuite/properties/property")
+        }
+        of_checks = {each.get("name"): each.get("value", "") for each in root.iterfind(".//testcase//property")}
+        return Report(
+            image=of_suites.get("image", ""),
+            size=int(of_checks.get("size", 0)),
+            seconds=sum(float(suite.get("time", 0)) for suite in suites),
+            checks=tuple(read_check(file.parent.name, case) for case in root.iter("testcase")),
+            problems=sum(int(suite.get(kind, 0)) for suite in suites for kind in ("errors", "failures")),
+            properties=of_suites,
+        )
+    except (OSError, ET.ParseError, ValueError) as error:
+        raise SlipwayError(f"{file} is damaged ({error}): run its test session again") from None
+
+
+def read_check(place: str, case: ET.Element) -> Check:
+    """Return a check from its element. An error, such as a fixture's, is a failure."""
+    skipped = case.find("skipped")
+    broken = next((case.find(kind) for kind in ("failure", "error") if case.find(kind) is not None), None)
+    found = skipped if broken is None else broken
+    properties = [(entry.get("name"), entry.get("value", "")) for entry in case.iter("property")]
+    return Check(
+        place=place,
+        name=f"{case.get('classname')}::{case.get('name')}",
+        outcome="failed" if broken is not None else "passed" if skipped is None else "not run",
+        reason="" if found is None else found.get("message", ""),
+        requirements=tuple(value for name, value in properties if name == "requirement"),
+        needs_gpu=("gpu", "yes") in properties,
+    )

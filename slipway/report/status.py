@@ -1,0 +1,163 @@
+"""Which images are built, checked and scanned, and what to do next.
+
+    python -m slipway.report.status
+
+The engine is asked once; the rest comes from dist/. Results count for the very image that has the tag.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from slipway import junit, results
+from slipway.errors import SlipwayError, run
+from slipway.host import engine
+from slipway.junit import OUTCOMES
+from slipway.matrix import Image, load_matrix
+
+GB = 10**9
+UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
+COLORS = {"failed": "red", "vulnerable": "red", "not run": "yellow", "not scanned": "yellow", "passed": "green"}
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known about an image that the engine has. `size` in bytes is 0 until the checks have measured it."""
+
+    image: Image
+    age: str
+    checks: Mapping[str, int]
+    audit: str
+    scan: str
+    size: int
+
+    @property
+    def budget(self) -> str:
+        """The size with its budget, in GB; `-` before it was measured."""
+        least, most = self.image.least_size / GB, self.image.most_size / GB
+        return f"{self.size / GB:.2f} ({least:.2f}-{most:.2f})" if self.size else "-"
+
+    @property
+    def next_step(self) -> str:
+        """The session to run next; empty when there is nothing to do."""
+        if not self.checks or self.checks["failed"]:
+            return "test"
+        if self.audit != "passed":
+            return "audit"
+        return "" if self.scan == "passed" else "scan"
+
+
+def inspect_images(images: Iterable[Image]) -> dict[str, dict[str, Any]] | None:
+    """Return what the engine knows about each tag that it has; None when no engine answers."""
+    try:
+        result = engine.docker("image", "inspect", *(image.tag for image in images))
+    except FileNotFoundError:
+        return None
+    if result.returncode and "no such image" not in result.stderr.lower():
+        return None
+    return {tag: found for found in json.loads(result.stdout or "[]") for tag in found["RepoTags"]}
+
+
+def read_records(images: Iterable[Image]) -> dict[str, dict[str, Any]]:
+    """Return what build.json knows about each tag, in the shape of the engine's answer."""
+    records = {image.tag: results.read_json(image.results / "build.json") for image in images}
+    return {tag: {"Id": record["image"], "Created": record["built"]} for tag, record in records.items() if record}
+
+
+def read_tests(image: Image, image_id: str) -> tuple[dict[str, int], int]:
+    """Return the number of checks by outcome, and the size that they measured in bytes; empty for another image."""
+    try:
+        report = junit.read_report(image.results / "tests.xml")
+    except SlipwayError:
+        return {}, 0
+    if report.image != image_id:
+        return {}, 0
+    counts = Counter(check.outcome for check in report.checks)
+    return {outcome: counts[outcome] for outcome in OUTCOMES}, report.size
+
+
+def read_verdict(image: Image, image_id: str, name: str) -> str:
+    """Return the verdict of audit.json or scan.json; `-` when there is none about this image."""
+    result = results.read_json(image.results / name)
+    return str(result.get("verdict")) if result.get("image") == image_id else "-"
+
+
+def read_state(image: Image, inspected: Mapping[str, Any], now: datetime) -> State:
+    """Return the state of an image."""
+    image_id = inspected["Id"]
+    record = results.read_json(image.results / "build.json")
+    built = str(record["built"] if record.get("image") == image_id else inspected["Created"])
+    checks, size = read_tests(image, image_id)
+    audit, scan = (read_verdict(image, image_id, name) for name in ("audit.json", "scan.json"))
+    return State(image, format_age(now - datetime.fromisoformat(built)), checks, audit, scan, size)
+
+
+def format_age(age: timedelta) -> str:
+    """Return a duration in its largest unit, such as `3 h`."""
+    seconds = max(1, int(age.total_seconds()))
+    return next(f"{seconds // size} {unit}" for unit, size in UNITS if seconds >= size)
+
+
+def make_table(images: Iterable[Image], states: Mapping[str, State]) -> Table:
+    """Return one line for each image."""
+    table = Table(
+        "image", "built", "checks", "audit", "scan", "GB (budget)", box=None, pad_edge=False, header_style="bold"
+    )
+    for image in images:
+        state = states.get(image.name)
+        if state:
+            counts = [f"{number} {outcome}" for outcome, number in state.checks.items() if number]
+            checks = Text(", ").join(paint(words) for words in counts) if counts else Text("-")
+            table.add_row(image.name, state.age, checks, paint(state.audit), paint(state.scan), state.budget)
+        else:
+            table.add_row(image.name, "-")
+    return table
+
+
+def paint(words: str) -> Text:
+    """Return a verdict, or a number of checks with their outcome, in the color of the outcome."""
+    return Text(words, COLORS.get(words.lstrip("0123456789 "), ""))
+
+
+def next_steps(images: Iterable[Image], states: Mapping[str, State]) -> Iterator[str]:
+    """Yield the commands to run next: what is not built, then what was not checked, audited or scanned."""
+    steps: dict[str, list[str]] = {"build": [], "test": [], "audit": [], "scan": []}
+    for image in images:
+        step = states[image.name].next_step if image.name in states else "build"
+        if step:
+            steps[step].append(image.name)
+    for step, names in steps.items():
+        if names:
+            yield f"nox -s {step} -- {' '.join(names)}"
+
+
+def main() -> int:
+    """Print the table and what to do next."""
+    images = load_matrix().images
+    inspected = inspect_images(images)
+    found = read_records(images) if inspected is None else inspected
+    now = datetime.now(UTC)
+    states = {image.name: read_state(image, found[image.tag], now) for image in images if image.tag in found}
+    shown = [image for image in images if image.name in states or image.in_tests]
+    console = Console(highlight=False)
+    console.print(make_table(shown, states))
+    console.print()
+    for command in next_steps(shown, states) if inspected is not None else ["no engine answers: nox -s setup"]:
+        console.print(f"next: {command}", soft_wrap=True)
+    if left_out := len(images) - len(shown):
+        console.print(
+            f"{left_out} more images of images.toml can be built: nox -s build -- NAME (nox -s matrix -- --all)"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,119 @@
+"""What follows `--`: names of images and options, and the names of earlier sessions."""
+
+import logging
+
+import pytest
+
+from slipway import command_line, matrix
+from slipway.errors import SlipwayError
+from slipway.matrix import Image
+
+MATRIX = matrix.load_matrix()
+
+
+def choose(*words: str) -> list[str]:
+    """Return the names of the chosen images; cpu-devel is the default one."""
+    default = [MATRIX.find_image("cpu-devel")]
+    images = command_line.choose_images(MATRIX, command_line.read_options(words), lambda: default)
+    return [image.name for image in images]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ((), ["cpu-devel"]),
+        (("cuda-base", "cpu-base"), ["cpu-base", "cuda-base"]),
+        (("cuda-base", "--no-cache", "cuda-base"), ["cuda-base"]),
+        (("cpu-base", "--platform", "linux/arm64"), ["cpu-base-arm64"]),
+        (("--all",), [image.name for image in MATRIX.images]),
+    ],
+)
+def test_images_are_chosen_by_name(words: tuple[str, ...], names: list[str]) -> None:
+    """In the order of the matrix, in which parents come first, and each once."""
+    assert choose(*words) == names
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("cuda-develx",), "there is no image 'cuda-develx'.*cuda-devel"),
+        (("--no-cash",), "there is no option --no-cash; did you mean --no-cache?"),
+        (("--builder",), "--builder: expected one argument"),
+        (("cpu-base", "cuda-base", "--image=x:1"), "--image takes one contract: nox -s test -- NAME --image x:1"),
+        (("cuda-base", "--platform=linux/arm64"), "there is no cuda-base for linux/arm64: "),
+    ],
+)
+def test_what_is_wrong_is_named(words: tuple[str, ...], message: str) -> None:
+    """With the close words where there are any."""
+    with pytest.raises(SlipwayError, match=message):
+        choose(*words)
+
+
+def test_options_after_a_second_dash_are_pytests() -> None:
+    """Whatever they are called."""
+    options = command_line.read_options(["cpu-base", "--require-gpu", "--", "-k", "size", "--no-such"])
+    assert options.images == ["cpu-base"]
+    assert command_line.test_options(options) == ["--require-gpu", "-k", "size", "--no-such"]
+
+
+def test_options_reach_the_command_that_they_are_for() -> None:
+    """And no other one."""
+    options = command_line.read_options(["--no-cache", "--builder=b", "--allow-not-scanned", "--database=d"])
+    assert command_line.build_options(options) == ["--builder=b", "--no-cache"]
+    assert command_line.scan_options(options) == ["--database=d", "--allow-not-scanned"]
+    assert command_line.test_options(options) == []
+
+
+def test_a_parametrized_session_takes_no_names() -> None:
+    """They belong to the session of the verb alone."""
+    with pytest.raises(SlipwayError, match="takes no names of images: nox -s test -- cpu-base"):
+        command_line.refuse_names("test-cuda", command_line.read_options(["cpu-base"]))
+
+
+@pytest.mark.parametrize(("words", "message"), [([], "name an image"), (["--rm", "cpu-base"], "before --rm")])
+def test_run_wants_an_image_first(words: list[str], message: str) -> None:
+    """What follows it is the command of the container."""
+    assert command_line.read_image(MATRIX, ["cpu-base", "--help"]).name == "cpu-base"
+    with pytest.raises(SlipwayError, match=message):
+        command_line.read_image(MATRIX, words)
+
+
+OLD = {
+    "build-cuda13.2": "nox -s build -- cuda13.2-base cuda13.2-runtime cuda13.2-devel",
+    "build-cuda13.2(devel)": "nox -s build -- cuda13.2-devel",
+    "scan-cuda(base)": "nox -s scan -- cuda-base",
+    "sbom-cpu(base)": "nox -s audit -- cpu-base",
+    "run-cpu(runtime)": "nox -s run -- cpu-runtime",
+    "build-workloads(cpu-base-tools)": "nox -s build -- cpu-base-tools",
+    "test-slipway": "nox -s unit integration",
+    "build-cuda99": "",
+    "build-cuda(large)": "",
+    "frobnicate": "",
+}
+
+
+@pytest.mark.parametrize(("old", "new"), OLD.items(), ids=OLD)
+def test_an_old_session_is_answered_with_the_new_command(old: str, new: str) -> None:
+    """In nox's own message about a session that does not exist."""
+    assert command_line.replace_session(MATRIX, old) == new
+    answer = f"\n{old}: use {new}" if new else ""
+    for message, extended in (
+        (f"Sessions not found: {old}, nothing", f"Sessions not found: {old}, nothing{answer}"),
+        (f"Session {old} failed.", f"Session {old} failed."),
+    ):
+        record = logging.makeLogRecord({"msg": message})
+        assert command_line.OldSessions(MATRIX).filter(record)
+        assert record.getMessage() == extended
+
+
+def test_all_names_of_old_sessions_are_explained() -> None:
+    """One for each image and verb."""
+
+    def old_name(image: Image, verb: str) -> str:
+        group = f"workloads({image.name})" if image.workload else f"{image.variant.name}({image.flavor})"
+        return f"{verb}-{group}"
+
+    for image in MATRIX.images:
+        for verb in command_line.VERBS:
+            new = command_line.replace_session(MATRIX, old_name(image, verb))
+            assert new.endswith(f" -- {image.name}")

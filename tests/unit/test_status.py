@@ -1,0 +1,106 @@
+"""The status: what counts for an image, and what to do next."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from slipway import matrix
+from slipway.host import engine
+from slipway.report import status
+
+CHECKS = """<testsuites><testsuite><properties><property name="image" value="{id}"/></properties>
+<testcase name="a"><properties><property name="size" value="1450000000"/></properties></testcase>
+<testcase name="b"/><testcase name="c"><skipped message="no GPU"/></testcase>{more}</testsuite></testsuites>"""
+FAILURE = '<testcase name="d"><failure message="no"/></testcase>'
+Show = Callable[..., str]
+
+
+@pytest.fixture
+def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Show:
+    """Print the status of an engine that has cuda-base, with the given results in dist/."""
+    monkeypatch.setattr(matrix, "ROOT", tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    image = matrix.load_matrix().find_image("cuda-base")
+    answer = json.dumps([{"Id": "sha256:1", "Created": "2026-11-20T12:00:00.123456789Z", "RepoTags": [image.tag]}])
+
+    def run(*, stderr: str = "Error: No such image: x", **files: str) -> str:
+        image.results.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (image.results / name.replace("_", ".")).write_text(text)
+        stdout = answer if "No such image" in stderr else ""
+        result = subprocess.CompletedProcess((), 1, stdout, stderr)
+        monkeypatch.setattr(engine, "docker", lambda *_: result)
+        assert status.main() == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def line(output: str, image: str = "cuda-base") -> str:
+    """Return the line of an image, with single spaces."""
+    return next(" ".join(row.split()) for row in output.splitlines() if row.startswith(f"{image} "))
+
+
+def commands(output: str) -> list[str]:
+    """Return what to do next for cuda-base."""
+    return [row.split()[3] for row in output.splitlines() if row.startswith("next: nox") and "cuda-base" in row.split()]
+
+
+def test_an_image_without_results_is_to_be_tested(show: Show) -> None:
+    """The others of `nox -s tests` are to be built."""
+    output = show()
+    assert line(output).endswith(" days - - - -")
+    assert commands(output) == ["test"]
+    assert line(output, "cpu-base") == "cpu-base -"
+    assert "next: nox -s build -- cpu-base cpu-runtime" in output
+
+
+@pytest.mark.parametrize(
+    ("more", "audit", "scan", "shown", "step"),
+    [
+        ("", "passed", "passed", "2 passed, 1 not run passed passed 1.45 (1.40-1.60)", []),
+        ("", "passed", "not scanned", "2 passed, 1 not run passed not scanned 1.45 (1.40-1.60)", ["scan"]),
+        ("", "failed", "passed", "2 passed, 1 not run failed passed 1.45 (1.40-1.60)", ["audit"]),
+        (FAILURE, "passed", "passed", "2 passed, 1 failed, 1 not run passed passed 1.45 (1.40-1.60)", ["test"]),
+    ],
+)
+def test_results_are_shown_as_they_are(  # noqa: PLR0913, PLR0917 - a row of the table
+    show: Show, more: str, audit: str, scan: str, shown: str, step: list[str]
+) -> None:
+    """Not run and not scanned are never shown as passed."""
+    verdicts = {
+        f"{name}_json": json.dumps({"image": "sha256:1", "verdict": word})
+        for name, word in (("audit", audit), ("scan", scan))
+    }
+    output = show(tests_xml=CHECKS.format(id="sha256:1", more=more), **verdicts)
+    assert line(output).endswith(f" days {shown}")
+    assert commands(output) == step
+
+
+def test_results_of_another_image_do_not_count(show: Show) -> None:
+    """Its tag was built anew since, or its results are damaged."""
+    other = json.dumps({"image": "sha256:2", "verdict": "passed"})
+    output = show(tests_xml=CHECKS.format(id="sha256:2", more=""), audit_json=other, scan_json=other)
+    assert line(output).endswith(" days - - - -")
+    assert line(show(tests_xml="<testsuites><te", audit_json="{")).endswith(" days - - - -")
+
+
+def test_without_an_engine_the_records_are_shown(show: Show) -> None:
+    """And the way to an engine."""
+    record = {"image": "sha256:1", "built": "2026-11-20T12:00:00+00:00"}
+    output = show(stderr="Cannot connect to the Docker daemon", build_json=json.dumps(record))
+    assert line(output).endswith(" days - - - -")
+    assert "no engine answers: nox -s setup" in output
+    assert commands(output) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "1 s"), (59, "59 s"), (60, "1 min"), (7300, "2 h"), (86400 * 3, "3 days")]
+)
+def test_an_age_has_one_unit(seconds: int, shown: str) -> None:
+    """The largest that fits."""
+    assert status.format_age(timedelta(seconds=seconds)) == shown
