@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from slipway.build.record import TAG_ENDS
 from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT, Matrix, load_matrix
 
@@ -42,7 +43,7 @@ def docker(*arguments: str) -> str:
 def remove_images(matrix: Matrix) -> None:
     """Untag the images of the matrix; the engine deletes what nothing else uses."""
     present = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
-    names = {image.tag for image in matrix.images}
+    names = {f"{image.tag}{end}" for image in matrix.images for end in ("", *TAG_ENDS)}
     broken = f"{matrix.repository}-sabotage/"  # left behind by a run that was killed
     for tag in sorted(tag for tag in present if tag in names or tag.startswith(broken)):
         docker("image", "rm", "--force", tag)
