@@ -1,6 +1,5 @@
 """CUDA libraries: each is there once, loads by its soname and has the version of the contract."""
 
-import json
 import re
 from collections import defaultdict
 from pathlib import PurePosixPath
@@ -12,33 +11,11 @@ from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
 from tests.images.helpers.containers import Python
 from tests.images.helpers.cuda_libraries import NVIDIA, dotted, libraries, locked, soname
-from tests.images.helpers.library_versions import ask_versions
+from tests.images.helpers.gpu_libraries import ask_versions, load_problems
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="cuda")
 
-# Each in its own process: none can use what another has loaded.
-LOAD = """
-import ctypes, json, os, sys
-problems = {{}}
-for path in {paths!r}:
-    reader, writer = os.pipe()
-    if not os.fork():
-        try:
-            ctypes.CDLL(os.path.basename(path))
-            loaded = {{line.split()[-1] for line in open("/proc/self/maps")}}
-            problem = "" if path in loaded else "another file was loaded"
-        except OSError as error:
-            problem = str(error)
-        os.write(writer, problem.encode())
-        os._exit(0)
-    os.wait()
-    os.close(writer)
-    problem = os.fdopen(reader).read()
-    if problem:
-        problems[path] = problem
-print(json.dumps(problems))
-"""
 NOT_LOADABLE = {
     "libcufile_rdma.so.1": "needs InfiniBand's libraries; libcufile opens it only where they are",
 }
@@ -53,7 +30,7 @@ def test_every_library_loads_by_its_soname(python: Python, saved: SavedImage) ->
     """The loader finds each with its dependencies, without LD_LIBRARY_PATH, and no other file of that name."""
     paths = [path for path in libraries(saved) if PurePosixPath(path).name not in NOT_LOADABLE]
     assert paths
-    assert json.loads(python(LOAD.format(paths=paths))) == {}
+    assert load_problems(python, paths) == {}
 
 
 @pytest.mark.requirement("U2", "A3", "A7")

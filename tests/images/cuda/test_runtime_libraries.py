@@ -5,7 +5,7 @@ import pytest
 from slipway.matrix import Image
 from tests.images.helpers.containers import Python
 from tests.images.helpers.cuda_libraries import dotted, find_locked, locked, soname
-from tests.images.helpers.library_versions import ask_versions
+from tests.images.helpers.gpu_libraries import ask_versions
 from tests.images.helpers.scope import applies, read_contract
 
 pytestmark = applies(accelerator="cuda", flavor="runtime")

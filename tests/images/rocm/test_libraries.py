@@ -1,6 +1,5 @@
 """ROCm's libraries: Debian's, each there once, and nothing for NVIDIA's GPUs."""
 
-import json
 import re
 from collections import defaultdict
 from pathlib import PurePosixPath
@@ -11,7 +10,7 @@ from testinfra.host import Host
 from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
 from tests.images.helpers.containers import Python
-from tests.images.helpers.library_versions import ask_versions
+from tests.images.helpers.gpu_libraries import ask_versions, load_problems
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="rocm")
@@ -21,17 +20,6 @@ NVIDIA = re.compile(
     r".*/lib(cuda\w*|cu(blas|dnn|fft|rand|solver|sparse|pti|file)\w*|nv(rtc|JitLink|shmem|idia)[\w-]*|nccl)(\.so[\w.]*|\.a)"
     r"|.*/(nvidia|cuda|cupy)\w*-[^/]+\.dist-info/METADATA"
 )
-# Each in its own process: none can use what another has loaded.
-LOAD = """
-import json, subprocess, sys
-problems = {{}}
-for name in {names!r}:
-    load = [sys.executable, "-c", f"import ctypes; ctypes.CDLL({{name!r}})"]
-    finished = subprocess.run(load, capture_output=True, text=True)
-    if finished.returncode:
-        problems[name] = finished.stderr
-print(json.dumps(problems))
-"""
 
 
 def libraries(saved: SavedImage) -> list[str]:
@@ -42,10 +30,10 @@ def libraries(saved: SavedImage) -> list[str]:
 
 @pytest.mark.requirement("C1")
 def test_every_library_loads(python: Python, saved: SavedImage) -> None:
-    """The loader finds each by its name, with its dependencies."""
-    names = [PurePosixPath(path).name for path in libraries(saved)]
-    assert names
-    assert json.loads(python(LOAD.format(names=names))) == {}
+    """The loader finds each with its dependencies, and no other file of that name."""
+    paths = libraries(saved)
+    assert paths
+    assert load_problems(python, paths) == {}
 
 
 @pytest.mark.requirement("U2")

@@ -8,7 +8,7 @@ import pytest
 from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
 from tests.images.helpers.containers import Python, Run
-from tests.images.helpers.library_versions import Function, ask_versions
+from tests.images.helpers.gpu_libraries import Function, ask_versions
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="rocm", flavor="runtime")
