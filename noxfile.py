@@ -237,9 +237,10 @@ def tests(session: nox.Session) -> None:
     chosen = sessions.read_images(session, MATRIX, [image for image in MATRIX.images if image.in_tests])
     summary.start_run()
     run_module(session, "slipway.host", "--compose", "--browser", "--registry")
-    for name in ("build", "test"):
-        session.notify(name, [image.name for image in chosen])
-    for name in ("sabotage", "unit", "integration", "lint", "summary"):
+    session.notify("build", [image.name for image in chosen])
+    session.notify("test", [image.name for image in chosen])
+    session.notify("sabotage", ["--", "--all-checks"] if sessions.read_options(session).all else [])
+    for name in ("unit", "integration", "lint", "summary"):
         session.notify(name, [])
     if left_out := len(MATRIX.images) - len(chosen):
         session.warn(f"{left_out} images are left out: nox -s tests -- --all")

@@ -19,6 +19,18 @@ FLAVORS: tuple[str, ...] = get_args(Flavor)
 TARGETS: tuple[str, ...] = get_args(Target)
 PLATFORMS: tuple[str, ...] = get_args(Platform)  # the first is the default
 VERSIONS: tuple[str, ...] = get_args(Version)
+# The layers of each flavor that Python packages are installed in, by LOCKS: each has a lock of its own.
+LAYERS: dict[str, dict[str, tuple[str, ...]]] = {
+    name: {"base": ("base",), "runtime": layers, "devel": ("devel",)}
+    for name, layers in {
+        "cpu": ("torch", "tensorflow", "data-science"),
+        "cpu-index": ("torch", "tensorflow", "data-science"),
+        "cuda": ("cuda", "torch", "data-science"),
+        "rocm": ("data-science",),
+        "rocm-index": ("torch", "data-science"),
+    }.items()
+}
+LAYERS["workbench"] = {"workbench": ("data-science", "jupyterlab")}
 ARCHITECTURES = {"cuda": r"sm_\d+[af]?", "rocm": r"gfx[0-9a-f]+"}  # names of GPU architectures
 
 

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from slipway.errors import SlipwayError, run
-from slipway.images_toml import PLATFORMS, Deprecation, Distro, ImagesToml, Scan, VariantTable, WorkloadTable
+from slipway.images_toml import LAYERS, PLATFORMS, Deprecation, Distro, ImagesToml, Scan, VariantTable, WorkloadTable
 from slipway.toml import join_names, parse_toml, read_toml, require_choice
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +43,12 @@ class Workload:
 
     def locks(self, accelerator: str) -> list[Path]:
         """Return the lock files of its targets: for all, for an accelerator, and of each toggle that is on."""
-        parts = [accelerator, *(name.lower().replace("_", "-") for name, on in self.arguments.items() if on == "true")]
+        layers = [layer for target in self.targets for layer in LAYERS.get(target, {}).get(target, ())]
+        parts = [
+            *layers,
+            accelerator,
+            *(name.lower().replace("_", "-") for name, on in self.arguments.items() if on == "true"),
+        ]
         names = (name for target in self.targets for name in (target, *(f"{target}-{part}" for part in parts)))
         files = (ROOT / "requirements" / f"{name}.txt" for name in names)
         return [file for file in files if file.is_file()]
@@ -119,14 +124,20 @@ class Image:
         return (*(self.workload.ports if self.workload else ()), PORT)
 
     @property
-    def lock(self) -> Path:
-        """The lock file of the variant's Python packages."""
-        return ROOT / "requirements" / f"{self.variant.locks}-{self.flavor}.txt"
+    def variant_locks(self) -> list[Path]:
+        """The lock file of each layer of the variant, the lowest first."""
+        layers = (layer for flavor in self.flavors for layer in LAYERS[self.variant.accelerator][flavor])
+        return [ROOT / "requirements" / f"{self.variant.locks}-{layer}.txt" for layer in layers]
+
+    @property
+    def lock_text(self) -> str:
+        """The variant's locks, one after the other: every Python distribution of the variant."""
+        return "".join(file.read_text(encoding="utf-8") for file in self.variant_locks)
 
     @property
     def locks(self) -> list[Path]:
-        """The lock files that the image is installed from: the variant's, and those of its targets."""
-        return [self.lock, *(self.workload.locks(self.variant.accelerator) if self.workload else ())]
+        """Every lock file that the image is installed from: the variant's, and those of each target on it."""
+        return [*self.variant_locks, *(self.workload.locks(self.variant.accelerator) if self.workload else ())]
 
     @property
     def results(self) -> Path:

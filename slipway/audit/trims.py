@@ -1,4 +1,4 @@
-"""The entries of trims.toml and trims-workbench.toml that concern an image, and whether they still apply."""
+"""The entries of docker/trims/ that concern an image, and whether they still apply."""
 
 import tomllib
 from collections.abc import Collection, Iterator
@@ -9,10 +9,11 @@ from slipway import matrix
 from slipway.audit import globs
 from slipway.audit.findings import Finding, at
 from slipway.image.filesystem import FileSystem
+from slipway.images_toml import FLAVORS, LAYERS
 from slipway.matrix import Image
 
-VARIANTS = "trims.toml"
-WORKBENCH = "trims-workbench.toml"
+FOLDER = matrix.ROOT / "docker" / "trims"
+WORKBENCH = "workbench"
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,24 @@ class Trim:
 
 def of_image(image: Image) -> list[Trim]:
     """Return the entries by which an image lacks files: its variant's flavor, and its targets."""
-    found = list(read(image, VARIANTS, image.variant.locks, image.flavor))
-    if image.workload and WORKBENCH.removesuffix(".toml").removeprefix("trims-") in image.workload.targets:
-        found += read(image, WORKBENCH, "workbench", "workbench")
+    layers = {layer for flavor in image.flavors for layer in (flavor, *LAYERS[image.variant.accelerator][flavor])}
+    found = list(read(image, image.variant.accelerator, layers))
+    if image.workload and WORKBENCH in image.workload.targets:
+        inside = {*LAYERS[WORKBENCH][WORKBENCH], *(["elyra"] if image.arguments.get("ELYRA") == "true" else [])}
+        found += read(image, WORKBENCH, inside)
     return found
 
 
-def read(image: Image, name: str, variant: str, stage: str) -> Iterator[Trim]:
-    """Yield the entries of a file for a variant's lock name and a stage, as slipway.trim applies them."""
+def read(image: Image, name: str, layers: Collection[str]) -> Iterator[Trim]:
+    """Yield the entries of a file for some layers, as docker/build/python/trim.py applies them."""
     packages = f"/opt/venv/lib/python{image.variant.versions['python']}/site-packages"
-    for entry in tomllib.loads((matrix.ROOT / name).read_text(encoding="utf-8"))["trim"]:
-        if variant.startswith(tuple(entry["accelerators"])) and stage in entry["stages"]:
+    file = FOLDER / f"{name}.toml"
+    for entry in tomllib.loads(file.read_text(encoding="utf-8"))["trim"]:
+        restored = entry.get("restored", False) and image.flavor == FLAVORS[-1]
+        of_locks = image.variant.locks.startswith(tuple(entry.get("locks", [""])))
+        if entry["layer"] in layers and of_locks and not restored:
             path = entry["path"] if entry["path"].startswith("/") else f"{packages}/{entry['path']}"
-            yield Trim(entry["path"], globs.compiled([path], folders=True), name)
+            yield Trim(entry["path"], globs.compiled([path], folders=True), file.name)
 
 
 def problems(trims: Collection[Trim], system: FileSystem, missing: Collection[str]) -> Iterator[Finding]:

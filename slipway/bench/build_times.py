@@ -4,14 +4,13 @@ For the cold build both sides download everything: the build has cache mounts of
 the container is empty. What either leaves in the engine is removed.
 """
 
-import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
-from slipway import results
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.build import clean
@@ -74,8 +73,7 @@ def unchanged(matrix: Matrix) -> Iterator[Figure]:
     def plain() -> float:
         return sum(plain_build(matrix, image) for image in images)
 
-    with kept_results(images):
-        nox, buildx = measurements.alternate(lambda: measurements.seconds(*command), plain, BUILDS)
+    nox, buildx = measurements.alternate(lambda: measurements.seconds(*command), plain, BUILDS)
     for what in ("a flavor", "what nox and slipway add"):
         yield Figure(
             f"nothing changed, {what}",
@@ -84,24 +82,6 @@ def unchanged(matrix: Matrix) -> Iterator[Figure]:
             against="docker buildx build",
             note=f"median of {BUILDS}",
         )
-
-
-@contextlib.contextmanager
-def kept_results(images: list[Image]) -> Iterator[None]:
-    """Keep the results of checks over a build, which forgets them, where it makes the same image again."""
-    tested = [image for image in images if (image.results / "tests.xml").is_file()]
-    before = [(image, image_id(image), (image.results / "tests.xml").read_text()) for image in tested]
-    try:
-        yield
-    finally:
-        for image, identity, text in before:
-            if image_id(image) == identity:
-                results.write(image.results / "tests.xml", text)
-
-
-def image_id(image: Image) -> str:
-    """Return what the image's tag points at; empty without one."""
-    return engine.docker("image", "inspect", "--format={{.Id}}", image.tag).stdout.strip()
 
 
 # --- with no cache at all -------------------------------------------------------------------------
@@ -125,7 +105,8 @@ def cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
 
 def marked(dockerfile: str, mark: str) -> str:
     """Return a Dockerfile with cache mounts of its own, whose steps can be told from others in BuildKit's cache."""
-    return dockerfile.replace("id=slipway-", f"id={mark}-").replace("set -eux\n", f"set -eux # {mark}\n")
+    own_mounts = dockerfile.replace("id=slipway-", f"id={mark}-").replace("set -eux\n", f"set -eux # {mark}\n")
+    return re.sub(r"(?m)^    (?=/\w+/[\w-]+ |/pip-install )", f"    : {mark} && ", own_mounts)
 
 
 def cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
@@ -192,7 +173,7 @@ def bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, f
 
 def install(name: str, tag: str, image: Image, settings: Host) -> str:
     """Run the bare installation and return what it printed; SlipwayError when it fails."""
-    files = [("slipway/lock.txt", image.lock.read_bytes()), ("etc/uv/uv.toml", settings.uv_toml.encode())]
+    files = [("slipway/lock.txt", image.lock_text.encode()), ("etc/uv/uv.toml", settings.uv_toml.encode())]
     variables = [*settings.proxies, "UV_CACHE_DIR=/tmp/uv"]
     if settings.ca_bundle:
         files.append((CA_IN_BUILD.lstrip("/"), settings.ca_bundle.read_bytes()))

@@ -15,11 +15,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from slipway.build.record import TAG_ENDS
 from slipway.errors import SlipwayError, run
 from slipway.matrix import ROOT, Matrix, load_matrix
 
 # In every RUN that installs Python packages, and in the id of every cache mount.
-MARK = "slipway"
+MARKS = ("slipway", "/apt/install ")  # in what BuildKit says of a step that a Dockerfile here asked for
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def docker(*arguments: str) -> str:
 def remove_images(matrix: Matrix) -> None:
     """Untag the images of the matrix; the engine deletes what nothing else uses."""
     present = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
-    names = {image.tag for image in matrix.images}
+    names = {f"{image.tag}{end}" for image in matrix.images for end in ("", *TAG_ENDS)}
     broken = f"{matrix.repository}-sabotage/"  # left behind by a run that was killed
     for tag in sorted(tag for tag in present if tag in names or tag.startswith(broken)):
         docker("image", "rm", "--force", tag)
@@ -62,7 +63,7 @@ def read_records() -> dict[str, Record]:
 
 def find_own(records: dict[str, Record]) -> set[str]:
     """Return the records that bear the mark, what they were built from, and what was built on them."""
-    own = {record.identifier for record in records.values() if MARK in record.description}
+    own = {record.identifier for record in records.values() if any(mark in record.description for mark in MARKS)}
     below = list(own)
     while below:
         parents = records[below.pop()].parents

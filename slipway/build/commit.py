@@ -3,8 +3,11 @@
 A commit elsewhere leaves an image's labels, and so its ID and its results, as they are.
 """
 
+import re
 import subprocess
+from collections.abc import Sequence
 
+from slipway.images_toml import TARGETS
 from slipway.matrix import FILE, ROOT, Image
 
 # The lines of images.toml that reach a build; a budget does not.
@@ -18,22 +21,25 @@ def git(*words: str) -> str:
 
 
 def list_context(image: Image) -> list[str]:
-    """Return the patterns of files that the builds of an image and of its variant can read, as git takes them.
-
-    They come from the .dockerignore files, which exclude everything and then include what Dockerfiles need.
-    """
-    paths = []
-    for dockerfile in dict.fromkeys([image.dockerfile, image.variant.dockerfile]):
-        own = ROOT / f"{dockerfile}.dockerignore"
-        ignore = own if own.is_file() else ROOT / ".dockerignore"
-        rules = [line.strip() for line in ignore.read_text(encoding="utf-8").splitlines()]
-        paths += [dockerfile, ignore.name, *(rule[1:] for rule in rules if rule.startswith("!"))]
-    return list(dict.fromkeys(paths))
+    """Return the paths that the builds of an image and of its variant read, with those of no other image's locks."""
+    dockerfiles = dict.fromkeys([image.dockerfile, image.variant.dockerfile])
+    sources = [path for name in dockerfiles for path in find_sources((ROOT / name).read_text(encoding="utf-8"))]
+    targets = image.workload.targets if image.workload else ()
+    others = tuple(f"requirements/{target}" for target in TARGETS if target not in targets)
+    locks = [f"requirements/{lock.name}" for lock in image.locks]
+    own = [path for path in sources if "$" not in path and not path.startswith(others)]
+    return list(dict.fromkeys([*dockerfiles, ".dockerignore", *own, *locks]))
 
 
-def find_commit(image: Image) -> str:
-    """Return the commit of an image, with -dirty when a file of its build context differs; empty outside git."""
-    context = list_context(image)
+def find_sources(dockerfile: str) -> list[str]:
+    """Return the paths of the build context that a Dockerfile mounts or copies."""
+    mounted = re.findall(r"--mount=(?!\S*from=)\S*?\bsource=([^\s,]+)", dockerfile)
+    copied = re.findall(r"(?m)^COPY (?!--from|<<)(?:--\S+ )*(.+) \S+$", dockerfile)
+    return [*mounted, *(path for paths in copied for path in paths.split())]
+
+
+def find_commit(context: Sequence[str]) -> str:
+    """Return the last commit of a build context, with -dirty when a file of it differs; empty outside git."""
     arguments = [f"-G{ARGUMENTS}", "--", FILE.name]
     last = (git("log", "-1", "--format=%H", "--", *context), git("log", "-1", "--format=%H", *arguments))
     commits = [commit for commit in last if commit]

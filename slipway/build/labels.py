@@ -5,11 +5,12 @@ import subprocess
 from pathlib import Path
 
 from slipway import results
-from slipway.build.commit import find_commit
+from slipway.build.commit import find_commit, list_context
 from slipway.errors import SlipwayError
 from slipway.host import base_image
 from slipway.matrix import Image, Matrix
 
+COMMIT = "org.opencontainers.image.revision"
 PROBE = Path(__file__).with_name("probe.py")
 
 
@@ -47,7 +48,7 @@ def read_labels(matrix: Matrix, image: Image, image_id: str) -> dict[str, str]:
     """Return the labels of an image: its origin, and the versions found in it."""
     origin = {
         "org.opencontainers.image.source": matrix.source,
-        "org.opencontainers.image.revision": find_commit(image),
+        COMMIT: find_commit(list_context(image)),
         "org.opencontainers.image.version": matrix.release,
         **parent_labels(image),
         "slipway.deprecated": str(image.variant.deprecated or ""),

@@ -1,8 +1,8 @@
 """The lock files of requirements/: which there are, compile them, and tell when one no longer matches its inputs.
 
-    python -m slipway.build.locks           compiles every lock
-    python -m slipway.build.locks --index   compiles those that take PyTorch from its own index (TORCH_SOURCE=index)
-    python -m slipway.build.locks --check   says which are out of date; needs no network
+    python -m slipway.lock           compiles every lock
+    python -m slipway.lock --index   compiles those that take PyTorch from its own index (LOCKS=cpu-index)
+    python -m slipway.lock --check   says which are out of date; needs no network
 
 A lock's first line holds a digest of the inputs that it was compiled from.
 """
@@ -14,13 +14,14 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import results
+from slipway.build.lock_layers import Pin, read_pins, split
 from slipway.errors import SlipwayError, run
-from slipway.images_toml import PLATFORMS, TARGETS, Distro
+from slipway.images_toml import LAYERS, PLATFORMS, TARGETS, Distro
 from slipway.matrix import ROOT, Image, Matrix, Variant, load_matrix
 
 FOLDER = ROOT / "requirements"
@@ -29,6 +30,7 @@ STAMP = "# inputs: sha256:"
 BOUNDS = "bounds.in"  # for the packages of every image
 # PyTorch's own index for each accelerator, as uv and the Dockerfiles' UV_TORCH_BACKEND name it.
 TORCH_BACKENDS = {"cpu": "cpu", "rocm": "rocm6.4"}
+INDEX = "-index"  # ends LOCKS where PyTorch comes from that index
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Lock:
     source: str
     constraints: tuple[str, ...]
     options: tuple[str, ...]
+    layer: str = ""
 
     @property
     def file(self) -> Path:
@@ -77,18 +80,18 @@ def python_options(version: str, base: Distro) -> tuple[str, ...]:
     return (f"--python-version={version}", f"--python-platform={machine}-manylinux_{base.glibc.replace('.', '_')}")
 
 
-def variant_locks(variant: Variant) -> Iterator[Lock]:
-    """Yield a variant's locks, the largest flavor first: a smaller one takes the same versions."""
-    options = python_options(variant.versions["python"], variant.distro)
+def variant_locks(variant: Variant, kind: str = "") -> Iterator[Lock]:
+    """Yield a variant's locks, one for each layer, the lowest first; kind "-index": those with PyTorch's own index."""
+    options = (*python_options(variant.versions["python"], variant.distro), "--only-binary=:all:")
+    if kind:
+        options = (*options, f"--torch-backend={TORCH_BACKENDS[variant.accelerator]}")
     own_versions = f"{variant.locks}.in"
     versions = (BOUNDS, own_versions) if (FOLDER / own_versions).is_file() else (BOUNDS,)
-    larger: tuple[str, ...] = ()
-    for flavor in reversed(tuple(variant.images)):
-        name = f"{variant.locks}-{flavor}"
-        own = f"{name}.in"
-        source = own if (FOLDER / own).is_file() else f"{variant.accelerator}-{flavor}.in"
-        yield Lock(name, source, versions + larger, (*options, "--only-binary=:all:"))
-        larger = (f"{name}.txt",)
+    layers = [layer for flavor in variant.images for layer in LAYERS[variant.accelerator + kind][flavor]]
+    for layer in layers:
+        names = [f"{start}-{layer}.in" for start in (f"{variant.locks}{kind}", variant.accelerator)]
+        source = next((name for name in names if (FOLDER / name).is_file()), f"{layer}.in")
+        yield Lock(f"{variant.locks}{kind}-{layer}", source, versions, options, layer)
 
 
 def workload_locks() -> Iterator[Lock]:
@@ -97,40 +100,53 @@ def workload_locks() -> Iterator[Lock]:
     By their names, which is what asks for most first. overrides.in keeps out what each variant has in its own version.
     """
     options = ("--python-version=3.13", "--python-platform=x86_64-manylinux_2_40", "--overrides=overrides.in")
-    larger: tuple[str, ...] = (BOUNDS, "cpu-runtime.txt", "cuda13.0-devel.txt")
+    rows = load_matrix()
+    variants = [file.name for name in ("cpu-runtime", "cuda-devel") for file in rows.find_image(name).variant_locks]
+    larger: tuple[str, ...] = (BOUNDS, *variants)
     for file in sorted(file for target in TARGETS for file in FOLDER.glob(f"{target}*.in")):
-        yield Lock(file.stem, file.name, larger, options)
-        larger = (*larger, f"{file.stem}.txt")
+        layers = LAYERS.get(file.stem, {}).get(file.stem, ("",))
+        for layer in layers:
+            source = f"{layer}.in" if (FOLDER / f"{layer}.in").is_file() else file.name
+            name = f"{file.stem}-{layer}" if layer else file.stem
+            yield Lock(name, source, larger, options, layer)
+        larger = (*larger, *(f"{file.stem}-{layer}.txt" if layer else f"{file.stem}.txt" for layer in layers))
     # Elyra's environment is its own: it wants older packages than the variants have.
     yield Lock("elyra", "elyra.in", (), options[:2])
 
 
-def index_locks(variant: Variant) -> Iterator[Lock]:
-    """Yield a variant's locks that take PyTorch from its own index, which is not reached everywhere."""
-    larger: tuple[str, ...] = ()
-    for usual in variant_locks(variant):
-        name = usual.name.replace(variant.locks, f"{variant.locks}-index", 1)
-        if (FOLDER / f"{name}.in").is_file():
-            backend = TORCH_BACKENDS[variant.accelerator]
-            yield Lock(name, f"{name}.in", larger, (*usual.options, f"--torch-backend={backend}"))
-            larger = (f"{name}.txt",)
+def index_locks(rows: Matrix) -> Iterator[Lock]:
+    """Yield the locks that take PyTorch from its own index, which is not reached everywhere."""
+    for variant in rows.variants.values():
+        if variant.name in TORCH_BACKENDS:
+            yield from variant_locks(variant, INDEX)
 
 
-def locks(matrix: Matrix) -> Iterator[Lock]:
-    """Yield every lock of the repository, in the order in which they are compiled."""
-    for variant in matrix.variants.values():
+def variants(rows: Matrix) -> Iterator[Variant]:
+    """Yield the families that have locks of their own."""
+    for variant in rows.variants.values():
         # A lock holds the hashes of each platform's wheels: one platform's is the others' as well.
         if variant.distro.platform == PLATFORMS[0]:
-            yield from variant_locks(variant)
+            yield variant
+
+
+def other_locks() -> Iterator[Lock]:
+    """Yield the locks of Dockerfile's targets and of tools, in the order in which they are compiled."""
     yield from workload_locks()
     for name in TOOLS:
         yield Lock(name, f"{name}.in", (), ("--universal", "--python-version=3.11"))
 
 
-def compile_lock(lock: Lock) -> None:
-    """Resolve a lock anew with hashes; the old one stays when that fails."""
+def locks(rows: Matrix) -> Iterator[Lock]:
+    """Yield every lock of the repository but those of index_locks."""
+    for variant in variants(rows):
+        yield from variant_locks(variant)
+    yield from other_locks()
+
+
+def resolve(sources: Iterable[str], constraints: Iterable[str], options: Iterable[str], name: str) -> str:
+    """Return what uv resolves the inputs to, with hashes; SlipwayError when it finds no solution."""
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / lock.file.name
+        output = Path(folder) / "lock.txt"
         command = [
             os.environ.get("UV", "uv"),
             "pip",
@@ -139,22 +155,50 @@ def compile_lock(lock: Lock) -> None:
             "--upgrade",
             "--generate-hashes",
             "--no-header",
-            *lock.options,
-            *(f"--constraints={name}" for name in lock.constraints),
-            f"--output-file={output}",
-            lock.source,
         ]
+        command += [*options, *(f"--constraints={file}" for file in constraints), f"--output-file={output}", *sources]
         if subprocess.run(command, cwd=FOLDER, stdout=subprocess.DEVNULL, check=False).returncode:
-            raise SlipwayError(f"{lock.file.name} could not be compiled from {lock.source}: uv's message is above")
-        header = f"{STAMP}{lock.stamp()}\n# Compiled from {lock.source} by: nox -s lock\n"
-        results.write(lock.file, header + output.read_text())
+            raise SlipwayError(f"{name} could not be compiled: uv's message is above")
+        return output.read_text()
+
+
+def write(lock: Lock, text: str) -> None:
+    """Write a lock with the digest of its inputs; the old one stays when it could not be resolved."""
+    results.write(lock.file, f"{STAMP}{lock.stamp()}\n# Compiled from {lock.source} by: nox -s lock\n{text}")
+    print(f"requirements/{lock.file.name}", flush=True)
+
+
+def compile_lock(lock: Lock) -> None:
+    """Resolve a lock anew."""
+    write(lock, resolve([lock.source], lock.constraints, lock.options, lock.file.name))
+
+
+def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]]) -> None:
+    """Resolve the layers of a variant together, the largest flavor first: a smaller one takes the same versions."""
+    by_layer = {lock.layer: lock for lock in locks}
+    inside = [[by_layer[layer] for layer in flavors[name] if layer in by_layer] for name in flavors]
+    inside = [flavor for flavor in inside if flavor]
+    pins: list[list[Pin]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        larger: list[str] = []
+        for number in range(len(inside), 0, -1):
+            together = [lock for flavor in inside[:number] for lock in flavor]
+            sources = dict.fromkeys(lock.source for lock in together)
+            constraints = (*together[0].constraints, *larger)
+            text = resolve(sources, constraints, together[0].options, together[-1].file.name)
+            larger.append(f"{folder}/{number}.txt")
+            Path(larger[-1]).write_text(text)
+            pins.insert(0, read_pins(text))
+    layers = [[(lock.layer, [file.name for file in lock.inputs()]) for lock in flavor] for flavor in inside]
+    for layer, text in split(zip(layers, pins, strict=True)):
+        write(by_layer[layer], text)
 
 
 def check() -> int:
     """Name the locks that no longer match their inputs; exit code 1 when there are any."""
-    matrix = load_matrix()
-    made = (lock for variant in matrix.variants.values() for lock in index_locks(variant) if lock.file.exists())
-    stale = [lock for lock in (*locks(matrix), *made) if not lock.is_current()]
+    rows = load_matrix()
+    stale = [lock for lock in locks(rows) if not lock.is_current()]
+    stale += [lock for lock in index_locks(rows) if lock.file.exists() and not lock.is_current()]
     for lock in stale:
         inputs = ", ".join(file.name for file in lock.inputs())
         print(f"error: requirements/{lock.file.name} does not match {inputs}: run nox -s lock", file=sys.stderr)
@@ -177,15 +221,17 @@ def main() -> int:
     options = parser.parse_args()
     if options.check:
         return check()
-    matrix = load_matrix()
-    chosen = (
-        (lock for variant in matrix.variants.values() for lock in index_locks(variant))
-        if options.index
-        else locks(matrix)
-    )
-    for lock in chosen:
-        print(f"requirements/{lock.file.name}", flush=True)
-        compile_lock(lock)
+    rows = load_matrix()
+    kind = INDEX if options.index else ""
+    for variant in variants(rows):
+        if not kind or variant.name in TORCH_BACKENDS:
+            compile_variant(list(variant_locks(variant, kind)), LAYERS[variant.accelerator + kind])
+    if not kind:
+        others = list(other_locks())
+        for lock in others:
+            if not lock.layer:
+                compile_lock(lock)
+        compile_variant([lock for lock in others if lock.layer], LAYERS["workbench"])
     return 0
 
 

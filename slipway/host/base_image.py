@@ -98,7 +98,7 @@ TIDY = (
     "rm -rf etc/apt/apt.conf.d/99mmdebstrap "
     "etc/dpkg/dpkg.cfg.d/99mmdebstrap etc/resolv.conf etc/hostname etc/machine-id "
     "var/cache/apt/*.bin var/cache/ldconfig/aux-cache var/cache/debconf/*-old var/lib/dpkg/*-old "
-    "usr/share/info/* && "
+    "usr/share/info/* etc/*- && "
     "find var/log -type f -delete"
 )
 

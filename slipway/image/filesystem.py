@@ -16,6 +16,7 @@ FOLDERS = ("/var/lib/dpkg/info/", "/usr/share/ca-certificates/", "/opt/app/")
 FILES = {
     "/var/lib/dpkg/status",
     "/var/lib/dpkg/diversions",
+    "/var/lib/apt/extended_states",
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/ssl/certs/java/cacerts",
     "/etc/ld.so.cache",

@@ -5,6 +5,7 @@
 The engine is asked once; the rest comes from dist/. Results count for the very image that has the tag.
 """
 
+import functools
 import json
 import sys
 from collections import Counter
@@ -18,6 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway import junit, results
+from slipway.build.commit import find_commit, list_context
+from slipway.build.labels import COMMIT
 from slipway.errors import SlipwayError, run
 from slipway.host import engine
 from slipway.junit import OUTCOMES
@@ -30,10 +33,14 @@ COLORS = {"failed": "red", "vulnerable": "red", "not run": "yellow", "not scanne
 
 @dataclass(frozen=True)
 class State:
-    """What is known about an image that the engine has. `size` in bytes is 0 until the checks have measured it."""
+    """What is known about an image that the engine has.
+
+    It is stale when its build context has changed since. `size` in bytes is 0 until the checks have measured it.
+    """
 
     image: Image
     age: str
+    is_stale: bool
     checks: Mapping[str, int]
     audit: str
     scan: str
@@ -48,6 +55,8 @@ class State:
     @property
     def next_step(self) -> str:
         """The session to run next; empty when there is nothing to do."""
+        if self.is_stale:
+            return "build"
         if not self.checks or self.checks["failed"]:
             return "test"
         if self.audit != "passed":
@@ -69,7 +78,11 @@ def inspect_images(images: Iterable[Image]) -> dict[str, dict[str, Any]] | None:
 def read_records(images: Iterable[Image]) -> dict[str, dict[str, Any]]:
     """Return what build.json knows about each tag, in the shape of the engine's answer."""
     records = {image.tag: results.read_json(image.results / "build.json") for image in images}
-    return {tag: {"Id": record["image"], "Created": record["built"]} for tag, record in records.items() if record}
+    return {
+        tag: {"Id": record["image"], "Created": record["built"], "Config": {"Labels": record["labels"]}}
+        for tag, record in records.items()
+        if record
+    }
 
 
 def read_tests(image: Image, image_id: str) -> tuple[dict[str, int], int]:
@@ -95,9 +108,23 @@ def read_state(image: Image, inspected: Mapping[str, Any], now: datetime) -> Sta
     image_id = inspected["Id"]
     record = results.read_json(image.results / "build.json")
     built = str(record["built"] if record.get("image") == image_id else inspected["Created"])
+    commit = (inspected["Config"]["Labels"] or {}).get(COMMIT)
     checks, size = read_tests(image, image_id)
-    audit, scan = (read_verdict(image, image_id, name) for name in ("audit.json", "scan.json"))
-    return State(image, format_age(now - datetime.fromisoformat(built)), checks, audit, scan, size)
+    return State(
+        image=image,
+        age=format_age(now - datetime.fromisoformat(built)),
+        is_stale=bool(commit) and commit != current_commit(tuple(list_context(image))),
+        checks=checks,
+        audit=read_verdict(image, image_id, "audit.json"),
+        scan=read_verdict(image, image_id, "scan.json"),
+        size=size,
+    )
+
+
+@functools.cache
+def current_commit(context: tuple[str, ...]) -> str:
+    """Return the commit of a build context, which several images share."""
+    return find_commit(context)
 
 
 def format_age(age: timedelta) -> str:
@@ -116,7 +143,8 @@ def make_table(images: Iterable[Image], states: Mapping[str, State]) -> Table:
         if state:
             counts = [f"{number} {outcome}" for outcome, number in state.checks.items() if number]
             checks = Text(", ").join(paint(words) for words in counts) if counts else Text("-")
-            table.add_row(image.name, state.age, checks, paint(state.audit), paint(state.scan), state.budget)
+            built = Text(f"{state.age}, stale" if state.is_stale else state.age, "yellow" if state.is_stale else "")
+            table.add_row(image.name, built, checks, paint(state.audit), paint(state.scan), state.budget)
         else:
             table.add_row(image.name, "-")
     return table

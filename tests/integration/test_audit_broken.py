@@ -17,7 +17,7 @@ from tests.sabotage import breakage
 
 CONTRACT = matrix.load_matrix().find_image("cpu-base")
 TAG = f"{breakage.REPOSITORY}:audit"
-UVICORN = next(iter(python_packages.read_locks([CONTRACT.lock])["uvicorn"]))
+UVICORN = next(iter(python_packages.read_locks(CONTRACT.variant_locks)["uvicorn"]))
 PACKAGES = "/opt/venv/lib/python3.13/site-packages"
 
 # Runs as root in the image; what each line breaks, EXPECTED names.

@@ -26,17 +26,17 @@ def cache_records(mark: str) -> list[str]:
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A repository name, a cache mount's id and folders of this test's own stand for Slipway's."""
     name = f"slipway-test-{uuid.uuid4().hex[:8]}"
-    the_matrix = matrix.load_matrix()
-    variant = replace(the_matrix.variants["cpu"], repository=name, images={})
+    rows = matrix.load_matrix()
+    variant = replace(rows.variants["cpu"], repository=name, images={})
     image = matrix.Image(variant, "base", 1, 2)
     variant.images["base"] = image  # type: ignore[index]
-    own = replace(the_matrix, repository=name, variants={"cpu": variant}, workloads=())
+    own = replace(rows, repository=name, variants={"cpu": variant}, workloads=())
     monkeypatch.setattr(clean, "load_matrix", lambda: own)
-    monkeypatch.setattr(clean, "MARK", name)
+    monkeypatch.setattr(clean, "MARKS", (name,))
     monkeypatch.setattr(clean, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield name
-    for tag in ("cpu-base", "someone-elses"):
+    for tag in ("cpu-base", "cpu-base-earlier", "someone-elses"):
         subprocess.run(["docker", "image", "rm", "--force", f"{name}:{tag}"], capture_output=True, check=False)
 
 
@@ -45,7 +45,8 @@ def test_clean_frees_its_own_and_nothing_else(mark: str, tmp_path: Path, capsys:
     cached = f"RUN --mount=type=cache,id={mark},target=/made date >/made/now"
     dockerfile = f"FROM debian:trixie-slim\nRUN : {mark} >/layer\n{cached}\n"
     docker("buildx", "build", "--load", f"--tag={mark}:cpu-base", "-", text=dockerfile)
-    docker("tag", f"{mark}:cpu-base", f"{mark}:someone-elses")
+    for tag in ("cpu-base-earlier", "someone-elses"):
+        docker("tag", f"{mark}:cpu-base", f"{mark}:{tag}")
     for folder in ("dist/cpu-base", "cache/slipway/layers", "cache/uv"):
         (tmp_path / folder).mkdir(parents=True)
     neighbours = set(clean.read_records()) - clean.find_own(clean.read_records())

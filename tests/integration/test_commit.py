@@ -10,6 +10,14 @@ from slipway.build import commit
 
 IMAGE = matrix.load_matrix().find_image("cuda-base")
 ROW = 'apt_date = "2026-11-21"\n[variant.cuda]\narguments = { CUDA_VERSION = "13.0" }\nbase = { size_gb = [1, 2] }\n'
+DOCKERFILE = """FROM debian AS base
+RUN --mount=type=cache,id=apt,target=/apt --mount=source=docker/build/apt,target=/apt \\
+    --mount=type=bind,source=requirements/${LOCKS}-base.txt,target=/lock --mount=from=uv,source=/opt/uv,target=/uv true
+COPY --chown=0:0 LICENSE app/ /app/
+COPY --from=uv README.md /
+COPY <<EOT /etc/motd
+EOT
+"""
 
 
 @pytest.fixture
@@ -18,8 +26,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(commit, "ROOT", tmp_path)
     (tmp_path / "app").mkdir()
     files = {
-        "Dockerfile.cuda": "FROM debian\n",
-        "Dockerfile.cuda.dockerignore": "*\n!app\n!requirements/cuda*.txt\n**/__pycache__\n",
+        "Dockerfile.cuda": DOCKERFILE,
         "app/service.py": "",
         "README.md": "",
         "images.toml": ROW,
@@ -37,6 +44,11 @@ def git(tree: Path, *words: str) -> str:
     return subprocess.check_output(["git", "-C", tree, *identity, *words], text=True).strip()
 
 
+def find_commit() -> str:
+    """Return the commit of the image."""
+    return commit.find_commit(commit.list_context(IMAGE))
+
+
 def save(tree: Path) -> str:
     """Commit everything; return the commit."""
     git(tree, "add", ".")
@@ -46,13 +58,15 @@ def save(tree: Path) -> str:
 
 def write(tree: Path, name: str, text: str) -> None:
     """Write a file of the repository."""
-    (tree / name).parent.mkdir(exist_ok=True)
+    (tree / name).parent.mkdir(parents=True, exist_ok=True)
     (tree / name).write_text(text)
 
 
 INSIDE = {
-    "Dockerfile.cuda": "FROM debian:13\n",
+    "Dockerfile.cuda": DOCKERFILE.replace("debian", "debian:13"),
     "app/new.py": "",
+    "LICENSE": "none\n",
+    "docker/build/apt/install": "#!/bin/sh\n",
     "requirements/cuda13.0-base.txt": "torch==2\n",
     "images.toml": ROW.replace('"13.0"', '"13.2"'),
 }
@@ -61,11 +75,11 @@ INSIDE = {
 @pytest.mark.parametrize(("name", "text"), INSIDE.items(), ids=INSIDE)
 def test_a_change_of_the_context_is_a_new_commit(tree: Path, name: str, text: str) -> None:
     """Dirty until it is committed, also while git does not know the file."""
-    before = commit.find_commit(IMAGE)
+    before = find_commit()
     write(tree, name, text)
-    assert commit.find_commit(IMAGE) == f"{before}-dirty"
+    assert find_commit() == f"{before}-dirty"
     after = save(tree)
-    assert commit.find_commit(IMAGE) == after
+    assert find_commit() == after
     assert after != before
 
 
@@ -73,6 +87,8 @@ OUTSIDE = {
     "README.md": "# Slipway\n",
     "Dockerfile.cpu": "FROM debian\n",
     "requirements/cpu-base.txt": "torch==2\n",
+    "requirements/cuda13.0-devel.txt": "torch==2\n",
+    "docker/build/python/compile.py": "",
     "images.toml": ROW.replace("[1, 2]", "[1, 3]"),
 }
 
@@ -80,11 +96,11 @@ OUTSIDE = {
 @pytest.mark.parametrize(("name", "text"), OUTSIDE.items(), ids=OUTSIDE)
 def test_a_change_elsewhere_is_none(tree: Path, name: str, text: str) -> None:
     """A budget is no part of the build."""
-    before = commit.find_commit(IMAGE)
+    before = find_commit()
     write(tree, name, text)
-    assert commit.find_commit(IMAGE) == before
+    assert find_commit() == before
     save(tree)
-    assert commit.find_commit(IMAGE) == before
+    assert find_commit() == before
 
 
 def test_the_later_commit_counts(tree: Path) -> None:
@@ -93,14 +109,22 @@ def test_the_later_commit_counts(tree: Path) -> None:
     save(tree)
     write(tree, "app/service.py", "import json\n")
     last = save(tree)
-    assert commit.find_commit(IMAGE) == last
+    assert find_commit() == last
     write(tree, "images.toml", ROW.replace("21", "23"))
-    assert save(tree) == commit.find_commit(IMAGE)
+    assert save(tree) == find_commit()
 
 
 def test_outside_a_repository_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The label is left out."""
     monkeypatch.setattr(commit, "ROOT", tmp_path)
     write(tmp_path, "Dockerfile.cuda", "")
-    write(tmp_path, ".dockerignore", "*\n!app\n")
-    assert commit.find_commit(IMAGE) == ""
+    assert find_commit() == ""
+
+
+@pytest.mark.parametrize("image", matrix.load_matrix().images, ids=lambda image: image.name)
+def test_the_context_of_each_image_exists(image: matrix.Image) -> None:
+    """Of a workload it has the files of its own Dockerfile and of its variant's."""
+    context = commit.list_context(image)
+    assert [path for path in context if not (matrix.ROOT / path).exists()] == []
+    assert {image.dockerfile, image.variant.dockerfile, "app/", "docker/build/apt"} <= set(context)
+    assert {f"requirements/{lock.name}" for lock in image.locks} <= set(context)

@@ -71,7 +71,7 @@ def test_no_network_is_not_run(try_image: TryImage, monkeypatch: pytest.MonkeyPa
     """Nothing pending is not what is said then."""
     monkeypatch.setattr(pending_updates, "SECURITY", "http://127.0.0.1:9/debian-security")
     monkeypatch.setattr(downloads, "debian_addresses", lambda _: ("", ""))
-    with pytest.raises(NotRunError, match=r"Debian's security updates were not reached: E: .*127\.0\.0\.1"):
+    with pytest.raises(NotRunError, match=r"Debian's package lists were not reached: E: .*127\.0\.0\.1"):
         pending_updates.pending_updates(try_image("FROM slipway:cpu-base"), "trixie")
 
 

@@ -38,7 +38,7 @@ from slipway.toml import read_toml
 from tests.helpers.archives import Member, directory, oci, saved, tar
 
 MATRIX = matrix.load_matrix()
-APT = "RUN apt-get install -y"
+APT = "RUN /apt/install"
 Content = tuple[str, list[Member]]
 
 
@@ -122,34 +122,37 @@ def test_a_diverted_file_lies_where_the_diversion_says() -> None:
 # --- what the Dockerfiles ask for ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "there", "not_there"),
-    [
-        ("cpu-base", {"tini", "python3"}, {"g++", "pip", "python3-pip"}),
-        ("cpu-devel", {"g++", "pybind11-dev", "no-amd-gpu-runtime"}, {"hipcc"}),
-        ("cpu-base-workbench", {"git", "openssh-server"}, {"kubectl", "krb5-config", "make"}),
-        ("cpu-base-workbench-full", {"kubectl"}, {"thunar"}),
-        ("cpu-base-desktop", {"thunar", "no-xfce-helpers"}, {"gimp", "obs-studio", "nmap"}),
-        ("cpu-base-desktop-full", {"gimp", "obs-studio", "arc-theme"}, {"nmap"}),
-        ("cpu-base-tools", {"nmap", "thunar"}, {"mame", "retroarch", "vice"}),
-        ("cpu-base-tools-emulators", {"mame", "retroarch", "vice"}, {"thunar", "nmap"}),
-    ],
-)
-def test_toggles_decide_what_is_asked_for(name: str, there: set[str], not_there: set[str]) -> None:
-    asked = dockerfiles.asked(MATRIX.find_image(name))
-    assert there <= asked.always
-    assert not not_there & (asked.always | asked.perhaps)
+STATES = b"""Package: libc6
+Auto-Installed: 1
+
+Package: postfix
+Architecture: all
+Auto-Installed: 0
+"""
 
 
-def test_a_name_that_a_build_completes_is_a_beginning() -> None:
-    asked = dockerfiles.asked(MATRIX.find_image("cpu-runtime"))
-    assert "libtorch2.6" in asked.roots({"libtorch2.6": None})
-    assert "libtorch*" in asked.perhaps
+def installed(instruction: str, *, base: str = "") -> tuple[set[str], set[str]]:
+    """Return what apt was asked for in an image of two layers, and what of it the instruction of the second names."""
+    lists: list[Member] = [(f"var/lib/dpkg/info/{name}.list", b"") for name in ("tool", "postfix", "stray")]
+    files = [*lists, ("var/lib/dpkg/status", STATUS.encode()), ("var/lib/apt/extended_states", STATES)]
+    image = system(("made by debootstrap", [("var/lib/dpkg/status", base.encode())]), (instruction, files))
+    packages = debian_packages.read_packages(STATUS)
+    asked = dockerfiles.find_asked(image, packages)
+    return asked, dockerfiles.find_named(image, packages, asked)
 
 
-def test_a_stage_that_is_not_there_is_named() -> None:
-    with pytest.raises(SlipwayError, match="no stage 'other'"):
-        dockerfiles.follow("FROM a AS b\n", "other", {})
+def test_apt_was_asked_for_what_it_did_not_install_by_itself() -> None:
+    """The base image's packages are there before anybody asks."""
+    assert installed("RUN /apt/install tool postfix stray")[0] == {"tool", "postfix", "stray"}
+    assert installed("RUN x", base="Package: stray\nStatus: install ok installed\n")[0] == {"tool", "postfix"}
+
+
+def test_an_instruction_names_what_it_asks_apt_for() -> None:
+    """As a word of its own; a file with a package's name and version is named without the version."""
+    assert installed("RUN /apt/install /packages/tool.deb postfix-doc stray2")[1] == {"tool"}
+    packages = {"libtorch2.6": debian_packages.read_package({"Package": "libtorch2.6"})}
+    image = system(("RUN /apt/install $(cat /packages/libtorch)", []))
+    assert dockerfiles.find_named(image, packages, packages) == set(packages)
 
 
 # --- Python's distributions ----------------------------------------------------------------------
@@ -311,7 +314,7 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "no password needed": ([("etc/shadow", b"app::1::::::\n")], "needs no password"),
     "lock with content": ([("var/lib/dpkg/lock", b"x")], "not empty"),
     "file of no rule": ([("usr/local/bin/x", b"")], "no rule has it"),
-    "uv of another wheel": ([("usr/local/bin/uv", b"x")], "must come from COPY"),
+    "uv of another wheel": ([("usr/local/bin/uv", b"x")], "must come from install"),
 }
 
 
@@ -325,14 +328,14 @@ def judged(image: FileSystem) -> dict[str, str]:
 @pytest.mark.parametrize("name", GOOD)
 def test_a_rule_explains_what_keeps_it(name: str) -> None:
     claimed = ("/usr/lib/m.py", "/opt/app/m.py", "/usr/bin/mawk", "/usr/lib/liba", "/usr/share/ca-")
-    image = system(BASE, ("RUN apt-get upgrade -y; apt-get install -y tool", GOOD[name]))
+    image = system(BASE, ("RUN /apt/install --upgrade tool", GOOD[name]))
     assert [path for path in judged(image) if not path.startswith(claimed)] == []
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_rule_does_not_explain_what_breaks_it(name: str) -> None:
     members, reason = BAD[name]
-    found = judged(system(BASE, ("RUN apt-get upgrade -y; apt-get install -y tool", members)))
+    found = judged(system(BASE, ("RUN /apt/install --upgrade tool", members)))
     assert reason in found[f"/{made_name(members[-1])}"]
 
 
@@ -342,15 +345,15 @@ def made_name(member: Member) -> str:
 
 def test_bytecode_of_a_later_layer_is_not_its_sources() -> None:
     """Its header can be made to fit; that it was not made with its source shows."""
-    first: Content = ("RUN apt-get upgrade", [("usr/lib/m.py", SOURCE)])
+    first: Content = ("RUN /apt/install --upgrade tini", [("usr/lib/m.py", SOURCE)])
     second: Content = ("RUN x", [(PYC, timed(0, len(SOURCE)))])
     assert "another layer" in judged(system(BASE, first, second))[f"/{PYC}"]
 
 
 def test_a_file_of_the_base_image_may_come_from_nowhere_else() -> None:
-    later: Content = ("RUN apt-get upgrade base-files", [("etc/fstab", b"x")])
+    later: Content = ("RUN /apt/install --upgrade base-files", [("etc/fstab", b"x")])
     assert "must come from base" in judged(system(BASE, later))["/etc/fstab"]
-    assert judged(system(("made by debootstrap", [("etc/fstab", b"x")]), ("RUN apt-get upgrade", []))) == {}
+    assert judged(system(("made by debootstrap", [("etc/fstab", b"x")]), ("RUN /apt/install --upgrade tini", []))) == {}
 
 
 def npm_image(folder: str, version: str) -> FileSystem:
@@ -358,7 +361,7 @@ def npm_image(folder: str, version: str) -> FileSystem:
         (f"{NODE}/{folder}/package.json", json.dumps({"version": version}).encode()),
         (f"{NODE}/{folder}/index.js", b""),
     ]
-    return system(BASE, ("RUN apt-get upgrade", []), ("COPY /opt/code-server/ /opt/code-server/", files))
+    return system(BASE, ("RUN /apt/install --upgrade tini", []), ("COPY /code-server/ /", files))
 
 
 def test_a_file_below_node_modules_is_a_locked_packages() -> None:
@@ -370,7 +373,9 @@ def test_a_file_below_node_modules_is_a_locked_packages() -> None:
 
 def test_uv_is_the_locked_wheels() -> None:
     image = system(
-        BASE, ("RUN apt-get upgrade", []), ("COPY /opt/uv/bin/uv /usr/local/bin/uv", [("usr/local/bin/uv", b"x")])
+        BASE,
+        ("RUN /apt/install --upgrade tini", []),
+        ("RUN install /uv/bin/uv /usr/local/bin/uv", [("usr/local/bin/uv", b"x")]),
     )
     assert "not bin/uv of the locked wheel" in judged(image)["/usr/local/bin/uv"]
     digest = image.entry("/usr/local/bin/uv").sha256
@@ -637,11 +642,11 @@ def test_a_deletion_names_the_layer_that_did_it() -> None:
 @pytest.mark.parametrize(
     ("made_by", "own"),
     [
-        ("COPY /opt/uv/bin/uv /usr/local/bin/uv # buildkit", True),
+        ("COPY /application/ / # buildkit", True),
         ("WORKDIR /data", True),
-        ("RUN |1 APT_DATE=2026-11-21 /bin/sh -c apt-get update", True),
-        ("RUN /bin/sh -c apt-get install -y evil # apt-get update", False),
-        ("COPY /evil /usr/local/bin/uv # buildkit", False),
+        ("RUN |1 APT_DATE=2026-11-21 /bin/sh -c /apt/install --upgrade ca-certificates python3 tini", True),
+        ("RUN /bin/sh -c /apt/install evil # tini", False),
+        ("COPY /evil / # buildkit", False),
     ],
 )
 def test_a_layer_is_made_by_an_instruction_of_the_dockerfile(made_by: str, *, own: bool) -> None:

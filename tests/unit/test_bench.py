@@ -150,23 +150,6 @@ def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch:
 # --- builds --------------------------------------------------------------------------------------
 
 
-def test_results_of_checks_outlast_a_build_of_the_same_image_only(
-    the_matrix: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A build forgets them; the bench must not lose them, nor keep them for another image."""
-    image = the_matrix.find_image("cpu-base")
-    monkeypatch.setattr(matrix, "ROOT", tmp_path)
-    image.results.mkdir(parents=True)
-    results = image.results / "tests.xml"
-    for after, kept in (("same", True), ("other", False)):
-        results.write_text("results")
-        identities = iter(["same", after])
-        monkeypatch.setattr(build_times, "image_id", lambda _image, found=identities: next(found))
-        with build_times.kept_results([image]):
-            results.unlink()
-        assert results.exists() == kept
-
-
 def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(the_matrix: matrix.Matrix) -> None:
     """A mount that it shared would hold the downloads of earlier builds."""
     dockerfile = (ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOTFS = Path(__file__).parents[2] / "rootfs"
+ROOTFS = Path(__file__).parents[2] / "docker" / "rootfs"
 BIN = ROOTFS / "variant/usr/local/bin"
 MODES = ROOTFS / "variant/usr/local/lib/slipway/modes"
 HEALTH = ROOTFS / "variant/usr/local/lib/slipway/health"

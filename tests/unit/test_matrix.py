@@ -68,7 +68,12 @@ def test_an_image_knows_its_name_tag_lock_and_flavors() -> None:
     """Sessions, tests and evidence all take these from here."""
     image = matrix.parse_matrix(GOOD).find_image("cuda-runtime")
     assert image.tag == "slipway:cuda-runtime"
-    assert image.lock.name == "cuda13.0-runtime.txt"
+    assert [file.stem for file in image.variant_locks] == [
+        "cuda13.0-base",
+        "cuda13.0-cuda",
+        "cuda13.0-torch",
+        "cuda13.0-data-science",
+    ]
     assert image.flavors == ("base", "runtime")
     assert (image.least_size, image.most_size) == (4_000_000_000, 5_300_000_000)
 
@@ -89,12 +94,13 @@ def test_a_workload_has_the_locks_of_its_targets_and_toggles(tmp_path: Path, mon
     """A toggle that is off installs nothing, so its lock is not the image's."""
     folder = tmp_path / "requirements"
     folder.mkdir()
-    names = ["cuda13.0-base", "workbench", "workbench-cuda", "workbench-cpu", "desktop-themes", "desktop-obs"]
+    parts = ["workbench-data-science", "workbench-jupyterlab"]
+    names = ["cuda13.0-base", *parts, "workbench-cuda", "workbench-cpu", "desktop-themes", "desktop-obs"]
     for name in names:
         (folder / f"{name}.txt").touch()
     monkeypatch.setattr(matrix, "ROOT", tmp_path)
     image = matrix.parse_matrix(GOOD).find_image("cuda-base-desktop-full")
-    assert [file.stem for file in image.locks] == ["cuda13.0-base", "workbench", "workbench-cuda", "desktop-themes"]
+    assert [file.stem for file in image.locks] == ["cuda13.0-base", *parts, "workbench-cuda", "desktop-themes"]
 
 
 def test_another_python_stands_after_the_flavor() -> None:

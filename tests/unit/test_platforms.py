@@ -52,7 +52,7 @@ def test_each_variant_is_there_for_each_platform_or_says_why_not(image: matrix.I
 def test_a_lock_serves_every_platform() -> None:
     """It holds the hashes of all wheels of a version, so it is compiled once."""
     image = MATRIX.find_for_platform(MATRIX.find_image("cpu-base"), ARM64)
-    assert image.lock == MATRIX.find_image("cpu-base").lock
+    assert image.variant_locks == MATRIX.find_image("cpu-base").variant_locks
     names = [item.name for item in locks.locks(MATRIX)]
     assert names.count("cpu-base") == 1
     locks.require_current(image)

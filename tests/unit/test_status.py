@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from slipway import matrix
+from slipway.build.commit import find_commit, list_context
+from slipway.build.labels import COMMIT
 from slipway.host import engine
 from slipway.report import status
 
@@ -25,12 +27,14 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setattr(matrix, "ROOT", tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     image = matrix.load_matrix().find_image("cuda-base")
-    answer = json.dumps([{"Id": "sha256:1", "Created": "2026-11-20T12:00:00.123456789Z", "RepoTags": [image.tag]}])
 
-    def run(*, stderr: str = "Error: No such image: x", **files: str) -> str:
+    def run(*, stderr: str = "Error: No such image: x", commit: str = "", **files: str) -> str:
         image.results.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (image.results / name.replace("_", ".")).write_text(text)
+        labels = {"Labels": {COMMIT: commit} if commit else None}
+        created = {"Created": "2026-11-20T12:00:00.123456789Z"}
+        answer = json.dumps([{"Id": "sha256:1", "RepoTags": [image.tag], "Config": labels} | created])
         stdout = answer if "No such image" in stderr else ""
         result = subprocess.CompletedProcess((), 1, stdout, stderr)
         monkeypatch.setattr(engine, "docker", lambda *_: result)
@@ -89,9 +93,18 @@ def test_results_of_another_image_do_not_count(show: Show) -> None:
     assert line(show(tests_xml="<testsuites><te", audit_json="{")).endswith(" days - - - -")
 
 
+def test_an_image_of_an_earlier_commit_is_stale(show: Show) -> None:
+    """It is to be built again first."""
+    output = show(commit="0" * 40)
+    assert line(output).endswith(" days, stale - - - -")
+    assert commands(output) == ["build"]
+    current = find_commit(list_context(matrix.load_matrix().find_image("cuda-base")))
+    assert commands(show(commit=current)) == ["test"]
+
+
 def test_without_an_engine_the_records_are_shown(show: Show) -> None:
     """And the way to an engine."""
-    record = {"image": "sha256:1", "built": "2026-11-20T12:00:00+00:00"}
+    record = {"image": "sha256:1", "built": "2026-11-20T12:00:00+00:00", "labels": {}}
     output = show(stderr="Cannot connect to the Docker daemon", build_json=json.dumps(record))
     assert line(output).endswith(" days - - - -")
     assert "no engine answers: nox -s setup" in output
