@@ -20,19 +20,19 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from slipway import matrix, repository, results
-from slipway.audit import debian_packages, dockerfiles, licenses, python_packages, rules, sbom, trims, wheel_records
+from slipway import matrix, repository, results, sbom
+from slipway.audit import debian_packages, dockerfiles, licenses, python_packages, rules, syft, trims, wheel_records
 from slipway.audit.debian_packages import Package
 from slipway.audit.findings import Claim, Claims, Finding, at
 from slipway.audit.licenses import Licenses
 from slipway.audit.python_packages import Distribution
 from slipway.audit.rules import Judge
-from slipway.audit.sbom import Component
 from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Entry, Kind
 from slipway.matrix import Image
 from slipway.python_locks import Requirement, read_locks
+from slipway.sbom import Component
 from slipway.toml import read_toml
 
 SET_ID = 0o6000
@@ -340,7 +340,7 @@ def main() -> int:
     reference = options.image or contract.tag
     folder = contract.results / "of-another" if options.image else contract.results
     image_id = saved_image.find_id(reference)
-    components = sbom.components(sbom.provide(contract, image_id, folder))
+    components = sbom.components(syft.provide(contract, image_id, folder))
     started = time.monotonic()
     audit = perform(contract, image_id, components)
     result = report(audit, image_id, time.monotonic() - started)

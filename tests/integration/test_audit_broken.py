@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix, python_locks, repository, tools
-from slipway.audit import audit, sbom
+from slipway import matrix, python_locks, repository, sbom, tools
+from slipway.audit import audit, syft
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from tests.sabotage import breakage
@@ -130,7 +130,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     breakage.build(TAG, f"FROM {CONTRACT.tag}\n{script}\n")
     try:
         image_id = saved_image.find_id(TAG)
-        file = sbom.write(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
+        file = syft.write(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
         done = audit.perform(CONTRACT, image_id, sbom.components(file))
         yield audit.report(done, image_id, 0)
     finally:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway import repository, results
+from slipway import repository, results, sbom
 from slipway.errors import SlipwayError
-from slipway.publish import attachments, publish, registry, release_checks, revisions, signing, verify
+from slipway.publish import attachments, publish, registry, revisions, signing, verify
 from slipway.publish.registry import Registry
 from tests.integration.publications import Workshop, docker, git, workshop
 from tests.integration.registries import Fault, Proxy, Reply, Request, running_registry
@@ -307,12 +307,12 @@ def no_sbom(shop: Workshop) -> None:
 def sbom_of_another(shop: Workshop) -> None:
     image = shop.make("cuda-base")
     identity = results.read_json(image.results / "build.json")["image"]
-    rows = [{"name": release_checks.PROPERTY, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
+    rows = [{"name": sbom.IMAGE, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
     shop.change(image, "sbom.cdx.json", metadata={"properties": rows})
 
 
 def other_sbom_of_another(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{release_checks.PROPERTY} sha256:1")
+    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{sbom.IMAGE} sha256:1")
 
 
 def strange_sbom(shop: Workshop) -> None:
