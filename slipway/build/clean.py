@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import docker, repository
+from slipway.build.record import TAG_ENDS
 from slipway.errors import run
 from slipway.matrix import Matrix, load_matrix
 
@@ -32,7 +33,7 @@ class Record:
 def remove_images(matrix: Matrix) -> None:
     """Untag the images of the matrix; the engine deletes what nothing else uses."""
     present = docker.output("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
-    names = {image.tag for image in matrix.images}
+    names = {f"{image.tag}{end}" for image in matrix.images for end in ("", *TAG_ENDS)}
     broken = f"{matrix.repository}-sabotage/"  # left behind by a run that was killed
     for tag in sorted(tag for tag in present if tag in names or tag.startswith(broken)):
         docker.output("image", "rm", "--force", tag)

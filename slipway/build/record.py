@@ -15,6 +15,7 @@ from slipway.errors import SlipwayError
 from slipway.matrix import Image, Matrix
 
 RESULTS = ("build.json", "tests.xml", "audit.json", "scan.json", "trivy.json")
+TAG_ENDS = ("-unlabelled", "-earlier")  # of the tags that a build uses
 
 
 class Build:
@@ -23,8 +24,7 @@ class Build:
     def __init__(self, matrix: Matrix, image: Image) -> None:
         self.matrix = matrix
         self.image = image
-        self.unlabelled = f"{image.tag}-unlabelled"
-        self.earlier = f"{image.tag}-earlier"
+        self.unlabelled, self.earlier = (f"{image.tag}{end}" for end in TAG_ENDS)
         self.label_folder = image.results / "labels"  # the build context of `FROM unlabelled`
         self.record = results.read_json(image.results / "build.json")
         self.started = time.monotonic()

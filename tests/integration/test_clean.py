@@ -36,7 +36,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield name
-    for tag in ("cpu-base", "someone-elses"):
+    for tag in ("cpu-base", "cpu-base-earlier", "someone-elses"):
         subprocess.run(["docker", "image", "rm", "--force", f"{name}:{tag}"], capture_output=True, check=False)
 
 
@@ -45,7 +45,8 @@ def test_clean_frees_its_own_and_nothing_else(mark: str, tmp_path: Path, capsys:
     cached = f"RUN --mount=type=cache,id={mark},target=/made date >/made/now"
     dockerfile = f"FROM debian:trixie-slim\nRUN : {mark} >/layer\n{cached}\n"
     docker("buildx", "build", "--load", f"--tag={mark}:cpu-base", "-", text=dockerfile)
-    docker("tag", f"{mark}:cpu-base", f"{mark}:someone-elses")
+    for tag in ("cpu-base-earlier", "someone-elses"):
+        docker("tag", f"{mark}:cpu-base", f"{mark}:{tag}")
     for folder in ("dist/cpu-base", "cache/slipway/layers", "cache/uv"):
         (tmp_path / folder).mkdir(parents=True)
     neighbours = set(clean.read_records()) - clean.find_own(clean.read_records())

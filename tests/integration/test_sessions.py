@@ -111,7 +111,7 @@ def test_an_unchanged_image_keeps_its_results(checkout: Checkout) -> None:
     assert (checkout.results / "tests.xml").exists()
     assert images(checkout.repository) == ["cpu-base"]
 
-    checkout.edit("app/__init__.py", '"""', '"""Ours: ')
+    checkout.edit("Dockerfile.cpu", "LABEL", "# Ours.\nLABEL")
     assert checkout.nox("-s", "build-cpu").returncode == 0
     assert read_commit(checkout) == f"{first}-dirty"
     assert not (checkout.results / "tests.xml").exists()

@@ -10,7 +10,7 @@ from tests.sabotage.cases import Case, broken, is_named, not_shown
 # The size of the sample: of the checks that start no container of their own, and of those that do.
 CHEAP, STARTING = 20, 5
 STARTS = {"start", "start_shared"}
-COSTLY = {"saved", "upgrade"}  # fixtures: the image is saved and read, Debian is asked for updates
+COSTLY = {"saved", "updates"}  # fixtures: the image is saved and read, Debian is asked for updates
 CHECKS = "tests/images/"
 OTHERS, RUN = "other checks", "other checks that ran"
 COUNTS = pytest.StashKey[dict[str, int]]()

@@ -167,7 +167,7 @@ def outcome(data: bytes) -> SavedImage | None:
         return None
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(layers=st.lists(LAYERS, max_size=3), pack=st.sampled_from([bytes, gzip.compress]))
 def test_any_layers_are_read_as_they_are(layers: list[bytes], pack: object) -> None:
     image = outcome(saved(oci(*layers, pack=pack)))  # type: ignore[arg-type]
@@ -186,7 +186,7 @@ def test_any_layers_are_read_as_they_are(layers: list[bytes], pack: object) -> N
 ARCHIVES = [saved(oci(LOWER, UPPER)), saved(classic(LOWER, UPPER)), saved(oci(LOWER, UPPER, pack=gzip.compress))]
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1500, suppress_health_check=[HealthCheck.too_slow])
 @given(
     data=st.sampled_from(ARCHIVES),
     changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=16)), max_size=4),
@@ -207,7 +207,7 @@ def test_a_damaged_archive_is_refused_or_whole(
         assert {layer.diff_id for layer in image.layers} <= known
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(data=st.binary(max_size=4096))
 def test_any_bytes_are_refused(data: bytes) -> None:
     assert outcome(data) is None
@@ -221,7 +221,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(config=JSON, listed=JSON)
 def test_any_documents_are_refused_or_read(config: object, listed: object) -> None:
     """A configuration and a manifest that are JSON, and nothing else that can be relied upon."""
@@ -230,7 +230,7 @@ def test_any_documents_are_refused_or_read(config: object, listed: object) -> No
     outcome(saved({digest(text): text, "manifest.json": json.dumps(listed).encode()}))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(plain=st.binary(max_size=2000), end=st.integers(0, 200))
 def test_any_compressed_layer_is_refused_or_read(plain: bytes, end: int) -> None:
     packed = zlib.compress(plain, wbits=31)

@@ -554,7 +554,7 @@ def test_a_malformed_sbom_is_refused(tmp_path: Path, document: dict[str, Any]) -
         sbom.components(file)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     document=st.recursive(
         st.one_of(st.none(), st.integers(), st.sampled_from(["pkg:deb/a@1", "CycloneDX", "a"])),

@@ -475,5 +475,5 @@ def test_failing_command_shows_its_last_lines() -> None:
 def test_starting_a_daemon_does_not_wait_for_its_output() -> None:
     """A daemon that keeps its starter's output open holds nobody up."""
     begin = time.monotonic()
-    install.check(["sh", "-c", "sleep 3 & exit 0"], "a daemon")
-    assert time.monotonic() - begin < 2
+    install.check(["sh", "-c", "sleep 30 & exit 0"], "a daemon")
+    assert time.monotonic() - begin < 20

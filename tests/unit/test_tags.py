@@ -82,7 +82,5 @@ def test_versions_are_the_images_own() -> None:
 def test_a_label_that_tells_no_tag_is_refused(label: str, value: str) -> None:
     """With its name, what stands there, and what helps."""
     image = MATRIX.find_image("cuda-base")
-    with pytest.raises(
-        SlipwayError, match=rf"has {value or 'nothing'} on its label slipway.{label}.*nox -s build -- cuda-base"
-    ):
+    with pytest.raises(SlipwayError, match=rf"has {value or 'nothing'} on its label slipway.{label}\b.*cuda-base"):
         tags.of(image, labels(image, **{label: value}))

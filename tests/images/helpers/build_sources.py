@@ -39,3 +39,8 @@ def builder(client: docker.DockerClient, image: EngineImage) -> Iterator[Host]:
         yield testinfra.get_host(f"docker://{container.id}")
     finally:
         container.remove(force=True)
+
+
+def read_header(builder: Host, path: str) -> bytes:
+    """Return the ELF header of a file in the container."""
+    return bytes.fromhex(builder.check_output("head --bytes=64 %s | od -An -v -tx1 | tr -d ' \\n'", path))
