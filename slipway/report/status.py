@@ -18,11 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from slipway import junit, results
+from slipway import docker, junit, results
 from slipway.build.commit import find_commit, list_context
 from slipway.build.labels import COMMIT
 from slipway.errors import SlipwayError, run
-from slipway.host import engine
 from slipway.junit import OUTCOMES
 from slipway.matrix import Image, load_matrix
 
@@ -67,8 +66,8 @@ class State:
 def inspect_images(images: Iterable[Image]) -> dict[str, dict[str, Any]] | None:
     """Return what the engine knows about each tag that it has; None when no engine answers."""
     try:
-        result = engine.docker("image", "inspect", *(image.tag for image in images))
-    except FileNotFoundError:
+        result = docker.call("image", "inspect", *(image.tag for image in images))
+    except SlipwayError:
         return None
     if result.returncode and "no such image" not in result.stderr.lower():
         return None
@@ -181,9 +180,7 @@ def main() -> int:
     for command in next_steps(shown, states) if inspected is not None else ["no engine answers: nox -s setup"]:
         console.print(f"next: {command}", soft_wrap=True)
     if left_out := len(images) - len(shown):
-        console.print(
-            f"{left_out} more images of images.toml can be built: nox -s build -- NAME (nox -s matrix -- --all)"
-        )
+        console.print(f"{left_out} more images can be built: nox -s matrix -- --all lists them")
     return 0
 
 
