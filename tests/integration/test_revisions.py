@@ -96,6 +96,15 @@ def test_a_tag_without_any_revision_stops_the_first_one(repository: Registry) ->
     assert not repository.digest(f"{TAG}-r1")
 
 
+def test_a_first_revision_that_another_publisher_has_just_written_is_a_lost_race(repository: Registry) -> None:
+    """The other began and ended between looking for the number and winning it."""
+    own, other = manifest(repository, "own"), manifest(repository, "other")
+    publish(repository, other)
+    with pytest.raises(LostRaceError, match="Nothing was overwritten; run this again"):
+        revisions.allocate(repository, TAG, 1, own)
+    assert repository.digest(f"{TAG}-r1") == repository.digest(TAG) == other.digest
+
+
 @pytest.mark.requirement("V7")
 def test_a_list_of_tags_that_is_old_hides_no_revision(proxy: Proxy, repository: Registry) -> None:
     """The registry lists what there was at first, and nothing for a while."""
