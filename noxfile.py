@@ -90,7 +90,7 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
 
 def scan_image(session: nox.Session, image: Image, options: Namespace) -> None:
     """Scan an image by Trivy; what is scanned is counted against the SBOM, and the verdict says when there is none."""
-    run_module(session, "slipway.audit.sbom", image.name, codes=[0, 1])
+    run_module(session, "slipway.audit.syft", image.name, codes=[0, 1])
     run_module(session, "slipway.scan", image.name, *command_line.scan_options(options), codes=[0, 3])
     sessions.require_scanned(image)
 
@@ -146,7 +146,7 @@ def test(session: nox.Session) -> None:
 def sbom(session: nox.Session) -> None:
     """List the contents of images by Syft: CycloneDX and SPDX."""
     chosen = sessions.read_images(session, MATRIX)
-    sessions.for_each(session, chosen, lambda image, _: run_module(session, "slipway.audit.sbom", image.name))
+    sessions.for_each(session, chosen, lambda image, _: run_module(session, "slipway.audit.syft", image.name))
 
 
 @nox.session(venv_backend="none")

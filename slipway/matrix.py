@@ -15,12 +15,12 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
+from slipway import repository
 from slipway.errors import SlipwayError, run
 from slipway.images_toml import LAYERS, PLATFORMS, Deprecation, Distro, ImagesToml, Scan, VariantTable, WorkloadTable
 from slipway.toml import join_names, parse_toml, read_toml, require_choice
 
-ROOT = Path(__file__).parent.parent
-FILE = ROOT / "images.toml"
+FILE = repository.ROOT / "images.toml"
 WORKLOADS = "Dockerfile"  # the one that has a stage for each target
 PORT = 8000  # the service's
 
@@ -50,7 +50,7 @@ class Workload:
             *(name.lower().replace("_", "-") for name, on in self.arguments.items() if on == "true"),
         ]
         names = (name for target in self.targets for name in (target, *(f"{target}-{part}" for part in parts)))
-        files = (ROOT / "requirements" / f"{name}.txt" for name in names)
+        files = (repository.ROOT / "requirements" / f"{name}.txt" for name in names)
         return [file for file in files if file.is_file()]
 
 
@@ -127,7 +127,7 @@ class Image:
     def variant_locks(self) -> list[Path]:
         """The lock file of each layer of the variant, the lowest first."""
         layers = (layer for flavor in self.flavors for layer in LAYERS[self.variant.accelerator][flavor])
-        return [ROOT / "requirements" / f"{self.variant.locks}-{layer}.txt" for layer in layers]
+        return [repository.ROOT / "requirements" / f"{self.variant.locks}-{layer}.txt" for layer in layers]
 
     @property
     def lock_text(self) -> str:
@@ -142,7 +142,7 @@ class Image:
     @property
     def results(self) -> Path:
         """The folder of all results about this image: records, SBOMs, reports."""
-        return ROOT / "dist" / self.name
+        return repository.ROOT / "dist" / self.name
 
     @property
     def flavors(self) -> tuple[str, ...]:

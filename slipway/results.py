@@ -1,31 +1,23 @@
 """What runs leave in dist/<image>/: written whole or not at all, one build of an image at a time."""
 
 import contextlib
-import fcntl
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from slipway.errors import SlipwayError
+from slipway.files import write_whole
 from slipway.matrix import Image
 
 
 def write(file: Path, content: str) -> None:
     """Write a text file whole or not at all; SlipwayError when the disk is full or not writable."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as temporary:
-            try:
-                temporary.write(content)
-                temporary.flush()
-                os.fchmod(temporary.fileno(), 0o644)
-                Path(temporary.name).replace(file)
-            except BaseException:
-                Path(temporary.name).unlink(missing_ok=True)
-                raise
+        with write_whole(file) as written:
+            written.write(content.encode())
     except OSError as error:
         raise SlipwayError(
             f"cannot write {file}: {error.strerror}; free space or mend the folder's permissions"
@@ -48,12 +40,15 @@ def read_json(file: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def exclusive(image: Image) -> Iterator[None]:
-    """Hold an image's evidence, so that a second build of the same image waits for this one."""
+    """Hold the folder of an image's results, so that a second build of the same image waits for this one."""
     image.results.mkdir(parents=True, exist_ok=True)
-    with (image.results / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{image.name} is being built by another run; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(image.results / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"{image.name} is being built by another run; waiting for it", flush=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

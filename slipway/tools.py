@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
+from packaging.version import Version
+
+from slipway import repository
 from slipway.errors import SlipwayError, run
 
-ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / "tools"
-GO_LOCK = ROOT / "requirements" / "go.txt"
+FOLDER = repository.ROOT / "tools"
+GO_LOCK = repository.ROOT / "requirements" / "go.txt"
 # Where a tool keeps the version that it tells; the linker leaves alone what is not there.
 VERSIONS = ("main.version", "github.com/aquasecurity/trivy/pkg/version/app.ver")
 EXPERIMENTS = {"trivy": "jsonv2"}  # what of Go's own a tool wants that Go does not offer by itself
@@ -32,7 +34,7 @@ class Tool:
     name: str
     module: Path
     version: str
-    go: tuple[int, ...]
+    go: Version
 
     @property
     def program(self) -> Path:
@@ -44,7 +46,7 @@ class Tool:
 
 def cache() -> Path:
     """Return the folder of the tools that were built."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway" / "tools"
+    return repository.cache_folder("tools")
 
 
 def read_tool(name: str) -> Tool:
@@ -59,7 +61,7 @@ def read_tool(name: str) -> Tool:
     version = next((version for path, version in required if package.startswith(path)), None)
     if version is None:
         raise SlipwayError(f"{module}/go.mod requires no version of {package}: go get -tool {package}@VERSION")
-    return Tool(name, module, version, numbers(find(r"^go (\S+)$", text, module)))
+    return Tool(name, module, version, Version(find(r"^go (\S+)$", text, module)))
 
 
 def find(pattern: str, text: str, module: Path) -> str:
@@ -68,11 +70,6 @@ def find(pattern: str, text: str, module: Path) -> str:
     if match is None:
         raise SlipwayError(f"{module}/go.mod has no line {pattern}")
     return match[1]
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Return `1.25.0` as numbers that can be compared."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 # --- what the machine has ------------------------------------------------------------------------
@@ -99,8 +96,8 @@ def installed(tool: Tool) -> Path | None:
 def installed_go(tool: Tool) -> str | None:
     """Return the machine's Go, where it is new enough for the tool."""
     go = which("go")
-    version = re.search(r"go(\d[\d.]*)", output_of(go, "version")) if go else None
-    return go if version and numbers(version[1]) >= tool.go else None
+    version = re.search(r"go(\d+(?:\.\d+)*)", output_of(go, "version")) if go else None
+    return go if version and Version(version[1]) >= tool.go else None
 
 
 # --- build ---------------------------------------------------------------------------------------
@@ -157,7 +154,7 @@ def install_go(folder: Path) -> str:
     installer = [uv, "pip"] if uv and works else [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     check(
         [*installer, "install", "--quiet", "--require-hashes", f"--target={folder}", f"--requirement={GO_LOCK}"],
-        cwd=ROOT,
+        cwd=repository.ROOT,
         environment={},
         failure="Go's toolchain could not be installed",
         advice="Install Go, or give uv or pip a way to the package index.",

@@ -18,18 +18,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slipway import matrix, results
-from slipway.audit import debian_packages, dockerfiles, licenses, python_packages, rules, sbom, trims, wheel_records
+from packaging.utils import canonicalize_name
+
+from slipway import matrix, repository, results, sbom
+from slipway.audit import debian_packages, dockerfiles, licenses, python_packages, rules, syft, trims, wheel_records
 from slipway.audit.debian_packages import Package
 from slipway.audit.findings import Claim, Claims, Finding, at
-from slipway.audit.licenses import Licences
-from slipway.audit.python_packages import Distribution, Requirement
+from slipway.audit.licenses import Licenses
+from slipway.audit.python_packages import Distribution
 from slipway.audit.rules import Judge
-from slipway.audit.sbom import Component
 from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Entry, Kind
 from slipway.matrix import Image
+from slipway.python_locks import Requirement, read_locks
+from slipway.sbom import Component
 from slipway.toml import read_toml
 
 SET_ID = 0o6000
@@ -54,7 +57,7 @@ class Audit:
     claims: Claims
     findings: list[Finding] = field(default_factory=list)
     owners: Counter[str] = field(default_factory=Counter)
-    licences: Licences = field(default_factory=Licences)
+    licenses: Licenses = field(default_factory=Licenses)
     notes: list[str] = field(default_factory=lambda: list(LIMITS))
 
     @property
@@ -81,9 +84,9 @@ def begin(contract: Image, reference: str) -> Audit:
 def own_files(contract: Image) -> Claims:
     """Return what this repository copies into an image: docker/rootfs/ and app/."""
     targets = ("variant", *(contract.workload.targets if contract.workload else ()))
-    folders = [(matrix.ROOT / "docker" / "rootfs" / target, "/") for target in targets]
+    folders = [(repository.ROOT / "docker" / "rootfs" / target, "/") for target in targets]
     found: Claims = {}
-    for folder, root in (*folders, (matrix.ROOT / "app", "/opt/app/app/")):
+    for folder, root in (*folders, (repository.ROOT / "app", "/opt/app/app/")):
         for file in folder.rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
                 digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -189,7 +192,7 @@ def check_distributions(audit: Audit, known: wheel_records.Records) -> None:
     """Compare Python's distributions with the locks: name, version, and what the RECORD says."""
     for folder, files in environments(audit.contract).items():
         inside = [one for one in audit.distributions if one.record.startswith(folder)]
-        check_environment(audit, inside, python_packages.read_locks(files), known)
+        check_environment(audit, inside, read_locks(files), known)
     elsewhere = [one for one in audit.distributions if not one.record.startswith(tuple(environments(audit.contract)))]
     for one in elsewhere:
         if not any(claim.owner.startswith("deb:") for claim in audit.claims.get(one.record, ())):
@@ -201,7 +204,7 @@ def environments(contract: Image) -> dict[str, list[Path]]:
     """Return the folders that have Python distributions, with the locks that they are installed from."""
     found = {VENV: contract.locks}
     if contract.workload and contract.workload.arguments.get("ELYRA") == "true":
-        found["/opt/elyra/"] = [matrix.ROOT / "requirements" / "elyra.txt"]
+        found["/opt/elyra/"] = [repository.ROOT / "requirements" / "elyra.txt"]
     return found
 
 
@@ -249,7 +252,7 @@ def check_record(audit: Audit, one: Distribution, expected: str) -> None:
 def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
     """Compare what Syft lists with what the image's own databases say, and code-server's packages with their lock."""
     listed = {
-        (c.kind, python_packages.normal(c.name) if c.kind == "pypi" else c.name, c.version)
+        (c.kind, canonicalize_name(c.name) if c.kind == "pypi" else c.name, c.version)
         for c in components
         if c.kind in ("deb", "pypi") or (c.kind == "npm" and rules.is_locked(c.path))
     }
@@ -280,8 +283,8 @@ def perform(contract: Image, image_id: str, components: list[Component]) -> Audi
     check_distributions(audit, known)
     check_sbom(audit, components)
     scanned = licenses.of_trivy(contract.results / "trivy.json", image_id)
-    audit.licences = licenses.judge(components, read_toml(licenses.FILE, licenses.Policy), scanned)
-    audit.findings += audit.licences.findings
+    audit.licenses = licenses.judge(components, read_toml(licenses.FILE, licenses.Policy), scanned)
+    audit.findings += audit.licenses.findings
     audit.findings.sort(key=lambda finding: (finding.kind, finding.what))
     return audit
 
@@ -296,11 +299,11 @@ def report(audit: Audit, image_id: str, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "files": {"all": sum(1 for _ in audit.system.files()), "explained": explained, "owners": dict(audit.owners)},
         "packages": {"deb": len(audit.packages), "pypi": len(audit.distributions)},
-        "licences": {
-            "known": dict(sorted(audit.licences.known.items())),
-            "accepted": audit.licences.accepted,
-            "proprietary": audit.licences.proprietary,
-            "unknown": sorted(audit.licences.unknown),
+        "licenses": {
+            "known": dict(sorted(audit.licenses.known.items())),
+            "accepted": audit.licenses.accepted,
+            "proprietary": audit.licenses.proprietary,
+            "unknown": sorted(audit.licenses.unknown),
         },
         "findings": [finding.as_json() for finding in audit.findings],
         "limits": audit.notes,
@@ -314,11 +317,11 @@ def show(contract: Image, result: Mapping[str, Any], findings: list[Finding]) ->
     for owner, number in sorted(files["owners"].items()):
         print(f"  {owner:<12}{number:>9,}" + (f"  of {packages[owner]} packages" if owner in packages else ""))
     for kind in ("accepted", "proprietary"):
-        for terms, names in result["licences"][kind].items():
+        for terms, names in result["licenses"][kind].items():
             print(f"  {kind}: {terms}: {', '.join(names)}")
-    if unknown := result["licences"]["unknown"]:
+    if unknown := result["licenses"]["unknown"]:
         names = ", ".join(unknown[:FEW]) + (", …, all of them in audit.json" if len(unknown) > FEW else "")
-        print(f"  no licence is known of {len(unknown)} components: {names}")
+        print(f"  no license is known of {len(unknown)} components: {names}")
     for finding in findings[:SHOWN]:
         where = f"\n      layer {finding.layer}: {finding.instruction[:100]}" if finding.layer is not None else ""
         print(f"  {finding.kind}: {finding.what}\n      {finding.detail}{where}")
@@ -337,7 +340,7 @@ def main() -> int:
     reference = options.image or contract.tag
     folder = contract.results / "of-another" if options.image else contract.results
     image_id = saved_image.find_id(reference)
-    components = sbom.components(sbom.provide(contract, image_id, folder))
+    components = sbom.components(syft.provide(contract, image_id, folder))
     started = time.monotonic()
     audit = perform(contract, image_id, components)
     result = report(audit, image_id, time.monotonic() - started)

@@ -1,8 +1,10 @@
 """Debian's packages in an image: what dpkg says is installed, whose each file is, and what asked for each package."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from debian.deb822 import Packages
 
 from slipway.audit.findings import Claim, Claims
 from slipway.image.filesystem import FileSystem
@@ -32,41 +34,29 @@ class Package:
 
 def read_packages(status: str) -> dict[str, Package]:
     """Return the installed packages of dpkg's status, by name."""
-    found = {}
-    for paragraph in re.split(r"\n\n+", status.strip()):
-        fields = read_fields(paragraph)
-        if fields.get("Status", "").endswith(" installed"):
-            package = read_package(fields)
-            found[package.name] = package
-    return found
+    paragraphs = Packages.iter_paragraphs(status, use_apt_pkg=False)
+    installed = [fields for fields in paragraphs if fields.get("Status", "").endswith(" installed")]
+    return {package.name: package for package in map(read_package, installed)}
 
 
-def read_fields(paragraph: str) -> dict[str, str]:
-    """Return the fields of a paragraph of one of Debian's control files."""
-    pairs = re.findall(r"^([A-Za-z-]+):(.*(?:\n[ \t].*)*)", paragraph, re.MULTILINE)
-    return {name: value.strip() for name, value in pairs}
-
-
-def read_package(fields: Mapping[str, str]) -> Package:
+def read_package(fields: Packages) -> Package:
     """Return one package of its fields."""
-    needs = ", ".join(filter(None, (fields.get("Pre-Depends"), fields.get("Depends"))))
+    relations = {kind: fields.relations[kind] or [] for kind in ("pre-depends", "depends", "provides")}
     rows = (line.split() for line in fields.get("Conffiles", "").splitlines())
     return Package(
         name=fields.get("Package", ""),
         version=fields.get("Version", ""),
         architecture=fields.get("Architecture", ""),
         same=fields.get("Multi-Arch") == "same",
-        depends=tuple(frozenset(names(part.replace("|", ","))) for part in needs.split(",") if part.strip()),
-        provides=frozenset(names(fields.get("Provides", ""))),
+        depends=tuple(map(names, relations["pre-depends"] + relations["depends"])),
+        provides=frozenset().union(*map(names, relations["provides"])),
         conffiles={row[0]: row[1] for row in rows if len(row) > 1 and row[-1] not in ("obsolete", "newconffile")},
     )
 
 
-def names(relation: str) -> Iterator[str]:
-    """Yield the names of a relation, `libc6 (>= 2.38), python3:any`."""
-    for part in relation.split(","):
-        if part.strip():
-            yield re.split(r"[\s:(\[]", part.strip(), maxsplit=1)[0]
+def names(alternatives: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the names of a relation's alternatives."""
+    return frozenset(str(alternative["name"]) for alternative in alternatives)
 
 
 # --- whose a file is -----------------------------------------------------------------------------

@@ -3,9 +3,12 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from debian.deb822 import Deb822
+
+from slipway import repository
 from slipway.audit import debian_packages
 from slipway.image.filesystem import FileSystem
-from slipway.matrix import ROOT, Image
+from slipway.matrix import Image
 
 EXTENDED_STATES = "/var/lib/apt/extended_states"
 
@@ -13,7 +16,7 @@ EXTENDED_STATES = "/var/lib/apt/extended_states"
 def instructions(image: Image) -> str:
     """Return the Dockerfiles that an image is built from on one line, a copy without the options of its COPY."""
     names = {image.dockerfile, image.variant.dockerfile}
-    texts = ((ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ") for name in sorted(names))
+    texts = ((repository.ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ") for name in sorted(names))
     return re.sub(r"\bCOPY (--\S+ )+", "COPY ", " ".join(" ".join(texts).split()))
 
 
@@ -25,9 +28,8 @@ def is_own(made_by: str, text: str) -> bool:
 
 def find_asked(system: FileSystem, packages: Iterable[str]) -> set[str]:
     """Return the packages that apt was asked for; apt notes those that it installed only because of another."""
-    paragraphs = system.text(EXTENDED_STATES).split("\n\n")
-    fields = [debian_packages.read_fields(paragraph) for paragraph in paragraphs]
-    automatic = {field.get("Package", "") for field in fields if field.get("Auto-Installed") == "1"}
+    states = Deb822.iter_paragraphs(system.text(EXTENDED_STATES), use_apt_pkg=False)
+    automatic = {state.get("Package", "") for state in states if state.get("Auto-Installed") == "1"}
     return set(packages) - automatic - debian_packages.of_layer(system, 0)
 
 

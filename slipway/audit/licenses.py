@@ -1,4 +1,4 @@
-"""The licences of an image's components, as the SBOM has them, against the policy in policy/licenses.toml."""
+"""The licenses of an image's components, as the SBOM has them, against the policy in policy/licenses.toml."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,19 +7,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
+from license_expression import ExpressionError, LicenseExpression, Licensing
 from pydantic import Field
 
-from slipway import results
+from slipway import repository, results
 from slipway.audit.findings import Finding
-from slipway.audit.sbom import Component
-from slipway.matrix import ROOT
+from slipway.sbom import Component
 from slipway.toml import Table
 
-# How the names of licences that are not those of free software sound; BSD's with its holder's name is free.
+# How the names of licenses that are not those of free software sound; BSD's with its holder's name is free.
 NOT_FREE = re.compile(r"proprietary|(?<!BSD-)(?<!BSD-\d-Clause-)nvidia|eula|commercial", re.IGNORECASE)
 TEXT = "sha256:"  # Syft names a text that it does not know by its digest
 KINDS = ("deb", "pypi", "npm")
-FILE = ROOT / "policy" / "licenses.toml"
+SYNTAX = Licensing()  # SPDX's, with any name for a license
+FILE = repository.ROOT / "policy" / "licenses.toml"
 
 
 Globs = Annotated[list[str], Field(description="a list of globs in quotes")]
@@ -36,19 +37,38 @@ class Policy(Table):
         """Return the proprietary terms that a component is under; empty where it is under none."""
         return next((terms for terms, globs in self.proprietary.items() if matches(name, globs)), "")
 
-    def refuses(self, licence: str) -> bool:
-        """Tell whether a licence is refused. Of a choice, `A OR B`, one that is allowed is enough."""
-        choices = [re.split(r"\s+AND\s+", choice) for choice in re.split(r"\s+OR\s+", licence)]
-        return all(any(matches(part.strip("() "), self.refused) for part in choice) for choice in choices)
+    def refuses(self, license_name: str) -> bool:
+        """Tell whether a license is refused, given by SPDX's expression for it; of an unreadable one each word counts.
+
+        Of a choice, `A OR B`, one that is allowed is enough; of `A AND B` each one has to be allowed.
+        """
+        try:
+            expression = SYNTAX.parse(license_name)
+            return expression is not None and self.refuses_expression(expression)
+        except (ExpressionError, RecursionError):
+            return self.refuses_a_word(license_name)
+
+    def refuses_expression(self, expression: LicenseExpression) -> bool:
+        """Tell whether a parsed expression is refused; an exception after WITH changes nothing."""
+        if isinstance(expression, SYNTAX.OR):
+            return all(map(self.refuses_expression, expression.args))
+        if isinstance(expression, SYNTAX.AND):
+            return any(map(self.refuses_expression, expression.args))
+        return self.refuses_a_word(getattr(expression, "license_symbol", expression).key)
+
+    def refuses_a_word(self, text: str) -> bool:
+        """Tell whether a name of one or several words has a refused one; upper and lower case are the same."""
+        globs = [glob.lower() for glob in self.refused]
+        return any(matches(name, globs) for name in (text.lower(), *re.findall(r"[\w.+-]+", text.lower())))
 
     def reason(self, name: str) -> str:
-        """Return why a component may be under a refused licence; empty where it may not."""
+        """Return why a component may be under a refused license; empty where it may not."""
         return next((reason for reason, globs in self.accepted.items() if matches(name, globs)), "")
 
 
 @dataclass
-class Licences:
-    """What an image's components are licensed under: licences by number, components by what they are under."""
+class Licenses:
+    """What an image's components are licensed under: licenses by number, components by what they are under."""
 
     known: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, list[str]] = field(default_factory=dict)
@@ -62,26 +82,26 @@ def matches(name: str, globs: Iterable[str]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-def judge(components: Iterable[Component], policy: Policy, others: Mapping[str, set[str]] | None = None) -> Licences:
-    """Sort the components by their licences, and find those that the policy does not allow.
+def judge(components: Iterable[Component], policy: Policy, others: Mapping[str, set[str]] | None = None) -> Licenses:
+    """Sort the components by their licenses, and find those that the policy does not allow.
 
-    `others` has what another tool knows, by the components' names; it counts where the SBOM has no licence.
+    `others` has what another tool knows, by the components' names; it counts where the SBOM has no license.
     """
-    result = Licences()
+    result = Licenses()
     for component in components:
         if component.kind in KINDS:
             more = () if known(component) else (others or {}).get(component.name, ())
-            add(result, replace(component, licences=(*component.licences, *sorted(more))), policy)
+            add(result, replace(component, licenses=(*component.licenses, *sorted(more))), policy)
     return result
 
 
 def known(component: Component) -> list[str]:
-    """Return a component's licences that have a name."""
-    return [licence for licence in component.licences if not licence.startswith(TEXT)]
+    """Return a component's licenses that have a name."""
+    return [name for name in component.licenses if not name.startswith(TEXT)]
 
 
 def of_trivy(file: Path, image_id: str) -> dict[str, set[str]]:
-    """Return the licences that a scan of the same image found, by package; none where there was no such scan."""
+    """Return the licenses that a scan of the same image found, by package; none where there was no such scan."""
     document = results.read_json(file)
     match document:
         case {"Metadata": {"ImageID": found}, "Results": list(found_results)} if found == image_id:
@@ -97,11 +117,11 @@ def of_trivy(file: Path, image_id: str) -> dict[str, set[str]]:
     return names
 
 
-def add(result: Licences, component: Component, policy: Policy) -> None:
+def add(result: Licenses, component: Component, policy: Policy) -> None:
     """Take one component into account."""
     name = f"{component.kind}:{component.name}"
     named = known(component)
-    free = named and not any(NOT_FREE.search(licence) for licence in named)
+    free = named and not any(map(NOT_FREE.search, named))
     terms = "" if free else policy.terms(name)
     if terms:
         result.proprietary.setdefault(terms, []).append(name)
@@ -110,15 +130,17 @@ def add(result: Licences, component: Component, policy: Policy) -> None:
     reason = policy.reason(name)
     if reason and any(map(policy.refuses, named)):
         result.accepted.setdefault(reason, []).append(name)
-    for licence in named:
-        result.known[licence] = result.known.get(licence, 0) + 1
+    for license_name in named:
+        result.known[license_name] = result.known.get(license_name, 0) + 1
     result.findings += problems(name, named, terms, policy)
 
 
 def problems(name: str, named: Iterable[str], terms: str, policy: Policy) -> Iterator[Finding]:
     """Yield what the policy has against a component."""
-    for licence in named:
-        if policy.refuses(licence) and not policy.reason(name):
-            yield Finding("licence", name, f"{licence} is refused by policy/licenses.toml")
-        elif not terms and NOT_FREE.search(licence):
-            yield Finding("licence", name, f"{licence}: name these terms under [proprietary] in policy/licenses.toml")
+    for license_name in named:
+        if policy.refuses(license_name) and not policy.reason(name):
+            yield Finding("license", name, f"{license_name} is refused by policy/licenses.toml")
+        elif not terms and NOT_FREE.search(license_name):
+            yield Finding(
+                "license", name, f"{license_name}: name these terms under [proprietary] in policy/licenses.toml"
+            )

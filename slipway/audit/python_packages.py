@@ -6,12 +6,12 @@ import hashlib
 import io
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from slipway.audit.findings import Claim, Claims
-from slipway.errors import SlipwayError
 from slipway.image.filesystem import FileSystem
 
 # What an installer writes beside a wheel's own files.
@@ -38,11 +38,6 @@ class Distribution:
         return posixpath.normpath(posixpath.join(self.root, row))
 
 
-def normal(name: str) -> str:
-    """Return a name as PyPI compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def find(system: FileSystem) -> list[Distribution]:
     """Return every distribution that has a RECORD, but for those that another one carries inside itself."""
     paths = sorted(path for path in system.paths if path.endswith(".dist-info/RECORD"))
@@ -55,11 +50,11 @@ def named(system: FileSystem) -> set[tuple[str, str]]:
     """Return name and version of all that has Python's metadata: also Debian's, and what another one carries inside."""
     ends = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
     documents = (system.text(path) for path in system.paths if path.endswith(ends))
-    found = set()
+    found: set[tuple[str, str]] = set()
     for document in documents:
         fields = dict(re.findall(r"^(Name|Version): *(\S+)", document.partition("\n\n")[0], re.MULTILINE))
         if len(fields) == 2:  # noqa: PLR2004 - both
-            found.add((normal(fields["Name"]), fields["Version"]))
+            found.add((canonicalize_name(fields["Name"]), fields["Version"]))
     return found
 
 
@@ -67,7 +62,7 @@ def read(path: str, record: str) -> Distribution:
     """Return a distribution of its RECORD; its folder's name has the version."""
     folder = posixpath.basename(posixpath.dirname(path)).removesuffix(".dist-info")
     name, _, version = folder.rpartition("-")
-    return Distribution(normal(name), version, path, tuple(read_rows(record)))
+    return Distribution(canonicalize_name(name), version, path, tuple(read_rows(record)))
 
 
 def read_rows(record: str) -> Iterator[Row]:
@@ -134,37 +129,3 @@ def shebang_problem(system: FileSystem, one: Distribution) -> str:
         if first.startswith(b"#!") and not re.fullmatch(allowed, first):
             return path
     return ""
-
-
-# --- locks ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A line of a lock: name, version, and a digest of the hashes that it allows."""
-
-    name: str
-    version: str
-    hashes: str
-
-
-def read_lock(file: Path) -> list[Requirement]:
-    """Return the requirements of a lock; SlipwayError when one has no version or no hash."""
-    found = []
-    for block in re.findall(r"^([a-zA-Z0-9].*(?:\n +.*)*)", file.read_text(encoding="utf-8"), re.MULTILINE):
-        match = re.match(r"([\w.-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", block)
-        hashes = sorted(re.findall(r"--hash=sha256:([0-9a-f]{64})", block))
-        if match is None or not hashes:
-            raise SlipwayError(f"{file}: `{block.splitlines()[0]}` has no version or no hash: run nox -s lock")
-        digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
-        found.append(Requirement(normal(match[1]), match[2], digest))
-    return found
-
-
-def read_locks(files: Iterable[Path]) -> Mapping[str, dict[str, Requirement]]:
-    """Return what several locks ask for: by name, by version."""
-    found: dict[str, dict[str, Requirement]] = {}
-    for file in files:
-        for requirement in read_lock(file):
-            found.setdefault(requirement.name, {})[requirement.version] = requirement
-    return found

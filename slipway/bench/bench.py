@@ -18,18 +18,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from slipway import results
+from slipway import docker, repository, results
 from slipway.bench import build_times, measurements, publish_times
 from slipway.bench.measurements import Figure
+from slipway.build.images import is_built
 from slipway.errors import SlipwayError
 from slipway.host import engine
 from slipway.host.engine import NoEngineError
-from slipway.matrix import ROOT, Image, Matrix, load_matrix
+from slipway.matrix import Image, Matrix, load_matrix
 from slipway.tables import align
 
 VARIANTS = ("cpu", "cuda", "rocm")
 TRUSTED = ("cpu-base", "cuda-runtime")  # audited and scanned for their figures
-FILE = ROOT / "dist" / "bench.json"
+FILE = repository.ROOT / "dist" / "bench.json"
 
 
 class Target(NamedTuple):
@@ -156,7 +157,7 @@ def record(figure: Figure) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on: the machine that the engine runs on, and how busy it is."""
-    info = engine.parse(engine.docker("info", "--format={{json .}}").stdout)
+    info = engine.parse(docker.call("info", "--format={{json .}}").stdout)
     return {
         "cores": info.get("NCPU"),
         "memory_gb": round(info.get("MemTotal", 0) / 1e9, 1),
@@ -178,17 +179,11 @@ def machine_line(facts: dict[str, Any]) -> str:
 # --- the run -------------------------------------------------------------------------------------
 
 
-def is_built(image: Image) -> bool:
-    """Tell whether the engine has an image."""
-    return not engine.docker("image", "inspect", image.tag).returncode
-
-
-def require_images(images: list[Image]) -> None:
-    """Refuse to measure while an image is missing: nothing is built here."""
-    missing = [image for image in images if not is_built(image)]
-    if missing:
-        names = " ".join(image.name for image in missing)
-        raise SlipwayError(f"not built: {names}; bench measures what is built. Run: nox -s build -- {names}")
+def not_built(images: Iterable[Image]) -> Iterator[Figure]:
+    """Yield an unmeasured figure for each image that is not built, with the command that builds it."""
+    for image in images:
+        if not is_built(image):
+            yield Figure(f"size {image.name}", note=f"not built: nox -s build -- {image.name}")
 
 
 def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
@@ -201,20 +196,30 @@ def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[F
         yield Figure(title, note=str(error).splitlines()[0], failed=True)
 
 
+def if_built(title: str, needed: Iterable[Image], measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
+    """Yield a measurement's figures, or one that says which of the images that it needs are not built."""
+    missing = [image.tag for image in needed if not is_built(image)]
+    if missing:
+        yield Figure(title, note=f"not built: {', '.join(missing)}")
+    else:
+        yield from guarded(title, measuring)
+
+
 def measure_all(matrix: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
-    """Yield every figure, in the order of the table."""
+    """Yield every figure of the images that are built, in the order of the table."""
     yield from guarded("size", lambda: measurements.sizes(images))
     # Before any build: one of a new commit makes another image, which the results are not about.
     yield from guarded("checks", lambda: measurements.checks(images))
     yield from guarded("cold build", lambda: build_times.cold(matrix, wanted=with_cold))
-    yield from guarded("nothing changed", lambda: build_times.unchanged(matrix))
+    flavors = matrix.variants[build_times.VARIANT].images.values()
+    yield from if_built("nothing changed", flavors, lambda: build_times.unchanged(matrix))
     for image in images:
         yield from guarded(f"healthy {image.name}", lambda image=image: measurements.start(image))  # type: ignore[misc]
     yield from guarded("memory", lambda: measurements.memory(images))
     trusted = [image for image in images if image.name in TRUSTED]
     yield from guarded("audit", lambda: measurements.audits(trusted))
     yield from guarded("scan", lambda: measurements.scans(trusted))
-    yield from guarded("publish", lambda: publish_times.unchanged(matrix))
+    yield from if_built("publish", [matrix.find_image(publish_times.IMAGE)], lambda: publish_times.unchanged(matrix))
     yield from guarded("second start noxw", measurements.second_start)
     yield from guarded("nothing to do slipway.host", measurements.nothing_to_set_up)
     yield from guarded("nox -s tests", measurements.tests)
@@ -240,14 +245,17 @@ def main(words: list[str] | None = None) -> int:
     options = arguments(words)
     require_engine()
     matrix = load_matrix()
-    # Beside what every run builds, whatever else is there.
-    images = [i for i in matrix.images if i.variant.name in VARIANTS and (i.in_tests or is_built(i))]
-    require_images(images)
+    images = [image for image in matrix.images if image.variant.name in VARIANTS]
+    built = [image for image in images if is_built(image)]
+    if not built:
+        raise SlipwayError("no image is built, and bench measures what is built. Run: nox -s build-cpu")
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts = machine()
-    figures = list(measure_all(matrix, images, with_cold=options.cold))
+    figures = [*measure_all(matrix, built, with_cold=options.cold), *not_built(i for i in images if i.in_tests)]
     results.write_json(FILE, {"started": started, "machine": facts, "figures": [record(f) for f in figures]})
     counts = Counter(verdict(figure) for figure in figures)
     print("\n".join(["", machine_line(facts), "", *table(figures), ""]))
-    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE.relative_to(ROOT)}")
+    print(
+        ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE.relative_to(repository.ROOT)}"
+    )
     return 1 if counts["failed"] else 0

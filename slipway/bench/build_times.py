@@ -11,14 +11,16 @@ import sys
 import time
 from collections.abc import Iterator
 
+from slipway import docker, repository
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.build import clean
 from slipway.errors import SlipwayError
-from slipway.host import downloads, engine
-from slipway.host.downloads import CA_IN_BUILD, Host
+from slipway.host import downloads
+from slipway.host.apt import CA_IN_BUILD
+from slipway.host.downloads import Host
 from slipway.image import saved_image
-from slipway.matrix import ROOT, Image, Matrix
+from slipway.matrix import Image, Matrix
 
 VARIANT = "cuda"
 BUILDS = 3
@@ -62,7 +64,7 @@ def plain_build(matrix: Matrix, image: Image) -> float:
     try:
         return measurements.seconds(*command, **settings.environment())
     finally:
-        engine.docker("image", "rm", "--force", tag)
+        docker.call("image", "rm", "--force", tag)
 
 
 def unchanged(matrix: Matrix) -> Iterator[Figure]:
@@ -112,13 +114,13 @@ def marked(dockerfile: str, mark: str) -> str:
 def cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
     """Return the seconds of a build that finds nothing in any cache; its traces are removed."""
     mark = measurements.new_name()
-    dockerfile = marked((ROOT / image.variant.dockerfile).read_text(), mark)
+    dockerfile = marked((repository.ROOT / image.variant.dockerfile).read_text(), mark)
     tag = f"{mark}:{image.name}"
     options = ["--file=-", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
     try:
         return shown(build_command(matrix, image, settings, *options), dockerfile.encode(), settings)
     finally:
-        engine.docker("image", "rm", "--force", tag)
+        docker.call("image", "rm", "--force", tag)
         forget(mark)
 
 
@@ -126,7 +128,7 @@ def shown(command: list[str], data: bytes, settings: Host) -> float:
     """Return the seconds of a long command that shows its own progress."""
     started = time.monotonic()
     environment = {**os.environ, **settings.environment()}
-    if subprocess.run(command, input=data, cwd=ROOT, env=environment, check=False).returncode:
+    if subprocess.run(command, input=data, cwd=repository.ROOT, env=environment, check=False).returncode:
         raise SlipwayError("the build failed: docker's message is above")
     return time.monotonic() - started
 
@@ -149,7 +151,7 @@ def forget(mark: str) -> None:
     while left:
         below = {parent for identifier in left for parent in records[identifier].parents}
         for identifier in left - below:
-            engine.docker("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
+            docker.call("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
         left &= below
 
 
@@ -167,8 +169,8 @@ def bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, f
         printed = install(name, tag, image, settings)
         return time.monotonic() - started, int(printed.split()[0])
     finally:
-        engine.docker("rm", "--force", "--volumes", name)
-        engine.docker("image", "rm", "--force", tag)
+        docker.call("rm", "--force", "--volumes", name)
+        docker.call("image", "rm", "--force", tag)
 
 
 def install(name: str, tag: str, image: Image, settings: Host) -> str:
@@ -179,7 +181,7 @@ def install(name: str, tag: str, image: Image, settings: Host) -> str:
         files.append((CA_IN_BUILD.lstrip("/"), settings.ca_bundle.read_bytes()))
         variables.append(f"SSL_CERT_FILE={CA_IN_BUILD}")
     options = ["--interactive", f"--name={name}", "--entrypoint=sh", *(f"--env={variable}" for variable in variables)]
-    result = engine.docker("run", *options, tag, "-c", INSTALL, data=engine.tar_of(files))
+    result = docker.call("run", *options, tag, "-c", INSTALL, data=docker.pack(files))
     if result.returncode:
         lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
         raise SlipwayError(f"the bare installation failed: {lines[-1]}")

@@ -10,12 +10,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from slipway import junit, results
-from slipway.audit import sbom
+from slipway import docker, junit, repository, results
+from slipway.audit import syft
 from slipway.errors import SlipwayError
-from slipway.host import engine
 from slipway.image import saved_image
-from slipway.matrix import ROOT, Image
+from slipway.matrix import Image
 
 STARTS = 5
 PATIENCE = 60  # seconds for a service to become healthy
@@ -50,7 +49,13 @@ def new_name() -> str:
 def output(*command: str, **environment: str) -> str:
     """Run a command in the repository and return what it printed; SlipwayError when it fails."""
     result = subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, errors="replace", check=False
+        command,
+        cwd=repository.ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if result.returncode:
         lines = (result.stdout + result.stderr).strip().splitlines() or [f"exit code {result.returncode}"]
@@ -97,7 +102,7 @@ def checks(images: list[Image]) -> Iterator[Figure]:
 
 def tests() -> Iterator[Figure]:
     """Yield how long the last run of the session `tests` took."""
-    taken = results.read_json(ROOT / "dist" / "tests.json").get("seconds")
+    taken = results.read_json(repository.ROOT / "dist" / "tests.json").get("seconds")
     note = "the last run" if taken else "no run that ended; nox -s tests"
     yield Figure("nox -s tests", taken, note=note)
 
@@ -126,7 +131,7 @@ def seconds_to_health(tag: str) -> float:
         output("docker", "run", "--detach", f"--name={name}", tag)
         return wait(lambda: health(name) == "healthy", tag) - started
     finally:
-        engine.docker("rm", "--force", "--volumes", name)
+        docker.call("rm", "--force", "--volumes", name)
 
 
 def run_nothing(tag: str) -> float:
@@ -135,7 +140,7 @@ def run_nothing(tag: str) -> float:
     try:
         return seconds("docker", "run", f"--name={name}", tag, "true")
     finally:
-        engine.docker("rm", "--force", "--volumes", name)
+        docker.call("rm", "--force", "--volumes", name)
 
 
 def wait(condition: Callable[[], bool], tag: str) -> float:
@@ -176,7 +181,7 @@ def audits(images: list[Image]) -> Iterator[Figure]:
     """
     for image in images:
         say(f"auditing {image.tag}")
-        sbom.provide(image, saved_image.find_id(image.tag))
+        syft.provide(image, saved_image.find_id(image.tag))
         alone = seconds("sh", "-c", 'docker save "$0" >/dev/null', image.tag)
         with tempfile.TemporaryDirectory() as cache:
             memory_used = peak_memory("slipway.audit", image.name, XDG_CACHE_HOME=cache)
@@ -196,7 +201,7 @@ def scans(images: list[Image]) -> Iterator[Figure]:
     for image in images:
         say(f"scanning {image.tag}")
         command = [sys.executable, "-m", "slipway.scan", image.name]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
         scan = results.read_json(image.results / "scan.json")
         if not scan:
             raise SlipwayError(f"{image.name} could not be scanned: {result.stderr.strip()}")

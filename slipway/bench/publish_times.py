@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
 
-from slipway import results
+from slipway import docker, results
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.errors import SlipwayError
-from slipway.host.engine import docker
 from slipway.matrix import Image, Matrix
 from slipway.publish import publish, release_checks, signing
 
@@ -99,7 +98,7 @@ def pushed(image: Image, host: str) -> Iterator[tuple[str, ...]]:
         measurements.output(*command)
         yield command
     finally:
-        docker("image", "rm", tag)
+        docker.call("image", "rm", tag)
 
 
 @contextlib.contextmanager

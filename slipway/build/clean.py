@@ -7,19 +7,17 @@ Slipway's folder of the user's cache. The engine, the base image and what users 
 """
 
 import argparse
-import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from slipway import docker, repository
 from slipway.build.record import TAG_ENDS
-from slipway.errors import SlipwayError, run
-from slipway.matrix import ROOT, Matrix, load_matrix
+from slipway.errors import run
+from slipway.matrix import Matrix, load_matrix
 
-# In every RUN that installs Python packages, and in the id of every cache mount.
 MARKS = ("slipway", "/apt/install ")  # in what BuildKit says of a step that a Dockerfile here asked for
 
 
@@ -32,28 +30,20 @@ class Record:
     description: str
 
 
-def docker(*arguments: str) -> str:
-    """Run a docker command and return what it printed; SlipwayError when it fails."""
-    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise SlipwayError(f"docker {' '.join(arguments)}: {result.stderr.strip()}")
-    return result.stdout
-
-
 def remove_images(matrix: Matrix) -> None:
     """Untag the images of the matrix; the engine deletes what nothing else uses."""
-    present = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
+    present = docker.output("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
     names = {f"{image.tag}{end}" for image in matrix.images for end in ("", *TAG_ENDS)}
     broken = f"{matrix.repository}-sabotage/"  # left behind by a run that was killed
     for tag in sorted(tag for tag in present if tag in names or tag.startswith(broken)):
-        docker("image", "rm", "--force", tag)
+        docker.output("image", "rm", "--force", tag)
         print(f"image {tag}")
 
 
 def read_records() -> dict[str, Record]:
     """Return every record of the engine's build cache."""
     records = {}
-    for block in docker("buildx", "du", "--verbose").split("\nID:"):
+    for block in docker.output("buildx", "du", "--verbose").split("\nID:"):
         fields = re.match(r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)\nDescription:\s*((?s:.*))", block)
         if fields:
             identifier, parents, description = fields.groups(default="")
@@ -81,7 +71,7 @@ def remove_build_cache() -> None:
     left = find_own(read_records())
     while left:
         for identifier in left:
-            docker("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
+            docker.output("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
         still = left & set(read_records())
         if still == left:
             break
@@ -100,8 +90,8 @@ def main() -> int:
     """Free all of it and say what went."""
     remove_images(load_matrix())
     remove_build_cache()
-    remove_folder(ROOT / "dist")
-    remove_folder(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway")
+    remove_folder(repository.ROOT / "dist")
+    remove_folder(repository.cache_folder())
     return 0
 
 

@@ -4,11 +4,11 @@ A commit elsewhere leaves an image's labels, and so its ID and its results, as t
 """
 
 import re
-import subprocess
 from collections.abc import Sequence
 
+from slipway import repository
 from slipway.images_toml import TARGETS
-from slipway.matrix import FILE, ROOT, Image
+from slipway.matrix import FILE, Image
 
 # The lines of images.toml that reach a build; a budget does not.
 ARGUMENTS = r"^(apt_date|image|platform|dockerfile|distro|locks|arguments|target|parent|deprecated) ="
@@ -16,14 +16,18 @@ ARGUMENTS = r"^(apt_date|image|platform|dockerfile|distro|locks|arguments|target
 
 def git(*words: str) -> str:
     """Return what git prints, or an empty string when it fails."""
-    command = ["git", "-C", str(ROOT), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        return repository.git(*words)
+    except repository.GitError:
+        return ""
 
 
 def list_context(image: Image) -> list[str]:
     """Return the paths that the builds of an image and of its variant read, with those of no other image's locks."""
     dockerfiles = dict.fromkeys([image.dockerfile, image.variant.dockerfile])
-    sources = [path for name in dockerfiles for path in find_sources((ROOT / name).read_text(encoding="utf-8"))]
+    sources = [
+        path for name in dockerfiles for path in find_sources((repository.ROOT / name).read_text(encoding="utf-8"))
+    ]
     targets = image.workload.targets if image.workload else ()
     others = tuple(f"requirements/{target}" for target in TARGETS if target not in targets)
     locks = [f"requirements/{lock.name}" for lock in image.locks]

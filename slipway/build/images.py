@@ -1,21 +1,16 @@
 """Which images the engine has."""
 
-import json
-import subprocess
 from collections.abc import Iterable
 
+from slipway import docker
 from slipway.errors import SlipwayError
-from slipway.host import engine
 from slipway.images_toml import PLATFORMS
 from slipway.matrix import Image, Matrix
 
 
 def list_built(matrix: Matrix) -> list[Image]:
     """Return the images of the matrix that the engine has; SlipwayError when no engine answers, or without any."""
-    result = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}")
-    if result.returncode:
-        raise SlipwayError(f"{result.stderr.strip()} nox -s setup")
-    tags = set(result.stdout.split())
+    tags = set(docker.output("image", "ls", "--format={{.Repository}}:{{.Tag}}").split())
     images = [image for image in matrix.images if image.tag in tags]
     if not images:
         raise SlipwayError("no image is built; start with nox -s build-cpu, or name one: nox -s build -- cuda-base")
@@ -44,20 +39,10 @@ def is_built(image: Image) -> bool:
         return False
 
 
-def docker(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run a docker command; SlipwayError without one."""
-    try:
-        return engine.docker(*words)
-    except FileNotFoundError:
-        raise SlipwayError("there is no docker command; nox -s setup installs it") from None
-
-
 def inspect_labels(reference: str) -> dict[str, str] | None:
     """Return an image's labels, None without such an image; SlipwayError when the engine does not answer."""
-    result = docker("image", "inspect", "--format={{json .Config.Labels}}", reference)
-    if result.returncode and "no such image" not in result.stderr.lower():
-        raise SlipwayError(result.stderr.strip())
-    return None if result.returncode else json.loads(result.stdout) or {}
+    found = docker.inspect(reference)
+    return None if found is None else (found.get("Config") or {}).get("Labels") or {}
 
 
 def require_built(image: Image) -> str:

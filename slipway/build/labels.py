@@ -1,10 +1,9 @@
 """The labels of an image: the versions found by running it, its commit, its parent."""
 
 import json
-import subprocess
 from pathlib import Path
 
-from slipway import results
+from slipway import docker, results
 from slipway.build.commit import find_commit, list_context
 from slipway.errors import SlipwayError
 from slipway.host import base_image
@@ -16,8 +15,8 @@ PROBE = Path(__file__).with_name("probe.py")
 
 def read_versions(image_id: str) -> dict[str, str]:
     """Return the versions that the image's own Python reports; SlipwayError when it does not run."""
-    command = ["docker", "run", "--rm", "--interactive", "--network=none", "--entrypoint=python", image_id, "-"]
-    result = subprocess.run(command, input=PROBE.read_text(), capture_output=True, text=True, check=False)
+    options = ["--rm", "--interactive", "--network=none", "--entrypoint=python"]
+    result = docker.call("run", *options, image_id, "-", data=PROBE.read_bytes())
     if result.returncode:
         raise SlipwayError(f"{image_id} was built but its Python does not run:\n{result.stderr.strip()}")
     return dict(json.loads(result.stdout))

@@ -18,13 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import results
+from slipway import repository, results
 from slipway.build.lock_layers import Pin, read_pins, split
 from slipway.errors import SlipwayError, run
 from slipway.images_toml import LAYERS, PLATFORMS, TARGETS, Distro
-from slipway.matrix import ROOT, Image, Matrix, Variant, load_matrix
+from slipway.matrix import Image, Matrix, Variant, load_matrix
 
-FOLDER = ROOT / "requirements"
+FOLDER = repository.ROOT / "requirements"
 TOOLS = ("slipway", "checks", "tests", "lint", "go", "uv", "build")
 STAMP = "# inputs: sha256:"
 BOUNDS = "bounds.in"  # for the packages of every image

@@ -9,9 +9,8 @@ import datetime
 import time
 from collections.abc import Iterator
 
-from slipway import results
+from slipway import docker, results
 from slipway.build import labels, locks
-from slipway.host import engine
 from slipway.matrix import Image, Matrix
 
 RESULTS = ("build.json", "tests.xml", "audit.json", "scan.json", "trivy.json")
@@ -39,7 +38,7 @@ class Build:
         found = labels.read_labels(self.matrix, self.image, unlabelled)
         self.found = {"unlabelled": unlabelled, "labels": found}
         if self.found.items() <= self.record.items() and find_id(self.earlier) == self.record["image"]:
-            engine.docker("image", "tag", self.earlier, self.image.tag)
+            docker.call("image", "tag", self.earlier, self.image.tag)
             return []
         results.write(self.label_folder / "Dockerfile", f"FROM {self.unlabelled}\n")
         return [f"--label={key}={value}" for key, value in found.items()]
@@ -67,7 +66,7 @@ def start(matrix: Matrix, image: Image) -> Iterator[Build]:
     """
     with results.exclusive(image):
         build = Build(matrix, image)
-        if engine.docker("image", "tag", image.tag, build.earlier).returncode == 0:
+        if docker.call("image", "tag", image.tag, build.earlier).returncode == 0:
             remove_tags(image.tag)
         try:
             locks.require_current(image)
@@ -89,13 +88,13 @@ def forget_results(image: Image) -> None:
 
 def remove_tags(*tags: str) -> None:
     """Remove tags, and the images that have no other; those that do not exist are ignored."""
-    engine.docker("image", "rm", "--force", *tags)
+    docker.call("image", "rm", "--force", *tags)
 
 
 @contextlib.contextmanager
 def tagged(image: Image, reference: str) -> Iterator[str]:
     """Give an image another tag for a while."""
-    engine.docker("image", "tag", image.tag, reference)
+    docker.call("image", "tag", image.tag, reference)
     try:
         yield reference
     finally:
@@ -104,4 +103,4 @@ def tagged(image: Image, reference: str) -> Iterator[str]:
 
 def find_id(tag: str) -> str:
     """Return the ID of an image; an empty string when there is none."""
-    return engine.docker("image", "inspect", "--format={{.Id}}", tag).stdout.strip()
+    return str((docker.inspect(tag) or {}).get("Id", ""))

@@ -5,7 +5,6 @@ security fixes, no documentation but the copyright files, and the settings that 
 Its labels say that it was made, and `describe` says so in an image's evidence.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -14,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import which
 
+from slipway import docker
 from slipway.errors import SlipwayError
 from slipway.host import install
-from slipway.host.downloads import CA_IN_BUILD, KEYRING, Host
-from slipway.host.engine import docker, tar_of
+from slipway.host.apt import CA_IN_BUILD, KEYRING
+from slipway.host.downloads import Host
 from slipway.images_toml import Distro
 
 LABEL = "slipway.base"
@@ -125,10 +125,9 @@ def describe(name: str) -> dict[str, str]:
 
 def find(name: str) -> BaseImage | None:
     """Return the image of this name, None where the engine has none."""
-    result = docker("image", "inspect", name)
-    if result.returncode:
+    image = docker.inspect(name)
+    if image is None:
         return None
-    image = json.loads(result.stdout)[0]
     labels = image["Config"].get("Labels") or {}
     made = labels.get(LABEL) == MAKER
     # The containerd image store gives a digest to a local image, too; it means nothing elsewhere.
@@ -164,7 +163,7 @@ def provide(base: Distro, host: Host, *, refresh: bool = False) -> BaseImage:
 
 def pull(name: str) -> str:
     """Pull an image; return why no registry gave it, "" when one did."""
-    result = docker("pull", "--quiet", name)
+    result = docker.call("pull", "--quiet", name)
     if result.returncode == 0:
         return ""
     lines = result.stderr.strip().splitlines() or ["no reason given"]
@@ -180,7 +179,7 @@ def pull_other(base: Distro) -> str:
     """Pull the image of another platform, which `docker pull` would give the tag of this one; as `pull`."""
     options = [f"--platform={base.platform}", f"--tag={base.tag}", f"--label={LABEL}={PULLED}"]
     command = ["buildx", "build", *options, "--load", "--provenance=false", "-"]
-    result = docker(*command, data=f"FROM {base.image}\n".encode())
+    result = docker.call(*command, data=f"FROM {base.image}\n".encode())
     if result.returncode == 0:
         return ""
     lines = result.stderr.strip().splitlines() or ["no reason given"]
@@ -198,9 +197,9 @@ def make(base: Distro, host: Host) -> None:
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         command = bootstrap_command(base, host, Path(folder))
         image = stream(command, import_command(base), Path(folder) / "log")
-    tagged = docker("tag", image, name)
+    tagged = docker.call("tag", image, name)
     if tagged.returncode:
-        docker("rmi", image)
+        docker.call("rmi", image)
         raise SlipwayError(f"the base image cannot be named {name}: {tagged.stderr.strip()}")
 
 
@@ -210,7 +209,7 @@ def bootstrap_command(base: Distro, host: Host, folder: Path) -> list[str]:
     # apt runs outside the new system here and reads the host's own bundle.
     apt_conf.write_text(host.apt_conf.replace(CA_IN_BUILD, str(host.ca_bundle)))
     dpkg_conf.write_text(DPKG_CONFIGURATION)
-    files.write_bytes(tar_of((path, text.encode()) for path, text in OFFICIAL_FILES.items()))
+    files.write_bytes(docker.pack((path, text.encode()) for path, text in OFFICIAL_FILES.items()))
     return [
         MAKER,
         "--variant=minbase",
@@ -287,5 +286,5 @@ def remove_half(said: Path) -> None:
     """Remove the image that the engine made of an incomplete archive, if it did."""
     image = said.read_text().strip()
     if image:
-        docker("rmi", image)
+        docker.call("rmi", image)
         print(f"removed the incomplete image {image}", file=sys.stderr)

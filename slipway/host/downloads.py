@@ -10,22 +10,18 @@ import configparser
 import json
 import os
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import which
 from typing import Any
-from urllib.parse import urlsplit
 
 from slipway.errors import SlipwayError
-
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+from slipway.host import apt
+from slipway.host.system_files import read
 
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
 SYSTEM_CA_BUNDLES = ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt")
-CA_IN_BUILD = "/run/secrets/ca"
 MAX_SECRET = 500 * 1024  # BuildKit's limit for one secret
 
 # The build arguments that BuildKit knows by itself and keeps out of an image's history.
@@ -86,12 +82,12 @@ def find(
     """
     pip = pip_options(environ, root)
     ca_bundle = find_ca_bundle(environ, root, pip)
-    sources = own_sources(suite, root)
+    sources = apt.own_sources(suite, root)
     return Host(
         ca_bundle=ca_bundle,
         proxies=find_proxies(environ),
         sources=sources,
-        apt_conf=apt_configuration(root, https="https://" in sources, ca=ca_bundle is not None),
+        apt_conf=apt.apt_configuration(root, https="https://" in sources, ca=ca_bundle is not None),
         uv_toml=uv_configuration(environ, root, pip),
         pip_conf=pip_configuration(pip),
         npmrc=npm_configuration(environ, root),
@@ -126,123 +122,6 @@ def find_proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of the proxy variables that are set."""
     names = [spelling for name in PROXY_VARIABLES for spelling in (name.upper(), name)]
     return tuple(name for name in names if environ.get(name))
-
-
-# --- Debian mirror and apt ----------------------------------------------------------------------
-
-
-def own_sources(suite: str, root: Path) -> str:
-    """Return apt sources for the images' suite, "" on a host whose apt uses Debian's own addresses alone.
-
-    Where only one of the two is a mirror of the host's own, the other is what the host itself uses.
-    """
-    main, security = debian_addresses(root)
-    return debian_sources(suite, main, security) if is_own(main) or is_own(security) else ""
-
-
-def debian_sources(suite: str, main: str, security: str) -> str:
-    """Return apt sources in deb822 format for a suite, its updates and its security fixes."""
-    return (
-        f"Types: deb\nURIs: {main}\nSuites: {suite} {suite}-updates\n"
-        f"Components: main\nSigned-By: {KEYRING}\n"
-        "\n"
-        f"Types: deb\nURIs: {security}\nSuites: {suite}-security\n"
-        f"Components: main\nSigned-By: {KEYRING}\n"
-    )
-
-
-def debian_addresses(root: Path) -> tuple[str, str]:
-    """Return where the host's apt finds Debian and its security fixes; both are "" where it knows no Debian.
-
-    A source is taken for Debian when it also has the suite's updates, or when its address ends in
-    /debian: other repositories use Debian's suite names, too.
-    """
-    entries = list(read_sources(root))
-    updated = {uri for uri, suite in entries if suite.endswith("-updates")}
-    main = [
-        uri for uri, suite in entries if re.fullmatch(r"[a-z]+", suite) and (uri in updated or uri.endswith("/debian"))
-    ]
-    if not main:
-        return "", ""
-    security = [uri for uri, suite in entries if suite.endswith(("-security", "/updates"))]
-    return preferred(main), preferred(security) or f"{preferred(main)}-security"
-
-
-def preferred(uris: list[str]) -> str:
-    """Return the first of Debian's own addresses, else the first address, "" where there is none."""
-    return next((uri for uri in uris if not is_own(uri)), uris[0] if uris else "")
-
-
-def is_own(uri: str) -> bool:
-    """Tell whether an address is a mirror of the host's own and not one of Debian's."""
-    name = urlsplit(uri).hostname or ""
-    return bool(name) and not re.search(r"(^|\.)debian\.org$", name)
-
-
-def read_sources(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield address and suite of each enabled apt source with a component `main`."""
-    folder = root / "etc/apt"
-    for path in [folder / "sources.list", *sorted(folder.glob("sources.list.d/*.list"))]:
-        yield from one_line_sources(read(path))
-    for path in sorted(folder.glob("sources.list.d/*.sources")):
-        yield from deb822_sources(read(path))
-
-
-def one_line_sources(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the sources of the one-line format: deb [options] URI SUITE COMPONENT..."""
-    for line in text.splitlines():
-        match = re.match(r"deb\s+(?:\[[^]]*\]\s+)?(https?://\S+)\s+(\S+)\s+([^#]*)", line.strip())
-        if match and "main" in match[3].split():
-            yield match[1].rstrip("/"), match[2]
-
-
-def deb822_sources(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the sources of the deb822 format, one paragraph for each."""
-    uncommented = re.sub(r"(?m)^#.*\n?", "", text)
-    for paragraph in re.split(r"\n\s*\n", uncommented):
-        fields = dict(re.findall(r"(?m)^([\w-]+):((?:.*)(?:\n[ \t].*)*)", paragraph))
-        words = {name.lower(): value.split() for name, value in fields.items()}
-        if "deb" not in words.get("types", []) or "main" not in words.get("components", []):
-            continue
-        if words.get("enabled", ["yes"]) == ["no"]:
-            continue
-        for uri in words.get("uris", []):
-            if uri.startswith(("http://", "https://")):
-                yield from ((uri.rstrip("/"), suite) for suite in words.get("suites", []))
-
-
-def apt_configuration(root: Path, *, https: bool, ca: bool) -> str:
-    """Return apt's http and https settings, with the CA bundle where a mirror needs one."""
-    lines = [line for line in read_apt_settings(root) if is_portable(line)]
-    # The base image holds no certificates, so apt is told of the bundle that the build mounts.
-    if ca and (https or any('"https:' in line for line in lines)):
-        lines.append(f'Acquire::https::CAInfo "{CA_IN_BUILD}";')
-    return "".join(f"{line}\n" for line in lines)
-
-
-def is_portable(line: str) -> bool:
-    """Tell whether an apt setting is about HTTP and names no file of the host."""
-    about_http = re.match(r'Acquire::https?::\S+ ".+";$', line, re.IGNORECASE)
-    of_host = re.match(
-        r"Acquire::https?::(\S*::)?(CAInfo|CAPath|SslCert|SslKey|CrlFile|IssuerCert"
-        r"|Proxy-?Auto-?Detect)\b",
-        line,
-        re.IGNORECASE,
-    )
-    return bool(about_http and not of_host)
-
-
-def read_apt_settings(root: Path) -> list[str]:
-    """Ask apt for its settings; only where a file of its configuration has some about HTTP."""
-    folder = root / "etc/apt"
-    texts = (read(path).lower() for path in [folder / "apt.conf", *folder.glob("apt.conf.d/*")])
-    if not any("acquire" in text and "http" in text for text in texts):
-        return []
-    if not which("apt-config"):
-        return []
-    command = ["apt-config", "dump", "--format", '%f "%v";%n']
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return result.stdout.splitlines()
 
 
 # --- pip and uv ---------------------------------------------------------------------------------
@@ -407,11 +286,3 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(read(path))
     except tomllib.TOMLDecodeError as error:
         raise SlipwayError(f"uv's configuration {path} cannot be read: {error}") from error
-
-
-def read(path: Path) -> str:
-    """Return a file's text, "" where there is none or it may not be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from slipway import docker
 from slipway.errors import SlipwayError
 from slipway.host import install
-from slipway.host.engine import Engine, docker
+from slipway.host.engine import Engine
 from slipway.images_toml import Distro
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # as the kernel calls them
@@ -48,7 +49,7 @@ def prove(serving: Engine, base: Distro) -> None:
     """Run a program of the platform in a container; SlipwayError says what the engine's machine lacks."""
     if not is_needed(serving, base):
         return
-    result = docker("run", "--rm", "--network=none", f"--platform={base.platform}", base.tag, "uname", "-m")
+    result = docker.call("run", "--rm", "--network=none", f"--platform={base.platform}", base.tag, "uname", "-m")
     if result.stdout.strip() != MACHINES[base.architecture]:
         reason = (result.stderr.strip().splitlines() or ["no output"])[-1]
         raise SlipwayError(

@@ -1,24 +1,25 @@
 """The Docker engine of this machine: whether it serves, why not, and what it lacks."""
 
 import contextlib
-import io
 import json
 import os
 import re
 import shutil
 import socket
 import subprocess
-import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from slipway import docker
 from slipway.errors import SlipwayError
-from slipway.host.downloads import CA_IN_BUILD, Host
+from slipway.host.apt import CA_IN_BUILD
+from slipway.host.downloads import Host
+from slipway.repository import cache_folder
 
-OLDEST_ENGINE = 23  # the first whose own Dockerfile frontend knows heredocs and COPY --link
+OLDEST_ENGINE = 25  # the first whose own Dockerfile frontend knows HEALTHCHECK --start-interval
 GB = 10**9
 
 # apt's own downloader fetches what apt itself would look at first, from where a build's apt would.
@@ -60,26 +61,6 @@ class Engine:
         return shutil.disk_usage(self.data_root).free / GB
 
 
-def docker(
-    *arguments: str,
-    data: bytes | None = None,
-    environment: Mapping[str, str] | None = None,
-    timeout: float | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run a docker command and return its output, whatever its exit code."""
-    result = subprocess.run(
-        ["docker", *arguments],
-        input=data,
-        stdin=subprocess.DEVNULL if data is None else None,
-        capture_output=True,
-        env={**os.environ, **(environment or {})},
-        timeout=timeout,
-        check=False,
-    )
-    out, err = (text.decode(errors="replace") for text in (result.stdout, result.stderr))
-    return subprocess.CompletedProcess(result.args, result.returncode, out, err)
-
-
 # --- does one answer, and if not, why -----------------------------------------------------------
 
 
@@ -87,7 +68,7 @@ def ask() -> Engine:
     """Return the engine that answers; NoEngineError where one may be installed or started."""
     if not shutil.which("docker"):
         raise NoEngineError("there is no docker command on this machine")
-    result = docker("info", "--format", "{{json .}}")
+    result = docker.call("info", "--format", "{{json .}}")
     info = parse(result.stdout)
     if "ClientInfo" not in info and "podman" in (result.stdout + result.stderr).lower():
         raise SlipwayError(
@@ -154,8 +135,9 @@ def require_buildkit(engine: Engine) -> None:
     major = re.match(r"\d+", engine.version)
     if major and int(major[0]) < OLDEST_ENGINE:
         raise SlipwayError(
-            f"Docker engine {engine.version} is too old: its BuildKit does not know heredocs. "
-            f"Install {OLDEST_ENGINE}.0 or newer (https://docs.docker.com/engine/install/)."
+            f"Docker engine {engine.version} is too old: its BuildKit does not know HEALTHCHECK --start-interval. "
+            f"Upgrade it to {OLDEST_ENGINE}.0 or newer (https://docs.docker.com/engine/install/), or name a newer "
+            "engine by DOCKER_HOST or `docker context use`."
         )
 
 
@@ -176,9 +158,8 @@ def require_space(engine: Engine, need_gb: int) -> float | None:
 
 def proof_file(engine: Engine) -> Path:
     """Return the file that remembers the proof, one for each engine and client."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = re.sub(r"[^\w.-]", "_", f"{engine.id}-{engine.client}")
-    return cache / "slipway" / "engines" / name
+    return cache_folder("engines") / name
 
 
 def is_proved(engine: Engine) -> bool:
@@ -200,12 +181,12 @@ def run_proof(image: str, host: Host) -> subprocess.CompletedProcess[str]:
     options = [f"--env={variable}" for variable in host.proxies]
     command = ["run", "--rm", "--interactive", f"--name={name}", *options, image, "sh", "-c", DOWNLOAD]
     try:
-        return docker(*command, data=configuration(host), timeout=120)
+        return docker.call(*command, data=configuration(host), timeout=120)
     except subprocess.TimeoutExpired as error:
         return subprocess.CompletedProcess(error.cmd, 124, "", "no answer within 120 s")
     finally:
         # --rm has removed it already, but for a time-out or Ctrl-C.
-        docker("rm", "--force", name)
+        docker.call("rm", "--force", name)
 
 
 def configuration(host: Host) -> bytes:
@@ -215,18 +196,7 @@ def configuration(host: Host) -> bytes:
         files["etc/apt/sources.list.d/debian.sources"] = host.sources.encode()
     if host.ca_bundle:
         files[CA_IN_BUILD.lstrip("/")] = host.ca_bundle.read_bytes()
-    return tar_of(files.items())
-
-
-def tar_of(files: Iterable[tuple[str, bytes]]) -> bytes:
-    """Return a tar archive of files given by name and content."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, content in files:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+    return docker.pack(files.items())
 
 
 def explain_proof(result: subprocess.CompletedProcess[str], host: Host) -> SlipwayError:

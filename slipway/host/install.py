@@ -10,8 +10,9 @@ from pathlib import Path
 from shutil import which
 
 from slipway.errors import SlipwayError
-from slipway.host import downloads, engine
+from slipway.host import apt, engine
 from slipway.host.engine import Engine, NoEngineError
+from slipway.host.system_files import os_release, read
 
 SUITE = "trixie"  # the Debian release whose engine is new enough
 SOURCES = Path("/etc/apt/sources.list.d/slipway-trixie.sources")
@@ -71,7 +72,7 @@ def install(*packages: str, reason: str) -> None:
         update(root)
     if "docker.io" in packages:
         limit_cache(root)  # before the package comes, which starts the engine
-    apt(root, "install", "--yes", "--no-install-recommends", f"--target-release={SUITE}", *packages)
+    apt_get(root, "install", "--yes", "--no-install-recommends", f"--target-release={SUITE}", *packages)
 
 
 def install_as_is(package: str, reason: str) -> None:
@@ -80,7 +81,7 @@ def install_as_is(package: str, reason: str) -> None:
     root = as_root(f"install {package}")
     say(f"{reason}; installing {package}")
     update(root)
-    apt(root, "install", "--yes", "--no-install-recommends", package)
+    apt_get(root, "install", "--yes", "--no-install-recommends", package)
 
 
 def require_debian(packages: tuple[str, ...], reason: str) -> None:
@@ -97,12 +98,6 @@ def require_debian(packages: tuple[str, ...], reason: str) -> None:
     )
 
 
-def os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
-    """Read which system this is; empty on one that does not say so."""
-    pairs = re.findall(r'(?m)^(\w+)="?([^"\n]*)"?$', downloads.read(path))
-    return dict(pairs)
-
-
 def as_root(task: str) -> list[str]:
     """Return what to put before a command that only root may run."""
     if os.geteuid() == 0:
@@ -115,12 +110,12 @@ def as_root(task: str) -> list[str]:
 def update(root: list[str]) -> None:
     """Fetch apt's package lists; a broken source of somebody else's need not stop anything."""
     try:
-        apt(root, "update")
+        apt_get(root, "update")
     except SlipwayError as error:
         say(f"{error}\ngoing on with the package lists that apt has")
 
 
-def apt(root: list[str], *arguments: str) -> None:
+def apt_get(root: list[str], *arguments: str) -> None:
     """Run apt-get without questions; wait for another apt instead of failing."""
     command = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]
     command += ["-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120", *arguments]
@@ -142,12 +137,12 @@ def has_candidate(package: str) -> bool:
 
 def add_trixie(root: list[str]) -> None:
     """Let apt see Debian 13, at a priority at which nothing is upgraded to it by itself."""
-    main, security = downloads.debian_addresses(Path("/"))
-    if not main:
+    mirrors = apt.find_mirrors()
+    if not mirrors:
         raise SlipwayError("apt on this machine has no source of Debian: add one to /etc/apt/sources.list.d")
     say(f"adding {SOURCES} and {PREFERENCES}: Debian 13, pinned at 100")
     write(root, PREFERENCES, PIN)
-    write(root, SOURCES, downloads.debian_sources(SUITE, main, security))
+    write(root, SOURCES, apt.debian_sources(SUITE, *mirrors))
 
 
 def limit_cache(root: list[str]) -> None:
@@ -239,7 +234,7 @@ def last_log() -> str:
 
 def tail(path: Path) -> list[str]:
     """Return the last lines of a log that may be missing."""
-    return downloads.read(path).splitlines()[-5:]
+    return read(path).splitlines()[-5:]
 
 
 def say(text: str) -> None:

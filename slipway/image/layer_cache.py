@@ -3,21 +3,19 @@
 A diff ID is the digest of all that is in a layer, so whoever has read it once knows it.
 """
 
-import contextlib
 import gzip
 import hashlib
 import json
-import os
-import tempfile
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from slipway.errors import SlipwayError
+from slipway.files import write_whole
 from slipway.image import filesystem
 from slipway.image.layers import Entry, Kept, Kind, Layer
+from slipway.repository import cache_folder
 
 # Another rule for what is kept makes another file.
 VERSION = hashlib.sha256(Path(filesystem.__file__).read_bytes()).hexdigest()[:12]
@@ -26,8 +24,7 @@ Contents = tuple[tuple[Entry, ...], Kept]
 
 def default_folder() -> Path:
     """Return the user's cache folder for layers."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "slipway" / "layers"
+    return cache_folder("layers")
 
 
 def _file(folder: Path, diff_id: str) -> Path:
@@ -65,9 +62,8 @@ def _entry_from_row(row: list[Any]) -> Entry:
 def store(folder: Path, layer: Layer) -> None:
     """Keep a layer's entries and documents; the file appears whole or not at all."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with (
-            _written_whole(_file(folder, layer.diff_id)) as file,
+            write_whole(_file(folder, layer.diff_id)) as file,
             gzip.open(file, "wt", compresslevel=1, encoding="ascii") as lines,
         ):
             lines.write(f"{json.dumps(_header(layer.diff_id))}\n")
@@ -77,16 +73,3 @@ def store(folder: Path, layer: Layer) -> None:
     except OSError as error:
         hint = "free space there, or name another cache folder in XDG_CACHE_HOME"
         raise SlipwayError(f"cannot write to {folder} ({error.strerror}); {hint}") from None
-
-
-@contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes its name when all is written and vanishes otherwise."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        try:
-            yield cast("BinaryIO", file)
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise

@@ -6,18 +6,16 @@ What was read of a layer is kept. An image whose layers are all known is not sav
 """
 
 import argparse
-import contextlib
 import json
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
-from slipway.errors import SlipwayError, run
+from slipway import docker
+from slipway.errors import run
 from slipway.image import filesystem, layer_cache
-from slipway.image.archive import CHUNK, read_archive
+from slipway.image.archive import read_archive
 from slipway.image.layers import SavedImage, image_from
 
 # BuildKit's and the older builder's instructions that change the configuration and no file.
@@ -44,10 +42,11 @@ def read_image(reference: str, cache: Path | None = None) -> SavedImage:
     `cache` is the folder that keeps what was read, by default the user's.
     """
     folder = cache if cache is not None else layer_cache.default_folder()
-    inspected = _inspect(reference)
+    inspected = docker.require_image(reference)
     image = _from_cache(inspected, folder)
     if image is None:
-        image = _save(reference, inspected["Id"])
+        with docker.save(inspected["Id"]) as archive:
+            image = read_archive(archive, reference, filesystem.wanted)
         for layer in image.layers:
             layer_cache.store(folder, layer)
     return image
@@ -83,7 +82,7 @@ def _oci_config(inspected: dict[str, Any], diff_ids: list[str], history: list[di
 
 def _history(image_id: str) -> list[dict[str, Any]]:
     """Return the image's history, oldest first. The engine does not say which entries made no layer."""
-    lines = _docker("history", "--no-trunc", "--format={{json .}}", "--", image_id).splitlines()
+    lines = docker.output("history", "--no-trunc", "--format={{json .}}", "--", image_id).splitlines()
     items = [json.loads(line) for line in reversed(lines)]
     made = [item["CreatedBy"] or item["Comment"] for item in items]
     return [{"created_by": text, "empty_layer": is_metadata(text)} for text in made]
@@ -97,81 +96,9 @@ def is_metadata(created_by: str) -> bool:
     return bool(words) and words[0] in METADATA_INSTRUCTIONS
 
 
-def _inspect(reference: str) -> dict[str, Any]:
-    """Return what the engine knows of an image."""
-    try:
-        answer = json.loads(_docker("image", "inspect", "--", reference))
-    except SlipwayError as error:
-        if "no such image" not in str(error).lower():
-            raise
-        hint = f"build it (nox -l lists the build sessions) or pull it: docker pull {reference}"
-        raise SlipwayError(f"{reference} is not an image of this engine; {hint}") from None
-    return cast("dict[str, Any]", answer[0])
-
-
-def _docker(*arguments: str) -> str:
-    """Return the output of a docker command."""
-    try:
-        done = subprocess.run(["docker", *arguments], capture_output=True, encoding="utf-8", check=False)
-    except FileNotFoundError:
-        raise _no_docker() from None
-    if done.returncode:
-        raise _docker_failed(" ".join(arguments), done.returncode, done.stderr)
-    return done.stdout
-
-
-def _no_docker() -> SlipwayError:
-    return SlipwayError("there is no docker command; `nox -s setup` installs it")
-
-
-def _docker_failed(command: str, code: int, stderr: str) -> SlipwayError:
-    reason = stderr.strip() or ("it was killed" if code < 0 else f"exit code {code}, no message")
-    return SlipwayError(f"`docker {command}` failed: {reason}\n`nox -s setup` checks the engine and starts it")
-
-
 def find_id(reference: str) -> str:
     """Return the ID of an image of the local engine; SlipwayError when there is none of that name."""
-    return str(_inspect(reference)["Id"])
-
-
-def _save(reference: str, image_id: str) -> SavedImage:
-    """Read what `docker save` writes. By ID: a name without a tag would save all its tags."""
-    with tempfile.TemporaryFile("w+") as stderr, _docker_save(image_id, stderr) as process:
-        stream = cast("BinaryIO", process.stdout)
-        try:
-            image = read_archive(stream, reference, filesystem.wanted)
-        except SlipwayError:
-            # An archive that ends early is the engine's failure where docker has ended with one.
-            if not stream.read(1):
-                _check_save(process, reference, stderr)
-            raise
-        _check_save(process, reference, stderr)
-        return image
-
-
-@contextlib.contextmanager
-def _docker_save(image_id: str, stderr: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `docker save`, that does not outlive the block."""
-    command = ["docker", "save", "--", image_id]
-    try:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, pipesize=CHUNK, bufsize=CHUNK)
-    except FileNotFoundError:
-        raise _no_docker() from None
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-            # After Ctrl-C, Popen's own exit waits for a quarter of a second only.
-            process.wait()
-
-
-def _check_save(process: subprocess.Popen[bytes], reference: str, stderr: IO[str]) -> None:
-    """Raise docker's own complaint when it failed."""
-    code = process.wait()
-    if code:
-        stderr.seek(0)
-        raise _docker_failed(f"save {reference}", code, stderr.read())
+    return str(docker.require_image(reference)["Id"])
 
 
 # --- The command ---

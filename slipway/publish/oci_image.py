@@ -8,7 +8,6 @@ import contextlib
 import gzip
 import hashlib
 import json
-import os
 import re
 import subprocess
 import tarfile
@@ -18,14 +17,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
-from typing import IO, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from slipway import results
+from slipway import docker, results
 from slipway.errors import SlipwayError
 from slipway.host import install
-from slipway.host.engine import docker
 from slipway.image.archive import AGAIN, CHUNK, GZIP_MAGIC, MEMORY_LIMIT, ZSTD_MAGIC
 from slipway.publish.registry import Descriptor, Manifest, describe, digest_of, is_digest, make_manifest
+from slipway.repository import cache_folder
 
 CONFIGURATION = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
@@ -47,14 +46,9 @@ class LocalImage:
 
 def inspect(reference: str) -> LocalImage | None:
     """Return what the engine knows of an image, None where it has none of this name."""
-    result = docker("image", "inspect", "--", reference)
-    if result.returncode and "no such image" in result.stderr.lower():
+    found = docker.inspect(reference)
+    if found is None:
         return None
-    if result.returncode:
-        raise SlipwayError(
-            f"docker image inspect {reference}: {result.stderr.strip()}; `nox -s setup` checks the engine"
-        )
-    found = json.loads(result.stdout)[0]
     platform = {"architecture": found["Architecture"], "os": found["Os"]}
     return LocalImage(
         id=found["Id"],
@@ -75,7 +69,7 @@ def require_zstd() -> None:
 
 def memory() -> Path:
     """Return the folder with a file for each layer that was compressed."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway" / "compressed"
+    return cache_folder("compressed")
 
 
 def recall(diff_id: str) -> Descriptor | None:
@@ -103,7 +97,7 @@ def pack(image: LocalImage, present: Callable[[Descriptor], bool], send: Send) -
     require_zstd()
     recalled = {diff_id: recall(diff_id) for diff_id in dict.fromkeys(image.diff_ids)}
     reader = Reader(image, send, {diff_id: layer for diff_id, layer in recalled.items() if layer and present(layer)})
-    with tempfile.TemporaryFile("w+") as errors, saved(image.id, errors) as stream:
+    with docker.save(image.id) as stream:
         reader.read(stream)
     config = find_configuration(image, reader.documents)
     return config, manifest_of(config, [reader.layers[diff_id] for diff_id in image.diff_ids])
@@ -113,29 +107,6 @@ def manifest_of(config: bytes, layers: list[Descriptor]) -> Manifest:
     """Return the manifest of an image."""
     described = describe(config, CONFIGURATION).as_json()
     return make_manifest({"config": described, "layers": [layer.as_json() for layer in layers]})
-
-
-@contextlib.contextmanager
-def saved(image_id: str, errors: IO[str]) -> Iterator[BinaryIO]:
-    """Run `docker save`, that does not outlive the block; its failure is the error whatever was made of its output."""
-    process = subprocess.Popen(["docker", "save", "--", image_id], stdout=subprocess.PIPE, stderr=errors, bufsize=CHUNK)
-    stream = cast("BinaryIO", process.stdout)
-    with process:
-        try:
-            yield stream
-            while stream.read(CHUNK):
-                pass
-            process.wait()
-        except SlipwayError:
-            # An archive that ends early is the engine's failure where docker has ended with one.
-            if stream.read(1) or not process.wait():
-                raise
-        finally:
-            process.kill()
-            process.wait()
-    if process.returncode:
-        errors.seek(0)
-        raise SlipwayError(f"docker save failed: {errors.read().strip()}; `nox -s setup` checks the engine")
 
 
 class Reader:

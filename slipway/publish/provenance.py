@@ -8,7 +8,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from slipway.matrix import ROOT, Image
+from slipway import repository
+from slipway.matrix import Image
 from slipway.publish import release_checks
 from slipway.publish.registry import digest_of
 from slipway.publish.release_checks import Candidate
@@ -65,8 +66,8 @@ def base(labels: Mapping[str, str]) -> dict[str, Any]:
 def files(candidate: Candidate) -> list[dict[str, Any]]:
     """Return the files that pin what was installed, as they were at the commit."""
     image = candidate.image
-    paths = [image.dockerfile, "images.toml", *(str(lock.relative_to(ROOT)) for lock in image.locks)]
-    found = ((path, release_checks.file_at(candidate.commit, path)) for path in paths)
+    paths = [image.dockerfile, "images.toml", *(str(lock.relative_to(repository.ROOT)) for lock in image.locks)]
+    found = ((path, repository.file_at(candidate.commit, path)) for path in paths)
     return [
         {"name": path, "digest": {"sha256": digest_of(content).removeprefix("sha256:")}}
         for path, content in found

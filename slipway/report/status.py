@@ -18,11 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from slipway import junit, results
+from slipway import docker, junit, results
 from slipway.build.commit import find_commit, list_context
 from slipway.build.labels import COMMIT
 from slipway.errors import SlipwayError, run
-from slipway.host import engine
 from slipway.junit import OUTCOMES
 from slipway.matrix import Image, load_matrix
 
@@ -67,8 +66,8 @@ class State:
 def inspect_images(images: Iterable[Image]) -> dict[str, dict[str, Any]] | None:
     """Return what the engine knows about each tag that it has; None when no engine answers."""
     try:
-        result = engine.docker("image", "inspect", *(image.tag for image in images))
-    except FileNotFoundError:
+        result = docker.call("image", "inspect", *(image.tag for image in images))
+    except SlipwayError:
         return None
     if result.returncode and "no such image" not in result.stderr.lower():
         return None

@@ -14,13 +14,12 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from slipway import junit, results
+from slipway import junit, repository, results
 from slipway.errors import SlipwayError, run
 from slipway.junit import OUTCOMES, Check
-from slipway.matrix import ROOT
 from slipway.tables import align
 
-REQUIREMENTS = ROOT / "docs" / "requirements.md"
+REQUIREMENTS = repository.ROOT / "docs" / "requirements.md"
 
 
 def read_checks(dist: Path) -> Iterator[Check]:
@@ -94,9 +93,9 @@ def reason_lines(checks: Iterable[Check]) -> list[str]:
 
 def start_run() -> None:
     """Begin a run of the session `tests`: forget earlier checks, so that the summary is about this run alone."""
-    for file in (ROOT / "dist").glob("*/tests.xml"):
+    for file in (repository.ROOT / "dist").glob("*/tests.xml"):
         file.unlink()
-    results.write_json(ROOT / "dist" / "tests.json", {"started": time.time()})
+    results.write_json(repository.ROOT / "dist" / "tests.json", {"started": time.time()})
 
 
 def note_duration(dist: Path) -> None:
@@ -111,13 +110,13 @@ def note_duration(dist: Path) -> None:
 
 def main() -> int:
     """Print the lists; exit code 1 when a check failed."""
-    checks = list(read_checks(ROOT / "dist"))
+    checks = list(read_checks(repository.ROOT / "dist"))
     if not checks:
         raise SlipwayError("no test session has left results in dist/: run nox -s tests")
     parts = [places_table(checks), reason_lines(checks), requirement_lines(checks)]
     print("\n\n".join("\n".join(part) for part in parts if part))
     print(f"\nno check of these runs names: {', '.join(unproved(checks))}")
-    note_duration(ROOT / "dist")
+    note_duration(repository.ROOT / "dist")
     return 1 if any(check.outcome == "failed" for check in checks) else 0
 
 

@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from slipway import repository
 from slipway.errors import SlipwayError
-from slipway.matrix import ROOT
 from slipway.toml import Table, join_names, parse_toml, read_toml
 
-FILE = ROOT / "exceptions.toml"
+FILE = repository.ROOT / "exceptions.toml"
 LONGEST = timedelta(days=366)
 # What a scan can name: vulnerabilities as their databases number them, rules of misconfigurations and of secrets.
 IDENTIFIER = re.compile(

@@ -1,10 +1,9 @@
 """Package URLs, by which an SBOM and a scanner name the same package: pkg:deb/debian/apt@3.0.3?arch=amd64."""
 
-import re
 from typing import NamedTuple
-from urllib.parse import parse_qs, unquote
 
-PATTERN = re.compile(r"pkg:/*([^/@?#]+)/([^@?#]+)(?:@([^?#]*))?(?:\?([^#]*))?(?:#.*)?")
+from packageurl import PackageURL
+from packaging.utils import canonicalize_name
 
 
 class Package(NamedTuple):
@@ -17,14 +16,13 @@ class Package(NamedTuple):
 
 def read(text: str) -> Package:
     """Return the package that a purl names; ValueError when it is none."""
-    match = PATTERN.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no package URL")
-    kind, name, version = match[1].lower(), unquote(match[2]), unquote(match[3] or "")
-    epoch = parse_qs(match[4] or "").get("epoch", ["0"])[0]
-    if kind == "deb":
-        name = name.rpartition("/")[2]  # the vendor is the image's
+    purl = PackageURL.from_string(text)
+    name, version = purl.name, purl.version or ""
+    if purl.type == "deb":  # its namespace is the vendor, which is the image's
+        epoch = dict(purl.qualifiers).get("epoch", "0")
         version = f"{epoch}:{version}" if epoch != "0" and ":" not in version else version
-    if kind == "pypi":
-        name = re.sub(r"[-_.]+", "-", name)
-    return Package(kind, name.lower(), version)
+    elif purl.namespace:
+        name = f"{purl.namespace}/{name}"
+    if purl.type == "pypi":
+        name = canonicalize_name(name)
+    return Package(purl.type, name.lower(), version)

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from slipway import docker, repository
 from slipway.errors import SlipwayError
-from slipway.host import downloads, engine
-from slipway.matrix import ROOT, Image
+from slipway.host import apt, downloads, engine
+from slipway.matrix import Image
+from slipway.repository import GitError, git
 
-SECURITY = "http://security.debian.org/debian-security"
+SECURITY = apt.Mirror("http://security.debian.org/debian-security")
 PATIENCE = 300  # seconds; an emulated image takes some of them
 DAY = 86400
 
@@ -48,11 +50,11 @@ def pending_updates(image_id: str, suite: str, *, security_only: bool = True) ->
     options += [f"--env=SOURCES={security_source(suite)}"] if security_only else []
     command = ["run", "--rm", "--interactive", f"--name={name}", *options, image_id, "-c", LIST_UPDATES]
     try:
-        result = engine.docker(*command, data=engine.configuration(settings), timeout=PATIENCE)
+        result = docker.call(*command, data=engine.configuration(settings), timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         raise NotRunError(f"apt gave no answer within {PATIENCE} s") from None
     finally:
-        engine.docker("rm", "--force", name)  # --rm has removed it already, but for a time-out or Ctrl-C
+        docker.call("rm", "--force", name)  # --rm has removed it already, but for a time-out or Ctrl-C
     if result.returncode:
         raise NotRunError(reason_of(result.stdout + result.stderr))
     return read_updates(result.stdout)
@@ -60,11 +62,8 @@ def pending_updates(image_id: str, suite: str, *, security_only: bool = True) ->
 
 def security_source(suite: str) -> str:
     """Return the apt source of Debian's security suite, from this host's mirror when it has one."""
-    _, security = downloads.debian_addresses(Path("/"))
-    return (
-        f"Types: deb\nURIs: {security or SECURITY}\nSuites: {suite}-security\n"
-        f"Components: main\nSigned-By: {downloads.KEYRING}\n"
-    )
+    _, security = apt.find_mirrors() or (None, SECURITY)
+    return security.stanza(f"{suite}-security")
 
 
 def reason_of(output: str) -> str:
@@ -90,25 +89,20 @@ def old_locks(image: Image, most_days: int) -> Iterator[str]:
     for lock in image.locks:
         days = lock_age(lock)
         if days > most_days:
-            yield f"{lock.relative_to(ROOT)} is {days} days old, and {most_days} are allowed: nox -s lock"
+            yield f"{lock.relative_to(repository.ROOT)} is {days} days old, and {most_days} are allowed: nox -s lock"
 
 
 def lock_age(lock: Path) -> int:
     """Return the days since a lock was committed as it is, 0 where it has been changed since then."""
-    if git("status", "--porcelain", "--", str(lock)):
-        return 0
-    if git("rev-parse", "--is-shallow-repository") != "false":
-        raise NotRunError("the age of the locks is unknown in a clone without history: git fetch --unshallow")
-    committed = git("log", "-1", "--format=%ct", "--", str(lock))
-    return int((time.time() - int(committed)) // DAY)
-
-
-def git(*words: str) -> str:
-    """Return what git prints about this repository; NotRunError outside one."""
     try:
-        result = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise NotRunError("the age of the locks is unknown: there is no git on this machine") from None
-    if result.returncode:
-        raise NotRunError(f"the age of the locks is unknown: {result.stderr.strip()}")
-    return result.stdout.strip()
+        if git("status", "--porcelain", "--", str(lock)):
+            return 0
+        if git("rev-parse", "--is-shallow-repository") != "false":
+            raise NotRunError(
+                "the age of the locks is unknown in a clone without history: git fetch --unshallow; "
+                "in a workflow, give actions/checkout fetch-depth: 0"
+            )
+        committed = git("log", "-1", "--format=%ct", "--", str(lock))
+    except GitError as error:
+        raise NotRunError(f"the age of the locks is unknown: {error}") from None
+    return int((time.time() - int(committed)) // DAY)

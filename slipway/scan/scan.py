@@ -19,9 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from slipway import results, tools
+from slipway import docker, results, tools
 from slipway.errors import SlipwayError
-from slipway.host import engine
 from slipway.matrix import Image, Matrix, load_matrix
 from slipway.scan import accepted_findings, completeness, pending_updates, trivy, trivy_db
 from slipway.scan.accepted_findings import Accepted
@@ -63,11 +62,10 @@ class Result:
 
 def find_image(image: Image) -> dict[str, Any]:
     """Return what the engine says of the image that was built last; SlipwayError when it is not there any more."""
-    result = engine.docker("image", "inspect", "--format={{json .}}", image.tag)
-    found = engine.parse(result.stdout)
+    found = docker.inspect(image.tag)
     build = f"nox -s build -- {image.name}"
-    if result.returncode or not found:
-        raise SlipwayError(f"there is no {image.tag}: {result.stderr.strip()}. Run: {build}")
+    if found is None:
+        raise SlipwayError(f"there is no {image.tag}. Run: {build}")
     if results.read_json(image.results / "build.json").get("image") != found["Id"]:
         raise SlipwayError(
             f"{image.tag} is not the image that was built here last, as build.json names it. Run: {build}"

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.build import locks
 
 DOCKERFILE = """\
@@ -62,10 +62,10 @@ class Checkout:
 def copy_repository(folder: Path) -> None:
     """Copy what git tracks, and what it does not ignore, as it is in the working tree."""
     listed = subprocess.check_output(
-        ["git", "-C", matrix.ROOT, "ls-files", "--cached", "--others", "--exclude-standard"], text=True
+        ["git", "-C", repository.ROOT, "ls-files", "--cached", "--others", "--exclude-standard"], text=True
     )
     for name in listed.splitlines():
-        source, target = matrix.ROOT / name, folder / name
+        source, target = repository.ROOT / name, folder / name
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)

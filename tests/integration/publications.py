@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix, results
+from slipway import matrix, repository, results, sbom
 from slipway.matrix import Image, Matrix
-from slipway.publish import provenance, publish, release_checks
+from slipway.publish import publish
 from tests.helpers import archives
 from tests.helpers.checkout import copy_repository
 
-OWN = matrix.ROOT
+OWN = repository.ROOT
 REPOSITORY = matrix.load_matrix().repository
 OCI = "org.opencontainers.image"
 TESTS = """<?xml version="1.0"?>
@@ -46,9 +46,9 @@ class Workshop:
         build = {"image": identity, "tag": image.tag, "built": "2026-11-21T12:00:00+00:00", "seconds": 3.5}
         results.write_json(image.results / "build.json", build)
         self.test(image)
-        named = {"name": release_checks.PROPERTY, "value": identity}
+        named = {"name": sbom.IMAGE, "value": identity}
         results.write_json(image.results / "sbom.cdx.json", {"metadata": {"properties": [named]}})
-        results.write_json(image.results / "sbom.spdx.json", {"comment": f"{release_checks.PROPERTY} {identity}"})
+        results.write_json(image.results / "sbom.spdx.json", {"comment": f"{sbom.IMAGE} {identity}"})
         for verdict in ("audit.json", "scan.json"):
             content_of = {"image": identity, "verdict": "passed", "finished": "2026-11-21T12:10:00+00:00"}
             results.write_json(image.results / verdict, content_of)
@@ -116,8 +116,8 @@ def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) ->
 
     A `whole` one holds all of slipway, to be run there.
     """
-    repository = f"slipway-test-{uuid.uuid4().hex[:12]}"
-    text = matrix.FILE.read_text().replace(f'"{REPOSITORY}"', f'"{repository}"', 1)
+    name = f"slipway-test-{uuid.uuid4().hex[:12]}"
+    text = matrix.FILE.read_text().replace(f'"{REPOSITORY}"', f'"{name}"', 1)
     if whole:
         copy_repository(folder)
     else:
@@ -128,8 +128,7 @@ def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) ->
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message=All")
-    for module in (matrix, release_checks, provenance):
-        patch.setattr(module, "ROOT", folder)
+    patch.setattr(repository, "ROOT", folder)
     the_matrix = matrix.parse_matrix(text)
     patch.setattr(publish, "load_matrix", lambda *_: the_matrix)
     made = Workshop(folder, the_matrix, git(folder, "rev-parse", "HEAD"))

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix, tools
-from slipway.audit import audit, python_packages, sbom
+from slipway import matrix, python_locks, repository, sbom, tools
+from slipway.audit import audit, syft
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from tests.sabotage import breakage
 
 CONTRACT = matrix.load_matrix().find_image("cpu-base")
 TAG = f"{breakage.REPOSITORY}:audit"
-UVICORN = next(iter(python_packages.read_locks(CONTRACT.variant_locks)["uvicorn"]))
+UVICORN = next(iter(python_locks.read_locks(CONTRACT.variant_locks)["uvicorn"]))
 PACKAGES = "/opt/venv/lib/python3.13/site-packages"
 
 # Runs as root in the image; what each line breaks, EXPECTED names.
@@ -130,7 +130,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     breakage.build(TAG, f"FROM {CONTRACT.tag}\n{script}\n")
     try:
         image_id = saved_image.find_id(TAG)
-        file = sbom.write(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
+        file = syft.write(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
         done = audit.perform(CONTRACT, image_id, sbom.components(file))
         yield audit.report(done, image_id, 0)
     finally:
@@ -161,7 +161,7 @@ def test_the_image_itself_passes(tmp_path: Path) -> None:
         pytest.skip(f"there is no {CONTRACT.tag}: nox -s build -- {CONTRACT.name}")
     tools.provide(tools.read_tool("syft"))
     command = [sys.executable, "-m", "slipway.audit", CONTRACT.name, f"--image={CONTRACT.tag}"]
-    finished = subprocess.run(command, cwd=matrix.ROOT, capture_output=True, text=True, check=False)
+    finished = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     document = json.loads((CONTRACT.results / "of-another" / "audit.json").read_text())
     assert document["verdict"] == "passed"

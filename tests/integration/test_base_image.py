@@ -14,7 +14,7 @@ from shutil import which
 import pytest
 
 from slipway.errors import SlipwayError
-from slipway.host import base_image, downloads
+from slipway.host import apt, base_image, downloads
 from slipway.host.downloads import Host
 from slipway.images_toml import Distro, Platform
 
@@ -57,9 +57,9 @@ needs_maker = pytest.mark.skipif(os.geteuid() != 0 or not which("mmdebstrap"), r
 @needs_maker
 def test_mirror_of_this_host_is_used_alone() -> None:
     """One where nobody answers is an error; the public addresses are not asked instead."""
-    name, mirror = f"slipway-test-base:none-{os.getpid()}", "http://127.0.0.1:9/debian"
+    name, mirror = f"slipway-test-base:none-{os.getpid()}", apt.Mirror("http://127.0.0.1:9/debian")
     with pytest.raises(SlipwayError, match=r"could not be made by mmdebstrap:(.|\n)*127\.0\.0\.1"):
-        base_image.make(base(name), Host(sources=downloads.debian_sources("trixie", mirror, mirror)))
+        base_image.make(base(name), Host(sources=apt.debian_sources("trixie", mirror, mirror)))
     assert base_image.find(name) is None
 
 
@@ -67,7 +67,9 @@ def test_mirror_of_this_host_is_used_alone() -> None:
 def made() -> Iterator[str]:
     """Yield a base image, under a name of its own, made from where this host gets its packages as from a mirror."""
     name = f"slipway-test-base:{os.getpid()}"
-    sources = downloads.debian_sources("trixie", *downloads.debian_addresses(Path("/")))
+    mirrors = apt.find_mirrors()
+    assert mirrors
+    sources = apt.debian_sources("trixie", *mirrors)
     base_image.make(base(name), replace(downloads.find("trixie"), sources=sources))
     yield name
     docker("rmi", name)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
-from slipway.bench import bench, build_times, measurements
+from slipway import matrix, repository
+from slipway.bench import bench, build_times
 from slipway.bench.measurements import Figure
 from slipway.build import clean
 from slipway.errors import SlipwayError
@@ -27,8 +27,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """A run whose figures a test puts into this list."""
     figures: list[Figure] = []
     monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
-    monkeypatch.setattr(bench, "ROOT", tmp_path)
-    monkeypatch.setattr(bench, "require_images", lambda _images: None)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "is_built", lambda _image: True)
     monkeypatch.setattr(bench, "measure_all", lambda _matrix, _images, *, with_cold: figures if not with_cold else [])
     return figures
 
@@ -72,15 +72,38 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
     assert "failed: the engine went away\n" in capsys.readouterr().out
 
 
-def test_a_missing_image_is_named_with_its_build_session(the_matrix: matrix.Matrix) -> None:
+def test_what_is_not_built_is_said_and_the_rest_is_measured(
+    the_matrix: matrix.Matrix, stand_in: list[Figure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that not every run builds may be missing without a word."""
+    monkeypatch.setattr(bench, "is_built", lambda image: image.name == "cpu-base")
+    stand_in.append(Figure("size cpu-base", 0.3, "GB"))
+    assert bench.main([]) == 0
+    figures = {figure["what"]: figure for figure in json.loads((tmp_path / "bench.json").read_text())["figures"]}
+    default = {i.name for i in the_matrix.images if i.variant.name in bench.VARIANTS and i.in_tests}
+    assert figures.keys() == {f"size {name}" for name in default}
+    assert figures["size cuda-devel"]["verdict"] == "not measured"
+    assert figures["size cuda-devel"]["note"] == "not built: nox -s build -- cuda-devel"
+
+
+def test_a_measurement_that_needs_an_image_that_is_not_built(
+    the_matrix: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is built for it: `nox -s build-cuda` with nothing changed needs all three of them."""
+    monkeypatch.setattr(bench, "is_built", lambda image: image.name != "cuda-devel")
+    [figure] = bench.if_built("nothing changed", the_matrix.variants["cuda"].images.values(), lambda: iter([]))
+    assert figure.measured is None
+    assert figure.note == "not built: slipway:cuda-devel"
+    measured = [Figure("publish", 1)]
+    assert list(bench.if_built("publish", [the_matrix.find_image("cpu-base")], lambda: iter(measured))) == measured
+
+
+def test_no_image_at_all_is_one_message(stand_in: list[Figure], monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is measured, and nothing built."""
-    absent = matrix.parse_matrix(
-        matrix.FILE.read_text().replace(
-            f'repository = "{the_matrix.repository}"', f'repository = "{measurements.new_name()}"'
-        )
-    )
-    with pytest.raises(SlipwayError, match=r"not built: cpu-base cuda-base; .* nox -s build -- cpu-base cuda-base"):
-        bench.require_images([absent.find_image("cpu-base"), absent.find_image("cuda-base")])
+    monkeypatch.setattr(bench, "is_built", lambda _image: False)
+    with pytest.raises(SlipwayError, match=r"no image is built, .* nox -s build-cpu"):
+        bench.main([])
+    assert not stand_in
 
 
 def test_traces_of_a_build_leave_the_engines_cache(tmp_path: Path) -> None:

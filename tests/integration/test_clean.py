@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.build import clean
 
 
@@ -33,7 +33,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     own = replace(rows, repository=name, variants={"cpu": variant}, workloads=())
     monkeypatch.setattr(clean, "load_matrix", lambda: own)
     monkeypatch.setattr(clean, "MARKS", (name,))
-    monkeypatch.setattr(clean, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield name
     for tag in ("cpu-base", "cpu-base-earlier", "someone-elses"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.build import commit
 
 IMAGE = matrix.load_matrix().find_image("cuda-base")
@@ -23,7 +23,7 @@ EOT
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small repository with one commit."""
-    monkeypatch.setattr(commit, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     (tmp_path / "app").mkdir()
     files = {
         "Dockerfile.cuda": DOCKERFILE,
@@ -116,7 +116,7 @@ def test_the_later_commit_counts(tree: Path) -> None:
 
 def test_outside_a_repository_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The label is left out."""
-    monkeypatch.setattr(commit, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     write(tmp_path, "Dockerfile.cuda", "")
     assert find_commit() == ""
 
@@ -125,6 +125,6 @@ def test_outside_a_repository_there_is_none(tmp_path: Path, monkeypatch: pytest.
 def test_the_context_of_each_image_exists(image: matrix.Image) -> None:
     """Of a workload it has the files of its own Dockerfile and of its variant's."""
     context = commit.list_context(image)
-    assert [path for path in context if not (matrix.ROOT / path).exists()] == []
+    assert [path for path in context if not (repository.ROOT / path).exists()] == []
     assert {image.dockerfile, image.variant.dockerfile, "app/", "docker/build/apt"} <= set(context)
     assert {f"requirements/{lock.name}" for lock in image.locks} <= set(context)

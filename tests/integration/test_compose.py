@@ -14,19 +14,16 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.images_toml import PLATFORMS, TARGETS
 from slipway.matrix import Image
 from tests.helpers import checkout as copies
 
-FILE = matrix.ROOT / "compose.yaml"
+FILE = repository.ROOT / "compose.yaml"
 MATRIX = matrix.load_matrix()
 ADDRESS = "127.57.0.1"  # every address of 127.0.0.0/8 is this host; nobody else listens on this one
 NO_PLUGIN = "no compose plug-in on this host: `nox -s setup -- --compose` installs Debian's"
-DOCKERFILE = (matrix.ROOT / matrix.WORKLOADS).read_text()
-DOCKERFILE_ARGUMENTS = dict(
-    word.split("=", 1) for line in re.findall(r"(?m)^ARG (.+)$", DOCKERFILE) for word in line.split() if "=" in word
-)
+DOCKERFILE_ARGUMENTS = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", (repository.ROOT / matrix.WORKLOADS).read_text()))
 WORKLOADS = {"workbench", "workbench-cuda", "workbench-rocm"}
 SERVICES = {"cpu", "cpu-py3.11", "cpu-arm64", "cuda", "cuda-py3.11", "rocm", *WORKLOADS}
 STOP_SECONDS = 5  # without a signal that reaches the service, docker waits for ten

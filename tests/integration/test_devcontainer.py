@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import repository
 
-FILES = sorted((matrix.ROOT / ".devcontainer").glob("*/devcontainer.json"))
+FILES = sorted((repository.ROOT / ".devcontainer").glob("*/devcontainer.json"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 
-ROOT = matrix.ROOT
-MANUALS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = [*MANUALS, *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", ".github/PULL_REQUEST_TEMPLATE.md"))]
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+MANUALS = [repository.ROOT / "README.md", *sorted((repository.ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *MANUALS,
+    *(repository.ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", ".github/PULL_REQUEST_TEMPLATE.md")),
+]
+WORKFLOWS = sorted((repository.ROOT / ".github" / "workflows").iterdir())
 OF_IMAGES = {"build", "test", "run", "sbom", "audit", "scan"}
 FOLDERS = (".devcontainer", ".github", "app", "docker", "docs", "policy", "requirements", "slipway", "tests", "tools")
 WORD = r"(?:\"[^\"]+\"|'[^']+'|[\w.][\w.-]*)"
@@ -22,7 +24,7 @@ WORD = r"(?:\"[^\"]+\"|'[^']+'|[\w.][\w.-]*)"
 
 def nox(*arguments: str) -> str:
     """Return what nox prints."""
-    command = [sys.executable, "-m", "nox", f"--noxfile={ROOT / 'noxfile.py'}", *arguments]
+    command = [sys.executable, "-m", "nox", f"--noxfile={repository.ROOT / 'noxfile.py'}", *arguments]
     return subprocess.check_output(command, text=True)
 
 
@@ -41,7 +43,7 @@ def commands(text: str) -> list[tuple[list[str], list[str]]]:
 
 def name_of(file: Path) -> str:
     """Name a test's parameter."""
-    return str(file.relative_to(ROOT))
+    return str(file.relative_to(repository.ROOT))
 
 
 @pytest.mark.parametrize("document", [*PAGES, *WORKFLOWS], ids=name_of)
@@ -53,7 +55,7 @@ def test_sessions_of_the_documents_exist(document: Path) -> None:
 
 def test_documents_name_sessions() -> None:
     """The search above finds commands with one session, with several and with names of images."""
-    found = commands((ROOT / "README.md").read_text())
+    found = commands((repository.ROOT / "README.md").read_text())
     assert (["build-cuda", "test-cuda"], []) in found
     assert (["build-cuda(devel)"], []) in found
     assert (["build", "test"], ["cuda13.2-devel", "cpu-base-desktop"]) in found
@@ -80,14 +82,14 @@ def test_files_of_the_documents_exist(document: Path) -> None:
         headings = re.findall(r"(?m)^#+ (.+)$", (document.parent / target).read_text()) if anchor else []
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
     paths = re.findall(rf"`((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]*)`", text)
-    missing = [path for path in paths if not re.search(r"[A-Z]{4}", path) and not (ROOT / path).exists()]
+    missing = [path for path in paths if not re.search(r"[A-Z]{4}", path) and not (repository.ROOT / path).exists()]
     assert missing == []
 
 
 @pytest.mark.parametrize("variant", matrix.load_matrix().variants.values(), ids=lambda variant: variant.name)
 def test_each_variant_is_listed_with_its_versions(variant: matrix.Variant) -> None:
     """A new variant of images.toml has its row in docs/choosing.md."""
-    text = (ROOT / "docs" / "choosing.md").read_text()
+    text = (repository.ROOT / "docs" / "choosing.md").read_text()
     rows = {
         row[0]: row[1:] for row in re.findall(r"(?m)^\| `([\w.-]+)` \| ([\d.]*)[^|]*\| *([\d.]*) *\|[^|]*\|$", text)
     }
@@ -97,7 +99,7 @@ def test_each_variant_is_listed_with_its_versions(variant: matrix.Variant) -> No
 
 def test_every_session_and_option_is_documented() -> None:
     """The README names every session, the manuals every option of the sessions of images."""
-    readme = (ROOT / "README.md").read_text()
+    readme = (repository.ROOT / "README.md").read_text()
     assert {name.partition("(")[0] for name in sessions() if f"`{name.partition('(')[0]}`" not in readme} == set()
     options = set(re.findall(r"--[a-z][a-z-]+", nox("-s", "build", "--", "--help"))) - {"--help"}
     manuals = "".join(file.read_text() for file in MANUALS)
@@ -106,5 +108,5 @@ def test_every_session_and_option_is_documented() -> None:
 
 def test_the_readme_gives_the_command_of_ci() -> None:
     """.ci/run calls the test command that the README names."""
-    [command] = re.findall(r"exec (\./noxw .*)", (ROOT / ".ci" / "run").read_text())
-    assert re.search(rf"(?m)^{re.escape(command)}\b", (ROOT / "README.md").read_text())
+    [command] = re.findall(r"exec (\./noxw .*)", (repository.ROOT / ".ci" / "run").read_text())
+    assert re.search(rf"(?m)^{re.escape(command)}\b", (repository.ROOT / "README.md").read_text())

@@ -225,5 +225,5 @@ def test_an_archive_that_is_not_the_image_is_refused(
 def test_an_engine_that_fails_is_named(bin_folder: Path) -> None:
     """docker's own words, not those about the archive that ends early."""
     (bin_folder / "docker").write_text("#!/bin/sh\necho the engine is gone >&2\nexit 1\n")
-    with pytest.raises(SlipwayError, match="docker save failed: the engine is gone"):
+    with pytest.raises(SlipwayError, match=r"`docker save .*` failed: the engine is gone"):
         pack(local(archives.oci(LOWER), LOWER))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
-from slipway.host import downloads
+from slipway import matrix, repository
+from slipway.host import apt
 from slipway.scan import pending_updates
 from slipway.scan.pending_updates import NotRunError
 from tests.integration.try_images import TryImage
@@ -29,11 +29,11 @@ def git(folder: Path, *words: str, day: float = 0) -> None:
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository whose locks were committed ten days ago."""
     folder = tmp_path / "repository"
     for lock in matrix.load_matrix().find_image("cpu-base").locks:
-        file = folder / lock.relative_to(matrix.ROOT)
+        file = folder / lock.relative_to(repository.ROOT)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("# a lock\n")
     git(tmp_path, "init", "--quiet", str(folder))
@@ -42,8 +42,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "README.md").write_text("changed since then\n")
     git(folder, "add", ".")
     git(folder, "commit", "--message=other", day=1)
-    for module in (matrix, pending_updates):
-        monkeypatch.setattr(module, "ROOT", folder)
+    monkeypatch.setattr(repository, "ROOT", folder)
     return folder
 
 
@@ -69,8 +68,8 @@ def test_the_images_own_settings_hide_nothing(try_image: TryImage) -> None:
 
 def test_no_network_is_not_run(try_image: TryImage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing pending is not what is said then."""
-    monkeypatch.setattr(pending_updates, "SECURITY", "http://127.0.0.1:9/debian-security")
-    monkeypatch.setattr(downloads, "debian_addresses", lambda _: ("", ""))
+    monkeypatch.setattr(pending_updates, "SECURITY", apt.Mirror("http://127.0.0.1:9/debian-security"))
+    monkeypatch.setattr(apt, "find_mirrors", lambda *_: None)
     with pytest.raises(NotRunError, match=r"Debian's package lists were not reached: E: .*127\.0\.0\.1"):
         pending_updates.pending_updates(try_image("FROM slipway:cpu-base"), "trixie")
 
@@ -80,7 +79,7 @@ def test_an_image_without_apt_is_not_run(try_image: TryImage) -> None:
         pending_updates.pending_updates(try_image("FROM slipway:cpu-base\nUSER 0\nRUN rm /usr/bin/apt-get"), "trixie")
 
 
-@pytest.mark.usefixtures("repository")
+@pytest.mark.usefixtures("history")
 def test_a_lock_older_than_the_limit_is_named() -> None:
     """By the commit that changed it last, whatever was committed since."""
     image = matrix.load_matrix().find_image("cpu-base")
@@ -89,23 +88,22 @@ def test_a_lock_older_than_the_limit_is_named() -> None:
     assert list(pending_updates.old_locks(image, 10)) == []
 
 
-def test_a_lock_that_was_just_compiled_is_new(repository: Path) -> None:
+def test_a_lock_that_was_just_compiled_is_new(history: Path) -> None:
     """Before it is committed."""
     image = matrix.load_matrix().find_image("cpu-base")
     image.locks[0].write_text("# compiled anew\n")
     assert list(pending_updates.old_locks(image, 9)) == []
 
 
-def test_a_clone_without_history_is_not_run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_without_history_is_not_run(history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its one commit is younger than what is in it."""
-    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", "shallow")
-    monkeypatch.setattr(pending_updates, "ROOT", tmp_path / "shallow")
-    monkeypatch.setattr(matrix, "ROOT", tmp_path / "shallow")
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{history}", "shallow")
+    monkeypatch.setattr(repository, "ROOT", tmp_path / "shallow")
     with pytest.raises(NotRunError, match="git fetch --unshallow"):
         list(pending_updates.old_locks(matrix.load_matrix().find_image("cpu-base"), 9))
 
 
 def test_outside_a_repository_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending_updates, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     with pytest.raises(NotRunError, match="the age of the locks is unknown"):
         pending_updates.lock_age(tmp_path / "lock.txt")

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix, results
+from slipway import repository, results, sbom
 from slipway.errors import SlipwayError
-from slipway.publish import attachments, publish, registry, release_checks, revisions, signing, verify
+from slipway.publish import attachments, publish, registry, revisions, signing, verify
 from slipway.publish.registry import Registry
 from tests.integration.publications import Workshop, docker, git, workshop
 from tests.integration.registries import Fault, Proxy, Reply, Request, running_registry
 
-ROOT = matrix.ROOT
 KINDS = attachments.TYPES.values()
 PASSWORD = "of-the-signing-key"  # noqa: S105 - of a key that is made here
 
@@ -87,7 +86,7 @@ def run(target: str, keys: Path) -> Callable[..., int]:
     return call
 
 
-def repository(target: str) -> Registry:
+def open_registry(target: str) -> Registry:
     """Return a client."""
     return registry.parse_repository(target)
 
@@ -110,7 +109,7 @@ def test_an_image_goes_up_with_all_that_belongs_to_it(  # noqa: PLR0913 - fixtur
     proxy.referrers = referrers
     image = shop.make("cuda-base")
     assert run("cuda-base") == 0
-    there = repository(target)
+    there = open_registry(target)
     names = ["0.1.0-cuda13.0-base-r1", "0.1.0-cuda13.0-base", "latest-base", "0.1.0", "latest"]
     digests = {there.digest(tag) for tag in names}
     assert len(digests) == 1
@@ -141,7 +140,7 @@ def test_provenance_says_how_it_was_built(shop: Workshop, run: Callable[..., int
     """The commit, the Dockerfile and the locks by digest, the arguments, the base."""
     shop.make("cuda-base")
     run("cuda-base")
-    there = repository(target)
+    there = open_registry(target)
     digest = there.digest("latest")
     (artifact,) = attachments.attached(there, digest, *KINDS)[attachments.TYPES["provenance.json"]]
     said = attachments.read(there, artifact)
@@ -155,7 +154,7 @@ def test_provenance_says_how_it_was_built(shop: Workshop, run: Callable[..., int
     assert [file["name"] for file in files] == ["Dockerfile.cuda", "images.toml", "requirements/cuda13.0-base.txt"]
     assert (
         files[0]["digest"]["sha256"]
-        == subprocess.check_output(["sha256sum", ROOT / "Dockerfile.cuda"], text=True).split()[0]
+        == subprocess.check_output(["sha256sum", repository.ROOT / "Dockerfile.cuda"], text=True).split()[0]
     )
     assert said["predicate"]["runDetails"]["metadata"]["startedOn"] == "2026-11-21T11:59:56Z"
 
@@ -186,7 +185,7 @@ def test_new_evidence_of_an_unchanged_image_is_attached(
     run("cuda-base")
     shop.change(image, "scan.json", finished="2026-12-24T12:00:00+00:00")
     run("cuda-base")
-    there = repository(target)
+    there = open_registry(target)
     assert not there.digest("0.1.0-cuda13.0-base-r2")
     found = attachments.attached(there, there.digest("latest"), *KINDS)
     assert [len(found[kind]) for kind in attachments.TYPES.values()] == [1, 1, 1, 1, 1, 2]
@@ -199,7 +198,7 @@ def test_a_changed_image_is_the_next_revision_and_sends_only_what_is_new(
     """Its unchanged layer is not compressed and not sent again; the revision before stays."""
     shop.make("cuda-base")
     run("cuda-base")
-    there = repository(target)
+    there = open_registry(target)
     first = there.need("latest")
     proxy.requests.clear()
     shop.make("cuda-base", content="2")
@@ -224,7 +223,7 @@ def test_latest_never_goes_back_to_an_earlier_release(
     run("cuda-base")
     shop.make("cuda-base", content="1", **{version: "0.1.7"})
     run("cuda-base")
-    there = repository(target)
+    there = open_registry(target)
     assert there.digest("latest") == there.digest("0.2") == there.digest("0.2.0-cuda13.0-base-r1")
     assert (
         there.digest("0.1.7") == there.digest("0.1") == there.digest("0.1.7-cuda13.0-base-r1") != there.digest("latest")
@@ -236,7 +235,7 @@ def test_two_platforms_become_one_index(shop: Workshop, run: Callable[..., int],
     shop.make("cpu-base")
     shop.make("cpu-base-arm64")
     run("cpu-base", "cpu-base-arm64")
-    there = repository(target)
+    there = open_registry(target)
     index = there.need("0.1.0-cpu-base-r1")
     rows = index.json["manifests"]
     assert [row["platform"]["architecture"] for row in rows] == ["amd64", "arm64"]
@@ -308,12 +307,12 @@ def no_sbom(shop: Workshop) -> None:
 def sbom_of_another(shop: Workshop) -> None:
     image = shop.make("cuda-base")
     identity = results.read_json(image.results / "build.json")["image"]
-    rows = [{"name": release_checks.PROPERTY, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
+    rows = [{"name": sbom.IMAGE, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
     shop.change(image, "sbom.cdx.json", metadata={"properties": rows})
 
 
 def other_sbom_of_another(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{release_checks.PROPERTY} sha256:1")
+    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{sbom.IMAGE} sha256:1")
 
 
 def strange_sbom(shop: Workshop) -> None:
@@ -485,7 +484,7 @@ def test_a_deprecated_revision_is_marked_and_stays(
     """Who publishes or verifies it is told why; marking it twice is marking it once."""
     shop.make("cuda-base")
     run("cuda-base")
-    there = repository(target)
+    there = open_registry(target)
     before = {tag: there.digest(tag) for tag in there.tags() if not tag.startswith("sha256-")}
     for _ in range(2):
         assert run("--deprecate", "its OpenSSL is broken", "0.1.0-cuda13.0-base-r1") == 0
@@ -504,7 +503,7 @@ def test_verifying_finds_what_is_wrong(shop: Workshop, run: Callable[..., int], 
     """Another key; an SBOM that somebody else attached is not taken for ours; a changed layer, a tag moved by hand."""
     shop.make("cuda-base")
     run("cuda-base")
-    there = repository(target)
+    there = open_registry(target)
     manifest = there.need("latest")
     forged = attachments.attachment(
         "scan.json", attachments.TYPES["scan.json"], b'{"verdict":"passed"}', manifest.descriptor
@@ -546,7 +545,7 @@ def test_evidence_that_does_not_say_what_it_must_is_found(  # noqa: PLR0913, PLR
     image = shop.make("cpu-base")
     run("cpu-base")
     identity = results.read_json(image.results / "build.json")["image"]
-    there = repository(target)
+    there = open_registry(target)
     subject = there.need("0.1.0-cpu-base").descriptor
     text = json.dumps(document).replace("ID", identity).encode()
     attachments.attach(there, subject, [attachments.attachment(name, attachments.TYPES[name], text, subject)])
@@ -578,7 +577,7 @@ def test_verifying_misses_what_is_not_attached(
     """The list of referrers lost all but one."""
     shop.make("cuda-base")
     run("cuda-base")
-    there = repository(target)
+    there = open_registry(target)
     tag = registry.fallback_tag(there.digest("latest"))
     rows = there.need(tag).json["manifests"]
     there.write_tag(tag, registry.make_manifest({"manifests": rows[:1]}, registry.INDEX))
@@ -592,7 +591,7 @@ def test_verifying_misses_what_is_not_attached(
 
 def test_the_session_calls_the_program() -> None:
     """With its options; an error is one message."""
-    command = [sys.executable, "-m", "nox", f"--noxfile={ROOT / 'noxfile.py'}", "-s", "publish", "--"]
+    command = [sys.executable, "-m", "nox", f"--noxfile={repository.ROOT / 'noxfile.py'}", "-s", "publish", "--"]
     command += ["--registry=team/slipway", "cpu-base"]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert result.returncode == 1
@@ -627,7 +626,7 @@ def test_from_any_request_on_a_registry_may_fail(  # noqa: PLR0913, PLR0917 - fi
             run("cpu-base")
         proxy.rules.clear()
         run("cpu-base")
-        there = repository(target)
+        there = open_registry(target)
         now = {tag: there.digest(tag) for tag in there.tags() if re.search(r"-r\d+$", tag)}
         assert seen.items() <= now.items()
         assert (
@@ -700,7 +699,7 @@ def test_two_programs_at_once_lose_nothing(proxy: Proxy, tmp_path: Path, target:
         shops = [stack.enter_context(workshop(tmp_path / name, patch, whole=True)) for name in ("one", "two")]
         for number in range(3):
             for shop in shops:
-                patch.setattr(matrix, "ROOT", shop.folder)
+                patch.setattr(repository, "ROOT", shop.folder)
                 shop.make("cpu-base", content=f"{shop.folder.name} {number}")
             running = [(shop, start(shop, target, "cpu-base")) for shop in shops]
             ended = [(shop, process.communicate(timeout=100)[0], process.returncode) for shop, process in running]
@@ -708,7 +707,7 @@ def test_two_programs_at_once_lose_nothing(proxy: Proxy, tmp_path: Path, target:
             assert all("Nothing was overwritten; run this again" in text for _, text in lost), lost
             for shop, _ in lost:
                 assert start(shop, target, "cpu-base").wait(timeout=100) == 0
-        there = repository(target)
+        there = open_registry(target)
         found = {tag: there.digest(tag) for tag in there.tags() if re.search(r"-r\d+$", tag)}
         assert len(set(found.values())) == len(found) == 6
         assert (
@@ -831,7 +830,7 @@ def test_an_image_that_is_built_again_meanwhile_is_not_published(shop: Workshop,
     shop.make("cpu-base")
     (publication,), _ = publish.examine([shop.the_matrix.find_image("cpu-base")])
     shop.make("cpu-base", content="2")
-    there = repository(target)
+    there = open_registry(target)
     with pytest.raises(SlipwayError, match="cpu-base was built or tested again meanwhile"):
         publish.publish(there, signing.Signer("key"), publication)
     assert there.tags() == []

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
-from slipway.image import saved_image
+from slipway import repository
 from slipway.image.layers import SavedImage
 from slipway.image.saved_image import read_image
 from tests.helpers.archives import digest
@@ -20,8 +19,8 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     """Run a Python process that knows the project."""
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=matrix.ROOT,
-        env={**os.environ, "PYTHONPATH": str(matrix.ROOT), **environment},
+        cwd=repository.ROOT,
+        env={**os.environ, "PYTHONPATH": str(repository.ROOT), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -89,7 +88,7 @@ def test_the_cache_gives_what_the_saved_image_gave(
     built: str, image: tuple[SavedImage, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, cache = image
-    monkeypatch.setattr(saved_image, "_save", lambda *_: pytest.fail("it was saved again"))
+    monkeypatch.setattr("slipway.docker.save", lambda *_: pytest.fail("it was saved again"))
     assert read_image(built, cache) == first
     labelled = read_image(f"{built}-labelled", cache)
     assert labelled.layers == first.layers

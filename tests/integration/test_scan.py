@@ -85,8 +85,9 @@ class Scanned:
         """Write the SBOM: Debian's packages as dpkg lists them, and others by purl."""
         purls = [*debian_packages(self.id), *more.values()]
         document = {
+            "bomFormat": "CycloneDX",
             "metadata": {"properties": [{"name": "slipway:image", "value": self.id}]},
-            "components": [{"name": "x", "purl": purl} for purl in purls],
+            "components": [{"name": "x", "version": "1", "purl": purl} for purl in purls],
         }
         (self.results / "sbom.cdx.json").write_text(json.dumps(document))
 

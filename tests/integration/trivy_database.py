@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from slipway import tools
 from slipway.tools import Tool
 
@@ -53,7 +55,7 @@ WELL_KNOWN = (WELL_KNOWN_DEBIAN, WELL_KNOWN_PYTHON)
 def program() -> Path:
     """The program that writes a database, built once from trivydb/ by the Go that tools are built by."""
     source = hashlib.sha256((FOLDER / "main.go").read_bytes()).hexdigest()[:12]
-    go = tools.numbers(tools.find(r"^go (\S+)$", (FOLDER / "go.mod").read_text(), FOLDER))
+    go = Version(tools.find(r"^go (\S+)$", (FOLDER / "go.mod").read_text(), FOLDER))
     return tools.provide(Tool("trivydb", FOLDER, source, go))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import junit, matrix
+from slipway import junit, matrix, repository
 from slipway.errors import SlipwayError
 from slipway.host import downloads
 from tests.sabotage import selection
@@ -76,7 +76,7 @@ def broken_image(case: Case) -> Iterator[str]:
 def build(tag: str, dockerfile: str) -> None:
     """Build from standard input, with what builds on this host are lent."""
     settings = downloads.find(matrix.load_matrix().default_distro.suite)
-    options = ["--quiet", "--load", "--provenance=false", "--network=none", f"--build-arg=FOLDER={matrix.ROOT}"]
+    options = ["--quiet", "--load", "--provenance=false", "--network=none", f"--build-arg=FOLDER={repository.ROOT}"]
     options += [*settings.build_arguments(), f"--tag={tag}"]
     built = run("docker", "buildx", "build", *options, "-", data=dockerfile, environment=settings.environment())
     if built.returncode:
@@ -193,7 +193,7 @@ def run(
             errors="replace",
             timeout=LIMIT,
             check=False,
-            cwd=matrix.ROOT,
+            cwd=repository.ROOT,
             env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired:

@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import os
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from slipway import matrix, results
-from slipway.matrix import ROOT
+from slipway import matrix, repository, results
 from tests.sabotage.breakage import collect, compare, read_outcomes, read_property, run
 from tests.sabotage.cases import Case
 
@@ -44,13 +42,12 @@ def remember(case: Case, *, whole: bool) -> None:
 
 
 def _file(case: Case) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "slipway" / "sabotage" / f"{case.name}.json"
+    return repository.cache_folder("sabotage") / f"{case.name}.json"
 
 
 def inputs(case: Case, *, whole: bool) -> str:
     """Return the digest of all that decides a case: itself, the image, which checks ran and what they read."""
-    files = {str(file.relative_to(ROOT)): _digest(file) for file in _files(case.contract)}
+    files = {str(file.relative_to(repository.ROOT)): _digest(file) for file in _files(case.contract)}
     parts = [vars(case), whole, _contents(case.image), files]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -61,7 +58,7 @@ def _files(contract: str) -> list[Path]:
     locks = f"requirements/{image.variant.locks}-*.txt"
     patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/**/*.py", locks)
     names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "docker/trims/*.toml")
-    found = {file for pattern in (*patterns, *names) for file in ROOT.glob(pattern)}
+    found = {file for pattern in (*patterns, *names) for file in repository.ROOT.glob(pattern)}
     return sorted(file for file in found.union(image.locks) if file.is_file() and "__pycache__" not in file.parts)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from slipway import matrix
+from slipway import repository
 from slipway.errors import SlipwayError
 from slipway.image import archive
 from slipway.image.archive import read_archive
@@ -287,7 +287,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 def test_memory_does_not_grow_with_the_layer() -> None:
     """A layer of 300 MB in far less memory than the 200 MB that are allowed."""
     command = [sys.executable, "-c", STREAM]
-    done = subprocess.run(command, cwd=matrix.ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 200
 

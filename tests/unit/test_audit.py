@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from debian.deb822 import Packages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway import matrix, results, tools
+from slipway import matrix, python_locks, results, sbom, tools
 from slipway.audit import (
     audit,
     debian_packages,
@@ -21,19 +22,19 @@ from slipway.audit import (
     licenses,
     python_packages,
     rules,
-    sbom,
+    syft,
     trims,
     wheel_records,
 )
 from slipway.audit.findings import Claim
 from slipway.audit.licenses import Policy
 from slipway.audit.rules import Judge
-from slipway.audit.sbom import Component
 from slipway.audit.trims import Trim
 from slipway.errors import SlipwayError
 from slipway.image import filesystem
 from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
+from slipway.sbom import Component
 from slipway.toml import read_toml
 from tests.helpers.archives import Member, directory, oci, saved, tar
 
@@ -99,7 +100,8 @@ def test_what_nothing_asks_for_is_not_reached() -> None:
 
 
 def test_damaged_status_is_no_package() -> None:
-    assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n")[""].version == ""
+    """Its files belong to nobody then, and are found."""
+    assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n") == {}
 
 
 def test_a_diverted_file_lies_where_the_diversion_says() -> None:
@@ -150,7 +152,7 @@ def test_apt_was_asked_for_what_it_did_not_install_by_itself() -> None:
 def test_an_instruction_names_what_it_asks_apt_for() -> None:
     """As a word of its own; a file with a package's name and version is named without the version."""
     assert installed("RUN /apt/install /packages/tool.deb postfix-doc stray2")[1] == {"tool"}
-    packages = {"libtorch2.6": debian_packages.read_package({"Package": "libtorch2.6"})}
+    packages = {"libtorch2.6": debian_packages.read_package(Packages({"Package": "libtorch2.6"}))}
     image = system(("RUN /apt/install $(cat /packages/libtorch)", []))
     assert dockerfiles.find_named(image, packages, packages) == set(packages)
 
@@ -221,7 +223,7 @@ def test_a_script_must_be_run_by_its_own_environment() -> None:
 def test_a_lock_without_versions_or_hashes_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "lock.txt").write_text(line + "\n")
     with pytest.raises(SlipwayError, match="no version or no hash"):
-        python_packages.read_lock(tmp_path / "lock.txt")
+        python_locks.read_lock(tmp_path / "lock.txt")
 
 
 @pytest.mark.requirement("U8")
@@ -430,38 +432,66 @@ def test_globs(glob: str, path: str, *, matches: bool) -> None:
     assert (globs.compiled([glob]).fullmatch(path) is not None) == matches
 
 
-# --- licences ------------------------------------------------------------------------------------
+# --- licenses ------------------------------------------------------------------------------------
 
 POLICY = Policy(refused=["AGPL-*"], accepted={"reason": ["pypi:gs*"]}, proprietary={"terms": ["pypi:nvidia-*"]})
 
 
 @pytest.mark.parametrize(
-    ("name", "licence", "kinds"),
+    ("name", "license_name", "kinds"),
     [
         ("a", ("MIT",), []),
-        ("a", ("AGPL-3.0-only",), ["licence"]),
+        ("a", ("AGPL-3.0-only",), ["license"]),
         ("a", ("AGPL-3.0-only OR MIT",), []),
-        ("a", ("AGPL-3.0-only AND MIT",), ["licence"]),
+        ("a", ("AGPL-3.0-only AND MIT",), ["license"]),
         ("gs10", ("AGPL-3.0-only AND MIT",), []),
         ("a", ("BSD-Nvidia", "BSD-3-Clause-Nvidia"), []),
-        ("a", ("BSD-3-Clause AND LicenseRef-NVIDIA",), ["licence"]),
-        ("a", ("LicenseRef-NVIDIA-Proprietary",), ["licence"]),
+        ("a", ("BSD-3-Clause AND LicenseRef-NVIDIA",), ["license"]),
+        ("a", ("LicenseRef-NVIDIA-Proprietary",), ["license"]),
         ("nvidia-a", ("LicenseRef-NVIDIA-Proprietary",), []),
         ("nvidia-a", (), []),
     ],
 )
-def test_the_policy_decides(name: str, licence: tuple[str, ...], kinds: list[str]) -> None:
-    result = licenses.judge([Component("pypi", name, "1", licence, "")], POLICY)
+def test_the_policy_decides(name: str, license_name: tuple[str, ...], kinds: list[str]) -> None:
+    result = licenses.judge([Component("pypi", name, "1", license_name, "")], POLICY)
     assert [finding.kind for finding in result.findings] == kinds
     assert result.proprietary == ({"terms": ["pypi:nvidia-a"]} if name == "nvidia-a" else {})
     assert result.accepted == ({"reason": ["pypi:gs10"]} if name == "gs10" else {})
+
+
+@pytest.mark.parametrize(
+    ("license_name", "refused"),
+    [
+        ("(MIT OR X11) AND AGPL-3.0-only", True),
+        ("AGPL-3.0-only AND (MIT OR X11)", True),
+        ("(AGPL-3.0-only OR MIT) AND (AGPL-3.0-or-later OR X11)", False),
+        ("(AGPL-3.0-only OR MIT) AND (AGPL-3.0-only OR SSPL-1.0)", True),
+        ("MIT OR X11 AND AGPL-3.0-only", False),
+        ("(MIT OR X11 AND AGPL-3.0-only)", False),
+        ("MIT AND AGPL-3.0-only OR SSPL-1.0", True),
+        ("AGPL-3.0-or-later WITH Autoconf-exception-3.0", True),
+        ("MIT OR AGPL-3.0-or-later WITH Autoconf-exception-3.0", False),
+        ("GPL-3.0-only WITH AGPL-exception", False),
+        ("agpl-3.0-only and MIT", True),
+        ("AGPL-3.0+", True),
+        ("LicenseRef-own AND MIT/X11", False),
+        ("Under AGPL-3.0-only", True),
+        ("MIT, or (at your option", False),
+        ("MIT, and AGPL-3.0-only (see the file", True),
+        pytest.param("(" * 2000 + "AGPL-3.0-only" + " OR MIT AND X11)" * 2000, True, id="deep"),
+        ("", False),
+    ],
+)
+def test_expressions_are_read_as_spdx_writes_them(license_name: str, refused: bool) -> None:  # noqa: FBT001
+    """AND before OR, parentheses, exceptions; names that SPDX does not know; of what is no expression every word."""
+    assert Policy(refused=["AGPL-*", "SSPL-*"], accepted={}, proprietary={}).refuses(license_name) == refused
 
 
 def test_what_is_free_is_not_listed_with_its_makers_other_terms() -> None:
     assert licenses.judge([Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY).proprietary == {}
 
 
-def test_a_component_without_a_known_licence_is_listed() -> None:
+def test_a_component_without_a_known_license_is_listed() -> None:
     parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("sha256:0",), "")]
     assert licenses.judge(parts, POLICY).unknown == ["deb:a", "deb:b"]
 
@@ -544,7 +574,7 @@ def test_a_malformed_sbom_is_refused(tmp_path: Path, document: dict[str, Any]) -
 def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, document: object) -> None:
     file = tmp_path_factory.mktemp("bom") / "sbom.cdx.json"
     file.write_text(json.dumps(document))
-    sbom.image_of(results.read_json(file))
+    sbom.find_image_ids(results.read_json(file))
     try:
         found = sbom.components(file)
     except SlipwayError:
@@ -553,7 +583,7 @@ def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, d
 
 
 @pytest.fixture
-def syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def fake_syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """A program in Syft's place, of which only what it leaves and how it ends matters."""
     program = tmp_path / "syft"
 
@@ -566,29 +596,31 @@ def syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
     return make
 
 
-def test_a_failing_syft_is_quoted_and_leaves_nothing(syft: Callable[[str], Path], tmp_path: Path) -> None:
-    syft("echo 'no space left' >&2; exit 1")
+def test_a_failing_syft_is_quoted_and_leaves_nothing(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
+    fake_syft("echo 'no space left' >&2; exit 1")
     with pytest.raises(SlipwayError, match="no space left"):
-        sbom.write(IMAGE, "sha256:1", tmp_path / "out")
+        syft.write(IMAGE, "sha256:1", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_syft_that_writes_half_a_document_leaves_nothing(syft: Callable[[str], Path], tmp_path: Path) -> None:
-    syft('for word; do case $word in --output=*) echo "{" >"${word##*=}" ;; esac; done')
+def test_a_syft_that_writes_half_a_document_leaves_nothing(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
+    fake_syft('for word; do case $word in --output=*) echo "{" >"${word##*=}" ;; esac; done')
     with pytest.raises(SlipwayError, match="damaged"):
-        sbom.write(IMAGE, "sha256:1", tmp_path / "out")
+        syft.write(IMAGE, "sha256:1", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_sbom_is_written_once_for_an_image(syft: Callable[[str], Path], tmp_path: Path) -> None:
+def test_an_sbom_is_written_once_for_an_image(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
     """And again for another image: the list of what was there before is not taken for the one of what is there."""
     log = tmp_path / "log"
     listed = json.dumps({"bomFormat": "CycloneDX", "components": []})
-    syft(f"echo run >>{log}; for word; do case $word in --output=*) echo '{listed}' >\"${{word##*=}}\" ;; esac; done")
+    fake_syft(
+        f"echo run >>{log}; for word; do case $word in --output=*) echo '{listed}' >\"${{word##*=}}\" ;; esac; done"
+    )
     runs = []
     for image_id in ("sha256:2", "sha256:2", "sha256:3"):
-        file = sbom.provide(IMAGE, image_id, tmp_path)
-        assert sbom.image_of(json.loads(file.read_text())) == image_id
+        file = syft.provide(IMAGE, image_id, tmp_path)
+        assert sbom.find_image_ids(json.loads(file.read_text())) == {image_id}
         runs.append(log.read_text().count("run"))
     assert runs == [1, 1, 2]
     assert json.loads((tmp_path / sbom.SPDX).read_text())["comment"] == f"{sbom.IMAGE} sha256:3"

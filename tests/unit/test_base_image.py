@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from slipway import docker as docker_command
 from slipway.errors import SlipwayError
-from slipway.host import base_image, downloads, install
+from slipway.host import apt, base_image, install
+from slipway.host.apt import Mirror
 from slipway.host.downloads import Host
 from slipway.images_toml import Distro, Platform
 
@@ -28,8 +30,10 @@ class Engine:
         """Answer as the docker command does."""
         self.calls.append(words)
         if words[:2] == ("image", "inspect"):
-            image = self.images.get(words[2])
-            return subprocess.CompletedProcess(words, image is None, json.dumps([image]), "")
+            image = self.images.get(words[-1])
+            return subprocess.CompletedProcess(
+                words, image is None, json.dumps([image]), "" if image else "No such image"
+            )
         if words[0] == "pull" and not self.pull_error:
             self.images[words[-1]] = described(digests=["debian@sha256:abc"])
         options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
@@ -61,7 +65,7 @@ def base(image: str, platform: Platform = "linux/amd64") -> Distro:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Return the stand-in, and a maker of base images that only leaves the name."""
     stand_in = Engine()
-    monkeypatch.setattr(base_image, "docker", stand_in)
+    monkeypatch.setattr(docker_command, "call", stand_in)
 
     def make(wanted: Distro, _host: Host) -> None:
         stand_in.images[wanted.tag] = described(MADE | {"slipway.base.suite": wanted.suite})
@@ -116,7 +120,9 @@ def test_image_of_another_platform_is_made_for_it(tmp_path: Path) -> None:
 def test_usr_is_merged_after_the_hosts_mirror_is_known(tmp_path: Path) -> None:
     """That hook asks apt, which would otherwise ask Debian's own addresses. Only Debian 12 has to be merged."""
     settings = Host(
-        sources=downloads.debian_sources("trixie", "https://mirror.example/debian", "https://mirror.example/sec")
+        sources=apt.debian_sources(
+            "trixie", *map(Mirror, ("https://mirror.example/debian", "https://mirror.example/sec"))
+        )
     )
     hook = "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"
     wanted = base("debian:x")
@@ -175,9 +181,7 @@ def test_hosts_settings_are_used_and_stay_out_of_the_arguments(tmp_path: Path) -
     settings = Host(
         ca_bundle=Path("/host/ca.pem"),
         apt_conf='Acquire::https::CAInfo "/run/secrets/ca";\nAcquire::http::Proxy "http://u:pw@p";\n',
-        sources=downloads.debian_sources(
-            "trixie", "https://u:pw@mirror.example/debian", "https://u:pw@mirror.example/sec"
-        ),
+        sources=apt.debian_sources("trixie", Mirror("https://u:pw@mirror.example/debian"), Mirror("https://x.example")),
     )
     command = base_image.bootstrap_command(base("debian:x"), settings, tmp_path)
     assert "pw@" not in " ".join(command)

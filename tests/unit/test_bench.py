@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.bench import bench, build_times, measurements
 from slipway.bench.measurements import Figure
 from slipway.build import clean
 from slipway.errors import SlipwayError
-from slipway.matrix import ROOT
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def test_no_engine_is_one_message() -> None:
     """It says which session provides one."""
     environment = os.environ | {"DOCKER_HOST": "", "PATH": "/nowhere"}
     command = [sys.executable, "-m", "slipway.bench"]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=repository.ROOT, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("error: there is no docker command")
     assert "nox -s setup" in result.stderr
@@ -125,8 +124,7 @@ def test_checks_are_timed_by_their_junit_file(
 ) -> None:
     """Where there is none, the session that leaves one is named; a damaged one is an error."""
     image = the_matrix.find_image("cuda-devel")
-    for module in (matrix, measurements):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     [figure] = measurements.checks([image])
     assert figure.measured is None
     assert "nox -s test -- cuda-devel" in figure.note
@@ -140,7 +138,7 @@ def test_checks_are_timed_by_their_junit_file(
 
 def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was interrupted has left only its start."""
-    monkeypatch.setattr(measurements, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     (tmp_path / "dist").mkdir()
     for content, expected in (('{"started": 1.5}', None), ('{"seconds": 400}', 400)):
         (tmp_path / "dist" / "tests.json").write_text(content)
@@ -152,11 +150,17 @@ def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch:
 
 def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(the_matrix: matrix.Matrix) -> None:
     """A mount that it shared would hold the downloads of earlier builds."""
-    dockerfile = (ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()
+    dockerfile = (repository.ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()
     marked = build_times.marked(dockerfile, "fresh")
     assert marked.count("type=cache,id=fresh-") == dockerfile.count("type=cache")
     assert "set -eux\n" in dockerfile
     assert "set -eux\n" not in marked
+
+
+def test_the_cold_build_has_the_ignore_file_of_every_build() -> None:
+    """Its Dockerfile comes from standard input, for which BuildKit reads .dockerignore and no other file."""
+    assert (repository.ROOT / ".dockerignore").is_file()
+    assert list(repository.ROOT.glob("*.dockerignore")) == [repository.ROOT / ".dockerignore"]
 
 
 def test_traces_are_what_bears_the_mark_and_what_stands_on_it() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 
 MATRIX = matrix.load_matrix()
-FILES = sorted((matrix.ROOT / ".devcontainer").glob("*/devcontainer.json"))
+FILES = sorted((repository.ROOT / ".devcontainer").glob("*/devcontainer.json"))
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 
 

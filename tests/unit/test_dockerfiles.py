@@ -8,16 +8,15 @@ from string import Template
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.build import locks
 from slipway.images_toml import LAYERS
 
-ROOT = matrix.ROOT
 MATRIX = matrix.load_matrix()
-DOCKERFILES = {variant.accelerator: ROOT / variant.dockerfile for variant in MATRIX.variants.values()}
+DOCKERFILES = {variant.accelerator: repository.ROOT / variant.dockerfile for variant in MATRIX.variants.values()}
 TRIMS = [
     pytest.param(file.stem, entry, id=f"{file.stem}-{entry['path']}-{entry['layer']}")
-    for file in sorted((ROOT / "docker" / "trims").iterdir())
+    for file in sorted((repository.ROOT / "docker" / "trims").iterdir())
     for entry in tomllib.loads(file.read_text())["trim"]
 ]
 
@@ -34,7 +33,7 @@ def stages(file: Path) -> dict[str, str]:
 )
 def test_a_dockerfiles_defaults_are_the_default_variant(variant: matrix.Variant) -> None:
     """`docker build -f Dockerfile.cuda .` gives what `nox -s build-cuda` gives."""
-    text = (ROOT / variant.dockerfile).read_text()
+    text = (repository.ROOT / variant.dockerfile).read_text()
     expected = {**variant.arguments, "BASE_IMAGE": MATRIX.default_distro.image, "APT_DATE": MATRIX.apt_date}
     assert expected.items() <= dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text)).items()
 
@@ -68,7 +67,7 @@ def test_the_stages_below_all_flavors_are_the_same_in_every_dockerfile(stage: st
 @pytest.mark.parametrize("image", MATRIX.workloads, ids=lambda image: image.name)
 def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
     """A stage below, or none of that name, would be looked for on Docker Hub."""
-    text = (ROOT / "Dockerfile").read_text()
+    text = (repository.ROOT / "Dockerfile").read_text()
     defaults = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text.partition("\nFROM ")[0]))
     arguments = defaults | dict(image.arguments)
     above = {arguments["BASE"], arguments["BASE_IMAGE"]}
@@ -107,11 +106,11 @@ def test_a_trim_says_what_where_and_why(file: str, entry: dict[str, object]) -> 
 @pytest.mark.parametrize("dockerfile", ["Dockerfile", *(file.name for file in DOCKERFILES.values())])
 def test_the_build_context_is_denied_by_default(dockerfile: str) -> None:
     """Only what this Dockerfile copies or mounts goes to the engine, and all of it."""
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    lines = (repository.ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     let_in = [rule[1:] for rule in rules if rule.startswith("!")]
-    text = (ROOT / dockerfile).read_text()
+    text = (repository.ROOT / dockerfile).read_text()
     used = re.findall(r"(?m)^COPY (?!--|<<)(\S+?)/? ", text) + re.findall(r"--mount=source=([^,\s]+)", text)
     locks = dict(re.findall(r"(?m)^ARG (LOCKS|\w*_LOCKS)=(\S+)$", text))
     paths = {Template(path).safe_substitute(locks) for path in used}

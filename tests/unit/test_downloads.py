@@ -8,9 +8,6 @@ import pytest
 from slipway.errors import SlipwayError
 from slipway.host import downloads
 
-MIRROR = "https://mirror.example/debian"
-PUBLIC = "http://any.debian.org/debian"
-
 
 def put(root: Path, name: str, text: str) -> Path:
     """Write a file of the made-up host."""
@@ -66,110 +63,6 @@ def test_proxies_are_named_and_their_values_are_not(tmp_path: Path) -> None:
     """A proxy's password must not stand in a process's arguments."""
     settings = found(tmp_path, https_proxy="http://u:secret@proxy:3128", NO_PROXY="x", HTTP_PROXY="")
     assert settings.build_arguments() == ["--build-arg=https_proxy", "--build-arg=NO_PROXY"]
-
-
-ONE_LINE = f"""\
-# deb http://old.example/debian bookworm main
-deb-src {MIRROR} bookworm main
-deb [arch=amd64 signed-by=/x.gpg] {MIRROR}/ bookworm main contrib
-deb https://security.example/deb-sec bookworm-security main
-deb https://other.example/packages bookworm main
-"""
-DEB822 = f"""\
-Types: deb deb-src
-URIs: {MIRROR}
-# a comment
-Suites: bookworm bookworm-updates
-Components: main
-
-Types: deb
-URIs: https://security.example/deb-sec
-Suites: bookworm-security
-Components: main
-
-Enabled: no
-Types: deb
-URIs: https://disabled.example/debian
-Suites: bookworm
-Components: main
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("etc/apt/sources.list", ONE_LINE),
-        ("etc/apt/sources.list.d/debian.list", ONE_LINE),
-        ("etc/apt/sources.list.d/debian.sources", DEB822),
-    ],
-)
-def test_debian_mirror_becomes_sources_of_the_images_suite(tmp_path: Path, name: str, text: str) -> None:
-    """The host's release differs from the images'; the mirror is the same."""
-    put(tmp_path, name, text)
-    settings = found(tmp_path)
-    assert f"URIs: {MIRROR}\nSuites: trixie trixie-updates\n" in settings.sources
-    assert "URIs: https://security.example/deb-sec\nSuites: trixie-security\n" in settings.sources
-    assert "bookworm" not in settings.sources
-    assert settings.environment()["SLIPWAY_SOURCES"] == settings.sources
-    assert "--secret=id=sources,env=SLIPWAY_SOURCES" in settings.build_arguments()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        f"deb {PUBLIC} bookworm main",
-        f"deb {MIRROR} bookworm main\ndeb {PUBLIC} bookworm main",
-        "deb https://download.docker.example/linux/debian bookworm stable",
-        "deb https://apt.tools.example bookworm main",
-        "deb http://archive.ubuntu.example/ubuntu jammy main",
-        "deb file:/srv/debian bookworm main",
-    ],
-)
-def test_public_mirrors_and_other_repositories_are_no_mirror(tmp_path: Path, line: str) -> None:
-    """Others use Debian's suite names, and Debian's own mirrors need no configuration."""
-    put(tmp_path, "etc/apt/sources.list", line + "\n")
-    assert found(tmp_path).sources == ""
-
-
-def test_mirror_under_another_name_is_known_by_its_updates(tmp_path: Path) -> None:
-    """A repository manager's remote is seldom called debian."""
-    uri = "http://repo.example/remote-deb"
-    text = f"deb {uri} bookworm main\ndeb {uri} bookworm-updates main\n"
-    put(tmp_path, "etc/apt/sources.list", text)
-    assert f"URIs: {uri}\n" in found(tmp_path).sources
-
-
-SECURITY = f"deb {MIRROR}-sec bookworm-security main\n"
-OTHER_SECURITY = f"deb {PUBLIC}-security bookworm-security main\n"
-
-
-@pytest.mark.parametrize(
-    ("lines", "addresses"),
-    [
-        (f"deb {MIRROR} bookworm main\n", [MIRROR, f"{MIRROR}-security"]),
-        (f"deb {MIRROR} bookworm main\n{OTHER_SECURITY}", [MIRROR, f"{PUBLIC}-security"]),
-        (f"deb {PUBLIC} bookworm main\n{SECURITY}", [PUBLIC, f"{MIRROR}-sec"]),
-        (SECURITY, []),
-    ],
-)
-def test_host_with_a_mirror_of_one_part_alone(tmp_path: Path, lines: str, addresses: list[str]) -> None:
-    """The other part comes from where the host itself takes it, else from beside the main one."""
-    put(tmp_path, "etc/apt/sources.list", lines)
-    sources = found(tmp_path).sources.splitlines()
-    assert [line for line in sources if line.startswith("URIs:")] == [f"URIs: {address}" for address in addresses]
-
-
-def test_address_that_only_ends_like_a_public_one(tmp_path: Path) -> None:
-    """Debian's domain is meant, and none that merely ends in its letters."""
-    put(tmp_path, "etc/apt/sources.list", "deb http://notdebian.org/debian bookworm main\n")
-    assert "URIs: http://notdebian.org/debian\n" in found(tmp_path).sources
-
-
-def test_https_mirror_gets_the_ca_bundle(tmp_path: Path) -> None:
-    """The base image has no certificates of its own."""
-    put(tmp_path, "etc/ssl/certs/ca-certificates.crt", "system")
-    put(tmp_path, "etc/apt/sources.list", f"deb {MIRROR} bookworm main\n")
-    assert found(tmp_path).apt_conf == 'Acquire::https::CAInfo "/run/secrets/ca";\n'
 
 
 def test_pip_configuration_is_merged_in_pips_order(tmp_path: Path) -> None:

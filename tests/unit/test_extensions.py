@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from slipway import matrix
+from slipway import repository
 
-SCRIPT = matrix.ROOT / "tools" / "code-server" / "extensions.py"
+SCRIPT = repository.ROOT / "tools" / "code-server" / "extensions.py"
 MANIFEST = {"publisher": "team", "name": "editor-tool"}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.errors import SlipwayError
 
 GOOD = """
@@ -98,7 +98,7 @@ def test_a_workload_has_the_locks_of_its_targets_and_toggles(tmp_path: Path, mon
     names = ["cuda13.0-base", *parts, "workbench-cuda", "workbench-cpu", "desktop-themes", "desktop-obs"]
     for name in names:
         (folder / f"{name}.txt").touch()
-    monkeypatch.setattr(matrix, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     image = matrix.parse_matrix(GOOD).find_image("cuda-base-desktop-full")
     assert [file.stem for file in image.locks] == ["cuda13.0-base", *parts, "workbench-cuda", "desktop-themes"]
 
@@ -286,7 +286,7 @@ def test_the_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_file_is_an_error_that_says_how_to_get_it_back() -> None:
     """It is part of the repository."""
     with pytest.raises(SlipwayError, match="git checkout"):
-        matrix.load_matrix(matrix.ROOT / "no-such-images.toml")
+        matrix.load_matrix(repository.ROOT / "no-such-images.toml")
 
 
 def test_the_repositorys_own_matrix_is_valid_and_prints_as_json(capsys: pytest.CaptureFixture[str]) -> None:

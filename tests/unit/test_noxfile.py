@@ -9,13 +9,14 @@ from pathlib import Path
 import nox.project
 import pytest
 
-from slipway.matrix import ROOT, load_matrix
+from slipway import repository
+from slipway.matrix import load_matrix
 
 NOXFILE = f"""
 import sys
 import nox
-sys.path.insert(0, {str(ROOT)!r})
-from slipway import sessions
+sys.path.insert(0, {str(repository.ROOT)!r})
+from slipway import repository, sessions
 from slipway.errors import SlipwayError
 
 MATRIX = sessions.load_matrix()
@@ -78,7 +79,9 @@ def test_run_starts_an_image_with_its_command(tmp_path: Path) -> None:
     docker.write_text('#!/bin/sh\nprintf "docker-got %s\n" "$@"\n')
     docker.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    result = run_nox(ROOT / "noxfile.py", "-s", "run", "--", "cpu-base-workbench", "python", "-c", "1 + 1", PATH=path)
+    result = run_nox(
+        repository.ROOT / "noxfile.py", "-s", "run", "--", "cpu-base-workbench", "python", "-c", "1 + 1", PATH=path
+    )
     assert result.returncode == 0, result.stdout
     words = re.findall("(?m)^docker-got (.+)$", result.stdout)
     ports = [word for word in words if word.startswith("--publish")]
@@ -90,7 +93,7 @@ def test_run_starts_an_image_with_its_command(tmp_path: Path) -> None:
 
 def test_the_list_of_sessions_fits_a_screen() -> None:
     """And no two lines are alike."""
-    lines = re.findall(r"(?m)^[-*] (.+)$", run_nox(ROOT / "noxfile.py", "-l").stdout)
+    lines = re.findall(r"(?m)^[-*] (.+)$", run_nox(repository.ROOT / "noxfile.py", "-l").stdout)
     assert 0 < len(lines) <= 45
     assert len(set(lines)) == len(lines)
     assert all(" -> " in line for line in lines)
@@ -98,6 +101,6 @@ def test_the_list_of_sessions_fits_a_screen() -> None:
 
 def test_a_nox_of_ones_own_gets_the_dependencies() -> None:
     """The header of the noxfile lists what noxw installs from requirements/slipway.in."""
-    wanted = (ROOT / "requirements" / "slipway.in").read_text()
+    wanted = (repository.ROOT / "requirements" / "slipway.in").read_text()
     names = re.findall(r"(?m)^[\w-]+", wanted)
-    assert nox.project.load_toml(ROOT / "noxfile.py")["dependencies"] == names
+    assert nox.project.load_toml(repository.ROOT / "noxfile.py")["dependencies"] == names

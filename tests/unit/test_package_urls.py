@@ -15,6 +15,7 @@ from slipway.scan import package_urls
         ),
         ("pkg:deb/debian/zlib1g@1%3A1.3.dfsg%2Breally1.3.1-1", ("deb", "zlib1g", "1:1.3.dfsg+really1.3.1-1")),
         ("pkg:pypi/Typing_Extensions@4.15.0", ("pypi", "typing-extensions", "4.15.0")),
+        ("pkg:pypi/ruamel_.yaml@1", ("pypi", "ruamel-yaml", "1")),
         ("pkg:npm/%40babel/core@7.0.0", ("npm", "@babel/core", "7.0.0")),
         ("pkg:golang/golang.org/x/crypto@v0.1.0#ssh", ("golang", "golang.org/x/crypto", "v0.1.0")),
         ("pkg:generic/python", ("generic", "python", "")),
@@ -27,5 +28,5 @@ def test_purl_is_read(text: str, package: tuple[str, str, str]) -> None:
 
 @pytest.mark.parametrize("text", ["", "apt", "pkg:deb", "http://example.com/"])
 def test_what_is_no_purl_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no package URL"):
+    with pytest.raises(ValueError, match="purl"):
         package_urls.read(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import docker, matrix
 from slipway.build import locks
 from slipway.errors import SlipwayError
 from slipway.host import emulation, install
@@ -173,7 +173,7 @@ def test_missing_packages_are_named(kernel: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_container_proves_it(printed: str, works: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
     """What the kernel says of itself is not believed."""
     answer = subprocess.CompletedProcess((), 0, printed, "exec /usr/bin/uname: exec format error")
-    monkeypatch.setattr(emulation, "docker", lambda *_: answer)
+    monkeypatch.setattr(docker, "call", lambda *_: answer)
     if works:
         emulation.prove(HERE, BASE)
         return

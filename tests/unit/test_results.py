@@ -1,12 +1,15 @@
 """Evidence is written whole or not at all, and a damaged file is no evidence."""
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from slipway import results
+from slipway import repository, results
 from slipway.errors import SlipwayError
+from slipway.matrix import load_matrix
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -38,3 +41,38 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path, content: str) -> None:
     file = tmp_path / "versions.json"
     file.write_bytes(content.encode("latin-1"))
     assert results.read_json(file) == {}
+
+
+def test_a_second_build_of_an_image_waits_for_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says so, and goes on as soon as the first has ended."""
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    image = load_matrix().find_image("cpu-base")
+    order = []
+
+    def second() -> None:
+        with results.exclusive(image):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with results.exclusive(image):
+        thread.start()
+        while "waiting for it" not in (shown := capsys.readouterr().out):
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert shown.strip() == "cpu-base is being built by another run; waiting for it"
+
+
+def test_another_image_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the same one not for a build that failed."""
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    matrix = load_matrix()
+    with results.exclusive(matrix.find_image("cpu-base")), results.exclusive(matrix.find_image("cuda-base")):
+        pass
+    with pytest.raises(SlipwayError), results.exclusive(matrix.find_image("cpu-base")):
+        raise SlipwayError("the build failed")
+    with results.exclusive(matrix.find_image("cpu-base")):
+        pass

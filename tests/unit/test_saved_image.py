@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import repository
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.saved_image import read_image
@@ -22,8 +22,8 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     """Run a Python process that knows the project."""
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=matrix.ROOT,
-        env={**os.environ, "PYTHONPATH": str(matrix.ROOT), **environment},
+        cwd=repository.ROOT,
+        env={**os.environ, "PYTHONPATH": str(repository.ROOT), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -111,14 +111,14 @@ def test_the_cache_folder_is_the_users(tmp_path: Path) -> None:
 @pytest.mark.parametrize("before", ["", "head -c 5000 saved;", "cat saved;"])
 def test_a_save_that_dies_is_reported_with_its_message(docker: Path, tmp_path: Path, before: str) -> None:
     stand_in(docker, save=f"{before} echo engine is gone >&2; exit 1")
-    with pytest.raises(SlipwayError, match="`docker save x` failed: engine is gone"):
+    with pytest.raises(SlipwayError, match=r"`docker save sha256:\w+` failed: engine is gone"):
         read_image("x", tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_save_that_is_killed_is_reported(docker: Path, tmp_path: Path) -> None:
     stand_in(docker, save="head -c 5000 saved; kill -KILL $$")
-    with pytest.raises(SlipwayError, match="`docker save x` failed: it was killed"):
+    with pytest.raises(SlipwayError, match=r"`docker save sha256:\w+` failed: it was killed"):
         read_image("x", tmp_path / "cache")
 
 
@@ -132,7 +132,7 @@ def test_ctrl_c_leaves_no_process_and_no_cache_file(docker: Path, tmp_path: Path
     stand_in(docker, save="head -c 5000 saved; echo $$ > pid; exec sleep 60")
     command = [sys.executable, "-m", "slipway.image.saved_image", "x"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    reader = subprocess.Popen(command, cwd=matrix.ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    reader = subprocess.Popen(command, cwd=repository.ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: (docker / "pid").exists() and (docker / "pid").read_text() != "")
     reader.send_signal(signal.SIGINT)
     _, stderr = reader.communicate(timeout=10)

@@ -19,7 +19,7 @@ import pytest
 
 from slipway import matrix
 from slipway.errors import SlipwayError
-from slipway.host import downloads, engine, install, setup
+from slipway.host import apt, downloads, engine, install, setup
 from slipway.host.engine import Engine, NoEngineError
 
 DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
@@ -131,12 +131,20 @@ def test_podman_is_told_apart(docker: FakeDocker) -> None:
     assert "Podman" in message()
 
 
-def test_old_engine(docker: FakeDocker) -> None:
-    """Debian 12's own engine: it has a BuildKit that does not know heredocs."""
-    docker.answers(INFO | {"ServerVersion": "20.10.24+dfsg1"})
+@pytest.mark.parametrize("version", ["20.10.24+dfsg1", "23.0.6", "24.0.9-1"])
+def test_engine_that_is_too_old(docker: FakeDocker, version: str) -> None:
+    """Its own Dockerfile frontend would stop in the middle of a build, without a word on what to do."""
+    docker.answers(INFO | {"ServerVersion": version})
     text = message()
-    assert "20.10.24+dfsg1 is too old" in text
+    assert f"{version} is too old" in text
     assert "BuildKit" in text
+    assert "Upgrade it to 25.0 or newer" in text
+
+
+@pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "29.0.0-rc.1", "dev"])
+def test_engine_that_is_new_enough(version: str) -> None:
+    """The oldest, Debian's, one of tomorrow; and what a developer's own engine calls itself."""
+    engine.require_buildkit(engine.read_engine(INFO | {"ServerVersion": version}))
 
 
 def test_windows_containers(docker: FakeDocker) -> None:
@@ -296,8 +304,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
     monkeypatch.setattr(install, "SOURCES", tmp_path / "sources")
     monkeypatch.setattr(install, "PREFERENCES", tmp_path / "preferences")
     monkeypatch.setattr(install, "DAEMON", tmp_path / "daemon.json")
-    addresses = ("http://any.example/debian", "http://any.example/security")
-    monkeypatch.setattr(downloads, "debian_addresses", lambda _: addresses)
+    mirrors = apt.Mirror("http://any.example/debian"), apt.Mirror("http://any.example/security")
+    monkeypatch.setattr(apt, "find_mirrors", lambda *_: mirrors)
     return done
 
 
@@ -349,7 +357,7 @@ def test_debian_12_takes_the_engine_from_a_pinned_debian_13(commands: list[list[
 @pytest.mark.usefixtures("commands")
 def test_debian_12_without_a_source_of_debian(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no address to take Debian 13 from, and none is made up."""
-    monkeypatch.setattr(downloads, "debian_addresses", lambda _: ("", ""))
+    monkeypatch.setattr(apt, "find_mirrors", lambda *_: None)
     with pytest.raises(SlipwayError, match="apt on this machine has no source of Debian"):
         install.provide_engine(NoEngineError("no engine"))
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.build.commit import find_commit, list_context
 from slipway.build.labels import COMMIT
-from slipway.host import engine
 from slipway.report import status
 
 CHECKS = """<testsuites><testsuite><properties><property name="image" value="{id}"/></properties>
@@ -24,7 +23,8 @@ Show = Callable[..., str]
 @pytest.fixture
 def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Show:
     """Print the status of an engine that has cuda-base, with the given results in dist/."""
-    monkeypatch.setattr(matrix, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    (tmp_path / ".dockerignore").write_text("*\n")
     monkeypatch.setenv("COLUMNS", "100")
     image = matrix.load_matrix().find_image("cuda-base")
 
@@ -37,7 +37,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         answer = json.dumps([{"Id": "sha256:1", "RepoTags": [image.tag], "Config": labels} | created])
         stdout = answer if "No such image" in stderr else ""
         result = subprocess.CompletedProcess((), 1, stdout, stderr)
-        monkeypatch.setattr(engine, "docker", lambda *_: result)
+        monkeypatch.setattr("slipway.docker.call", lambda *_: result)
         assert status.main() == 0
         return capsys.readouterr().out
 

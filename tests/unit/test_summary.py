@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway import junit
+from slipway import junit, repository
 from slipway.errors import SlipwayError
-from slipway.matrix import ROOT
 from slipway.report import summary
 
 CASES = {
@@ -89,7 +88,7 @@ def test_requirements_are_those_of_the_documentation(tmp_path: Path) -> None:
 
 def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They must not read as an empty success."""
-    monkeypatch.setattr(summary, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     with pytest.raises(SlipwayError, match="nox -s tests"):
         summary.main()
     (tmp_path / "dist" / "cpu-base").mkdir(parents=True)
@@ -100,8 +99,10 @@ def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: 
 
 def test_a_check_that_names_an_unknown_requirement_is_an_error(tmp_path: Path) -> None:
     """A misspelt id would prove nothing; the run ends before the first check."""
-    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
-    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\nmarkers = requirement(id): what it proves\n")
+    shutil.copy(repository.ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text(
+        f"[pytest]\npythonpath = {repository.ROOT}\nmarkers = requirement(id): what it proves\n"
+    )
     check = tmp_path / "test_one.py"
     check.write_text('import pytest\n\n\n@pytest.mark.requirement("A1", "A99")\ndef test_one(): ...\n')
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", str(check)]

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
-from slipway import tools
+from slipway import repository, tools
 from slipway.errors import SlipwayError
 
 GO_MOD = """\
@@ -64,7 +65,7 @@ def program(path: Path, script: str) -> Path:
 def test_pin_is_read_from_go_mod() -> None:
     """The version is the one of the tool's own module, whatever else is required."""
     tool = tools.read_tool("measure")
-    assert (tool.version, tool.go) == ("2.3.4", (1, 25, 0))
+    assert (tool.version, tool.go) == ("2.3.4", Version("1.25.0"))
 
 
 def test_another_pin_has_another_place(measure: Path) -> None:
@@ -171,7 +172,7 @@ def test_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_command_line_is_refused_without_a_traceback(words: list[str], message: str) -> None:
     """One clear message and exit code 1."""
     command = [sys.executable, "-m", "slipway.tools", *words]
-    result = subprocess.run(command, cwd=tools.ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from slipway import matrix
+from slipway import repository
 
 HEADERS = """
 [[trim]]
@@ -37,7 +37,7 @@ Trim = Callable[..., None]
 
 def load() -> ModuleType:
     """Return the script that runs inside builds, as a module."""
-    file = matrix.ROOT / "docker" / "build" / "python" / "trim.py"
+    file = repository.ROOT / "docker" / "build" / "python" / "trim.py"
     spec = importlib.util.spec_from_file_location("trim", file)
     assert spec
     assert spec.loader

@@ -4,8 +4,8 @@ import re
 from collections import defaultdict
 
 import pytest
+from packaging.utils import canonicalize_name
 
-from slipway.audit.python_packages import normal
 from slipway.image.layers import SavedImage
 from tests.images.helpers.scope import applies
 
@@ -21,7 +21,7 @@ def test_every_distribution_is_there_once(saved: SavedImage) -> None:
     for path, (entry, _) in saved.merged().items():
         found = METADATA.fullmatch(path)
         if found and entry.size:
-            places[normal(found[1])].add(path)
+            places[canonicalize_name(found[1])].add(path)
     assert places
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 

@@ -11,7 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 import pytest
 from docker.models.containers import Container
 
-from slipway import matrix
+from slipway import matrix, repository
+from slipway.host import apt
 from slipway.host import downloads as this_host
 from slipway.image.layers import Entry, Kind, SavedImage
 from tests.images.helpers.containers import Start, inside
@@ -176,9 +177,9 @@ def needles() -> set[str]:
     """Return texts of this host's configuration: this folder, servers, logins."""
     settings = settings_of_host()
     texts = "\n".join([*settings.environment().values(), *proxies(settings)])
-    urls = [url for url in re.findall(r"https?://[^\s\"';]+", texts) if this_host.is_own(url)]
+    urls = [url for url in re.findall(r"https?://[^\s\"';]+", texts) if apt.is_own(url)]
     # A folder such as /src is part of many paths; a folder in it is not.
-    folder = matrix.ROOT if len(matrix.ROOT.parts) > 2 else matrix.ROOT / "requirements"
+    folder = repository.ROOT if len(repository.ROOT.parts) > 2 else repository.ROOT / "requirements"
     return {str(folder), *(text for url in urls for text in traces(urlsplit(url)))}
 
 

@@ -7,7 +7,7 @@ import pytest
 from docker.models.containers import Container
 from docker.models.images import Image as EngineImage
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.images_toml import VERSIONS
 from slipway.matrix import Image
 from tests.images.helpers.containers import Python, Start, inside
@@ -16,7 +16,7 @@ from tests.images.helpers.scope import applies
 pytestmark = applies()
 
 OCI = "org.opencontainers.image"
-PROBE = (matrix.ROOT / "slipway" / "build" / "probe.py").read_text(encoding="utf-8")
+PROBE = (repository.ROOT / "slipway" / "build" / "probe.py").read_text(encoding="utf-8")
 PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
 SECOND = 10**9  # docker counts in nanoseconds
 FACTS = """

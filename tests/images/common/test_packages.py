@@ -6,7 +6,7 @@ import pytest
 from docker.models.containers import Container
 from testinfra.host import Host
 
-from slipway import matrix
+from slipway import repository
 from slipway.matrix import Image
 from tests.images.helpers.containers import Python, Run, inside
 from tests.images.helpers.distributions import INSTALLED, read_pins
@@ -14,7 +14,7 @@ from tests.images.helpers.scope import applies
 
 pytestmark = applies()
 
-UV_LOCK = matrix.ROOT / "requirements" / "uv.txt"
+UV_LOCK = repository.ROOT / "requirements" / "uv.txt"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMMANDS = {
     "python": "/opt/venv/bin/python",

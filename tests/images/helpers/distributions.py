@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from slipway.audit.python_packages import read_lock
+from slipway.python_locks import read_lock
 
 # Prints name and version of each distribution, sorted, as JSON.
 INSTALLED = """

@@ -5,14 +5,14 @@ import json
 import pytest
 from testinfra.host import Host
 
-from slipway import matrix
+from slipway import repository
 from tests.images.helpers.containers import Run
 from tests.images.helpers.distributions import read_pins
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(workload="compute")
 
-LOCK = matrix.ROOT / "requirements" / "compute.txt"
+LOCK = repository.ROOT / "requirements" / "compute.txt"
 # Orders and customers as text, and both formats as Spark writes and reads them.
 JOB = """
 import json, pathlib

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from slipway import matrix
+from slipway import repository
 from slipway.matrix import Image
 from tests.images.helpers.containers import Python, Run
 from tests.images.helpers.distributions import read_pins
@@ -14,7 +14,7 @@ from tests.images.helpers.workbench import is_on
 
 pytestmark = applies(workload="training")
 
-LOCK = matrix.ROOT / "requirements" / "training.txt"
+LOCK = repository.ROOT / "requirements" / "training.txt"
 PACKAGES = ["accelerate", "datasets", "deepspeed", "huggingface_hub", "peft", "transformers", "trl"]
 IMPORTED = """
 import importlib, json

@@ -8,7 +8,7 @@ import pytest
 from docker.models.containers import Container
 from testinfra.host import Host
 
-from slipway import matrix
+from slipway import repository
 from slipway.matrix import Image
 from tests.images.helpers.containers import Run, Start, inside
 from tests.images.helpers.distributions import INSTALLED, read_pins
@@ -17,9 +17,9 @@ from tests.images.helpers.workbench import ONE_VOLUME, TOKEN, is_on, open_workbe
 
 pytestmark = applies(workload="workbench")
 
-LOCK = matrix.ROOT / "tools" / "code-server" / "package-lock.json"
-EXTENSIONS = matrix.ROOT / "tools" / "code-server" / "extensions.txt"
-ELYRA_LOCK = matrix.ROOT / "requirements" / "elyra.txt"
+LOCK = repository.ROOT / "tools" / "code-server" / "package-lock.json"
+EXTENSIONS = repository.ROOT / "tools" / "code-server" / "extensions.txt"
+ELYRA_LOCK = repository.ROOT / "requirements" / "elyra.txt"
 # A commit and a clone.
 GIT = """
 set -e

@@ -1,0 +1,121 @@
+"""The docker command: everything that Slipway asks of the engine goes through here."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO, cast
+
+from slipway.errors import SlipwayError
+
+CHUNK = 1 << 20
+ADVICE = "`nox -s setup` checks the engine and starts it"
+
+
+def call(
+    *arguments: str,
+    data: bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a docker command and return its outcome, whatever its exit code."""
+    try:
+        result = subprocess.run(
+            ["docker", *arguments],
+            input=data,
+            stdin=subprocess.DEVNULL if data is None else None,
+            capture_output=True,
+            env={**os.environ, **(environment or {})},
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise missing() from None
+    out, err = (text.decode(errors="replace") for text in (result.stdout, result.stderr))
+    return subprocess.CompletedProcess(result.args, result.returncode, out, err)
+
+
+def output(*arguments: str, data: bytes | None = None) -> str:
+    """Return what a docker command prints; SlipwayError with docker's reason when it fails."""
+    result = call(*arguments, data=data)
+    if result.returncode:
+        raise failure(" ".join(arguments), result.returncode, result.stderr)
+    return result.stdout
+
+
+def missing() -> SlipwayError:
+    """Return the error of a machine without the docker command."""
+    return SlipwayError("there is no docker command; `nox -s setup` installs it")
+
+
+def failure(command: str, code: int, stderr: str) -> SlipwayError:
+    """Return the error of a docker command that failed."""
+    reason = stderr.strip() or ("it was killed" if code < 0 else f"exit code {code}, no message")
+    return SlipwayError(f"`docker {command}` failed: {reason}\n{ADVICE}")
+
+
+def inspect(reference: str) -> dict[str, Any] | None:
+    """Return what the engine knows of an image, None where it has none of this name."""
+    words = ("image", "inspect", "--", reference)
+    result = call(*words)
+    if result.returncode and "no such image" in result.stderr.lower():
+        return None
+    if result.returncode:
+        raise failure(" ".join(words), result.returncode, result.stderr)
+    return cast("dict[str, Any]", json.loads(result.stdout)[0])
+
+
+def require_image(reference: str) -> dict[str, Any]:
+    """Return what the engine knows of an image; SlipwayError with what to do where it has none of this name."""
+    found = inspect(reference)
+    if found is None:
+        hint = f"build it (nox -l lists the build sessions) or pull it: docker pull {reference}"
+        raise SlipwayError(f"{reference} is not an image of this engine; {hint}")
+    return found
+
+
+@contextlib.contextmanager
+def save(image_id: str) -> Iterator[BinaryIO]:
+    """Yield the archive of `docker save`, which ends with the block; SlipwayError when docker failed.
+
+    An ID and not a name: a name without a tag would save all its tags.
+    """
+    command = ["docker", "save", "--", image_id]
+    with tempfile.TemporaryFile("w+") as errors:
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, pipesize=CHUNK, bufsize=CHUNK)
+        except FileNotFoundError:
+            raise missing() from None
+        stream = cast("BinaryIO", process.stdout)
+        with process:
+            try:
+                yield stream
+                while stream.read(CHUNK):
+                    pass
+                process.wait()
+            except SlipwayError:
+                # An archive that ends early is the engine's failure where docker has ended with one.
+                if stream.read(1) or not process.wait():
+                    raise
+            finally:
+                process.kill()
+                # After Ctrl-C, Popen's own exit waits for a quarter of a second only.
+                process.wait()
+        if process.returncode:
+            errors.seek(0)
+            raise failure(f"save {image_id}", process.returncode, errors.read())
+
+
+def pack(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return a tar archive of files given by name and content, as a container's input."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()

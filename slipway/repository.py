@@ -1,0 +1,42 @@
+"""The repository's root and git history, and Slipway's folder in the user's cache."""
+
+import subprocess
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from slipway.errors import SlipwayError
+
+ROOT = Path(__file__).parent.parent
+
+
+class GitError(SlipwayError):
+    """git is missing or has failed; the text says why."""
+
+
+def cache_folder(name: str = "") -> Path:
+    """Return Slipway's folder in the user's cache, which XDG_CACHE_HOME moves, or a folder in it."""
+    return user_cache_path("slipway") / name
+
+
+def git(*words: str) -> str:
+    """Return what git prints about this repository, without the line's end; GitError outside one."""
+    return _run_git(*words).decode(errors="replace").strip()
+
+
+def file_at(commit: str, path: str) -> bytes | None:
+    """Return a file of the repository as it was at a commit, None where there is none."""
+    try:
+        return _run_git("cat-file", "blob", f"{commit}:{path}")
+    except GitError:
+        return None
+
+
+def _run_git(*words: str) -> bytes:
+    try:
+        result = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise GitError("there is no git on this machine") from None
+    if result.returncode:
+        raise GitError(result.stderr.decode(errors="replace").strip())
+    return result.stdout

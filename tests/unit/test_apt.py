@@ -1,0 +1,355 @@
+"""The Debian mirrors and apt settings that builds get, read from the files of many kinds of hosts."""
+
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from slipway.host import apt, downloads
+
+MIRROR = "https://mirror.example/debian"
+PUBLIC = "http://any.debian.org/debian"
+LOGIN = "https://user:pass@nexus.example/repository/apt-proxy"
+
+
+def put(root: Path, name: str, text: str) -> Path:
+    """Write a file of the made-up host."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def found(root: Path) -> downloads.Host:
+    """Read the made-up host's settings."""
+    return downloads.find("trixie", {"HOME": str(root / "home")}, root)
+
+
+# --- hosts as they are installed ------------------------------------------------------------------
+
+UBUNTU_24_04 = {
+    "etc/os-release": 'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\n',
+    "etc/apt/sources.list": "# Ubuntu sources have moved to /etc/apt/sources.list.d/ubuntu.sources\n",
+    "etc/apt/sources.list.d/ubuntu.sources": """\
+# See http://help.ubuntu.example/community/UpgradeNotes
+
+## Ubuntu distribution repository
+Types: deb
+URIs: http://archive.ubuntu.example/ubuntu/
+Suites: noble noble-updates noble-backports
+Components: main universe restricted multiverse
+Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
+
+## Ubuntu security updates.
+Types: deb
+URIs: http://security.ubuntu.example/ubuntu/
+Suites: noble-security
+Components: main universe restricted multiverse
+Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
+""",
+    "etc/apt/sources.list.d/ppa.sources": (
+        "Types: deb\nURIs: https://ppa.example/deadsnakes/ppa/ubuntu/\nSuites: noble\nComponents: main\n"
+    ),
+}
+# As on runners of GitHub: a mirror list of their own.
+UBUNTU_RUNNER = {
+    "etc/os-release": "ID=ubuntu\nID_LIKE=debian\n",
+    "etc/apt/apt-mirrors.txt": "http://azure.archive.ubuntu.example/ubuntu/\tpriority:1\n",
+    "etc/apt/sources.list.d/ubuntu.sources": (
+        "Types: deb\nURIs: mirror+file:/etc/apt/apt-mirrors.txt\n"
+        "Suites: noble noble-updates noble-backports noble-security\nComponents: main universe\n"
+    ),
+}
+UBUNTU_22_04 = {
+    "etc/os-release": "ID=ubuntu\nID_LIKE=debian\n",
+    "etc/apt/sources.list": (
+        "deb http://archive.ubuntu.example/ubuntu/ jammy main restricted\n"
+        "deb http://archive.ubuntu.example/ubuntu/ jammy-updates main restricted\n"
+        "deb http://archive.ubuntu.example/ubuntu/ jammy universe\n"
+        "deb http://security.ubuntu.example/ubuntu/ jammy-security main restricted\n"
+    ),
+}
+MINT = {
+    "etc/os-release": 'ID=linuxmint\nID_LIKE="ubuntu debian"\n',
+    "etc/apt/sources.list.d/official-package-repositories.list": (
+        "deb http://packages.mint.example xia main upstream import backport\n\n"
+        "deb http://archive.ubuntu.example/ubuntu noble main restricted universe multiverse\n"
+        "deb http://archive.ubuntu.example/ubuntu noble-updates main restricted universe multiverse\n"
+        "deb http://security.ubuntu.example/ubuntu/ noble-security main restricted universe multiverse\n"
+    ),
+}
+KALI = {
+    "etc/os-release": "ID=kali\nID_LIKE=debian\n",
+    "etc/apt/sources.list": "deb http://http.kali.example/kali kali-rolling main contrib non-free non-free-firmware\n",
+}
+DEVUAN = {
+    "etc/os-release": "ID=devuan\nID_LIKE=debian\n",
+    "etc/apt/sources.list": (
+        "deb http://deb.devuan.example/merged stable main\n"
+        "deb http://deb.devuan.example/merged stable-updates main\n"
+        "deb http://deb.devuan.example/merged stable-security main\n"
+    ),
+}
+# The archives of Raspberry Pi OS have Debian's suite names, one of them in a folder called debian.
+RASPBIAN = {
+    "etc/os-release": "ID=raspbian\nID_LIKE=debian\n",
+    "etc/apt/sources.list": "deb http://raspbian.pi.example/raspbian/ bookworm main contrib non-free rpi\n",
+    "etc/apt/sources.list.d/raspi.list": "deb http://archive.pi.example/debian/ bookworm main\n",
+}
+RASPBERRY_PI_OS = {
+    "etc/os-release": "ID=debian\n",
+    "etc/apt/sources.list": f"deb {PUBLIC} bookworm main\ndeb {PUBLIC} bookworm-updates main\n",
+    "etc/apt/sources.list.d/raspi.list": "deb http://archive.pi.example/debian/ bookworm main\n",
+}
+RASPBERRY_PI_OS_13 = {
+    "etc/os-release": "ID=debian\n",
+    "etc/apt/sources.list.d/raspi.sources": (
+        "Types: deb\nURIs: http://archive.pi.example/debian/\nSuites: trixie\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/raspberrypi-archive-keyring.pgp\n"
+    ),
+}
+DEBIAN_11 = {
+    "etc/os-release": "ID=debian\n",
+    "etc/apt/sources.list": (
+        "deb http://any.debian.org/debian bullseye main\n"
+        "deb http://any.debian.org/debian-security bullseye-security main\n"
+        "deb http://any.debian.org/debian bullseye-updates main\n"
+    ),
+}
+DEBIAN_13 = {
+    "etc/os-release": "ID=debian\n",
+    "etc/apt/sources.list.d/debian.sources": (
+        "Types: deb\n# http://snapshot.example/archive/debian/20261101T000000Z\n"
+        "URIs: http://any.debian.org/debian\nSuites: trixie trixie-updates\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp\n\n"
+        "Types: deb\nURIs: http://any.debian.org/debian-security\nSuites: trixie-security\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp\n"
+    ),
+}
+
+
+def cloud(address: str) -> dict[str, str]:
+    """Return the files of Debian 12's cloud image, whose mirror is an address."""
+    return {
+        "etc/os-release": "ID=debian\n",
+        "etc/apt/mirrors/debian.list": f"{address}\n",
+        "etc/apt/mirrors/debian-security.list": f"{address}-security\n",
+        "etc/apt/sources.list.d/debian.sources": (
+            "Types: deb deb-src\nURIs: mirror+file:///etc/apt/mirrors/debian.list\n"
+            "Suites: bookworm bookworm-updates bookworm-backports\nComponents: main\n\n"
+            "Types: deb deb-src\nURIs: mirror+file:///etc/apt/mirrors/debian-security.list\n"
+            "Suites: bookworm-security\nComponents: main\n"
+        ),
+    }
+
+
+WITHOUT_MIRROR = {
+    "ubuntu24": UBUNTU_24_04,
+    "runner": UBUNTU_RUNNER,
+    "ubuntu22": UBUNTU_22_04,
+    "mint": MINT,
+    "kali": KALI,
+    "devuan": DEVUAN,
+    "raspbian": RASPBIAN,
+    "pi12": RASPBERRY_PI_OS,
+    "pi13": RASPBERRY_PI_OS_13,
+    "debian11": DEBIAN_11,
+    "debian13": DEBIAN_13,
+    "cloud12": cloud("https://any.debian.org/debian"),
+}
+
+
+@pytest.mark.parametrize("files", WITHOUT_MIRROR.values(), ids=WITHOUT_MIRROR)
+def test_hosts_without_a_debian_mirror_leave_debians_default(tmp_path: Path, files: dict[str, str]) -> None:
+    """Another distribution's archive is never given to a build of Debian."""
+    for name, text in files.items():
+        put(tmp_path, name, text)
+    assert found(tmp_path).sources == ""
+
+
+@pytest.mark.parametrize("files", [UBUNTU_24_04, MINT, RASPBIAN, RASPBERRY_PI_OS_13])
+def test_mirror_with_a_login_beside_other_archives(tmp_path: Path, files: dict[str, str]) -> None:
+    """A repository manager's address has any name; the suite's updates at it say that it is Debian."""
+    mirror = f"deb {LOGIN} bookworm main\ndeb {LOGIN} bookworm-updates main\ndeb {LOGIN}-sec bookworm-security main\n"
+    for name, text in files.items():
+        put(tmp_path, name, text)
+    put(tmp_path, "etc/apt/sources.list.d/zz-mirror.list", mirror)
+    assert found(tmp_path).sources == (
+        f"Types: deb\nURIs: {LOGIN}\nSuites: trixie trixie-updates\nComponents: main\nSigned-By: {apt.KEYRING}\n\n"
+        f"Types: deb\nURIs: {LOGIN}-sec\nSuites: trixie-security\nComponents: main\nSigned-By: {apt.KEYRING}\n"
+    )
+
+
+def test_mirror_list_of_a_cloud_image(tmp_path: Path) -> None:
+    """The file with the addresses is the host's, so a build gets the first of them."""
+    for name, text in cloud(MIRROR).items():
+        put(tmp_path, name, text)
+    put(tmp_path, "etc/apt/mirrors/debian.list", f"# ours first\n{MIRROR}\tpriority:1\n{PUBLIC}\tpriority:2\n")
+    addresses = [line for line in found(tmp_path).sources.splitlines() if line.startswith("URIs")]
+    assert addresses == [f"URIs: {MIRROR}", f"URIs: {MIRROR}-security"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"deb {MIRROR} stable main",
+        f"deb {MIRROR} oldstable main\ndeb {MIRROR} oldstable-updates main",
+        f"deb {MIRROR} sid main",
+    ],
+)
+def test_suites_by_their_other_names_on_debian_alone(tmp_path: Path, line: str) -> None:
+    """Other distributions have a `stable` of their own."""
+    put(tmp_path, "etc/apt/sources.list", line + "\n")
+    put(tmp_path, "etc/os-release", "ID=debian\n")
+    assert f"URIs: {MIRROR}\n" in found(tmp_path).sources
+    put(tmp_path, "etc/os-release", "ID=devuan\n")
+    assert found(tmp_path).sources == ""
+
+
+KEPT = "Check-Valid-Until: no\nLanguages: de\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "etc/apt/sources.list",
+            f"deb [ arch=amd64 signed-by={apt.KEYRING} check-valid-until=no Trusted=yes ] {MIRROR} bookworm main\n",
+        ),
+        (
+            "etc/apt/sources.list.d/x.sources",
+            f"Types: deb\nURIs: {MIRROR}\nSuites: sid\nComponents: main\nArchitectures: amd64\nTrusted: yes\n{KEPT}",
+        ),
+    ],
+)
+def test_options_of_a_mirror_come_along(tmp_path: Path, name: str, text: str) -> None:
+    """Without them apt would refuse the mirror; those about this host stay here."""
+    put(tmp_path, name, text)
+    sources = found(tmp_path).sources
+    assert sources.count("Check-Valid-Until: no\n") == sources.count("Trusted: yes\n") == 2
+    assert "rchitectures" not in sources
+    assert "anguages" not in sources
+
+
+# --- what is a mirror of Debian -------------------------------------------------------------------
+
+ONE_LINE = f"""\
+# deb http://old.example/debian bookworm main
+deb-src {MIRROR} bookworm main
+deb [arch=amd64 signed-by=/x.gpg] {MIRROR}/ bookworm main contrib
+deb https://security.example/deb-sec bookworm-security main
+deb https://other.example/packages bookworm main
+"""
+DEB822 = f"""\
+Types: deb deb-src
+URIs: {MIRROR}
+# a comment
+Suites: bookworm bookworm-updates
+Components: main
+
+Types: deb
+URIs: https://security.example/deb-sec
+Suites: bookworm-security
+Components: main
+
+Enabled: no
+Types: deb
+URIs: https://disabled.example/debian
+Suites: bookworm
+Components: main
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("etc/apt/sources.list", ONE_LINE),
+        ("etc/apt/sources.list.d/debian.list", ONE_LINE),
+        ("etc/apt/sources.list.d/debian.sources", DEB822),
+    ],
+)
+def test_debian_mirror_becomes_sources_of_the_images_suite(tmp_path: Path, name: str, text: str) -> None:
+    """The host's release differs from the images'; the mirror is the same."""
+    put(tmp_path, name, text)
+    settings = found(tmp_path)
+    assert f"URIs: {MIRROR}\nSuites: trixie trixie-updates\n" in settings.sources
+    assert "URIs: https://security.example/deb-sec\nSuites: trixie-security\n" in settings.sources
+    assert "bookworm" not in settings.sources
+    assert settings.environment()["SLIPWAY_SOURCES"] == settings.sources
+    assert "--secret=id=sources,env=SLIPWAY_SOURCES" in settings.build_arguments()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"deb {PUBLIC} bookworm main",
+        f"deb {MIRROR} bookworm main\ndeb {PUBLIC} bookworm main",
+        "deb https://download.docker.example/linux/debian bookworm stable",
+        "deb https://apt.tools.example bookworm main",
+        "deb http://archive.ubuntu.example/ubuntu jammy main",
+        "deb file:/srv/debian bookworm main",
+    ],
+)
+def test_public_mirrors_and_other_repositories_are_no_mirror(tmp_path: Path, line: str) -> None:
+    """Others use Debian's suite names, and Debian's own mirrors need no configuration."""
+    put(tmp_path, "etc/apt/sources.list", line + "\n")
+    assert found(tmp_path).sources == ""
+
+
+def test_mirror_under_another_name_is_known_by_its_updates(tmp_path: Path) -> None:
+    """A repository manager's remote is seldom called debian."""
+    uri = "http://repo.example/remote-deb"
+    text = f"deb {uri} bookworm main\ndeb {uri} bookworm-updates main\n"
+    put(tmp_path, "etc/apt/sources.list", text)
+    assert f"URIs: {uri}\n" in found(tmp_path).sources
+
+
+SECURITY = f"deb {MIRROR}-sec bookworm-security main\n"
+OTHER_SECURITY = f"deb {PUBLIC}-security bookworm-security main\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "addresses"),
+    [
+        (f"deb {MIRROR} bookworm main\n", [MIRROR, f"{MIRROR}-security"]),
+        (f"deb {MIRROR} bookworm main\n{OTHER_SECURITY}", [MIRROR, f"{PUBLIC}-security"]),
+        (f"deb {PUBLIC} bookworm main\n{SECURITY}", [PUBLIC, f"{MIRROR}-sec"]),
+        (SECURITY, []),
+    ],
+)
+def test_host_with_a_mirror_of_one_part_alone(tmp_path: Path, lines: str, addresses: list[str]) -> None:
+    """The other part comes from where the host itself takes it, else from beside the main one."""
+    put(tmp_path, "etc/apt/sources.list", lines)
+    sources = found(tmp_path).sources.splitlines()
+    assert [line for line in sources if line.startswith("URIs:")] == [f"URIs: {address}" for address in addresses]
+
+
+def test_address_that_only_ends_like_a_public_one(tmp_path: Path) -> None:
+    """Debian's domain is meant, and none that merely ends in its letters."""
+    put(tmp_path, "etc/apt/sources.list", "deb http://notdebian.org/debian bookworm main\n")
+    assert "URIs: http://notdebian.org/debian\n" in found(tmp_path).sources
+
+
+@pytest.mark.skipif(not which("apt-config"), reason="no apt on this host")
+def test_apt_settings_about_http_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies reach a build; the host's files and other settings do not."""
+    folders = put(tmp_path, "apt.conf", f'Dir::Etc "{tmp_path}/etc/apt";\n')
+    monkeypatch.setenv("APT_CONFIG", str(folders))
+    put(
+        tmp_path,
+        "etc/apt/apt.conf.d/95host",
+        'Acquire { http { Proxy "http://proxy.example:3142"; Proxy-Auto-Detect "/usr/bin/x"; };\n'
+        'https { CAInfo "/host/ca.pem"; Verify-Peer "true"; }; };\n'
+        'APT::Install-Recommends "0";\n',
+    )
+    assert found(tmp_path).apt_conf.splitlines() == [
+        'Acquire::http::Proxy "http://proxy.example:3142";',
+        'Acquire::https::Verify-Peer "true";',
+    ]
+
+
+def test_https_mirror_gets_the_ca_bundle(tmp_path: Path) -> None:
+    """The base image has no certificates of its own."""
+    put(tmp_path, "etc/ssl/certs/ca-certificates.crt", "system")
+    put(tmp_path, "etc/apt/sources.list", f"deb {MIRROR} bookworm main\n")
+    assert found(tmp_path).apt_conf == 'Acquire::https::CAInfo "/run/secrets/ca";\n'
