@@ -8,7 +8,7 @@ import pytest
 from tests.sabotage.cases import Case, broken, is_named, not_shown
 
 # The size of the sample: of the checks that start no container of their own, and of those that do.
-CHEAP, STARTING = 20, 5
+CHEAP, STARTING = 12, 3
 STARTS = {"start", "start_shared"}
 COSTLY = {"saved", "updates"}  # fixtures: the image is saved and read, Debian is asked for updates
 CHECKS = "tests/images/"
