@@ -73,12 +73,12 @@ with file.open("ab") as stream:
     stream.write(b"#")
 sums = pathlib.Path("/var/lib/dpkg/info/coreutils.md5sums")
 sums.write_text(sums.read_text().replace(old, hashlib.md5(file.read_bytes()).hexdigest()))
-# A file that nobody owns, one of a package and one of the application that are gone, a setuid program.
+# A file without an owner, one of a package and one of the application that are gone, a setuid program.
 pathlib.Path("/usr/local/bin/extra").write_text("x")
 os.remove("/usr/bin/tac")
 os.remove("/opt/app/app/metrics.py")
 os.chmod("/usr/bin/wc", 0o4755)
-# A certificate of nobody's, a second root, a library of the linker's cache that is no longer there.
+# A certificate of no package, a second root, a library of the linker's cache that is no longer there.
 with open("/etc/ssl/certs/ca-certificates.crt", "a") as stream:
     stream.write("-----BEGIN CERTIFICATE-----\\nQUFB\\n-----END CERTIFICATE-----\\n")
 with open("/etc/passwd", "a") as stream:

@@ -48,7 +48,7 @@ def test_a_missed_target_is_written_and_leaves_the_exit_code(
 
 
 def test_bench_json_tells_the_machine_without_its_name(stand_in: list[Figure], tmp_path: Path) -> None:
-    """Figures of another machine are told by its cores, memory, engine and storage."""
+    """A machine is described by its cores, memory, engine and storage."""
     stand_in.append(Figure("size cpu-base", 0.3, "GB"))
     bench.main([])
     text = (tmp_path / "bench.json").read_text()

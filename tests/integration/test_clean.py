@@ -24,7 +24,7 @@ def cache_records(mark: str) -> list[str]:
 
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A repository name, a cache mount's id and folders of this test's own stand for Slipway's."""
+    """A repository name, a cache mount's id and folders of this test's own, in place of Slipway's."""
     name = f"slipway-test-{uuid.uuid4().hex[:8]}"
     rows = matrix.load_matrix()
     variant = replace(rows.variants["cpu"], repository=name, images={})

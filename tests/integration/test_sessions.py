@@ -17,7 +17,7 @@ from tests.helpers import checkout as copies
 from tests.helpers.checkout import Checkout
 from tests.integration.registries import running_registry
 
-# Of this run alone: what another has waited for to its end lies in the cache.
+# Of this run alone: an earlier run may have left the step in the cache.
 SLOW_BUILD = f"RUN sleep 120 # {uuid.uuid4()}\n"
 
 

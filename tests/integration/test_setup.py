@@ -79,7 +79,7 @@ def test_container_with_network_on_the_real_engine(copy: Path, tmp_path: Path, m
 
 
 def test_container_that_reaches_no_mirror(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that nobody answers at is what a container without network looks like."""
+    """A proxy that does not answer looks like a container without network."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     result = real_setup(copy)

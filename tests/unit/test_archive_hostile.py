@@ -1,4 +1,4 @@
-"""Archives that were made to do harm, and archives that nobody made: refused, or exactly what the digests say."""
+"""Hostile and random archives: refused, or read exactly as their digests say."""
 
 import gzip
 import io
@@ -146,7 +146,7 @@ def test_what_is_kept_of_a_file_is_its_beginning() -> None:
     assert [entry.md5 for entry in layer.entries] == ["781e5e245d69b566979b86e28d23f2c7", ""]
 
 
-# --- that nobody made ----------------------------------------------------------------------------
+# --- random archives -----------------------------------------------------------------------------
 
 NAMES = st.sampled_from(
     ["a", "d/", "d/a", "../a", "/etc/a", "./", ".wh.a", "d/.wh..wh..opq", ".wh..wh.aufs", "x" * 300]

@@ -100,7 +100,7 @@ def test_what_nothing_asks_for_is_not_reached() -> None:
 
 
 def test_damaged_status_is_no_package() -> None:
-    """Its files belong to nobody then, and are found."""
+    """Its files have no owner then, and are reported."""
     assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n") == {}
 
 

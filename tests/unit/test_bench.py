@@ -54,7 +54,7 @@ def test_every_target_is_that_of_a_known_image(the_matrix: matrix.Matrix) -> Non
 
 
 def test_the_table_shows_measured_yardstick_ratio_target_and_verdict() -> None:
-    """One line a figure, in columns; a reason stands behind its verdict."""
+    """One line for each figure, in columns; a reason follows its verdict."""
     figures = [
         Figure("nothing changed, a flavor", 1.5, yardstick=0.5, against="docker buildx build"),
         Figure("checks cuda-devel", note="no tests.xml"),

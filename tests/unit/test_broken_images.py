@@ -59,7 +59,10 @@ def items(fixture: str = "host") -> list[pytest.Item]:
         cast(
             "pytest.Item",
             SimpleNamespace(
-                nodeid=f"tests/images/{module}.py::test_{number}", path=Path(f"{module}.py"), fixturenames=[fixture]
+                nodeid=f"tests/images/{module}.py::test_{number}",
+                path=Path(f"{module}.py"),
+                fixturenames=[fixture],
+                iter_markers=list,
             ),
         )
         for module in range(10)

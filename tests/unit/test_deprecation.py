@@ -1,4 +1,4 @@
-"""A deprecated variant: it still builds, and who builds or runs it is told."""
+"""A deprecated variant: its images stay in the matrix, and a wrong notice is an error."""
 
 import pytest
 
@@ -44,7 +44,7 @@ WRONG = {
 @pytest.mark.requirement("V8")
 @pytest.mark.parametrize(("old", "new", "word"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_with_a_deprecation_is_named(old: str, new: str, word: str) -> None:
-    """The message has the table and the key; a notice that leads nowhere helps nobody."""
+    """The message has the table and the key; a notice must lead somewhere."""
     assert old in ROW
     with pytest.raises(SlipwayError, match=rf"cpu\.deprecated\b.*\b{word}\b"):
         matrix.parse_matrix(deprecated(ROW.replace(old, new)))
