@@ -12,7 +12,6 @@ import pytest
 from slipway import matrix, repository
 from slipway.bench import bench, build_times, measurements
 from slipway.bench.measurements import Figure
-from slipway.build import clean
 from slipway.errors import SlipwayError
 
 
@@ -161,17 +160,3 @@ def test_the_cold_build_has_the_ignore_file_of_every_build() -> None:
     """Its Dockerfile comes from standard input, for which BuildKit reads .dockerignore and no other file."""
     assert (repository.ROOT / ".dockerignore").is_file()
     assert list(repository.ROOT.glob("*.dockerignore")) == [repository.ROOT / ".dockerignore"]
-
-
-def test_traces_are_what_bears_the_mark_and_what_stands_on_it() -> None:
-    """Records of other builds stay."""
-    records = {
-        name: clean.Record(name, tuple(parents), description)
-        for name, parents, description in [
-            ("base", [], "pulled"),
-            ("step", ["base"], "mount / from exec set -eux # fresh"),
-            ("copy", ["step"], "[runtime 1/2] COPY"),
-            ("other", ["base"], "mount / from exec set -eux"),
-        ]
-    }
-    assert build_times.traces(records, "fresh") == {"step", "copy"}
