@@ -13,7 +13,6 @@ import pytest
 
 from slipway import docker, repository
 from slipway.errors import SlipwayError
-from slipway.image import layer_tar
 from slipway.image.archive import read_archive
 from slipway.image.layers import Entry, Kind
 from tests.helpers.archives import (
