@@ -24,8 +24,7 @@ import nox
 sys.path.insert(0, str(Path(__file__).parent))
 from slipway import command_line, sessions
 from slipway.build import images, record
-from slipway.host import devices, downloads
-from slipway.host import setup as host
+from slipway.host import devices, downloads, setup
 from slipway.matrix import Image, Variant
 from slipway.report import summary
 
@@ -43,7 +42,7 @@ INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 def build_image(session: nox.Session, image: Image, options: Namespace) -> None:
     """Build an image, then label it with what was found in it."""
     sessions.warn_deprecated(session, image)
-    host.prepare_build(MATRIX, image, refresh=options.pull)
+    setup.prepare_build(MATRIX, image, refresh=options.pull)
     with record.start(MATRIX, image) as build:
         docker_build(session, image, options, build.unlabelled)
         if labels := build.label_options():
@@ -51,7 +50,8 @@ def build_image(session: nox.Session, image: Image, options: Namespace) -> None:
             words = (f"--tag={image.tag}", str(build.label_folder))
             session.run(*command, *words, external=True, env={"BUILDX_BUILDER": None})  # by the engine itself
     if options.push:
-        record.push(image, f"{options.push}:{image.name}")
+        with record.tagged(image, f"{options.push}:{image.name}") as reference:
+            session.run("docker", "image", "push", reference, external=True)
 
 
 def docker_build(session: nox.Session, image: Image, options: Namespace, tag: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from slipway import docker, results
 from slipway.build import labels, locks
-from slipway.errors import SlipwayError
 from slipway.matrix import Image, Matrix
 
 RESULTS = ("build.json", "tests.xml", "audit.json", "scan.json", "trivy.json")
@@ -92,14 +91,14 @@ def remove_tags(*tags: str) -> None:
     docker.call("image", "rm", "--force", *tags)
 
 
-def push(image: Image, reference: str) -> None:
-    """Push an image as docker does, without its results; SlipwayError when the registry refuses it."""
+@contextlib.contextmanager
+def tagged(image: Image, reference: str) -> Iterator[str]:
+    """Give an image another tag for a while."""
     docker.call("image", "tag", image.tag, reference)
-    pushed = docker.call("image", "push", reference)
-    remove_tags(reference)
-    if pushed.returncode:
-        raise SlipwayError(f"{reference} could not be pushed: {pushed.stderr.strip()}")
-    print(f"pushed {reference}")
+    try:
+        yield reference
+    finally:
+        remove_tags(reference)
 
 
 def find_id(tag: str) -> str:

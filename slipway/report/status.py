@@ -180,9 +180,7 @@ def main() -> int:
     for command in next_steps(shown, states) if inspected is not None else ["no engine answers: nox -s setup"]:
         console.print(f"next: {command}", soft_wrap=True)
     if left_out := len(images) - len(shown):
-        console.print(
-            f"{left_out} more images of images.toml can be built: nox -s build -- NAME (nox -s matrix -- --all)"
-        )
+        console.print(f"{left_out} more images can be built: nox -s matrix -- --all lists them")
     return 0
 
 
