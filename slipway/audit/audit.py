@@ -20,7 +20,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from slipway import matrix, repository, results, sbom
+from slipway import matrix, repository, results, sbom, tables
 from slipway.audit import debian_packages, dockerfiles, licenses, python_packages, rules, syft, trims, wheel_records
 from slipway.audit.debian_packages import Package
 from slipway.audit.findings import Claim, Claims, Finding, at
@@ -314,8 +314,11 @@ def show(contract: Image, result: Mapping[str, Any], findings: list[Finding]) ->
     """Print the table and the findings."""
     files, packages = result["files"], result["packages"]
     print(f"{contract.name}: {files['explained']:,} of {files['all']:,} files explained")
-    for owner, number in sorted(files["owners"].items()):
-        print(f"  {owner:<12}{number:>9,}" + (f"  of {packages[owner]} packages" if owner in packages else ""))
+    rows = [
+        (name, f"{number:,}", str(packages.get(name, tables.NOTHING)))
+        for name, number in sorted(files["owners"].items())
+    ]
+    tables.show(tables.make_table(("owner", "files", "packages"), rows))
     for kind in ("accepted", "proprietary"):
         for terms, names in result["licenses"][kind].items():
             print(f"  {kind}: {terms}: {', '.join(names)}")
