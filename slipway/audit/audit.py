@@ -21,7 +21,17 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from slipway import matrix, repository, results, sbom
-from slipway.audit import debian_packages, dockerfiles, licenses, python_packages, rules, syft, trims, wheel_records
+from slipway.audit import (
+    debian_packages,
+    display,
+    dockerfiles,
+    licenses,
+    python_packages,
+    rules,
+    syft,
+    trims,
+    wheel_records,
+)
 from slipway.audit.debian_packages import Package
 from slipway.audit.findings import Claim, Claims, Finding, at
 from slipway.audit.licenses import Licenses
@@ -36,8 +46,6 @@ from slipway.sbom import Component
 from slipway.toml import read_toml
 
 SET_ID = 0o6000
-SHOWN = 40  # findings on the terminal; audit.json has all
-FEW = 5  # and names in a list
 VENV = "/opt/venv/"
 LIMITS = (
     "A Debian package is taken at dpkg's word: its checksums lie in the image, and nothing outside it has them.",
@@ -310,26 +318,6 @@ def report(audit: Audit, image_id: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def show(contract: Image, result: Mapping[str, Any], findings: list[Finding]) -> None:
-    """Print the table and the findings."""
-    files, packages = result["files"], result["packages"]
-    print(f"{contract.name}: {files['explained']:,} of {files['all']:,} files explained")
-    for owner, number in sorted(files["owners"].items()):
-        print(f"  {owner:<12}{number:>9,}" + (f"  of {packages[owner]} packages" if owner in packages else ""))
-    for kind in ("accepted", "proprietary"):
-        for terms, names in result["licenses"][kind].items():
-            print(f"  {kind}: {terms}: {', '.join(names)}")
-    if unknown := result["licenses"]["unknown"]:
-        names = ", ".join(unknown[:FEW]) + (", …, all of them in audit.json" if len(unknown) > FEW else "")
-        print(f"  no license is known of {len(unknown)} components: {names}")
-    for finding in findings[:SHOWN]:
-        where = f"\n      layer {finding.layer}: {finding.instruction[:100]}" if finding.layer is not None else ""
-        print(f"  {finding.kind}: {finding.what}\n      {finding.detail}{where}")
-    if len(findings) > SHOWN:
-        print(f"  and {len(findings) - SHOWN} more in audit.json")
-    print(f"audit {result['verdict']}: {len(findings)} findings, {result['seconds']} s")
-
-
 def main() -> int:
     """Audit one image."""
     parser = argparse.ArgumentParser(prog="python -m slipway.audit")
@@ -345,5 +333,5 @@ def main() -> int:
     audit = perform(contract, image_id, components)
     result = report(audit, image_id, time.monotonic() - started)
     results.write_json(Path(folder) / "audit.json", result)
-    show(contract, result, audit.findings)
+    display.show(contract.name, result, audit.findings)
     return 0 if result["verdict"] == "passed" else 1

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from slipway import docker, repository
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
-from slipway.build import clean
+from slipway.build import build_cache
 from slipway.errors import SlipwayError
 from slipway.host import downloads
 from slipway.host.apt import CA_IN_BUILD
@@ -133,26 +133,10 @@ def shown(command: list[str], data: bytes, settings: Host) -> float:
     return time.monotonic() - started
 
 
-# --- the traces in BuildKit's cache --------------------------------------------------------------
-
-
-def traces(records: dict[str, clean.Record], mark: str) -> set[str]:
-    """Return the records that bear a mark, and those that stand on them."""
-    found = {record.identifier for record in records.values() if mark in record.description}
-    while above := {r.identifier for r in records.values() if found & set(r.parents)} - found:
-        found |= above
-    return found
-
-
 def forget(mark: str) -> None:
-    """Remove a build's records, the last steps first: one that others stand on cannot go."""
-    records = clean.read_records()
-    left = traces(records, mark)
-    while left:
-        below = {parent for identifier in left for parent in records[identifier].parents}
-        for identifier in left - below:
-            docker.call("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
-        left &= below
+    """Remove what a build left in BuildKit's cache: the steps that bear a mark, and what was built on them."""
+    records = build_cache.read_records()
+    build_cache.remove_records(records, build_cache.add_children(records, build_cache.find_marked(records, mark)))
 
 
 # --- the yardstick -------------------------------------------------------------------------------

@@ -7,27 +7,17 @@ Slipway's folder of the user's cache. The engine, the base image and what users 
 """
 
 import argparse
-import re
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import docker, repository
+from slipway.build.build_cache import Records, add_children, add_steps_below, find_marked, read_records, remove_records
 from slipway.build.record import TAG_ENDS
 from slipway.errors import run
 from slipway.matrix import Matrix, load_matrix
 
 MARKS = ("slipway", "/apt/install ")  # in what BuildKit says of a step that a Dockerfile here asked for
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record of BuildKit's cache; its parents are what it was built on."""
-
-    identifier: str
-    parents: tuple[str, ...]
-    description: str
 
 
 def remove_images(matrix: Matrix) -> None:
@@ -40,43 +30,16 @@ def remove_images(matrix: Matrix) -> None:
         print(f"image {tag}")
 
 
-def read_records() -> dict[str, Record]:
-    """Return every record of the engine's build cache."""
-    records = {}
-    for block in docker.output("buildx", "du", "--verbose").split("\nID:"):
-        fields = re.match(r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)\nDescription:\s*((?s:.*))", block)
-        if fields:
-            identifier, parents, description = fields.groups(default="")
-            records[identifier] = Record(identifier, tuple(re.findall(r"\w+", parents)), description)
-    return records
-
-
-def find_own(records: dict[str, Record]) -> set[str]:
-    """Return the records that bear the mark, what they were built from, and what was built on them."""
-    own = {record.identifier for record in records.values() if any(mark in record.description for mark in MARKS)}
-    below = list(own)
-    while below:
-        parents = records[below.pop()].parents
-        new = [p for p in parents if p in records and p not in own and "from exec" in records[p].description]
-        own.update(new)
-        below += new
-    while above := {r.identifier for r in records.values() if r.identifier not in own and own & set(r.parents)}:
-        own |= above
-    return own
+def find_own(records: Records) -> set[str]:
+    """Return the records that bear a mark, what they were built on, and what was built on them."""
+    return add_children(records, add_steps_below(records, find_marked(records, *MARKS)))
 
 
 def remove_build_cache() -> None:
-    """Drop the records of the Dockerfiles here; a record goes once nothing stands on it any more."""
-    before = len(read_records())
-    left = find_own(read_records())
-    while left:
-        for identifier in left:
-            docker.output("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
-        still = left & set(read_records())
-        if still == left:
-            break
-        left = still
-    print(f"build cache: {before - len(read_records())} records")
+    """Drop the records of the Dockerfiles here."""
+    records = read_records()
+    remove_records(records, find_own(records))
+    print(f"build cache: {len(records) - len(read_records())} records")
 
 
 def remove_folder(folder: Path) -> None:

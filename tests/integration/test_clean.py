@@ -10,6 +10,7 @@ import pytest
 
 from slipway import matrix, repository
 from slipway.build import clean
+from slipway.build.build_cache import read_records
 
 
 def docker(*words: str, text: str | None = None) -> str:
@@ -19,7 +20,7 @@ def docker(*words: str, text: str | None = None) -> str:
 
 def cache_records(mark: str) -> list[str]:
     """Return BuildKit's records whose description holds a mark."""
-    return [record.description for record in clean.read_records().values() if mark in record.description]
+    return [record.description for record in read_records().values() if mark in record.description]
 
 
 @pytest.fixture
@@ -49,14 +50,14 @@ def test_clean_frees_its_own_and_nothing_else(mark: str, tmp_path: Path, capsys:
         docker("tag", f"{mark}:cpu-base", f"{mark}:{tag}")
     for folder in ("dist/cpu-base", "cache/slipway/layers", "cache/uv"):
         (tmp_path / folder).mkdir(parents=True)
-    neighbours = set(clean.read_records()) - clean.find_own(clean.read_records())
+    neighbours = set(read_records()) - clean.find_own(read_records())
     assert len(cache_records(mark)) >= 2
 
     assert clean.main() == 0
 
     assert docker("image", "ls", "--format={{.Tag}}", mark).split() == ["someone-elses"]
     assert cache_records(mark) == []
-    assert neighbours & set(clean.read_records())
+    assert neighbours & set(read_records())
     assert not (tmp_path / "dist").exists()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["uv"]
     assert f"image {mark}:cpu-base" in capsys.readouterr().out

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import SlipwayError
-from slipway.image import archive
-from slipway.image.archive import Wanted, read_archive
+from slipway.image import layer_tar
+from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
+from slipway.image.layer_tar import Wanted
 from slipway.image.layers import Kind, SavedImage
 from tests.helpers.archives import (
     LOWER,
@@ -98,7 +99,7 @@ def test_a_huge_file_that_is_not_there_is_refused() -> None:
 
 def test_a_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A megabyte that unpacks to a thousand: refused at the limit, which is far above any image."""
-    monkeypatch.setattr(archive, "MOST_BYTES", 50 * 10**6)
+    monkeypatch.setattr(layer_tar, "MOST_BYTES", 50 * 10**6)
     bomb = tar(("zeros", bytes(60 * 10**6)))
     packed = oci(bomb, pack=gzip.compress)
     assert len(saved(packed)) < 10**6
@@ -106,13 +107,13 @@ def test_a_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MOST_ENTRIES", 1000)
+    monkeypatch.setattr(layer_tar, "MOST_ENTRIES", 1000)
     assert "more than 1,000 files" in refused(saved(oci(tar(*((str(number), b"") for number in range(1001))))))
 
 
 def test_many_configurations_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is small; all of them would be kept."""
-    monkeypatch.setattr(archive, "MOST_DOCUMENTS", 1000)
+    monkeypatch.setattr(layer_tar, "MOST_DOCUMENTS", 1000)
     blobs: Blobs = {f"c{number}": b'{"rootfs": {}}' for number in range(100)}
     assert "configurations" in refused(saved(blobs | oci(LOWER)))
 

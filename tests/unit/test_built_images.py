@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from slipway import matrix
+from slipway import docker, matrix
 from slipway.build import images
 from slipway.errors import SlipwayError
-from slipway.host import engine
 
 MATRIX = matrix.load_matrix()
 Have = Callable[..., None]
@@ -24,14 +23,14 @@ def have(monkeypatch: pytest.MonkeyPatch) -> Have:
             name if ":" in name else MATRIX.find_image(name.replace("_", "-")).tag: of for name, of in labels.items()
         }
 
-        def docker(*words: str) -> subprocess.CompletedProcess[str]:
+        def call(*words: str, **_: object) -> subprocess.CompletedProcess[str]:
             if words[1] == "ls":
                 return subprocess.CompletedProcess(words, 0, "\n".join([*tags, "debian:trixie-slim"]), "")
             if words[-1] in tags:
-                return subprocess.CompletedProcess(words, 0, json.dumps(tags[words[-1]]), "")
+                return subprocess.CompletedProcess(words, 0, json.dumps([{"Config": {"Labels": tags[words[-1]]}}]), "")
             return subprocess.CompletedProcess(words, 1, "", f"Error: No such image: {words[-1]}")
 
-        monkeypatch.setattr(engine, "docker", docker)
+        monkeypatch.setattr(docker, "call", call)
 
     return run
 
@@ -63,13 +62,9 @@ def test_a_workload_gets_its_missing_variant(have: Have) -> None:
 
 def test_an_engine_that_is_not_there_is_no_missing_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said; a build goes on, because its set-up installs one."""
-
-    def docker(*_: str) -> None:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(engine, "docker", docker)
+    monkeypatch.setenv("PATH", "/nowhere")
     for question in (lambda: images.list_built(MATRIX), lambda: images.require_built(MATRIX.find_image("cpu-base"))):
-        with pytest.raises(SlipwayError, match="there is no docker command; nox -s setup installs it"):
+        with pytest.raises(SlipwayError, match="there is no docker command; `nox -s setup` installs it"):
             question()
     workload = MATRIX.find_image("cpu-base-workbench")
     assert names(images.add_missing_parents(MATRIX, [workload])) == ["cpu-base", "cpu-base-workbench"]
