@@ -188,7 +188,8 @@ def is_thing(entry: Entry) -> bool:
 def check_packages(audit: Audit) -> None:
     """Require that the Dockerfiles name what apt was asked for, and that all else is what that depends on."""
     asked = dockerfiles.find_asked(audit.system, audit.packages)
-    named = dockerfiles.find_named(audit.system, audit.packages, asked)
+    text = dockerfiles.instructions(audit.contract)
+    named = dockerfiles.find_named(audit.system, audit.packages, asked, text)
     needed = debian_packages.reached(audit.packages, named | debian_packages.of_layer(audit.system, 0))
     for name in sorted(set(audit.packages) - needed):
         package = audit.packages[name]

@@ -33,12 +33,17 @@ def find_asked(system: FileSystem, packages: Iterable[str]) -> set[str]:
     return set(packages) - automatic - debian_packages.of_layer(system, 0)
 
 
-def find_named(system: FileSystem, packages: Mapping[str, debian_packages.Package], asked: Iterable[str]) -> set[str]:
+def find_named(
+    system: FileSystem, packages: Mapping[str, debian_packages.Package], asked: Iterable[str], dockerfiles: str
+) -> set[str]:
     """Return those of the packages that the instruction of their layer, or of a later one, names.
 
-    A name may lack the version at its end: libtorch, which a file has with the version that Debian gives it.
+    A name may lack the version at its end: libtorch, which a file has with the version that Debian gives it. It may
+    also be in the default of an argument that the instruction names.
     """
+    lists = re.findall(r'\bARG (\w+)="([^"]*)"', dockerfiles)
     texts = [system.instruction(number) for number in range(len(system.image.layers))]
+    texts = [" ".join([text, *(names for name, names in lists if f"${{{name}}}" in text)]) for text in texts]
     named = set()
     for name in asked:
         path = f"{packages[name].documents}.list"

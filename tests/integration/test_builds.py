@@ -87,13 +87,20 @@ def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.
     assert layers(tag) == layers(image.tag)
 
 
+@pytest.mark.requirement("N6")
+@pytest.mark.timeout(900)
+def test_a_new_build_of_a_checkout_under_another_umask_has_the_same_layers(tree: Path, tag: str) -> None:
+    """Nothing of the checkout's modes, of the time or of chance is in a layer."""
+    for path in tree.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    result = build(tree, BASES[0], tag, "--no-cache")
+    assert result.returncode == 0, result.stdout
+    assert layers(tag) == layers(BASES[0].tag)
+
+
 @pytest.mark.requirement("T14")
 def test_the_build_context_is_small(tree: Path, tag: str) -> None:
-    """What .dockerignore does not let through stays here, a large file beside the Dockerfile too.
-
-    All that it lets through is sent: BuildKit takes a tmpfs mount for one of the whole context. So each Dockerfile has
-    a .dockerignore of its own, which leaves the others' locks out.
-    """
+    """What .dockerignore does not let through stays here, a large file beside the Dockerfile too."""
     (tree / "app" / "__pycache__").mkdir(exist_ok=True)
     (tree / "large").write_bytes(bytes(10 * MOST_CONTEXT))
     (tree / "app" / "__pycache__" / "large.pyc").write_bytes(bytes(10 * MOST_CONTEXT))

@@ -140,7 +140,7 @@ def installed(instruction: str, *, base: str = "") -> tuple[set[str], set[str]]:
     image = system(("made by debootstrap", [("var/lib/dpkg/status", base.encode())]), (instruction, files))
     packages = debian_packages.read_packages(STATUS)
     asked = dockerfiles.find_asked(image, packages)
-    return asked, dockerfiles.find_named(image, packages, asked)
+    return asked, dockerfiles.find_named(image, packages, asked, 'ARG MORE="stray"')
 
 
 def test_apt_was_asked_for_what_it_did_not_install_by_itself() -> None:
@@ -150,11 +150,12 @@ def test_apt_was_asked_for_what_it_did_not_install_by_itself() -> None:
 
 
 def test_an_instruction_names_what_it_asks_apt_for() -> None:
-    """As a word of its own; a file with a package's name and version is named without the version."""
+    """As a word of its own, or by an argument; a file with a package's name and version has it without the version."""
     assert installed("RUN /apt/install /packages/tool.deb postfix-doc stray2")[1] == {"tool"}
+    assert installed("RUN /apt/install postfix ${MORE}")[1] == {"postfix", "stray"}
     packages = {"libtorch2.6": debian_packages.read_package(Packages({"Package": "libtorch2.6"}))}
     image = system(("RUN /apt/install $(cat /packages/libtorch)", []))
-    assert dockerfiles.find_named(image, packages, packages) == set(packages)
+    assert dockerfiles.find_named(image, packages, packages, "") == set(packages)
 
 
 # --- Python's distributions ----------------------------------------------------------------------
