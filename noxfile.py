@@ -24,8 +24,7 @@ import nox
 sys.path.insert(0, str(Path(__file__).parent))
 from slipway import command_line, sessions
 from slipway.build import images, record
-from slipway.host import devices, downloads
-from slipway.host import setup as host
+from slipway.host import devices, downloads, setup
 from slipway.matrix import Image, Variant
 from slipway.report import summary
 
@@ -43,7 +42,7 @@ INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 def build_image(session: nox.Session, image: Image, options: Namespace) -> None:
     """Build an image, then label it with what was found in it."""
     sessions.warn_deprecated(session, image)
-    host.prepare_build(MATRIX, image, refresh=options.pull)
+    setup.prepare_build(MATRIX, image, refresh=options.pull)
     with record.start(MATRIX, image) as build:
         docker_build(session, image, options, build.unlabelled)
         if labels := build.label_options():
@@ -51,7 +50,8 @@ def build_image(session: nox.Session, image: Image, options: Namespace) -> None:
             words = (f"--tag={image.tag}", str(build.label_folder))
             session.run(*command, *words, external=True, env={"BUILDX_BUILDER": None})  # by the engine itself
     if options.push:
-        record.push(image, f"{options.push}:{image.name}")
+        with record.tagged(image, f"{options.push}:{image.name}") as reference:
+            session.run("docker", "image", "push", reference, external=True)
 
 
 def docker_build(session: nox.Session, image: Image, options: Namespace, tag: str) -> None:
@@ -90,7 +90,7 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
 
 def scan_image(session: nox.Session, image: Image, options: Namespace) -> None:
     """Scan an image by Trivy; what is scanned is counted against the SBOM, and the verdict says when there is none."""
-    run_module(session, "slipway.audit.sbom", image.name, codes=[0, 1])
+    run_module(session, "slipway.audit.syft", image.name, codes=[0, 1])
     run_module(session, "slipway.scan", image.name, *command_line.scan_options(options), codes=[0, 3])
     sessions.require_scanned(image)
 
@@ -146,7 +146,7 @@ def test(session: nox.Session) -> None:
 def sbom(session: nox.Session) -> None:
     """List the contents of images by Syft: CycloneDX and SPDX."""
     chosen = sessions.read_images(session, MATRIX)
-    sessions.for_each(session, chosen, lambda image, _: run_module(session, "slipway.audit.sbom", image.name))
+    sessions.for_each(session, chosen, lambda image, _: run_module(session, "slipway.audit.syft", image.name))
 
 
 @nox.session(venv_backend="none")

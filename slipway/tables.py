@@ -1,16 +1,64 @@
-"""A table on the terminal, its columns as wide as they must be."""
+"""What people read on the terminal: tables as wide as it is, in color; in a pipe or a file plain and never cut."""
 
-from collections.abc import Sequence
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 NOTHING = "-"  # in place of a number that there is none of
+WIDEST = 10_000  # characters, where no terminal has a width
+COLORS = {
+    "failed": "red",
+    "vulnerable": "red",
+    "MISSED": "red",
+    "not run": "yellow",
+    "not scanned": "yellow",
+    "not measured": "yellow",
+    "passed": "green",
+    "met": "green",
+}
+Cell = str | Text
 
 
-def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table; numbers stand flush right. All rows have the same number of cells."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(pad, row, widths)).rstrip() for row in rows]
+def paint(words: str) -> Text:
+    """Return a verdict, with its reason or with a number before it, in the color of the verdict."""
+    return Text(words, COLORS.get(words.lstrip("0123456789 ").partition(":")[0], ""))
 
 
-def pad(cell: str, width: int) -> str:
-    """Return a cell of a certain width."""
-    return cell.rjust(width) if cell.isdigit() or cell == NOTHING else cell.ljust(width)
+def make_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
+    """Return a table; columns of numbers are aligned right. A row may have fewer cells than the header."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for at, name in enumerate(header):
+        cells = [str(row[at]) for row in rows if len(row) > at]
+        numbers = bool(cells) and all(cell.replace(",", "").isdigit() or cell == NOTHING for cell in cells)
+        table.add_column(name, justify="right" if numbers else "left")
+    for row in rows:
+        # A plain string would be read as rich's markup.
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    return table
+
+
+def show(*parts: Table | str) -> None:
+    """Print tables, and lines as they are."""
+    console = Console(highlight=False)
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        console.width = WIDEST
+    for part in parts:
+        if isinstance(part, str):
+            console.print(part, markup=False, soft_wrap=True)
+            continue
+        with console.capture() as captured:
+            console.print(part)
+        sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show on a terminal that something takes a while; nothing elsewhere."""
+    with Console(stderr=True).status(text):
+        yield

@@ -12,25 +12,24 @@ import argparse
 import datetime
 import hashlib
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from slipway import matrix, repository, results
+from slipway import matrix, repository, results, sbom
 from slipway.audit import (
     debian_packages,
+    display,
     file_checks,
     licenses,
     package_checks,
     python_packages,
-    sbom,
+    syft,
     trims,
     unpackaged_files,
 )
-from slipway.audit.findings import Claim, Claims, Finding
+from slipway.audit.findings import Claim, Claims
 from slipway.audit.origins import read_origins
 from slipway.audit.rules import RuleContext
-from slipway.audit.sbom import Component
 from slipway.audit.state import Audit
 from slipway.audit.unpackaged_files import UnpackagedFiles
 from slipway.audit.wheel_records import read_records
@@ -38,10 +37,8 @@ from slipway.build.dockerfiles import read_dockerfiles
 from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
 from slipway.matrix import Image
+from slipway.sbom import Component
 from slipway.toml import read_toml
-
-SHOWN = 40  # findings on the terminal; audit.json has all
-FEW = 5  # and names in a list
 
 
 def read_image(contract: Image, reference: str) -> Audit:
@@ -110,26 +107,6 @@ def make_report(audit: Audit, image_id: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def print_report(contract: Image, result: Mapping[str, Any], findings: list[Finding]) -> None:
-    """Print the table and the findings."""
-    files, packages = result["files"], result["packages"]
-    print(f"{contract.name}: {files['explained']:,} of {files['all']:,} files explained")
-    for owner, number in sorted(files["owners"].items()):
-        print(f"  {owner:<12}{number:>9,}" + (f"  of {packages[owner]} packages" if owner in packages else ""))
-    for kind in ("accepted", "proprietary"):
-        for terms, names in result["licenses"][kind].items():
-            print(f"  {kind}: {terms}: {', '.join(names)}")
-    if unknown := result["licenses"]["unknown"]:
-        names = ", ".join(unknown[:FEW]) + (", …, all of them in audit.json" if len(unknown) > FEW else "")
-        print(f"  no license is known of {len(unknown)} components: {names}")
-    for finding in findings[:SHOWN]:
-        where = f"\n      layer {finding.layer}: {finding.instruction[:100]}" if finding.layer is not None else ""
-        print(f"  {finding.kind}: {finding.what}\n      {finding.detail}{where}")
-    if len(findings) > SHOWN:
-        print(f"  and {len(findings) - SHOWN} more in audit.json")
-    print(f"audit {result['verdict']}: {len(findings)} findings, {result['seconds']} s")
-
-
 def main() -> int:
     """Audit one image."""
     parser = argparse.ArgumentParser(prog="python -m slipway.audit")
@@ -140,10 +117,10 @@ def main() -> int:
     reference = options.image or contract.tag
     folder = contract.results / "of-another" if options.image else contract.results
     image_id = saved_image.find_id(reference)
-    components = sbom.components(sbom.provide(contract, image_id, folder))
+    components = sbom.components(syft.provide(contract, image_id, folder))
     started = time.monotonic()
     audit = audit_image(contract, image_id, components)
     result = make_report(audit, image_id, time.monotonic() - started)
     results.write_json(Path(folder) / "audit.json", result)
-    print_report(contract, result, audit.findings)
+    display.show(contract.name, result, audit.findings)
     return 0 if result["verdict"] == "passed" else 1

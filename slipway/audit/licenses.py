@@ -12,7 +12,7 @@ from pydantic import Field
 
 from slipway import repository, results
 from slipway.audit.findings import Finding
-from slipway.audit.sbom import Component
+from slipway.sbom import Component
 from slipway.toml import Table
 
 # How the names of licenses that are not those of free software sound; BSD's with its holder's name is free.

@@ -23,7 +23,7 @@ class Origins:
     """The layers of an image by number, and the packages that apt was asked for.
 
     `foreign` has the instructions above the base image that no Dockerfile has, each with its layer, None without one.
-    `named` has the packages that the Dockerfiles' instruction of their layer names, `unnamed` the others, with their layer.
+    `named` has the packages that the instruction of their layer names, `unnamed` the others, with their layer.
     """
 
     base: int = 0  # the number of the base image's layers

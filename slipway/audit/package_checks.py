@@ -9,10 +9,10 @@ from slipway import repository
 from slipway.audit import debian_packages, npm_lock, python_packages, wheel_records
 from slipway.audit.findings import Finding
 from slipway.audit.python_packages import Distribution
-from slipway.audit.sbom import Component
 from slipway.audit.state import Audit
 from slipway.matrix import Image
 from slipway.python_locks import Requirement, read_locks
+from slipway.sbom import Component
 
 VENV = "/opt/venv/"
 

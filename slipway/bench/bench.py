@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from rich.table import Table
+
 from slipway import docker, repository, results
 from slipway.bench import build_times, measurements, publish_times
 from slipway.bench.measurements import Figure
@@ -26,7 +28,7 @@ from slipway.errors import SlipwayError
 from slipway.host import engine
 from slipway.host.engine import NoEngineError
 from slipway.matrix import Image, Matrix, load_matrix
-from slipway.tables import align
+from slipway.tables import Cell, make_table, paint, show
 
 VARIANTS = ("cpu", "cuda", "rocm")
 TRUSTED = ("cpu-base", "cuda-runtime")  # audited and scanned for their figures
@@ -129,7 +131,7 @@ def target_cell(figure: Figure) -> str:
     return f"<= {sign}{target.most:g} {'x' if target.of == 'ratio' else figure.unit}"
 
 
-def cells(figure: Figure) -> list[str]:
+def cells(figure: Figure) -> list[Cell]:
     """Return a figure's row."""
     yardstick = f"{number(figure.yardstick, figure.unit)} {figure.against}".rstrip()
     note = f"{verdict(figure)}: {figure.note}" if figure.note else verdict(figure)
@@ -139,13 +141,13 @@ def cells(figure: Figure) -> list[str]:
         yardstick,
         number(ratio(figure)),
         target_cell(figure),
-        note,
+        paint(note),
     ]
 
 
-def table(figures: Iterable[Figure]) -> list[str]:
-    """Return the lines of the table."""
-    return align([["what", "measured", "yardstick", "ratio", "target", "verdict"], *map(cells, figures)])
+def table(figures: Iterable[Figure]) -> Table:
+    """Return one line for each figure."""
+    return make_table(["what", "measured", "yardstick", "ratio", "target", "verdict"], list(map(cells, figures)))
 
 
 def record(figure: Figure) -> dict[str, Any]:
@@ -254,7 +256,7 @@ def main(words: list[str] | None = None) -> int:
     figures = [*measure_all(matrix, built, with_cold=options.cold), *not_built(i for i in images if i.in_tests)]
     results.write_json(FILE, {"started": started, "machine": facts, "figures": [record(f) for f in figures]})
     counts = Counter(verdict(figure) for figure in figures)
-    print("\n".join(["", machine_line(facts), "", *table(figures), ""]))
+    show("", machine_line(facts), "", table(figures), "")
     print(
         ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE.relative_to(repository.ROOT)}"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from slipway import docker, repository
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
-from slipway.build import clean
+from slipway.build import build_cache
 from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import SlipwayError
 from slipway.host import downloads
@@ -112,7 +112,7 @@ def cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
     tag = f"{name}:{image.name}"
     options = [f"--file={image.variant.dockerfile}", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
     options += [f"--build-arg=BUILDKIT_CACHE_MOUNT_NS={name}"]  # empty cache mounts
-    before = clean.read_records()
+    before = build_cache.read_records()
     try:
         return time_build(build_command(matrix, image, settings, *options), settings)
     finally:
@@ -131,8 +131,9 @@ def time_build(command: list[str], settings: Host) -> float:
 
 def remove_new_records(before: set[str], dockerfile: Path) -> None:
     """Remove the records of a Dockerfile that the build cache has and had not before."""
-    records = clean.read_records()
-    clean.remove_records(clean.find_own(records, Dockerfiles([dockerfile.read_text(encoding="utf-8")])) - before)
+    records = build_cache.read_records()
+    own = build_cache.find_steps(records, Dockerfiles([dockerfile.read_text(encoding="utf-8")]))
+    build_cache.remove_records(records, build_cache.add_children(records, own) - before)
 
 
 # --- the yardstick -------------------------------------------------------------------------------

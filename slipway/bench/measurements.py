@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from slipway import docker, junit, repository, results
-from slipway.audit import sbom
+from slipway.audit import syft
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.matrix import Image
@@ -181,7 +181,7 @@ def audits(images: list[Image]) -> Iterator[Figure]:
     """
     for image in images:
         say(f"auditing {image.tag}")
-        sbom.provide(image, saved_image.find_id(image.tag))
+        syft.provide(image, saved_image.find_id(image.tag))
         alone = seconds("sh", "-c", 'docker save "$0" >/dev/null', image.tag)
         with tempfile.TemporaryDirectory() as cache:
             memory_used = peak_memory("slipway.audit", image.name, XDG_CACHE_HOME=cache)

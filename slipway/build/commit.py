@@ -6,6 +6,8 @@ A commit elsewhere leaves an image's labels, and so its ID and its results, as t
 from collections.abc import Sequence
 
 from slipway import repository
+from slipway.build.dockerfiles import find_sources
+from slipway.images_toml import TARGETS
 from slipway.matrix import FILE, Image
 
 # The lines of images.toml that reach a build; a budget does not.
@@ -21,17 +23,16 @@ def git(*words: str) -> str:
 
 
 def list_context(image: Image) -> list[str]:
-    """Return the patterns of files that the builds of an image and of its variant can read, as git takes them.
-
-    They come from the .dockerignore files, which exclude everything and then include what Dockerfiles need.
-    """
-    paths = []
-    for dockerfile in dict.fromkeys([image.dockerfile, image.variant.dockerfile]):
-        own = repository.ROOT / f"{dockerfile}.dockerignore"
-        ignore = own if own.is_file() else repository.ROOT / ".dockerignore"
-        rules = [line.strip() for line in ignore.read_text(encoding="utf-8").splitlines()]
-        paths += [dockerfile, ignore.name, *(rule[1:] for rule in rules if rule.startswith("!"))]
-    return list(dict.fromkeys(paths))
+    """Return the paths that the builds of an image and of its variant read, with those of no other image's locks."""
+    dockerfiles = dict.fromkeys([image.dockerfile, image.variant.dockerfile])
+    sources = [
+        path for name in dockerfiles for path in find_sources((repository.ROOT / name).read_text(encoding="utf-8"))
+    ]
+    targets = image.workload.targets if image.workload else ()
+    others = tuple(f"requirements/{target}" for target in TARGETS if target not in targets)
+    locks = [f"requirements/{lock.name}" for lock in image.locks]
+    own = [path for path in sources if "$" not in path and not path.startswith(others)]
+    return list(dict.fromkeys([*dockerfiles, ".dockerignore", *own, *locks]))
 
 
 def find_commit(context: Sequence[str]) -> str:

@@ -129,6 +129,13 @@ def read_instructions(text: str) -> Iterator[Instruction]:
         yield Instruction(keyword.upper(), rest)
 
 
+def find_sources(dockerfile: str) -> list[str]:
+    """Return the paths of the build context that a Dockerfile mounts or copies."""
+    mounted = re.findall(r"--mount=(?!\S*from=)\S*?\bsource=([^\s,]+)", dockerfile)
+    copied = re.findall(r"(?m)^COPY (?!--from|<<)(?:--\S+ )*(.+) \S+$", dockerfile)
+    return [*mounted, *(path for paths in copied for path in paths.split())]
+
+
 def read_values(instructions: Iterable[Instruction], arguments: Mapping[str, str]) -> dict[str, set[str]]:
     """Return the values of each build argument: that in `arguments`, or the defaults."""
     values = {name: {value} for name, value in arguments.items()}

@@ -208,7 +208,7 @@ def check() -> int:
 def require_current(image: Image) -> None:
     """Refuse to build an image from a lock that does not match its inputs."""
     wanted = image.locks
-    for lock in (*variant_locks(image.variant), *workload_locks()):
+    for lock in (*variant_locks(image.variant), *(workload_locks() if image.workload else ())):
         if lock.file in wanted and not lock.is_current():
             raise SlipwayError(f"requirements/{lock.file.name} does not match {lock.source}: run nox -s lock")
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 from slipway import docker, results
 from slipway.build import labels, locks
-from slipway.errors import SlipwayError
 from slipway.matrix import Image, Matrix
 
 RESULTS = ("build.json", "tests.xml", "audit.json", "scan.json", "trivy.json")
+TAG_ENDS = ("-unlabelled", "-earlier")  # of the tags that a build uses
 
 
 class Build:
@@ -23,8 +23,7 @@ class Build:
     def __init__(self, matrix: Matrix, image: Image) -> None:
         self.matrix = matrix
         self.image = image
-        self.unlabelled = f"{image.tag}-unlabelled"
-        self.earlier = f"{image.tag}-earlier"
+        self.unlabelled, self.earlier = (f"{image.tag}{end}" for end in TAG_ENDS)
         self.label_folder = image.results / "labels"  # the build context of `FROM unlabelled`
         self.record = results.read_json(image.results / "build.json")
         self.started = time.monotonic()
@@ -92,14 +91,14 @@ def remove_tags(*tags: str) -> None:
     docker.call("image", "rm", "--force", *tags)
 
 
-def push(image: Image, reference: str) -> None:
-    """Push an image as docker does, without its results; SlipwayError when the registry refuses it."""
+@contextlib.contextmanager
+def tagged(image: Image, reference: str) -> Iterator[str]:
+    """Give an image another tag for a while."""
     docker.call("image", "tag", image.tag, reference)
-    pushed = docker.call("image", "push", reference)
-    remove_tags(reference)
-    if pushed.returncode:
-        raise SlipwayError(f"{reference} could not be pushed: {pushed.stderr.strip()}")
-    print(f"pushed {reference}")
+    try:
+        yield reference
+    finally:
+        remove_tags(reference)
 
 
 def find_id(tag: str) -> str:

@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Iterator
 from functools import cached_property
 
-from slipway.image.archive import MEMORY_LIMIT, Wanted
+from slipway.image.layer_tar import MEMORY_LIMIT, Wanted
 from slipway.image.layers import Entry, Kind, SavedImage
 
 HOPS = 40  # of links on the way to a path, as the kernel has it

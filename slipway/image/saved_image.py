@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slipway import docker
+from slipway import docker, tables
 from slipway.errors import run
 from slipway.image import filesystem, layer_cache
 from slipway.image.archive import read_archive
@@ -45,7 +45,7 @@ def read_image(reference: str, cache: Path | None = None) -> SavedImage:
     inspected = docker.require_image(reference)
     image = _from_cache(inspected, folder)
     if image is None:
-        with docker.save(inspected["Id"]) as archive:
+        with tables.waiting(f"reading {reference}"), docker.save(inspected["Id"]) as archive:
             image = read_archive(archive, reference, filesystem.wanted)
         for layer in image.layers:
             layer_cache.store(folder, layer)
@@ -109,14 +109,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m slipway.image.saved_image", description=main.__doc__)
     parser.add_argument("image", help="name or ID of an image of the local engine")
     image = read_image(parser.parse_args(arguments).image)
-    print(f"{'layer':<14}{'bytes':>16}{'files':>9}  instruction")
-    for layer in image.layers:
-        instruction = " ".join(layer.created_by.split())[:80]
-        short = layer.diff_id.removeprefix("sha256:")[:12]
-        print(f"{short:<14}{layer.size:>16,}{layer.files:>9,}  {instruction}".rstrip())
-    print(f"{'total':<14}{image.size:>16,}{sum(layer.files for layer in image.layers):>9,}")
+    rows = [
+        (layer.diff_id.removeprefix("sha256:")[:12], layer.size, layer.files, " ".join(layer.created_by.split())[:80])
+        for layer in image.layers
+    ]
+    rows.append(("total", image.size, sum(layer.files for layer in image.layers), ""))
     waste = image.waste()
-    print(f"{'waste':<14}{sum(item.entry.size for item in waste):>16,}{len(waste):>9,}")
+    rows.append(("waste", sum(item.entry.size for item in waste), len(waste), ""))
+    cells = [(name, f"{size:,}", f"{files:,}", text) for name, size, files, text in rows]
+    tables.show(tables.make_table(("layer", "bytes", "files", "instruction"), cells))
     return 0
 
 

@@ -20,9 +20,11 @@ from shutil import which
 from typing import Any, BinaryIO, cast
 
 from slipway import docker, results
+from slipway.docker import CHUNK
 from slipway.errors import SlipwayError
 from slipway.host import install
-from slipway.image.archive import AGAIN, CHUNK, GZIP_MAGIC, MEMORY_LIMIT, ZSTD_MAGIC
+from slipway.image.archive import AGAIN, GZIP_MAGIC, ZSTD_MAGIC
+from slipway.image.layer_tar import MEMORY_LIMIT
 from slipway.publish.registry import Descriptor, Manifest, describe, digest_of, is_digest, make_manifest
 from slipway.repository import cache_folder
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway import junit, repository, results
+from slipway import junit, repository, results, sbom
 from slipway.errors import SlipwayError
 from slipway.matrix import Image
 from slipway.publish import oci_image, tags
 from slipway.publish.oci_image import LocalImage
 
-SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
-PROPERTY = "slipway:image"  # what names the image's ID in both
+SBOMS = (sbom.CYCLONEDX, sbom.SPDX)
 REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"
 
@@ -108,25 +107,15 @@ def read_tests(file: Path) -> dict[str, Any]:
 def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
     """Yield what is missing or wrong among the SBOMs, the audit and the scan."""
     verb = f"nox -s sbom -- {image.name}"
-    sboms = {name: results.read_json(image.results / name) for name in SBOMS}
-    yield from (f"{image.name}: there is no readable {name}: {verb}" for name, sbom in sboms.items() if not sbom)
+    documents = {name: results.read_json(image.results / name) for name in SBOMS}
+    yield from (f"{image.name}: there is no readable {name}: {verb}" for name, found in documents.items() if not found)
     yield from (
         f"{image.name}: {name} is of another image: {verb}"
-        for name, sbom in sboms.items()
-        if sbom and identity not in images_of(sbom)
+        for name, found in documents.items()
+        if found and identity not in sbom.find_image_ids(found)
     )
     yield from examine_verdict(image, identity, "audit.json", f"nox -s audit -- {image.name}", lambda _: "")
     yield from examine_verdict(image, identity, "scan.json", f"nox -s scan -- {image.name}", not_scanned)
-
-
-def images_of(sbom: dict[str, Any]) -> set[str]:
-    """Return the image IDs that an SBOM gives for its own: CycloneDX in a property, SPDX in its comment."""
-    match sbom:
-        case {"metadata": {"properties": list(rows)}}:
-            return {str(row.get("value")) for row in rows if isinstance(row, dict) and row.get("name") == PROPERTY}
-        case {"comment": str(comment)}:
-            return {comment.removeprefix(f"{PROPERTY} ")}
-    return set()
 
 
 def examine_verdict(

@@ -75,6 +75,8 @@ def allocate(repository: Registry, tag: str, number: int, manifest: Manifest) ->
     """
     revision = name(tag, number)
     if number == 1 and repository.manifest(tag) is not None:
+        if repository.manifest(revision) is not None:  # since it was looked for
+            raise lost(repository, revision)
         raise RegistryError(
             f"{repository}:{tag} is there and no revision of it is found, so the next number cannot be told. "
             "Was it pushed by hand, or does the registry list its tags only later? Nothing was written"

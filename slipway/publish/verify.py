@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slipway import sbom
 from slipway.errors import SlipwayError
-from slipway.publish import attachments, registry, release_checks, revisions
+from slipway.publish import attachments, registry, revisions
 from slipway.publish.registry import Descriptor, Manifest, Registry, RegistryError
 from slipway.publish.signing import Signer, UnsignedError
 
@@ -125,11 +126,11 @@ def judge(
         if digests != [image.manifest.digest.removeprefix("sha256:")]:
             raise SlipwayError(f"{where} is of another image")
         return []
-    sbom = name.startswith("sbom.")
-    about = release_checks.images_of(dict(document)) if sbom else {str(document.get("image"))}
+    is_sbom = name.startswith("sbom.")
+    about = sbom.find_image_ids(document) if is_sbom else {str(document.get("image"))}
     if not about & identities(repository, image, found):
         raise SlipwayError(f"{where} is of another image")
-    if sbom:
+    if is_sbom:
         return []
     if name == "scan.json" and document.get("verdict") == "not scanned":
         return ["NOT SCANNED"]

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -24,10 +23,10 @@ from slipway.build.labels import COMMIT
 from slipway.errors import SlipwayError, run
 from slipway.junit import OUTCOMES
 from slipway.matrix import Image, load_matrix
+from slipway.tables import NOTHING, Cell, make_table, paint, show
 
 GB = 10**9
 UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
-COLORS = {"failed": "red", "vulnerable": "red", "not run": "yellow", "not scanned": "yellow", "passed": "green"}
 
 
 @dataclass(frozen=True)
@@ -132,26 +131,19 @@ def format_age(age: timedelta) -> str:
     return next(f"{seconds // size} {unit}" for unit, size in UNITS if seconds >= size)
 
 
-def make_table(images: Iterable[Image], states: Mapping[str, State]) -> Table:
+def images_table(images: Iterable[Image], states: Mapping[str, State]) -> Table:
     """Return one line for each image."""
-    table = Table(
-        "image", "built", "checks", "audit", "scan", "GB (budget)", box=None, pad_edge=False, header_style="bold"
-    )
+    rows: list[list[Cell]] = []
     for image in images:
         state = states.get(image.name)
         if state:
             counts = [f"{number} {outcome}" for outcome, number in state.checks.items() if number]
-            checks = Text(", ").join(paint(words) for words in counts) if counts else Text("-")
+            checks = Text(", ").join(map(paint, counts)) if counts else NOTHING
             built = Text(f"{state.age}, stale" if state.is_stale else state.age, "yellow" if state.is_stale else "")
-            table.add_row(image.name, built, checks, paint(state.audit), paint(state.scan), state.budget)
+            rows.append([image.name, built, checks, paint(state.audit), paint(state.scan), state.budget])
         else:
-            table.add_row(image.name, "-")
-    return table
-
-
-def paint(words: str) -> Text:
-    """Return a verdict, or a number of checks with their outcome, in the color of the outcome."""
-    return Text(words, COLORS.get(words.lstrip("0123456789 "), ""))
+            rows.append([image.name, NOTHING])
+    return make_table(["image", "built", "checks", "audit", "scan", "GB (budget)"], rows)
 
 
 def next_steps(images: Iterable[Image], states: Mapping[str, State]) -> Iterator[str]:
@@ -174,15 +166,10 @@ def main() -> int:
     now = datetime.now(UTC)
     states = {image.name: read_state(image, found[image.tag], now) for image in images if image.tag in found}
     shown = [image for image in images if image.name in states or image.in_tests]
-    console = Console(highlight=False)
-    console.print(make_table(shown, states))
-    console.print()
-    for command in next_steps(shown, states) if inspected is not None else ["no engine answers: nox -s setup"]:
-        console.print(f"next: {command}", soft_wrap=True)
+    steps = next_steps(shown, states) if inspected is not None else ["no engine answers: nox -s setup"]
+    show(images_table(shown, states), "", *(f"next: {command}" for command in steps))
     if left_out := len(images) - len(shown):
-        console.print(
-            f"{left_out} more images of images.toml can be built: nox -s build -- NAME (nox -s matrix -- --all)"
-        )
+        show(f"{left_out} more images can be built: nox -s matrix -- --all lists them")
     return 0
 
 

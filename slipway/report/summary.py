@@ -14,10 +14,12 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from rich.table import Table
+
 from slipway import junit, repository, results
 from slipway.errors import SlipwayError, run
 from slipway.junit import OUTCOMES, Check
-from slipway.tables import align
+from slipway.tables import make_table, show
 
 REQUIREMENTS = repository.ROOT / "docs" / "requirements.md"
 
@@ -28,13 +30,13 @@ def read_checks(dist: Path) -> Iterator[Check]:
         yield from junit.read_report(file).checks
 
 
-def places_table(checks: Iterable[Check]) -> list[str]:
+def places_table(checks: Iterable[Check]) -> Table:
     """Return one line for each image: how many checks passed, failed, were not run."""
     counts: dict[str, Counter[str]] = {}
     for check in checks:
         counts.setdefault(check.place, Counter())[check.outcome] += 1
     rows = [[place, *(str(count[outcome]) for outcome in OUTCOMES)] for place, count in counts.items()]
-    return align([["checked", *OUTCOMES], *rows])
+    return make_table(["checked", *OUTCOMES], rows)
 
 
 def verdict(outcomes: set[str]) -> str:
@@ -113,9 +115,11 @@ def main() -> int:
     checks = list(read_checks(repository.ROOT / "dist"))
     if not checks:
         raise SlipwayError("no test session has left results in dist/: run nox -s tests")
-    parts = [places_table(checks), reason_lines(checks), requirement_lines(checks)]
-    print("\n\n".join("\n".join(part) for part in parts if part))
-    print(f"\nno check of these runs names: {', '.join(unproved(checks))}")
+    show(places_table(checks))
+    for lines in (reason_lines(checks), requirement_lines(checks)):
+        if lines:
+            show("", *lines)
+    show("", f"no check of these runs names: {', '.join(unproved(checks))}")
     note_duration(repository.ROOT / "dist")
     return 1 if any(check.outcome == "failed" for check in checks) else 0
 

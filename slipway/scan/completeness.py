@@ -1,10 +1,10 @@
 """What of an image was examined, beside what its SBOM lists: "0 found" where nobody looked is no result."""
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from slipway import sbom
+from slipway.errors import SlipwayError
 from slipway.matrix import Image
 from slipway.scan import package_urls
 from slipway.scan.package_urls import Package
@@ -39,24 +39,18 @@ class Kind:
 
 def listed(image: Image, image_id: str) -> set[Package]:
     """Return the packages of an image's SBOM; NotScannedError where there is none of this very image."""
-    file = image.results / "sbom.cdx.json"
+    file = image.results / sbom.CYCLONEDX
     make = f"nox -s sbom -- {image.name}"
+    if not file.is_file():
+        raise NotScannedError(f"there is no SBOM to compare with: {make}")
     try:
-        return read_sbom(file, image_id)
-    except FileNotFoundError:
-        raise NotScannedError(f"there is no SBOM to compare with: {make}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        packages = {package_urls.read(component.purl) for component in sbom.components(file)}
+    except (SlipwayError, ValueError) as error:
         raise NotScannedError(f"{file.name} is not understood: {error}; run {make}") from None
-
-
-def read_sbom(file: Path, image_id: str) -> set[Package]:
-    """Return the packages that a CycloneDX document lists; ValueError when it is of another image."""
-    document = json.loads(file.read_text(encoding="utf-8"))
-    if image_id not in json.dumps(document["metadata"]):
-        raise ValueError("it is of another image")
-    packages = {package_urls.read(component["purl"]) for component in document["components"] if "purl" in component}
+    if sbom.find_image_ids(sbom.read(file)) != {image_id}:
+        raise NotScannedError(f"{file.name} is of another image: {make}")
     if not packages:
-        raise ValueError("it lists no package")
+        raise NotScannedError(f"{file.name} lists no package: {make}")
     return packages
 
 

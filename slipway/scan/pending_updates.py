@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slipway import docker, repository
 from slipway.errors import SlipwayError
-from slipway.host import apt, downloads
+from slipway.host import apt, downloads, engine
 from slipway.matrix import Image
 from slipway.repository import GitError, git
 
@@ -16,11 +16,13 @@ SECURITY = apt.Mirror("http://security.debian.org/debian-security")
 PATIENCE = 300  # seconds; an emulated image takes some of them
 DAY = 86400
 
-# apt looks at Debian's security suite alone, into which every fix of a release goes first. The image's own lists and
-# settings are not asked: they could be old, or leave it out.
+# Preferences of the image are not read: they could hide a newer version.
 LIST_UPDATES = """
 tar -x -C / || exit
-asked="-o Dir::Etc::sourcelist=/tmp/security.sources -o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=-
+sources=/etc/apt/sources.list.d/debian.sources
+[ -z "$SOURCES" ] || { sources=/tmp/asked.sources; printf %s "$SOURCES" >$sources; }
+[ -s $sources ] || { echo "E: there is no $sources"; exit 100; }
+asked="-o Dir::Etc::sourcelist=$sources -o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=-
     -o Dir::Etc::preferencesparts=- -o APT::Update::Error-Mode=any -o Acquire::Retries=1
     -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15"
 apt-get $asked --quiet update >/tmp/update 2>&1 || { cat /tmp/update; exit 100; }
@@ -36,14 +38,19 @@ class NotRunError(SlipwayError):
 # --- Debian's security updates -------------------------------------------------------------------
 
 
-def pending_updates(image_id: str, suite: str) -> list[str]:
-    """Return the packages of an image that Debian's security suite has newer; NotRunError where it is not reached."""
+def pending_updates(image_id: str, suite: str, *, security_only: bool = True) -> list[str]:
+    """Return the packages of an image that Debian has newer; NotRunError when Debian is not reached.
+
+    Every fix of a release is in the security suite first. That is the default, whatever sources the image has;
+    otherwise all suites of the image's sources are asked.
+    """
     name = f"slipway-updates-{image_id[-12:]}-{time.monotonic_ns()}"
     settings = downloads.find(suite)
     options = ["--user=0:0", "--entrypoint=sh", *(f"--env={variable}" for variable in settings.proxies)]
+    options += [f"--env=SOURCES={security_source(suite)}"] if security_only else []
     command = ["run", "--rm", "--interactive", f"--name={name}", *options, image_id, "-c", LIST_UPDATES]
     try:
-        result = docker.call(*command, data=configuration(settings, suite), timeout=PATIENCE)
+        result = docker.call(*command, data=engine.configuration(settings), timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         raise NotRunError(f"apt gave no answer within {PATIENCE} s") from None
     finally:
@@ -53,20 +60,16 @@ def pending_updates(image_id: str, suite: str) -> list[str]:
     return read_updates(result.stdout)
 
 
-def configuration(settings: downloads.Host, suite: str) -> bytes:
-    """Pack the host's settings for apt, and the one source that is asked."""
+def security_source(suite: str) -> str:
+    """Return the apt source of Debian's security suite, from this host's mirror when it has one."""
     _, security = apt.find_mirrors() or (None, SECURITY)
-    source = security.stanza(f"{suite}-security")
-    files = {"etc/apt/apt.conf.d/90host": settings.apt_conf.encode(), "tmp/security.sources": source.encode()}
-    if settings.ca_bundle:
-        files[apt.CA_IN_BUILD.lstrip("/")] = settings.ca_bundle.read_bytes()
-    return docker.pack(files.items())
+    return security.stanza(f"{suite}-security")
 
 
 def reason_of(output: str) -> str:
     """Return apt's complaint."""
     lines = output.strip().splitlines() or ["no output"]
-    return "Debian's security updates were not reached: " + next((x for x in lines if x.startswith("E:")), lines[-1])
+    return "Debian's package lists were not reached: " + next((x for x in lines if x.startswith("E:")), lines[-1])
 
 
 def read_updates(output: str) -> list[str]:

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from slipway import docker, results, tools
 from slipway.errors import SlipwayError
 from slipway.matrix import Image, Matrix, load_matrix
@@ -28,7 +30,7 @@ from slipway.scan.completeness import Kind
 from slipway.scan.pending_updates import NotRunError
 from slipway.scan.trivy import Finding, NotScannedError, Report
 from slipway.scan.trivy_db import Database, Source
-from slipway.tables import NOTHING, align
+from slipway.tables import NOTHING, make_table, show
 
 PASSED, VULNERABLE, FAILED, NOT_SCANNED = "passed", "vulnerable", "failed", "not scanned"
 EXIT_CODES = {PASSED: 0, VULNERABLE: 1, FAILED: 1, NOT_SCANNED: 3}
@@ -189,13 +191,13 @@ def judge_freshness(matrix: Matrix, image: Image, result: Result) -> None:
 # --- what is told --------------------------------------------------------------------------------
 
 
-def coverage_table(result: Result) -> list[str]:
+def coverage_table(result: Result) -> Table:
     """Return what was examined, kind by kind."""
-    rows = [("packages", "in the SBOM", "examined", "database")]
+    rows = []
     for kind in result.kinds:
         knows = f"none: {kind.unknown_because}" if kind.unknown_because else "knows them" if kind.known else "NO"
         rows.append((kind.name, str(kind.listed), str(kind.examined), knows))
-    return align(rows) if result.kinds else []
+    return make_table(("packages", "in the SBOM", "examined", "database"), rows)
 
 
 def counts(result: Result) -> dict[str, dict[str, int] | None]:
@@ -217,27 +219,22 @@ def counts(result: Result) -> dict[str, dict[str, int] | None]:
     return {kind: dict(found[kind]) if there else None for kind, there in looked.items()}
 
 
-def counts_table(result: Result) -> list[str]:
+def counts_table(result: Result) -> Table:
     """Return how much was found of which severity, a dash where nobody has looked."""
-    rows: list[tuple[str, ...]] = [("found", *SEVERITIES)]
-    for kind, found in counts(result).items():
-        rows.append((kind, *(NOTHING if found is None else str(found.get(severity, 0)) for severity in SEVERITIES)))
-    return align(rows)
+    rows = [
+        (kind, *(NOTHING if found is None else str(found.get(severity, 0)) for severity in SEVERITIES))
+        for kind, found in counts(result).items()
+    ]
+    return make_table(("found", *SEVERITIES), rows)
 
 
-def findings_table(result: Result) -> list[str]:
+def findings_table(result: Result) -> Table:
     """Return what must be mended, the worst first."""
     rows = [
-        (
-            f.severity,
-            f.identifier,
-            f"{f.package} {f.installed}".strip(),
-            f.fixed and f"fixed in {f.fixed}",
-            f.title[:WIDTH],
-        )
+        (f.severity, f.identifier, f"{f.package} {f.installed}".strip(), f.fixed, f.title[:WIDTH])
         for f in sorted(result.gating, key=lambda f: (SEVERITIES.index(f.severity), f.identifier, f.package))
     ]
-    return align(rows)
+    return make_table(("severity", "finding", "package", "fixed in", "title"), rows)
 
 
 def verdict_lines(result: Result, *, allowed: bool) -> list[str]:
@@ -309,7 +306,9 @@ def main(words: Sequence[str] | None = None) -> int:
     result = scan(matrix, image, source, accepted)
     allowed = options.allow_not_scanned and result.verdict == NOT_SCANNED
     results.write_json(image.results / "scan.json", record(result, time.monotonic() - started, allowed=allowed))
-    parts = [head(image, result), coverage_table(result), counts_table(result), findings_table(result)]
-    parts.append(verdict_lines(result, allowed=allowed))
-    print("\n\n".join("\n".join(part) for part in parts if part))
+    show(*head(image, result))
+    for table in (coverage_table(result), counts_table(result), findings_table(result)):
+        if table.row_count:
+            show("", table)
+    show("", *verdict_lines(result, allowed=allowed))
     return 0 if allowed else EXIT_CODES[result.verdict]

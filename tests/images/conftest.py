@@ -5,7 +5,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +19,18 @@ from slipway import matrix
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.layers import SavedImage
-from tests.images.helpers import pending_updates, timeouts
-from tests.images.helpers.pending_updates import Upgrade
+from slipway.scan import pending_updates
+from tests.images.helpers import timeouts
+from tests.images.helpers.containers import Finished, Python, Run, Start, inside
+from tests.images.helpers.reasons import ACCEPTED, EMULATED, NO_AMD_GPU, NO_GPU
 
-NO_GPU = "no NVIDIA GPU on this host"
-NO_AMD_GPU = "no AMD GPU on this host"
-NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with LOCKS=rocm-index has it"
-HARDWARE = (NO_GPU, NO_AMD_GPU, timeouts.EMULATED)
+pytest_plugins = ["tests.images.helpers.scope", "tests.images.helpers.build_sources"]
 NOT_A_PASS = "a check that was not run is not a pass; --allow-not-run accepts it"  # noqa: S105
 LOG_LINES = 50
 # What the engine says when the container runtime lost its own first process: nothing about the image.
 ENGINE_FAULTS = ["read init-p: connection reset by peer"]
 CONTAINERS = pytest.StashKey[list[Container]]()
 NOT_RUN = pytest.StashKey[list[tuple[str, str]]]()
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A container that has ended: its exit code and all that it printed."""
-
-    exit_code: int
-    output: str
-
-    def __str__(self) -> str:
-        """Show the output as it was printed."""
-        return f"exit code {self.exit_code}:\n{self.output}"
-
-    __repr__ = __str__
-
-
-pytest_plugins = ["tests.images.helpers.scope", "tests.images.helpers.build_sources"]
-Start = Callable[..., Container]
-Run = Callable[..., Finished]
 
 
 # --- options and outcomes ------------------------------------------------------------------------
@@ -66,19 +45,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make room for the reasons why checks were not run."""
+    """Keep the reasons why checks were not run."""
     config.stash[NOT_RUN] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Note in the evidence (tests.xml) which checks need a GPU; run again what a fault of the engine ended.
+    """Mark in tests.xml the checks that need a GPU; run again what a fault of the engine ended.
 
-    Checks of what takes a while to get come last: it is got while the others run.
+    Checks of the saved image and of updates come last: both are fetched while the others run.
     """
-    items.sort(key=lambda item: wants(item, "saved", "upgrade"))
+    items.sort(key=lambda item: wants(item, "saved", "updates"))
     for item in items:
         item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=ENGINE_FAULTS))
-        if wants(item, "gpu", "amd_gpu"):
+        if wants(item, "gpu"):
             item.user_properties.append(("gpu", "yes"))
 
 
@@ -100,7 +79,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def logs(item: pytest.Item) -> Iterator[tuple[str, str]]:
-    """Yield the last lines of each container that the check, or its whole module, has started."""
+    """Yield the last lines of each container that the check or its module has started."""
     for node in item.listchain():
         for container in node.stash.get(CONTAINERS, []):
             with contextlib.suppress(docker.errors.APIError):
@@ -110,21 +89,21 @@ def logs(item: pytest.Item) -> Iterator[tuple[str, str]]:
 
 
 def open_checks(config: pytest.Config) -> list[tuple[str, str]]:
-    """Return the checks that were not run for another reason than this host's hardware or an index out of reach."""
+    """Return the checks that were not run, unless hardware or PyTorch's index is what they lacked."""
     if config.getoption("--allow-not-run"):
         return []
-    return [(check, reason) for check, reason in config.stash[NOT_RUN] if reason not in (*HARDWARE, NO_TORCH_INDEX)]
+    return [(check, reason) for check, reason in config.stash[NOT_RUN] if reason not in ACCEPTED]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """A check that was not run ends the run with failure, unless the user said that it may stay open."""
+    """Fail the run when a check was not run, unless --allow-not-run accepts that."""
     if exitstatus == pytest.ExitCode.OK and open_checks(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Close with one line for the image, and each reason why something was not run."""
+    """Print one line for the image, and each reason why checks were not run."""
     write = terminalreporter.write_line
     passed, failed, errors, skipped = (
         len(terminalreporter.getreports(key)) for key in ("passed", "failed", "error", "skipped")
@@ -157,7 +136,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def image(client: docker.DockerClient, pytestconfig: pytest.Config) -> EngineImage:
-    """The image under test; the run ends at once when it is not there or is for another machine."""
+    """The image under test; without it, or when it is for another machine, the run ends at once."""
     reference = pytestconfig.getoption("--image")
     try:
         image = client.images.get(reference)
@@ -170,7 +149,7 @@ def image(client: docker.DockerClient, pytestconfig: pytest.Config) -> EngineIma
 
 
 def runs_here(client: docker.DockerClient, image: EngineImage) -> bool:
-    """Whether the engine runs the image's programs, on its own processor or by emulation."""
+    """Tell whether the engine runs the image's programs, on its own processor or by emulation."""
     if image.attrs["Architecture"] == client.version()["Arch"]:
         return True
     try:
@@ -182,22 +161,22 @@ def runs_here(client: docker.DockerClient, image: EngineImage) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def emulated(client: docker.DockerClient, image: EngineImage) -> bool:
-    """Whether the engine runs the image's programs by emulation; checks then wait longer for what must happen."""
+    """Whether the engine emulates the image's processor; checks then wait longer."""
     other = bool(image.attrs["Architecture"] != client.version()["Arch"])
-    timeouts.grant(emulated=other)
+    timeouts.set_limit(emulated=other)
     return other
 
 
 @pytest.fixture
 def real_time(emulated: bool) -> None:  # noqa: FBT001
-    """What a check about seconds asks for: without the image's own processor it is not run."""
+    """Used by checks that measure seconds: on an emulated processor they are not run."""
     if emulated:
-        pytest.skip(timeouts.EMULATED)
+        pytest.skip(EMULATED)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def evidence_of(image: EngineImage, record_testsuite_property: Callable[[str, object], None]) -> None:
-    """The evidence (tests.xml) names the image that it is about."""
+    """Write the ID of the image to tests.xml."""
     record_testsuite_property("image", image.id)
 
 
@@ -215,15 +194,15 @@ def environment(image: EngineImage) -> dict[str, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def reading(image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Future[SavedImage] | None]:
-    """The image being saved and read beside the first checks, where a check of this run wants it."""
-    wanted = any(wants(item, "saved") for item in request.session.items)
+    """Save and read the image while the first checks run, when a check of this run needs it."""
+    needed = any(wants(item, "saved") for item in request.session.items)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        yield pool.submit(saved_image.read_image, image.id) if wanted else None
+        yield pool.submit(saved_image.read_image, image.id) if needed else None
 
 
 @pytest.fixture(scope="session")
 def saved(reading: Future[SavedImage]) -> SavedImage:
-    """Every layer with its files, lower layers included; saved and read once a run."""
+    """The saved image: every layer with its files, lower layers included."""
     try:
         return reading.result()
     except SlipwayError as error:
@@ -233,17 +212,22 @@ def saved(reading: Future[SavedImage]) -> SavedImage:
 @pytest.fixture(scope="session", autouse=True)
 def asking(
     image: EngineImage, contract: matrix.Image, request: pytest.FixtureRequest
-) -> Iterator[Future[Upgrade] | None]:
-    """Debian being asked for updates beside the first checks, where a check of this run wants to know."""
-    wanted = any(wants(item, "upgrade") for item in request.session.items)
+) -> Iterator[Future[list[str]] | None]:
+    """Ask Debian for updates while the first checks run, when a check of this run needs to know."""
+    needed = any(wants(item, "updates") for item in request.session.items)
+    suite = contract.variant.distro.suite
     with ThreadPoolExecutor(max_workers=1) as pool:
-        yield pool.submit(pending_updates.simulate_upgrade, image, contract) if wanted else None
+        ask = pending_updates.pending_updates
+        yield pool.submit(ask, image.id, suite, security_only=False) if needed else None
 
 
 @pytest.fixture(scope="session")
-def upgrade(asking: Future[Upgrade]) -> Upgrade:
-    """What apt would upgrade in the image today."""
-    return asking.result()
+def updates(asking: Future[list[str]]) -> list[str]:
+    """The packages that Debian has newer than the image; without package lists the check is not run."""
+    try:
+        return asking.result()
+    except pending_updates.NotRunError as error:
+        pytest.skip(str(error))
 
 
 # --- containers ----------------------------------------------------------------------------------
@@ -251,7 +235,7 @@ def upgrade(asking: Future[Upgrade]) -> Upgrade:
 
 @contextlib.contextmanager
 def starter(client: docker.DockerClient, image: EngineImage, node: pytest.Item | pytest.Collector) -> Iterator[Start]:
-    """Start containers of the image with docker's own options; none is left at the end."""
+    """Yield a function that starts containers with docker's options; all are removed at the end."""
     containers = node.stash.setdefault(CONTAINERS, [])
     with contextlib.ExitStack() as stack:
 
@@ -268,23 +252,23 @@ def starter(client: docker.DockerClient, image: EngineImage, node: pytest.Item |
 
 @pytest.fixture
 def start(client: docker.DockerClient, image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Start]:
-    """Start containers that are gone after the check."""
+    """Start containers that are removed after the check."""
     with starter(client, image, request.node) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
 def start_shared(client: docker.DockerClient, image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Start]:
-    """Start containers that several checks of a module share, because none of them changes it."""
+    """Start containers that the checks of a module share, because none changes them."""
     with starter(client, image, request.node) as start:
         yield start
 
 
 @pytest.fixture
 def run(start: Start) -> Run:
-    """Run a command in a fresh container to its end, without network unless asked for.
+    """Run a command in a new container to its end, without network by default.
 
-    What a deprecated image says at its start is left out: one check is about that, the others are about the command.
+    The deprecation notice is off, so that the output is the command's alone.
     """
 
     def run(*command: str, **options: Any) -> Finished:
@@ -297,41 +281,59 @@ def run(start: Start) -> Run:
 
 
 @pytest.fixture(scope="session")
-def host(client: docker.DockerClient, image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A shell in one idle container, shared because no check changes it: it has no network and a read-only root."""
-    idle = {"entrypoint": ["sleep"], "network_mode": "none", "read_only": True, "tmpfs": {"/tmp": ""}}
+def idle(client: docker.DockerClient, image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Container]:
+    """An idle container that no check changes: it has no network and a read-only root."""
+    options = {"entrypoint": ["sleep"], "network_mode": "none", "read_only": True, "tmpfs": {"/tmp": ""}}
     with starter(client, image, request.node) as start:
-        yield testinfra.get_host(f"docker://{start('infinity', **idle).id}")
+        yield start("infinity", **options)
 
 
 @pytest.fixture(scope="session")
-def python(host: Host) -> Callable[[str], str]:
-    """Run a Python program in the idle container and return what it printed; its failure fails the check."""
+def host(idle: Container) -> Host:
+    """A shell in the idle container."""
+    return testinfra.get_host(f"docker://{idle.id}")
+
+
+@pytest.fixture(scope="session")
+def python(idle: Container) -> Python:
+    """Run a Python program in the idle container and return its output; its failure fails the check."""
 
     def python(program: str) -> str:
-        return str(host.check_output("python -c %s", program))
+        return inside(idle, "python", "-c", program)
 
     return python
 
 
+@pytest.fixture(scope="session")
+def packages(idle: Container) -> dict[str, str]:
+    """The state of each Debian package that dpkg knows: `ii` is installed."""
+    listed = inside(idle, "dpkg-query", "--show", "--showformat=${Package} ${db:Status-Abbrev}\n")
+    return dict(line.split() for line in listed.splitlines())
+
+
 @pytest.fixture
-def gpu(pytestconfig: pytest.Config) -> list[docker.types.DeviceRequest]:
-    """What gives a container every GPU; without a GPU the check is not run, or fails with --require-gpu."""
+def gpu(pytestconfig: pytest.Config, contract: matrix.Image) -> dict[str, Any]:
+    """Options that give a container every GPU; without a GPU the check is not run, or fails with --require-gpu."""
+    is_amd = contract.variant.accelerator == "rocm"
+    options = amd_gpu_options() if is_amd else nvidia_gpu_options()
+    if not options:
+        missing = NO_AMD_GPU if is_amd else NO_GPU
+        (pytest.fail if pytestconfig.getoption("--require-gpu") else pytest.skip)(missing)
+    return options
+
+
+def nvidia_gpu_options() -> dict[str, Any]:
+    """Return the options for NVIDIA's GPUs, none without a driver."""
     listed = shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True, check=False)
     if not listed or listed.returncode:
-        if pytestconfig.getoption("--require-gpu"):
-            pytest.fail(NO_GPU)
-        pytest.skip(NO_GPU)
-    return [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
+        return {}
+    return {"device_requests": [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]}
 
 
-@pytest.fixture
-def amd_gpu(pytestconfig: pytest.Config) -> dict[str, list[str]]:
-    """What gives a container every GPU of AMD; without one the check is not run, or fails with --require-gpu."""
+def amd_gpu_options() -> dict[str, Any]:
+    """Return the options for AMD's GPUs, none without a driver."""
     driver, graphics = Path("/dev/kfd"), Path("/dev/dri")
     if not driver.exists():
-        if pytestconfig.getoption("--require-gpu"):
-            pytest.fail(NO_AMD_GPU)
-        pytest.skip(NO_AMD_GPU)
+        return {}
     groups = {str(device.stat().st_gid) for device in (driver, *graphics.glob("render*"))}
     return {"devices": [f"{path}:{path}:rw" for path in (driver, graphics)], "group_add": sorted(groups)}

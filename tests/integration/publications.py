@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix, repository, results
+from slipway import matrix, repository, results, sbom
 from slipway.matrix import Image, Matrix
-from slipway.publish import publish, release_checks
+from slipway.publish import publish
 from tests.helpers import archives
 from tests.helpers.checkout import copy_repository
 
@@ -46,9 +46,9 @@ class Workshop:
         build = {"image": identity, "tag": image.tag, "built": "2026-11-21T12:00:00+00:00", "seconds": 3.5}
         results.write_json(image.results / "build.json", build)
         self.test(image)
-        named = {"name": release_checks.PROPERTY, "value": identity}
+        named = {"name": sbom.IMAGE, "value": identity}
         results.write_json(image.results / "sbom.cdx.json", {"metadata": {"properties": [named]}})
-        results.write_json(image.results / "sbom.spdx.json", {"comment": f"{release_checks.PROPERTY} {identity}"})
+        results.write_json(image.results / "sbom.spdx.json", {"comment": f"{sbom.IMAGE} {identity}"})
         for verdict in ("audit.json", "scan.json"):
             content_of = {"image": identity, "verdict": "passed", "finished": "2026-11-21T12:10:00+00:00"}
             results.write_json(image.results / verdict, content_of)

@@ -1,4 +1,4 @@
-"""A real registry on loopback, and a proxy in front of it that fails, delays and lies as it is told.
+"""A real registry on loopback, and a proxy in front of it that fails, delays and changes answers as a test wants.
 
 The registry is Debian's docker-registry. It has no API for referrers; the proxy adds one where a test asks for it.
 """
@@ -198,7 +198,7 @@ class Proxy:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Hands one request on."""
+    """Forwards one request."""
 
     proxy: Proxy
     protocol_version = "HTTP/1.1"

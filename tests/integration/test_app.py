@@ -174,7 +174,7 @@ def test_gpu_product_is_by_rows(gpu: ctypes.CDLL) -> None:
 def test_failing_gpu_call_is_the_reason(
     gpu: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, function: str, words: str
 ) -> None:
-    """A GPU that fails makes the service not ready; the CPU does not stand in for it."""
+    """A GPU that fails makes the service not ready; the CPU does not replace it."""
     monkeypatch.setenv("FAIL", function)
     answer = client().get("/ready")
     assert answer.status_code == 503

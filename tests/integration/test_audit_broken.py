@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix, python_locks, repository, tools
-from slipway.audit import audit, sbom
+from slipway import matrix, python_locks, repository, sbom, tools
+from slipway.audit import audit, syft
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from tests.sabotage import breakage
@@ -73,12 +73,12 @@ with file.open("ab") as stream:
     stream.write(b"#")
 sums = pathlib.Path("/var/lib/dpkg/info/coreutils.md5sums")
 sums.write_text(sums.read_text().replace(old, hashlib.md5(file.read_bytes()).hexdigest()))
-# A file that nobody owns, one of a package and one of the application that are gone, a setuid program.
+# A file without an owner, one of a package and one of the application that are gone, a setuid program.
 pathlib.Path("/usr/local/bin/extra").write_text("x")
 os.remove("/usr/bin/tac")
 os.remove("/opt/app/app/metrics.py")
 os.chmod("/usr/bin/wc", 0o4755)
-# A certificate of nobody's, a second root, a library of the linker's cache that is no longer there.
+# A certificate of no package, a second root, a library of the linker's cache that is no longer there.
 with open("/etc/ssl/certs/ca-certificates.crt", "a") as stream:
     stream.write("-----BEGIN CERTIFICATE-----\\nQUFB\\n-----END CERTIFICATE-----\\n")
 with open("/etc/passwd", "a") as stream:
@@ -132,7 +132,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     breakage.build(TAG, f"FROM {CONTRACT.tag}\n{script}\n")
     try:
         image_id = saved_image.find_id(TAG)
-        file = sbom.write(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
+        file = syft.write(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
         done = audit.audit_image(CONTRACT, image_id, sbom.components(file))
         yield audit.make_report(done, image_id, 0)
     finally:

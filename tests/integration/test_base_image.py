@@ -56,7 +56,7 @@ needs_maker = pytest.mark.skipif(os.geteuid() != 0 or not which("mmdebstrap"), r
 
 @needs_maker
 def test_mirror_of_this_host_is_used_alone() -> None:
-    """One where nobody answers is an error; the public addresses are not asked instead."""
+    """One that does not answer is an error; the public addresses are not asked instead."""
     name, mirror = f"slipway-test-base:none-{os.getpid()}", apt.Mirror("http://127.0.0.1:9/debian")
     with pytest.raises(SlipwayError, match=r"could not be made by mmdebstrap:(.|\n)*127\.0\.0\.1"):
         base_image.make(base(name), Host(sources=apt.debian_sources("trixie", mirror, mirror)))

@@ -12,7 +12,7 @@ import pytest
 from slipway import matrix, repository
 from slipway.bench import bench, build_times
 from slipway.bench.measurements import Figure
-from slipway.build import clean
+from slipway.build import build_cache
 from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import SlipwayError
 
@@ -49,7 +49,7 @@ def test_a_missed_target_is_written_and_leaves_the_exit_code(
 
 
 def test_bench_json_tells_the_machine_without_its_name(stand_in: list[Figure], tmp_path: Path) -> None:
-    """Figures of another machine are told by its cores, memory, engine and storage."""
+    """A machine is described by its cores, memory, engine and storage."""
     stand_in.append(Figure("size cpu-base", 0.3, "GB"))
     bench.main([])
     text = (tmp_path / "bench.json").read_text()
@@ -117,13 +117,15 @@ def test_a_cold_build_leaves_nothing_in_the_build_cache(tmp_path: Path) -> None:
         "COPY file /file\nWORKDIR /data\n"
     )
     command = ["docker", "buildx", "build", "--quiet", "--build-arg=BUILDKIT_CACHE_MOUNT_NS=cold", f"--tag={mark}"]
-    before = clean.read_records()
+    before = build_cache.read_records()
     subprocess.run([*command, str(tmp_path)], check=True, capture_output=True)
-    own = clean.find_own(clean.read_records(), Dockerfiles([(tmp_path / "Dockerfile").read_text()]))
+    records = build_cache.read_records()
+    steps = build_cache.find_steps(records, Dockerfiles([(tmp_path / "Dockerfile").read_text()]))
+    own = build_cache.add_children(records, steps)
     assert len(own) >= 4
-    assert any(f"cold/{mark}-uv" in clean.read_records()[record].description for record in own)
+    assert any(f"cold/{mark}-uv" in records[record].description for record in own)
     subprocess.run(["docker", "image", "rm", mark], check=True, capture_output=True)
     build_times.remove_new_records(set(before) | own, tmp_path / "Dockerfile")
-    assert own <= set(clean.read_records())
+    assert own <= set(build_cache.read_records())
     build_times.remove_new_records(set(before), tmp_path / "Dockerfile")
-    assert own & set(clean.read_records()) == set()
+    assert own & set(build_cache.read_records()) == set()

@@ -10,7 +10,7 @@ import pytest
 
 from slipway import matrix, repository
 from slipway.build import clean
-from slipway.build.dockerfiles import Dockerfiles
+from slipway.build.build_cache import read_records
 
 
 def docker(*words: str, text: str | None = None) -> str:
@@ -20,7 +20,7 @@ def docker(*words: str, text: str | None = None) -> str:
 
 def cache_records(mark: str) -> list[str]:
     """Return BuildKit's records whose description holds a mark."""
-    return [record.description for record in clean.read_records().values() if mark in record.description]
+    return [record.description for record in read_records().values() if mark in record.description]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield name
-    for tag in ("cpu-base", "someone-elses"):
+    for tag in ("cpu-base", "cpu-base-earlier", "someone-elses"):
         subprocess.run(["docker", "image", "rm", "--force", f"{name}:{tag}"], capture_output=True, check=False)
 
 
@@ -46,17 +46,18 @@ def test_clean_frees_its_own_and_nothing_else(mark: str, tmp_path: Path, capsys:
     """Images of the matrix, build cache records of its Dockerfile, dist/ and its cache folder; not the neighbours."""
     dockerfile = (tmp_path / "Dockerfile").read_text()
     docker("buildx", "build", "--load", f"--tag={mark}:cpu-base", "-", text=dockerfile)
-    docker("tag", f"{mark}:cpu-base", f"{mark}:someone-elses")
+    for tag in ("cpu-base-earlier", "someone-elses"):
+        docker("tag", f"{mark}:cpu-base", f"{mark}:{tag}")
     for folder in ("dist/cpu-base", "cache/slipway/layers", "cache/uv"):
         (tmp_path / folder).mkdir(parents=True)
-    neighbours = set(clean.read_records()) - clean.find_own(clean.read_records(), Dockerfiles([dockerfile]))
+    neighbours = set(read_records()) - clean.find_own(read_records())
     assert len(cache_records(mark)) >= 2
 
     assert clean.main() == 0
 
     assert docker("image", "ls", "--format={{.Tag}}", mark).split() == ["someone-elses"]
     assert cache_records(mark) == []
-    assert neighbours & set(clean.read_records())
+    assert neighbours & set(read_records())
     assert not (tmp_path / "dist").exists()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["uv"]
     assert f"image {mark}:cpu-base" in capsys.readouterr().out

@@ -21,7 +21,7 @@ from tests.helpers import checkout as copies
 
 FILE = repository.ROOT / "compose.yaml"
 MATRIX = matrix.load_matrix()
-ADDRESS = "127.57.0.1"  # every address of 127.0.0.0/8 is this host; nobody else listens on this one
+ADDRESS = "127.57.0.1"  # every address of 127.0.0.0/8 is this host; nothing else listens on this one
 NO_PLUGIN = "no compose plug-in on this host: `nox -s setup -- --compose` installs Debian's"
 DOCKERFILE_ARGUMENTS = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", (repository.ROOT / matrix.WORKLOADS).read_text()))
 WORKLOADS = {"workbench", "workbench-cuda", "workbench-rocm"}

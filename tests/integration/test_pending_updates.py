@@ -70,7 +70,7 @@ def test_no_network_is_not_run(try_image: TryImage, monkeypatch: pytest.MonkeyPa
     """Nothing pending is not what is said then."""
     monkeypatch.setattr(pending_updates, "SECURITY", apt.Mirror("http://127.0.0.1:9/debian-security"))
     monkeypatch.setattr(apt, "find_mirrors", lambda *_: None)
-    with pytest.raises(NotRunError, match=r"Debian's security updates were not reached: E: .*127\.0\.0\.1"):
+    with pytest.raises(NotRunError, match=r"Debian's package lists were not reached: E: .*127\.0\.0\.1"):
         pending_updates.pending_updates(try_image("FROM slipway:cpu-base"), "trixie")
 
 
@@ -79,7 +79,7 @@ def test_an_image_without_apt_is_not_run(try_image: TryImage) -> None:
         pending_updates.pending_updates(try_image("FROM slipway:cpu-base\nUSER 0\nRUN rm /usr/bin/apt-get"), "trixie")
 
 
-@pytest.mark.usefixtures("repository")
+@pytest.mark.usefixtures("history")
 def test_a_lock_older_than_the_limit_is_named() -> None:
     """By the commit that changed it last, whatever was committed since."""
     image = matrix.load_matrix().find_image("cpu-base")

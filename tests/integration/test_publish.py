@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway import repository, results
+from slipway import repository, results, sbom
 from slipway.errors import SlipwayError
-from slipway.publish import attachments, publish, registry, release_checks, revisions, signing, verify
+from slipway.publish import attachments, publish, registry, revisions, signing, verify
 from slipway.publish.registry import Registry
 from tests.integration.publications import Workshop, docker, git, workshop
 from tests.integration.registries import Fault, Proxy, Reply, Request, running_registry
@@ -66,7 +66,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
 
 @pytest.fixture
 def target(proxy: Proxy) -> str:
-    """HOST/NAME that nobody has used."""
+    """An unused HOST/NAME."""
     return f"{proxy.host}/team/{uuid.uuid4().hex}"
 
 
@@ -307,12 +307,12 @@ def no_sbom(shop: Workshop) -> None:
 def sbom_of_another(shop: Workshop) -> None:
     image = shop.make("cuda-base")
     identity = results.read_json(image.results / "build.json")["image"]
-    rows = [{"name": release_checks.PROPERTY, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
+    rows = [{"name": sbom.IMAGE, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
     shop.change(image, "sbom.cdx.json", metadata={"properties": rows})
 
 
 def other_sbom_of_another(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{release_checks.PROPERTY} sha256:1")
+    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{sbom.IMAGE} sha256:1")
 
 
 def strange_sbom(shop: Workshop) -> None:
@@ -410,7 +410,7 @@ def test_platforms_of_different_commits_are_no_index(shop: Workshop, run: Callab
 
 
 def test_every_reason_is_named_at_once(shop: Workshop, target: str, unsigned: None) -> None:
-    """Of all images, and the key that nobody gave."""
+    """Of all images, and the missing key."""
     image = shop.make("cuda-base")
     for name in ("audit.json", "scan.json"):
         (image.results / name).unlink()
@@ -481,7 +481,7 @@ def test_a_dry_run_tells_and_writes_nothing(
 def test_a_deprecated_revision_is_marked_and_stays(
     shop: Workshop, run: Callable[..., int], target: str, unsigned: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who publishes or verifies it is told why; marking it twice is marking it once."""
+    """Publishing and verifying it say why; marking it twice is marking it once."""
     shop.make("cuda-base")
     run("cuda-base")
     there = open_registry(target)
@@ -500,7 +500,7 @@ def test_a_deprecated_revision_is_marked_and_stays(
 
 @pytest.mark.requirement("U11")
 def test_verifying_finds_what_is_wrong(shop: Workshop, run: Callable[..., int], proxy: Proxy, target: str) -> None:
-    """Another key; an SBOM that somebody else attached is not taken for ours; a changed layer, a tag moved by hand."""
+    """Another key; an SBOM attached with another key does not count; a changed layer, a tag moved by hand."""
     shop.make("cuda-base")
     run("cuda-base")
     there = open_registry(target)
@@ -693,7 +693,7 @@ def start(shop: Workshop, target: str, *words: str) -> "subprocess.Popen[str]":
 @pytest.mark.usefixtures("program")
 @pytest.mark.requirement("V5", "V7")
 def test_two_programs_at_once_lose_nothing(proxy: Proxy, tmp_path: Path, target: str) -> None:
-    """Three times two publishers of two checkouts; who loses says so, and goes through when it is run again."""
+    """Three times two publishers of two checkouts; the one that loses says so, and succeeds when it is run again."""
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         shops = [stack.enter_context(workshop(tmp_path / name, patch, whole=True)) for name in ("one", "two")]

@@ -36,7 +36,7 @@ def proxy(upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.fixture
 def repository(proxy: Proxy) -> Registry:
-    """A repository that nobody has used yet."""
+    """An unused repository."""
     return Registry(proxy.host, f"team/{uuid.uuid4().hex}")
 
 
@@ -143,7 +143,7 @@ def test_a_long_list_of_tags_is_read_to_its_end(proxy: Proxy, repository: Regist
 
 @pytest.mark.parametrize("api", [False, True])
 def test_two_that_attach_at_once_are_both_listed(proxy: Proxy, repository: Registry, *, api: bool) -> None:
-    """Where a registry has no API for referrers, somebody else may write the list in between."""
+    """Where a registry has no API for referrers, another publisher may write the list in between."""
     proxy.referrers = api
     repository.put_bytes(EMPTY, EMPTY_TYPE)
     empty = registry.describe(EMPTY, EMPTY_TYPE).as_json()

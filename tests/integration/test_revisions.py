@@ -38,7 +38,7 @@ def proxy(upstream: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 @pytest.fixture
 def repository(proxy: Proxy) -> Registry:
-    """A repository that nobody has used yet."""
+    """An unused repository."""
     return Registry(proxy.host, f"team/{uuid.uuid4().hex}")
 
 
@@ -88,12 +88,21 @@ def test_a_number_that_somebody_else_wrote_is_left_as_it_is(repository: Registry
 
 
 def test_a_tag_without_any_revision_stops_the_first_one(repository: Registry) -> None:
-    """The list may be old, or somebody pushed the tag by hand: nobody can tell."""
+    """The list may be old, or the tag was pushed by hand: the next number cannot be known."""
     own = manifest(repository, "own")
     repository.write_tag(TAG, own)
     with pytest.raises(RegistryError, match="no revision of it is found"):
         publish(repository, own)
     assert not repository.digest(f"{TAG}-r1")
+
+
+def test_a_first_revision_that_another_publisher_has_just_written_is_a_lost_race(repository: Registry) -> None:
+    """The other began and ended between looking for the number and winning it."""
+    own, other = manifest(repository, "own"), manifest(repository, "other")
+    publish(repository, other)
+    with pytest.raises(LostRaceError, match="Nothing was overwritten; run this again"):
+        revisions.allocate(repository, TAG, 1, own)
+    assert repository.digest(f"{TAG}-r1") == repository.digest(TAG) == other.digest
 
 
 @pytest.mark.requirement("V7")
@@ -260,7 +269,7 @@ def test_looking_and_writing_is_not_enough() -> None:
 
 @pytest.mark.requirement("V7")
 def test_in_no_order_of_steps_do_two_publishers_win_a_number() -> None:
-    """All 70; who is alone wins."""
+    """All 70; one alone wins."""
     found = [winners(order, revisions.win, revisions.win) for order in orders(4, 4)]
     assert set(found) == {0, 1}
     assert found[0] == found[-1] == 1

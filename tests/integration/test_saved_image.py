@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from slipway import repository
-from slipway.image import saved_image
 from slipway.image.layers import SavedImage
 from slipway.image.saved_image import read_image
 from tests.helpers.archives import digest
@@ -89,7 +88,7 @@ def test_the_cache_gives_what_the_saved_image_gave(
     built: str, image: tuple[SavedImage, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, cache = image
-    monkeypatch.setattr(saved_image, "_save", lambda *_: pytest.fail("it was saved again"))
+    monkeypatch.setattr("slipway.docker.save", lambda *_: pytest.fail("it was saved again"))
     assert read_image(built, cache) == first
     labelled = read_image(f"{built}-labelled", cache)
     assert labelled.layers == first.layers

@@ -85,8 +85,9 @@ class Scanned:
         """Write the SBOM: Debian's packages as dpkg lists them, and others by purl."""
         purls = [*debian_packages(self.id), *more.values()]
         document = {
+            "bomFormat": "CycloneDX",
             "metadata": {"properties": [{"name": "slipway:image", "value": self.id}]},
-            "components": [{"name": "x", "purl": purl} for purl in purls],
+            "components": [{"name": "x", "version": "1", "purl": purl} for purl in purls],
         }
         (self.results / "sbom.cdx.json").write_text(json.dumps(document))
 
@@ -194,7 +195,7 @@ def test_a_vulnerable_package_is_found(
     ids=["fixed debian", "fixed python", "medium", "no fix yet", "other package"],
 )
 def test_what_is_not_to_be_mended_now_passes(ready: Scanned, database: Make, advisory: Advisory) -> None:
-    """A version that has the fix, a lesser severity, a vulnerability that nobody has mended yet."""
+    """A version that has the fix, a lesser severity, a vulnerability without a fix."""
     assert ready.scan(database(advisory)) == 0, ready.reasons()
 
 
@@ -371,7 +372,7 @@ def test_a_database_that_lacks_a_kind_of_packages_is_not_scanned(
 
 
 def test_an_unknown_operating_system_is_not_scanned(scanned: Scanned, database: Make) -> None:
-    """Its packages are listed, and nobody knows what is wrong with them."""
+    """Its packages are listed, but not scanned for vulnerabilities."""
     lines = [
         "FROM debian:trixie-slim AS debian",
         r"RUN printf 'ID=exotic\nVERSION_ID=1\n' >/usr/lib/os-release && rm /etc/debian_version",

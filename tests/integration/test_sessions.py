@@ -17,7 +17,7 @@ from tests.helpers import checkout as copies
 from tests.helpers.checkout import Checkout
 from tests.integration.registries import running_registry
 
-# Of this run alone: what another has waited for to its end lies in the cache.
+# Of this run alone: an earlier run may have left the step in the cache.
 SLOW_BUILD = f"RUN sleep 120 # {uuid.uuid4()}\n"
 
 
@@ -111,7 +111,7 @@ def test_an_unchanged_image_keeps_its_results(checkout: Checkout) -> None:
     assert (checkout.results / "tests.xml").exists()
     assert images(checkout.repository) == ["cpu-base"]
 
-    checkout.edit("app/__init__.py", '"""', '"""Ours: ')
+    checkout.edit("Dockerfile.cpu", "LABEL", "# Ours.\nLABEL")
     assert checkout.nox("-s", "build-cpu").returncode == 0
     assert read_commit(checkout) == f"{first}-dirty"
     assert not (checkout.results / "tests.xml").exists()

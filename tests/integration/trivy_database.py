@@ -46,7 +46,7 @@ def python(package: str, fixed: str, *, severity: str = "HIGH", identifier: str 
     }
 
 
-# What every database knows that knows anything of its kind.
+# What every real database of its kind has.
 WELL_KNOWN_DEBIAN = debian("openssl", "1.0.0", identifier="CVE-2014-0160")
 WELL_KNOWN_PYTHON = python("django", "1.1", identifier="CVE-2016-0001")
 WELL_KNOWN = (WELL_KNOWN_DEBIAN, WELL_KNOWN_PYTHON)

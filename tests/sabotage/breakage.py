@@ -128,7 +128,8 @@ def collect(contract: str) -> set[str]:
 def pytest(case: Case, *options: str) -> subprocess.CompletedProcess[str]:
     """Run pytest on tests/images, or on the part of it that concerns a case."""
     paths = [f"tests/images/{name}" for name in case.paths] or ["tests/images"]
-    own = ["--quiet", "-p", "no:cacheprovider", f"--contract={case.contract}"]
+    # No check is a hypothesis test, and the import takes a third of the time of a collection.
+    own = ["--quiet", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", f"--contract={case.contract}"]
     return run(sys.executable, "-m", "pytest", *own, *options, *paths)
 
 

@@ -8,9 +8,9 @@ import pytest
 from tests.sabotage.cases import Case, broken, is_named, not_shown
 
 # The size of the sample: of the checks that start no container of their own, and of those that do.
-CHEAP, STARTING = 20, 5
+CHEAP, STARTING = 12, 3
 STARTS = {"start", "start_shared"}
-COSTLY = {"saved", "upgrade"}  # fixtures: the image is saved and read, Debian is asked for updates
+COSTLY = {"saved", "updates"}  # fixtures: the image is saved and read, Debian is asked for updates
 CHECKS = "tests/images/"
 OTHERS, RUN = "other checks", "other checks that ran"
 COUNTS = pytest.StashKey[dict[str, int]]()
@@ -42,7 +42,7 @@ def choose(items: list[pytest.Item], case: Case, *, whole: bool) -> list[pytest.
     meant = [item for item in items if is_any(item, case.breaks)]
     # What is costly is cheap once a check that is meant asks for it.
     costly = COSTLY.difference(*(fixtures(item) for item in meant))
-    others = [item for item in items if not is_any(item, case.expected) and not costly & fixtures(item)]
+    others = [item for item in items if not is_any(item, case.expected) and is_quick(item, costly)]
     starting = [item for item in others if STARTS & fixtures(item)]
     sampled = sample([item for item in others if item not in starting], CHEAP, case.name)
     sampled += sample(starting, STARTING, case.name)
@@ -55,6 +55,11 @@ def sample(items: list[pytest.Item], size: int, seed: str) -> list[pytest.Item]:
     for item in random.Random(seed).sample(items, len(items)):  # noqa: S311 - a choice that can be repeated
         modules.setdefault(item.path.name, []).append(item)
     return sorted(items, key=lambda item: modules[item.path.name].index(item))[:size]
+
+
+def is_quick(item: pytest.Item, costly: set[str]) -> bool:
+    """Tell whether a check uses no costly fixture and is not marked as slow, or as one that needs more time."""
+    return not costly & fixtures(item) and not {"slow", "timeout"} & {mark.name for mark in item.iter_markers()}
 
 
 def is_any(item: pytest.Item, names: Iterable[str]) -> bool:

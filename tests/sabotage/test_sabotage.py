@@ -23,7 +23,7 @@ def by_name(case: Case) -> str:
 def verdict(verdicts: Verdicts, case: Case, request: pytest.FixtureRequest) -> str:
     """What is wrong with a case; the evidence says how long it took, or when it passed.
 
-    Where the image is one that `nox -s tests` leaves out and nobody has built it, there is nothing to break.
+    An image that `nox -s tests` leaves out may not be built: its cases are not run.
     """
     image = matrix.load_matrix().find_image(case.image)
     if not image.in_tests and not breakage.is_built(case.image):

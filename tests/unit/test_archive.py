@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from slipway import repository
+from slipway import docker, repository
 from slipway.errors import SlipwayError
-from slipway.image import archive
 from slipway.image.archive import read_archive
 from slipway.image.layers import Entry, Kind
 from tests.helpers.archives import (
@@ -110,7 +109,7 @@ def test_an_empty_layer_is_read() -> None:
 
 def test_padding_belongs_to_the_layer_and_the_archive_is_read_to_its_end() -> None:
     """`docker save` would die of a closed pipe if the end of its archive were left unread."""
-    padding = bytes(3 * archive.CHUNK)
+    padding = bytes(3 * docker.CHUNK)
     blobs = oci(LOWER + padding)
     stream = io.BytesIO(saved(blobs) + padding)
     assert read_archive(stream).size == 8

@@ -1,4 +1,4 @@
-"""Archives that were made to do harm, and archives that nobody made: refused, or exactly what the digests say."""
+"""Hostile and random archives: refused, or read exactly as their digests say."""
 
 import gzip
 import io
@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import SlipwayError
-from slipway.image import archive
-from slipway.image.archive import Wanted, read_archive
+from slipway.image import layer_tar
+from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
+from slipway.image.layer_tar import Wanted
 from slipway.image.layers import Kind, SavedImage
 from tests.helpers.archives import (
     LOWER,
@@ -98,7 +99,7 @@ def test_a_huge_file_that_is_not_there_is_refused() -> None:
 
 def test_a_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A megabyte that unpacks to a thousand: refused at the limit, which is far above any image."""
-    monkeypatch.setattr(archive, "MOST_BYTES", 50 * 10**6)
+    monkeypatch.setattr(layer_tar, "MOST_BYTES", 50 * 10**6)
     bomb = tar(("zeros", bytes(60 * 10**6)))
     packed = oci(bomb, pack=gzip.compress)
     assert len(saved(packed)) < 10**6
@@ -106,13 +107,13 @@ def test_a_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MOST_ENTRIES", 1000)
+    monkeypatch.setattr(layer_tar, "MOST_ENTRIES", 1000)
     assert "more than 1,000 files" in refused(saved(oci(tar(*((str(number), b"") for number in range(1001))))))
 
 
 def test_many_configurations_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is small; all of them would be kept."""
-    monkeypatch.setattr(archive, "MOST_DOCUMENTS", 1000)
+    monkeypatch.setattr(layer_tar, "MOST_DOCUMENTS", 1000)
     blobs: Blobs = {f"c{number}": b'{"rootfs": {}}' for number in range(100)}
     assert "configurations" in refused(saved(blobs | oci(LOWER)))
 
@@ -146,7 +147,7 @@ def test_what_is_kept_of_a_file_is_its_beginning() -> None:
     assert [entry.md5 for entry in layer.entries] == ["781e5e245d69b566979b86e28d23f2c7", ""]
 
 
-# --- that nobody made ----------------------------------------------------------------------------
+# --- random archives -----------------------------------------------------------------------------
 
 NAMES = st.sampled_from(
     ["a", "d/", "d/a", "../a", "/etc/a", "./", ".wh.a", "d/.wh..wh..opq", ".wh..wh.aufs", "x" * 300]
@@ -167,7 +168,7 @@ def outcome(data: bytes) -> SavedImage | None:
         return None
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(layers=st.lists(LAYERS, max_size=3), pack=st.sampled_from([bytes, gzip.compress]))
 def test_any_layers_are_read_as_they_are(layers: list[bytes], pack: object) -> None:
     image = outcome(saved(oci(*layers, pack=pack)))  # type: ignore[arg-type]
@@ -186,7 +187,7 @@ def test_any_layers_are_read_as_they_are(layers: list[bytes], pack: object) -> N
 ARCHIVES = [saved(oci(LOWER, UPPER)), saved(classic(LOWER, UPPER)), saved(oci(LOWER, UPPER, pack=gzip.compress))]
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1500, suppress_health_check=[HealthCheck.too_slow])
 @given(
     data=st.sampled_from(ARCHIVES),
     changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=16)), max_size=4),
@@ -207,7 +208,7 @@ def test_a_damaged_archive_is_refused_or_whole(
         assert {layer.diff_id for layer in image.layers} <= known
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(data=st.binary(max_size=4096))
 def test_any_bytes_are_refused(data: bytes) -> None:
     assert outcome(data) is None
@@ -221,7 +222,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(config=JSON, listed=JSON)
 def test_any_documents_are_refused_or_read(config: object, listed: object) -> None:
     """A configuration and a manifest that are JSON, and nothing else that can be relied upon."""
@@ -230,7 +231,7 @@ def test_any_documents_are_refused_or_read(config: object, listed: object) -> No
     outcome(saved({digest(text): text, "manifest.json": json.dumps(listed).encode()}))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(plain=st.binary(max_size=2000), end=st.integers(0, 200))
 def test_any_compressed_layer_is_refused_or_read(plain: bytes, end: int) -> None:
     packed = zlib.compress(plain, wbits=31)

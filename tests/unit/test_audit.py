@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway import matrix, python_locks, results, tools
+from slipway import matrix, python_locks, results, sbom, tools
 from slipway.audit import (
     debian_packages,
     file_checks,
@@ -21,7 +21,7 @@ from slipway.audit import (
     npm_lock,
     package_checks,
     python_packages,
-    sbom,
+    syft,
     trims,
     unpackaged_files,
     wheel_records,
@@ -30,7 +30,6 @@ from slipway.audit.findings import Claim
 from slipway.audit.licenses import Policy
 from slipway.audit.origins import Origins, read_origins
 from slipway.audit.rules import RuleContext
-from slipway.audit.sbom import Component
 from slipway.audit.state import Audit
 from slipway.audit.trims import Trim
 from slipway.audit.unpackaged_files import UnpackagedFiles
@@ -39,6 +38,7 @@ from slipway.errors import SlipwayError
 from slipway.image import filesystem
 from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
+from slipway.sbom import Component
 from slipway.toml import read_toml
 from tests.helpers.archives import Member, directory, oci, saved, tar
 
@@ -107,7 +107,7 @@ def test_dependencies_are_found_by_provided_names() -> None:
 
 
 def test_damaged_status_is_no_package() -> None:
-    """Its files belong to nobody then, and are found."""
+    """Its files have no owner then, and are reported."""
     assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n") == {}
 
 
@@ -550,7 +550,7 @@ def test_a_malformed_sbom_is_refused(tmp_path: Path, document: dict[str, Any]) -
         sbom.components(file)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     document=st.recursive(
         st.one_of(st.none(), st.integers(), st.sampled_from(["pkg:deb/a@1", "CycloneDX", "a"])),
@@ -570,7 +570,7 @@ def test_a_malformed_sbom_is_refused(tmp_path: Path, document: dict[str, Any]) -
 def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, document: object) -> None:
     file = tmp_path_factory.mktemp("bom") / "sbom.cdx.json"
     file.write_text(json.dumps(document))
-    sbom.image_of(results.read_json(file))
+    sbom.find_image_ids(results.read_json(file))
     try:
         found = sbom.components(file)
     except SlipwayError:
@@ -579,7 +579,7 @@ def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, d
 
 
 @pytest.fixture
-def syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def fake_syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """A program in Syft's place, of which only what it leaves and how it ends matters."""
     program = tmp_path / "syft"
 
@@ -592,29 +592,31 @@ def syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
     return make
 
 
-def test_a_failing_syft_is_quoted_and_leaves_nothing(syft: Callable[[str], Path], tmp_path: Path) -> None:
-    syft("echo 'no space left' >&2; exit 1")
+def test_a_failing_syft_is_quoted_and_leaves_nothing(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
+    fake_syft("echo 'no space left' >&2; exit 1")
     with pytest.raises(SlipwayError, match="no space left"):
-        sbom.write(IMAGE, "sha256:1", tmp_path / "out")
+        syft.write(IMAGE, "sha256:1", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_syft_that_writes_half_a_document_leaves_nothing(syft: Callable[[str], Path], tmp_path: Path) -> None:
-    syft('for word; do case $word in --output=*) echo "{" >"${word##*=}" ;; esac; done')
+def test_a_syft_that_writes_half_a_document_leaves_nothing(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
+    fake_syft('for word; do case $word in --output=*) echo "{" >"${word##*=}" ;; esac; done')
     with pytest.raises(SlipwayError, match="damaged"):
-        sbom.write(IMAGE, "sha256:1", tmp_path / "out")
+        syft.write(IMAGE, "sha256:1", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_sbom_is_written_once_for_an_image(syft: Callable[[str], Path], tmp_path: Path) -> None:
+def test_an_sbom_is_written_once_for_an_image(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
     """And again for another image: the list of what was there before is not taken for the one of what is there."""
     log = tmp_path / "log"
     listed = json.dumps({"bomFormat": "CycloneDX", "components": []})
-    syft(f"echo run >>{log}; for word; do case $word in --output=*) echo '{listed}' >\"${{word##*=}}\" ;; esac; done")
+    fake_syft(
+        f"echo run >>{log}; for word; do case $word in --output=*) echo '{listed}' >\"${{word##*=}}\" ;; esac; done"
+    )
     runs = []
     for image_id in ("sha256:2", "sha256:2", "sha256:3"):
-        file = sbom.provide(IMAGE, image_id, tmp_path)
-        assert sbom.image_of(json.loads(file.read_text())) == image_id
+        file = syft.provide(IMAGE, image_id, tmp_path)
+        assert sbom.find_image_ids(json.loads(file.read_text())) == {image_id}
         runs.append(log.read_text().count("run"))
     assert runs == [1, 1, 2]
     assert json.loads((tmp_path / sbom.SPDX).read_text())["comment"] == f"{sbom.IMAGE} sha256:3"

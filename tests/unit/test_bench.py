@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix, repository
+from slipway import matrix, repository, tables
 from slipway.bench import bench, measurements
 from slipway.bench.measurements import Figure
 from slipway.errors import SlipwayError
@@ -52,14 +52,15 @@ def test_every_target_is_that_of_a_known_image(the_matrix: matrix.Matrix) -> Non
         assert kind not in {"size", "healthy", "checks"} or name in names, what
 
 
-def test_the_table_shows_measured_yardstick_ratio_target_and_verdict() -> None:
-    """One line a figure, in columns; a reason stands behind its verdict."""
+def test_the_table_shows_measured_yardstick_ratio_target_and_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each figure, in columns; a reason follows its verdict."""
     figures = [
         Figure("nothing changed, a flavor", 1.5, yardstick=0.5, against="docker buildx build"),
         Figure("checks cuda-devel", note="no tests.xml"),
         Figure("memory slipway.image.saved_image", 251.3, "MB"),
     ]
-    lines = [re.split(r"\s{2,}", line) for line in bench.table(figures)]
+    tables.show(bench.table(figures))
+    lines = [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         ["what", "measured", "yardstick", "ratio", "target", "verdict"],
         ["nothing changed, a flavor", "1.50 s", "0.50 s docker buildx build", "3.00", "<= 2 s", "met"],

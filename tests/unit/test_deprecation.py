@@ -1,4 +1,4 @@
-"""A deprecated variant: it still builds, and who builds or runs it is told."""
+"""A deprecated variant: its images stay in the matrix, and a wrong notice is an error."""
 
 import pytest
 
@@ -28,25 +28,25 @@ def test_a_deprecated_variant_is_read_and_goes_on_being_built() -> None:
 
 
 WRONG = {
-    "no date": ("2026-11-01", "2026-11-31", r"cpu.deprecated\] since is '2026-11-31'; it must be a date"),
-    "date without quotes": ('"2026-11-01"', "2026-11-01", "since is 2026-11-01; it must be a date"),
-    "no reason": ("Debian 12 leaves its support", " ", "reason is ' '; it must be one line"),
-    "full stop": ("its support", "its support.", "it must be one line that says why, without a full stop"),
-    "two lines": ("12 leaves", r"12\nleaves", "it must be one line"),
-    "unknown successor": ("cuda13.2", "cuda14.0", "successor is 'cuda14.0'; it must be one of cpu-arm64, "),
-    "its own successor": ("cuda13.2", "cpu", "successor is 'cpu'; it must be one of cpu-arm64, "),
-    "no successor": (', successor = "cuda13.2"', "", "successor is missing"),
-    "unknown key": ("since", "from", r"deprecated\] has an unknown key 'from'; allowed: since, reason, successor"),
-    "not a table": (ROW, "deprecated = true", r"deprecated\] must be a table, not True"),
+    "no date": ("2026-11-01", "2026-11-31", "since"),
+    "date without quotes": ('"2026-11-01"', "2026-11-01", "since"),
+    "no reason": ("Debian 12 leaves its support", " ", "reason"),
+    "full stop": ("its support", "its support.", "reason"),
+    "two lines": ("12 leaves", r"12\nleaves", "reason"),
+    "unknown successor": ("cuda13.2", "cuda14.0", "successor"),
+    "its own successor": ("cuda13.2", "cpu", "successor"),
+    "no successor": (', successor = "cuda13.2"', "", "successor"),
+    "unknown key": ("since", "from", "from"),
+    "not a table": (ROW, "deprecated = true", "a table"),
 }
 
 
 @pytest.mark.requirement("V8")
-@pytest.mark.parametrize(("old", "new", "message"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_with_a_deprecation_is_named(old: str, new: str, message: str) -> None:
-    """A sentence that leads nowhere reaches nobody."""
+@pytest.mark.parametrize(("old", "new", "word"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_a_deprecation_is_named(old: str, new: str, word: str) -> None:
+    """The message has the table and the key; a notice must lead somewhere."""
     assert old in ROW
-    with pytest.raises(SlipwayError, match=message):
+    with pytest.raises(SlipwayError, match=rf"cpu\.deprecated\b.*\b{word}\b"):
         matrix.parse_matrix(deprecated(ROW.replace(old, new)))
 
 
@@ -54,5 +54,5 @@ def test_what_is_wrong_with_a_deprecation_is_named(old: str, new: str, message: 
 def test_a_successor_is_not_deprecated_itself() -> None:
     """Nobody is sent from one variant to the next."""
     text = deprecated().replace('locks = "cuda13.2"', 'locks = "cuda13.2"\n' + ROW.replace('"cuda13.2"', '"cuda"'))
-    with pytest.raises(SlipwayError, match=r"cpu.deprecated\] successor is 'cuda13.2'; it must be one of cpu-arm64, "):
+    with pytest.raises(SlipwayError, match=r"cpu\.deprecated\b.*\bsuccessor\b.*cuda13\.2"):
         matrix.parse_matrix(text)

@@ -10,7 +10,7 @@ import pytest
 
 from slipway import matrix, repository
 from slipway.build import locks
-from slipway.images_toml import FLAVORS, LAYERS
+from slipway.images_toml import LAYERS
 
 MATRIX = matrix.load_matrix()
 DOCKERFILES = {variant.accelerator: repository.ROOT / variant.dockerfile for variant in MATRIX.variants.values()}
@@ -19,7 +19,6 @@ TRIMS = [
     for file in sorted((repository.ROOT / "docker" / "trims").iterdir())
     for entry in tomllib.loads(file.read_text())["trim"]
 ]
-INSTALLERS = ("docker/build/python/uv-install", "docker/build/python/pip-install")
 
 
 def stages(file: Path) -> dict[str, str]:
@@ -64,16 +63,6 @@ def test_the_stages_below_all_flavors_are_the_same_in_every_dockerfile(stage: st
     assert len(set(texts.values())) == 1, texts.keys()
 
 
-@pytest.mark.requirement("A1", "T1")
-@pytest.mark.parametrize("accelerator", DOCKERFILES)
-def test_every_flavor_is_a_stage_on_the_packages_of_its_name(accelerator: str) -> None:
-    """Stage name = flavor = tag suffix, and no flavor stands on another's application."""
-    text = DOCKERFILES[accelerator].read_text()
-    for flavor in FLAVORS:
-        assert f"FROM {flavor}-packages AS {flavor}\n" in text
-    assert not re.search(r"FROM (base|runtime|devel) AS", text)
-
-
 @pytest.mark.requirement("T1", "C3")
 @pytest.mark.parametrize("image", MATRIX.workloads, ids=lambda image: image.name)
 def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
@@ -85,22 +74,6 @@ def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
     for source, stage in re.findall(r"(?m)^FROM (\S+) AS (\S+)$", text):
         assert Template(source).substitute(arguments) in above, stage
         above.add(stage)
-
-
-@pytest.mark.parametrize("accelerator", DOCKERFILES)
-def test_the_application_is_copied_last(accelerator: str) -> None:
-    """An edit of app/ must not install a dependency anew."""
-    for flavor in FLAVORS:
-        assert not re.search(r"(?m)^RUN", stages(DOCKERFILES[accelerator])[flavor])
-
-
-@pytest.mark.requirement("U8")
-def test_python_packages_are_installed_with_hashes_required() -> None:
-    """Nothing enters an image that the lock does not know: the scripts alone install, and each requires hashes."""
-    for file in [*repository.ROOT.glob("Dockerfile*"), *(repository.ROOT / "docker" / "build").rglob("*")]:
-        installs = re.findall(r"(?m)^[^#\n]*\bpip install\b.*$", file.read_text()) if file.is_file() else []
-        assert bool(installs) == (str(file.relative_to(repository.ROOT)) in INSTALLERS), file
-        assert all("--require-hashes" in line for line in installs), installs
 
 
 @pytest.mark.requirement("U8")

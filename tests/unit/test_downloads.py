@@ -60,7 +60,7 @@ def test_ca_bundle_too_large_for_a_secret(tmp_path: Path) -> None:
 
 
 def test_proxies_are_named_and_their_values_are_not(tmp_path: Path) -> None:
-    """A proxy's password must not stand in a process's arguments."""
+    """A proxy's password is never an argument of a process."""
     settings = found(tmp_path, https_proxy="http://u:secret@proxy:3128", NO_PROXY="x", HTTP_PROXY="")
     assert settings.build_arguments() == ["--build-arg=https_proxy", "--build-arg=NO_PROXY"]
 
@@ -145,7 +145,7 @@ def test_npm_registry_of_a_variable_or_another_file(tmp_path: Path) -> None:
 
 
 def test_passwords_travel_in_the_environment_alone(tmp_path: Path) -> None:
-    """No secret stands in the arguments of a process, and none is written to disk."""
+    """No secret is an argument of a process, and none is written to disk."""
     settings = found(tmp_path, UV_INDEX_URL="https://user:secret@a.example/s")
     assert settings.build_arguments() == ["--secret=id=uv,env=SLIPWAY_UV"]
     assert "secret@" in settings.environment()["SLIPWAY_UV"]

@@ -29,7 +29,7 @@ def test_a_whiteout_takes_a_whole_directory() -> None:
 
 def test_an_opaque_directory_keeps_only_its_own_layers_files() -> None:
     tree = tar(directory("d"), ("d/old", b"12"), ("d/same", b"1"), ("other", b"3"))
-    # The marker may stand behind the directory's new files.
+    # The marker may follow the directory's new files.
     opaque = tar(directory("d"), ("d/new", b"4"), ("d/same", b"5"), ("d/.wh..wh..opq", b""))
     assert merged(tree, opaque) == {"/d": 1, "/d/new": 1, "/d/same": 1, "/other": 0}
     assert wasted(tree, opaque) == [("/d/old", 2, 0, 1), ("/d/same", 1, 0, 1)]

@@ -1,5 +1,6 @@
 """The noxfile: exit codes of its sessions in real nox, its list of sessions, its dependencies."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import nox.project
 import pytest
 
 from slipway import repository
+from slipway.matrix import load_matrix
 
 NOXFILE = f"""
 import sys
@@ -35,10 +37,17 @@ def scan(session):
 """
 
 
-def run_nox(noxfile: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run_nox(noxfile: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run nox and return its exit code and all that it printed."""
     command = [sys.executable, "-m", "nox", f"--noxfile={noxfile}", *words]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return subprocess.run(
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,6 +71,24 @@ def test_exit_codes(tmp_path: Path, words: str, code: int, message: str) -> None
     assert result.returncode == code
     named = [word for word in words.split() if word.endswith(("-base", "-runtime"))]
     assert re.findall("scanning (.+)", result.stdout) == named
+
+
+def test_run_starts_an_image_with_its_command(tmp_path: Path) -> None:
+    """Ports are published on this machine alone; PyTorch's data loaders have room in /dev/shm."""
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\nprintf "docker-got %s\n" "$@"\n')
+    docker.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    result = run_nox(
+        repository.ROOT / "noxfile.py", "-s", "run", "--", "cpu-base-workbench", "python", "-c", "1 + 1", PATH=path
+    )
+    assert result.returncode == 0, result.stdout
+    words = re.findall("(?m)^docker-got (.+)$", result.stdout)
+    ports = [word for word in words if word.startswith("--publish")]
+    assert ports == [f"--publish=127.0.0.1:{port}:{port}" for port in (8888, 8080, 2222, 8000)]
+    assert "--shm-size=2g" in words
+    assert {"--volume=slipway-data:/data", "--volume=slipway-cache:/cache"} <= set(words)
+    assert words[-4:] == [load_matrix().find_image("cpu-base-workbench").tag, "python", "-c", "1 + 1"]
 
 
 def test_the_list_of_sessions_fits_a_screen() -> None:

@@ -1,4 +1,4 @@
-"""Pending security updates and old locks: found without a database, and "not run" where nobody can tell."""
+"""Pending security updates and old locks: found without a database; "not run" where they cannot be known."""
 
 import pytest
 

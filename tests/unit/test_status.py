@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix, repository
+from slipway import matrix
 from slipway.build.commit import find_commit, list_context
 from slipway.build.labels import COMMIT
 from slipway.report import status
@@ -23,8 +23,7 @@ Show = Callable[..., str]
 @pytest.fixture
 def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Show:
     """Print the status of an engine that has cuda-base, with the given results in dist/."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    (tmp_path / ".dockerignore").write_text("*\n")
+    monkeypatch.setattr(matrix.Image, "results", property(lambda image: tmp_path / "dist" / image.name))
     monkeypatch.setenv("COLUMNS", "100")
     image = matrix.load_matrix().find_image("cuda-base")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import junit, repository
+from slipway import junit, repository, tables
 from slipway.errors import SlipwayError
 from slipway.report import summary
 
@@ -34,10 +34,10 @@ def checks(dist: Path, **places: list[str]) -> list[junit.Check]:
     return list(summary.read_checks(dist))
 
 
-def test_each_outcome_is_counted_as_itself(tmp_path: Path) -> None:
+def test_each_outcome_is_counted_as_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An error of a fixture is a failure."""
-    lines = summary.places_table(checks(tmp_path, cpu=[case(outcome) for outcome in CASES]))
-    assert lines[1].split() == ["cpu", "1", "2", "1"]
+    tables.show(summary.places_table(checks(tmp_path, cpu=[case(outcome) for outcome in CASES])))
+    assert capsys.readouterr().out.splitlines()[1].split() == ["cpu", "1", "2", "1"]
 
 
 @pytest.mark.parametrize(

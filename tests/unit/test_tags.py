@@ -70,7 +70,7 @@ def test_no_two_images_share_a_tag_but_two_platforms_of_one() -> None:
 
 @pytest.mark.requirement("V6")
 def test_versions_are_the_images_own() -> None:
-    """images.toml promises another one, and nobody asks it."""
+    """images.toml promises another one, which does not count."""
     image = MATRIX.find_image("cuda-base")
     assert tags.of(image, labels(image, cuda="13.9"))[0] == "1.2.3-cuda13.9-base"
     image = MATRIX.find_image("cuda-base-py3.11")
@@ -80,9 +80,7 @@ def test_versions_are_the_images_own() -> None:
 @pytest.mark.parametrize(("label", "value"), [("cuda", ""), ("cuda", "13"), ("cuda", "13.0 x"), ("flavor", "devel")])
 @pytest.mark.requirement("V6")
 def test_a_label_that_tells_no_tag_is_refused(label: str, value: str) -> None:
-    """With its name, what stands there, and what helps."""
+    """The message has its name, its value, and what helps."""
     image = MATRIX.find_image("cuda-base")
-    with pytest.raises(
-        SlipwayError, match=rf"has {value or 'nothing'} on its label slipway.{label}.*nox -s build -- cuda-base"
-    ):
+    with pytest.raises(SlipwayError, match=rf"has {value or 'nothing'} on its label slipway.{label}\b.*cuda-base"):
         tags.of(image, labels(image, **{label: value}))

@@ -51,7 +51,7 @@ def test_an_archive_is_unpacked_for_as_long_as_it_is_used(tmp_path: Path, prefix
 
 
 def test_a_hostile_archive_writes_nothing_outside(tmp_path: Path) -> None:
-    """Paths that climb, links in the place of the files, files that nobody asked for."""
+    """Paths that climb, links in place of the files, files of other names."""
     target = tmp_path / "target"
     target.write_text("whole")
     members = [

@@ -16,20 +16,19 @@ METADATA = re.compile(r".*/(?:site|dist)-packages/([\w.-]+?)-\d[^/]*\.(?:dist|eg
 
 @pytest.mark.requirement("U2", "T4")
 def test_every_distribution_is_there_once(saved: SavedImage) -> None:
-    """Debian's numpy beside PyPI's is carried in vain, and which of the two is imported depends on the caller."""
+    """Debian's numpy beside PyPI's is waste, and which of the two is imported depends on the caller."""
     places = defaultdict(set)
     for path, (entry, _) in saved.merged().items():
         found = METADATA.fullmatch(path)
         if found and entry.size:
-            name = canonicalize_name(found[1])
-            places[name].add(path)
+            places[canonicalize_name(found[1])].add(path)
     assert places
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
 @pytest.mark.requirement("U2", "C9")
 def test_no_package_file_is_replaced_or_deleted(saved: SavedImage) -> None:
-    """A flavor adds to the one below: what a layer above the empty environment replaces is carried twice."""
+    """A flavor adds to the one below: what a layer after the empty environment replaces is there twice."""
     environment = saved.merged()["/opt/venv/pyvenv.cfg"][1]
     lost = [wasted.entry.path for wasted in saved.waste() if wasted.by > environment]
     assert [path for path in lost if path.startswith(("/opt/", "/usr/"))] == []

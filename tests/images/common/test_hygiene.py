@@ -1,4 +1,4 @@
-"""What must not be in an image: leftovers in any layer, waste, the build host's configuration, loose rights."""
+"""Leftovers in any layer, waste, traces of the build host, and permissions that are too wide."""
 
 import hashlib
 import json
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 
 import pytest
-from testinfra.host import Host
+from docker.models.containers import Container
 
 from slipway import matrix, repository
 from slipway.host import apt
 from slipway.host import downloads as this_host
 from slipway.image.layers import Entry, Kind, SavedImage
-from tests.images.conftest import Run
+from tests.images.helpers.containers import Start, inside
 from tests.images.helpers.scope import applies
 
 pytestmark = applies()
 
-# Regular expressions for whole paths. What has no bytes, apt's locks or links, is no leftover.
+# Regular expressions for whole paths. Files without bytes, such as apt's locks, and links are no leftovers.
 LEFTOVERS = {
     "package lists": r"/var/lib/apt/lists/.+",
     "downloaded packages": r"/var/cache/apt/.+|.*\.deb|.*\.whl",
@@ -39,10 +39,10 @@ LEFTOVERS = {
     "build settings": r"/etc/pip\.conf|/etc/uv/.*|/etc/apt/apt\.conf\.d/90host|.*/\.git/.+",
     "sources of the build": r".*/(trims|trim\.py|uv-install|Dockerfile.*)|/opt/app/(?!app/).+",
 }
-# The official Debian image brings backups of a few small files; the first RUN deletes them.
+# Backups of small files in the official Debian image; the first RUN deletes them.
 DEBIAN_BACKUPS = re.compile(r"/etc/(passwd|group|shadow|gshadow)-|/var/(lib/dpkg|cache/debconf)/[\w.]+-old")
 
-# A database cannot grow without being replaced. Everything else that a later layer replaces was in vain.
+# Files that must be replaced to grow. Every other file that a later layer replaces is waste.
 DATABASES = {
     "/etc/group": "gets no new line but is written anew by useradd",
     "/etc/gshadow": "as /etc/group",
@@ -58,14 +58,13 @@ DATABASES = {
     "/var/lib/dpkg/status": "which packages are installed",
     "/var/lib/dpkg/triggers/File": "which package waits for another's files",
 }
-# One file for each type that a program may open, all written anew with the first application that adds one; and
-# fontconfig's indexes of folders, written anew with the first package that adds a font.
+# A file for each MIME type, and fontconfig's indexes: all rewritten when a package adds a type or a font.
 MANY_FILES = re.compile(r"/usr/share/mime/(?!packages/).+|/var/cache/fontconfig/.+")
 SHOWN = 10
-MOST_WASTE = 3_000_000  # three generations of dpkg's and debconf's databases, in devel
-MOST_WASTE_OF_A_TARGET = 1_500_000  # one more for each target of a workload, on desktop with the types of files
+MOST_WASTE = 3_000_000  # bytes: three copies of dpkg's and debconf's databases, in devel
+MOST_WASTE_OF_A_TARGET = 1_500_000  # another copy for each target of a workload, on desktop with the MIME types
 
-# Programs of Debian's base system that act with more rights than their user; none works under no-new-privileges.
+# Setuid and setgid programs of Debian's base system; under no-new-privileges they give no rights.
 PRIVILEGED = {
     "/usr/bin/chage",
     "/usr/bin/chfn",
@@ -83,9 +82,10 @@ SET_ID = 0o6000
 STICKY = 0o1000
 WORLD_WRITABLE = 0o002
 
-# What the user may write: a home, volumes, and where everybody may.
+# Folders that the user may write to: the home, the volumes, and those of everybody.
+FOLDERS = ["/cache", "/data", "/home/app"]
 WRITABLE = ["/cache", "/data", "/home/app", "/run/lock", "/tmp", "/var/tmp"]
-# Where text could name the build host.
+# Folders with text files that could name the build host.
 TEXT_FOLDERS = "/etc /root /home /opt/app /opt/venv/bin /opt/venv/pyvenv.cfg /usr/local /var/lib/dpkg"
 WRITTEN_BY_DOCKER = "--exclude=hosts --exclude=hostname --exclude=resolv.conf"
 
@@ -97,13 +97,13 @@ done
 
 
 def entries(saved: SavedImage) -> Iterator[tuple[int, Entry]]:
-    """Yield every entry of every layer with the layer's number, also what a later layer deletes."""
+    """Yield every entry of every layer with the layer's number, deleted ones included."""
     for number, layer in enumerate(saved.layers):
         yield from ((number, entry) for entry in layer.entries)
 
 
 def listing(saved: SavedImage, found: list[tuple[int, Entry]]) -> str:
-    """Return paths, the largest first, each with the instruction that made its layer."""
+    """Return the paths, the largest first, each with its layer's instruction."""
     largest = sorted(found, key=lambda item: item[1].size, reverse=True)[:SHOWN]
     lines = [f"{entry.size:>12,} {entry.path}  {instruction(saved, number)}" for number, entry in largest]
     return "\n".join([f"{len(found)} found:", *lines])
@@ -115,13 +115,19 @@ def instruction(saved: SavedImage, number: int) -> str:
 
 
 def is_debian_backup(number: int, entry: Entry) -> bool:
-    """Tell whether a file came with the base image, where the build could not avoid it."""
+    """Tell whether a file is a backup of the base image, which the build cannot avoid."""
     return number == 0 and DEBIAN_BACKUPS.fullmatch(entry.path) is not None
 
 
 def is_database(path: str) -> bool:
-    """Tell whether a file is written anew by whatever package adds to it."""
+    """Tell whether every package that adds to a file rewrites it."""
     return path in DATABASES or MANY_FILES.fullmatch(path) is not None
+
+
+@pytest.fixture(scope="module")
+def writable(start_shared: Start) -> Container:
+    """An idle container with a writable root; no check writes to it."""
+    return start_shared("infinity", entrypoint=["sleep"], network_mode="none")
 
 
 # --- leftovers -----------------------------------------------------------------------------------
@@ -130,7 +136,7 @@ def is_database(path: str) -> bool:
 @pytest.mark.requirement("C5")
 @pytest.mark.parametrize("kind", LEFTOVERS)
 def test_no_layer_holds_leftovers(saved: SavedImage, kind: str) -> None:
-    """A file that a later layer deletes is still downloaded by everybody who pulls the image."""
+    """A file that a later layer deletes is still downloaded with the image."""
     pattern = re.compile(LEFTOVERS[kind])
     left = [
         (number, entry)
@@ -141,7 +147,7 @@ def test_no_layer_holds_leftovers(saved: SavedImage, kind: str) -> None:
 
 
 def test_only_databases_are_replaced(saved: SavedImage) -> None:
-    """What a later layer deletes or replaces is carried in vain, but for databases that a package manager keeps."""
+    """A file that a later layer deletes or replaces is waste, unless a package manager keeps it as a database."""
     wasted = [
         (item.layer, item.entry)
         for item in saved.waste()
@@ -151,7 +157,7 @@ def test_only_databases_are_replaced(saved: SavedImage) -> None:
 
 
 def test_waste_is_small(saved: SavedImage, contract: matrix.Image) -> None:
-    """The databases, too, have a limit: each layer that installs packages carries a copy."""
+    """Databases have a limit, too: each layer that installs packages has a copy."""
     wasted = [(item.layer, item.entry) for item in saved.waste() if not is_debian_backup(item.layer, item.entry)]
     targets = contract.workload.targets if contract.workload else ()
     most = MOST_WASTE + MOST_WASTE_OF_A_TARGET * len(targets)
@@ -159,26 +165,26 @@ def test_waste_is_small(saved: SavedImage, contract: matrix.Image) -> None:
 
 
 @pytest.mark.requirement("C5")
-def test_licences_travel_with_the_packages(host: Host) -> None:
-    """Documentation is left out, copyright files are not: the licences ask for them, and scanners read them."""
-    assert host.check_output(COPYRIGHTS) == ""
+def test_licences_travel_with_the_packages(idle: Container) -> None:
+    """Documentation is left out, but not copyright files: the licenses require them, and scanners read them."""
+    assert inside(idle, "sh", "-c", COPYRIGHTS) == ""
 
 
 # --- the build host's configuration --------------------------------------------------------------
 
 
 def needles() -> set[str]:
-    """Return texts that only this host's configuration has: this folder, servers, logins."""
+    """Return texts of this host's configuration: this folder, servers, logins."""
     settings = settings_of_host()
     texts = "\n".join([*settings.environment().values(), *proxies(settings)])
     urls = [url for url in re.findall(r"https?://[^\s\"';]+", texts) if apt.is_own(url)]
-    # A folder such as /src is part of many a path; one of its own folders is not.
+    # A folder such as /src is part of many paths; a folder in it is not.
     folder = repository.ROOT if len(repository.ROOT.parts) > 2 else repository.ROOT / "requirements"
     return {str(folder), *(text for url in urls for text in traces(urlsplit(url)))}
 
 
 def traces(url: SplitResult) -> Iterator[str]:
-    """Yield what of an address would betray it; a bare `proxy` or `localhost` stands in many a file."""
+    """Yield the parts of an address that identify it; a bare `proxy` or `localhost` is in many files."""
     yield f"//{url.netloc}"
     if url.password:
         yield f"{url.username}:{url.password}"
@@ -187,7 +193,7 @@ def traces(url: SplitResult) -> Iterator[str]:
 
 
 def settings_of_host() -> this_host.Host:
-    """Return what builds on this host are given."""
+    """Return the settings that this host passes to builds."""
     return this_host.find(matrix.load_matrix().default_distro.suite)
 
 
@@ -198,21 +204,21 @@ def proxies(settings: this_host.Host) -> list[str]:
 
 
 def test_settings_and_history_do_not_name_the_host(saved: SavedImage) -> None:
-    """Whoever may pull the image can read its history, environment and labels."""
+    """Everybody who can pull the image can read its history, environment and labels."""
     text = json.dumps(saved.config, ensure_ascii=False)
     assert [word for word in needles() if word in text] == []
 
 
-def test_files_do_not_name_the_host(run: Run) -> None:
-    """Mirrors, indexes and proxies would fail, or leak, wherever else the image runs."""
+def test_files_do_not_name_the_host(writable: Container) -> None:
+    """Its mirrors, indexes and proxies would leak, and fail elsewhere."""
     pattern = shlex.quote("\n".join(needles()))
     script = f"grep -rIlF {WRITTEN_BY_DOCKER} -e {pattern} {TEXT_FOLDERS} 2>&1"
-    finished = run("-c", script, entrypoint=["sh"], user="0")
-    assert (finished.exit_code, finished.output) == (1, "")
+    code, output = writable.exec_run(["sh", "-c", script], user="0")
+    assert (code, output.decode()) == (1, "")
 
 
 def test_no_layer_holds_the_hosts_certificates(saved: SavedImage) -> None:
-    """The bundle that the build was lent is in no layer, under whatever name, unless it is Debian's own."""
+    """The CA bundle of the build is in no layer, under any name, unless it is Debian's own."""
     bundle = settings_of_host().ca_bundle
     lent = hashlib.sha256(bundle.read_bytes()).hexdigest() if bundle else ""
     copies = {entry.path for _, entry in entries(saved) if lent and entry.sha256 == lent}
@@ -223,7 +229,7 @@ def test_no_layer_holds_the_hosts_certificates(saved: SavedImage) -> None:
 
 
 def test_nothing_is_writable_by_everybody(saved: SavedImage) -> None:
-    """But for folders with the sticky bit, where nobody can touch another's files, and devices."""
+    """Except devices, and folders with the sticky bit, which protects other users' files."""
     loose = [
         (number, entry)
         for number, entry in entries(saved)
@@ -235,7 +241,7 @@ def test_nothing_is_writable_by_everybody(saved: SavedImage) -> None:
 
 
 def test_privileged_programs_are_debians(saved: SavedImage) -> None:
-    """A setuid or setgid program is a way to more rights: exactly the known ones are there."""
+    """Setuid and setgid programs give more rights: the image has exactly the known ones."""
     programs = {
         path
         for path, (entry, _) in saved.merged().items()
@@ -245,21 +251,28 @@ def test_privileged_programs_are_debians(saved: SavedImage) -> None:
 
 
 def test_files_belong_to_root(saved: SavedImage) -> None:
-    """What the user owns, the user can change: only the home and the volumes."""
+    """The user owns, and so can change, the home and the volumes only."""
     owned = {entry.path for _, entry in entries(saved) if entry.uid == 1000}
     assert owned == {"/cache", "/data", "/home/app"}
 
 
 @pytest.mark.requirement("U10", "T12")
 @pytest.mark.parametrize("user", ["", "12345:0"], ids=["default", "any"])
-def test_user_can_write_nowhere_else(run: Run, user: str) -> None:
-    """Neither programs nor libraries can be changed by what runs in the container."""
-    finished = run("-c", "find / -xdev -writable ! -type l 2>/dev/null", entrypoint=["sh"], user=user or None)
-    assert sorted(finished.output.split()) == WRITABLE
+def test_user_can_write_nowhere_else(writable: Container, user: str) -> None:
+    """A process of the container can change neither programs nor libraries."""
+    _, output = writable.exec_run(["sh", "-c", "find / -xdev -writable ! -type l 2>/dev/null"], user=user)
+    assert sorted(output.decode().split()) == WRITABLE
+
+
+@pytest.fixture(scope="module")
+def folders(idle: Container) -> dict[str, str]:
+    """Owner, group and mode of the folders that any user may write to."""
+    stat = ["stat", "--format=%n %u:%g %a", *FOLDERS]
+    return dict(line.split(" ", 1) for line in inside(idle, *stat).splitlines())
 
 
 @pytest.mark.requirement("U10")
-@pytest.mark.parametrize("folder", ["/cache", "/data", "/home/app"])
-def test_folder_is_the_groups(host: Host, folder: str) -> None:
-    """Any UID works with GID 0, and nobody else reads what a user keeps."""
-    assert host.check_output("stat --format='%%u:%%g %%a' %s", folder) == "1000:0 770"
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folder_is_the_groups(folders: dict[str, str], folder: str) -> None:
+    """Any UID with GID 0 can use it, and nobody else can read it."""
+    assert folders[folder] == "1000:0 770"

@@ -1,17 +1,16 @@
-"""What the image says of itself: labels, tags and settings, each compared with what is inside."""
+"""Labels, tags and settings of the image, each compared with its content."""
 
 import json
 import re
-from collections.abc import Callable
 
 import pytest
+from docker.models.containers import Container
 from docker.models.images import Image as EngineImage
-from testinfra.host import Host
 
 from slipway import matrix, repository
 from slipway.images_toml import VERSIONS
 from slipway.matrix import Image
-from tests.images.conftest import Start
+from tests.images.helpers.containers import Python, Start, inside
 from tests.images.helpers.scope import applies
 
 pytestmark = applies()
@@ -20,13 +19,32 @@ OCI = "org.opencontainers.image"
 PROBE = (repository.ROOT / "slipway" / "build" / "probe.py").read_text(encoding="utf-8")
 PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
 SECOND = 10**9  # docker counts in nanoseconds
+FACTS = """
+echo "user $(id -un)"
+echo "home $(echo ~)"
+echo "architecture $(dpkg --print-architecture)"
+echo "machine $(python -c 'import sysconfig; print(sysconfig.get_platform())')"
+echo "suite $(. /etc/os-release && echo $VERSION_CODENAME)"
+"""
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @pytest.fixture(scope="module")
-def versions(python: Callable[[str], str]) -> dict[str, str]:
-    """The versions that the image really holds, as its own Python and libraries tell them."""
+def versions(python: Python) -> dict[str, str]:
+    """The versions in the image, as its own Python and libraries tell them."""
     return dict(json.loads(python(PROBE)))
+
+
+@pytest.fixture(scope="module")
+def facts(idle: Container) -> dict[str, str]:
+    """The user, home, architecture, machine and Debian suite of a running container."""
+    return dict(line.partition(" ")[::2] for line in inside(idle, "sh", "-c", FACTS).splitlines())
+
+
+@pytest.fixture(scope="module")
+def variables(idle: Container) -> dict[str, str]:
+    """The environment of a process in a running container."""
+    return dict(line.split("=", 1) for line in inside(idle, "env").splitlines() if "=" in line)
 
 
 @pytest.fixture
@@ -43,7 +61,7 @@ def read_labels(labels: dict[str, str]) -> dict[str, str]:
 @pytest.mark.requirement("T2")
 @pytest.mark.parametrize("name", VERSIONS)
 def test_version_is_the_contracts(versions: dict[str, str], contract: Image, name: str) -> None:
-    """What images.toml promises is inside, and what it does not name is not."""
+    """It has the versions that images.toml promises, and nothing that it does not name."""
     later = {"torch", "tensorflow"} if contract.flavor == "base" else set()
     promised = None if name in later else contract.variant.versions.get(name)
     assert versions.get(name) == promised
@@ -52,14 +70,14 @@ def test_version_is_the_contracts(versions: dict[str, str], contract: Image, nam
 @pytest.mark.requirement("V6")
 @pytest.mark.parametrize("name", VERSIONS)
 def test_version_label_is_what_is_inside(read_labels: dict[str, str], versions: dict[str, str], name: str) -> None:
-    """A label is read from the image; it is absent where the image has nothing of the kind."""
+    """Labels are read from the image; without the software there is no label."""
     assert read_labels.get(f"slipway.{name}") == versions.get(name)
 
 
 @pytest.mark.requirement("A1")
 @pytest.mark.parametrize("name", ["accelerator", "flavor"])
 def test_kind_label_is_the_contracts(labels: dict[str, str], contract: Image, name: str) -> None:
-    """These two tell `--image` which contract an image is to keep."""
+    """`--image` takes from these two which contract the image must keep."""
     expected = {"accelerator": contract.variant.accelerator, "flavor": contract.flavor}
     assert labels.get(f"slipway.{name}") == expected[name]
 
@@ -71,7 +89,7 @@ def test_workload_label_is_the_contracts(labels: dict[str, str], contract: Image
 
 @pytest.mark.requirement("V8")
 def test_deprecation_label_is_the_contracts(read_labels: dict[str, str], contract: Image) -> None:
-    """A registry shows which image has a successor, and none has one by mistake."""
+    """A registry shows that an image has a successor."""
     deprecated = contract.variant.deprecated
     assert read_labels.get("slipway.deprecated") == (str(deprecated) if deprecated else None)
 
@@ -79,7 +97,7 @@ def test_deprecation_label_is_the_contracts(read_labels: dict[str, str], contrac
 @pytest.mark.requirement("V8")
 @pytest.mark.usefixtures("read_labels")
 def test_start_tells_of_a_deprecation(start: Start, contract: Image) -> None:
-    """Who runs an image that has a successor reads it at each start, and no other image says a word."""
+    """A deprecated image prints its notice at each start, and no other image prints anything."""
     deprecated = contract.variant.deprecated
     container = start("true", network_mode="none")
     container.wait()
@@ -88,7 +106,7 @@ def test_start_tells_of_a_deprecation(start: Start, contract: Image) -> None:
 
 @pytest.mark.parametrize("name", ["title", "description", "licenses"])
 def test_descriptive_label_is_there(labels: dict[str, str], name: str) -> None:
-    """A registry shows them to whoever looks for an image."""
+    """Registries show it."""
     assert labels.get(f"{OCI}.{name}", "").strip()
 
 
@@ -102,15 +120,15 @@ def test_descriptive_label_is_there(labels: dict[str, str], name: str) -> None:
     ],
 )
 def test_origin_label_has_its_form(read_labels: dict[str, str], name: str, pattern: str) -> None:
-    """From an image one finds the sources and the base that it was built from."""
+    """It leads from the image to its sources and its base."""
     assert re.fullmatch(pattern, read_labels.get(f"{OCI}.{name}", ""))
 
 
-def test_base_label_is_the_base(read_labels: dict[str, str], host: Host, contract: Image) -> None:
-    """The base that the label names is the variant below, or the Debian release that the image is."""
+def test_base_label_is_the_base(read_labels: dict[str, str], facts: dict[str, str], contract: Image) -> None:
+    """It names the variant that a workload is built on, or the Debian release."""
     base = contract.variant.distro
     assert read_labels.get(f"{OCI}.base.name") == contract.arguments.get("BASE", base.image)
-    assert f"\nVERSION_CODENAME={base.suite}\n" in host.file("/etc/os-release").content_string
+    assert facts["suite"] == base.suite
 
 
 @pytest.mark.requirement("V6")
@@ -130,24 +148,24 @@ def test_tags_name_the_contract(image: EngineImage, contract: Image) -> None:
         ("Entrypoint", ["tini", "--", "entrypoint"]),
         ("WorkingDir", "/data"),
         ("StopSignal", "SIGTERM"),
-        # A volume that nobody asked for is left behind by each container, and hides later layers' files.
+        # Each container would leave an anonymous volume behind, which also hides files of later layers.
         ("Volumes", None),
         ("OnBuild", None),
     ],
 )
 def test_setting(image: EngineImage, setting: str, expected: object) -> None:
-    """How a container of the image starts, where, and what stops it."""
+    """How a container starts, its folder and its stop signal."""
     assert (image.attrs["Config"].get(setting) or None) == expected
 
 
 @pytest.mark.requirement("U1")
 def test_default_mode_is_the_contracts(image: EngineImage, contract: Image) -> None:
-    """What a container without a command runs."""
+    """The command of a container that is started without one."""
     assert image.attrs["Config"]["Cmd"] == [contract.mode]
 
 
 def test_exposed_ports_are_the_contracts(image: EngineImage, contract: Image) -> None:
-    """Each port that a mode of the image listens on is named, and no other."""
+    """EXPOSE names each port that a mode listens on, and no other."""
     assert set(image.attrs["Config"]["ExposedPorts"]) == {f"{port}/tcp" for port in contract.ports}
 
 
@@ -160,15 +178,14 @@ def test_user_is_numeric_and_not_root(image: EngineImage) -> None:
     assert gid == "0"
 
 
-def test_user_has_a_name_and_a_home(host: Host) -> None:
-    """Programs that ask who runs them, ssh or getpass, find an answer."""
-    name, home = host.check_output("id -un && echo ~").splitlines()
-    assert (name, home) == ("app", "/home/app")
+def test_user_has_a_name_and_a_home(facts: dict[str, str]) -> None:
+    """Programs such as ssh look both up."""
+    assert (facts["user"], facts["home"]) == ("app", "/home/app")
 
 
 @pytest.mark.requirement("A10", "T7")
 def test_health_check_is_quick_at_the_start(image: EngineImage) -> None:
-    """By docker's default a container would show as healthy only after five seconds."""
+    """With docker's defaults a container is healthy only after five seconds."""
     check = image.attrs["Config"]["Healthcheck"]
     assert check["Test"] == ["CMD", "healthcheck"]
     assert 0 < check["StartInterval"] <= 0.5 * SECOND
@@ -189,21 +206,20 @@ def test_health_check_is_quick_at_the_start(image: EngineImage) -> None:
         ("XDG_CACHE_HOME", "/cache"),
     ],
 )
-def test_environment_variable(host: Host, variable: str, value: str) -> None:
-    """Each process of a container sees it: logs at once, downloads on the cache volume, the port."""
-    assert host.check_output("printenv %s", variable) == value
+def test_environment_variable(variables: dict[str, str], variable: str, value: str) -> None:
+    """Each process of a container has it: logs at once, downloads on the cache volume, the port."""
+    assert variables.get(variable) == value
 
 
 @pytest.mark.parametrize("variable", ["LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHOME", "SSL_CERT_FILE"])
 def test_environment_variable_is_absent(environment: dict[str, str], variable: str) -> None:
-    """These would change programs that a user adds; the build itself needs none of them later."""
+    """It would change programs that a user adds."""
     assert variable not in environment
 
 
-def test_architecture_is_the_programs(image: EngineImage, host: Host, contract: Image) -> None:
-    """The architecture that a registry shows is the contract's, and that of Debian's packages and of Python."""
+def test_architecture_is_the_programs(image: EngineImage, facts: dict[str, str], contract: Image) -> None:
+    """The manifest has the contract's architecture, and so do Debian's packages and Python."""
     architecture = image.attrs["Architecture"]
     assert architecture == contract.variant.distro.architecture
-    machine = host.check_output("python -c %s", "import sysconfig; print(sysconfig.get_platform())")
-    assert host.check_output("dpkg --print-architecture") == architecture
-    assert machine == f"linux-{MACHINES[architecture]}"
+    assert facts["architecture"] == architecture
+    assert facts["machine"] == f"linux-{MACHINES[architecture]}"

@@ -1,4 +1,4 @@
-"""The image's size: the same on every engine, because it is read from the layers themselves."""
+"""Size and number of layers, read from the saved layers: the same on every engine."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from tests.images.helpers.scope import applies
 pytestmark = applies()
 
 GB = 10**9
-MOST_LAYERS = 24  # each costs a container's start a mount and a pull a request
+MOST_LAYERS = 24  # each is a mount at every start and a request at every pull
 SHOWN = 5
 
 
@@ -25,7 +25,7 @@ def largest(layers: tuple[Layer, ...]) -> str:
 def test_size_is_within_the_budget(
     saved: SavedImage, contract: Image, record_property: Callable[[str, object], None]
 ) -> None:
-    """Too large is a growth that nobody decided on; too small is an image that lacks something."""
+    """Too large is growth by accident; too small is an image that lacks something."""
     record_property("size", saved.size)
     least, most = contract.least_size / GB, contract.most_size / GB
     budget = f"{saved.size / GB:.3f} GB, budget {least:g} to {most:g} (images.toml); the largest layers:"
@@ -33,5 +33,5 @@ def test_size_is_within_the_budget(
 
 
 def test_layers_are_few(saved: SavedImage) -> None:
-    """A forgotten RUN in a loop of instructions shows here."""
+    """Every RUN and COPY adds one."""
     assert len(saved.layers) <= MOST_LAYERS

@@ -1,15 +1,14 @@
-"""hipcc compiles and links for every architecture, by itself and from CMake."""
+"""hipcc compiles and links for every architecture of the contract, by itself and from CMake."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
 from slipway.matrix import Image
-from tests.images.conftest import Run
-from tests.images.helpers.build_sources import SOURCES
-from tests.images.helpers.rocm_libraries import architecture_of
+from tests.images.helpers.build_sources import FOLDER, SOURCES, read_header
+from tests.images.helpers.containers import Run
+from tests.images.helpers.gpu_code import amd_architecture
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="rocm", flavor="devel")
@@ -17,10 +16,14 @@ pytestmark = applies(accelerator="rocm", flavor="devel")
 ROCM = f"{SOURCES}/rocm"
 
 NO_DEVICE = "no ROCm-capable device is detected"
+SOURCE = FOLDER / "rocm" / "twice.hip"
+SCRIPT = (
+    'printf %s "$SOURCE" >/tmp/twice.hip && hipcc --offload-arch=native -o /tmp/twice /tmp/twice.hip && exec /tmp/twice'
+)
 
 
 def assert_no_gpu(builder: Host, program: str) -> None:
-    """A program built here starts, calls HIP, and is told by it that there is no GPU."""
+    """Run a program, which calls HIP and prints its error: there is no GPU."""
     finished = builder.run(program)
     assert (finished.rc, finished.stdout.strip()) == (1, NO_DEVICE), finished
 
@@ -36,13 +39,12 @@ def test_hipcc_compiles_for_the_architecture(builder: Host, architecture: str) -
     """The finished machine code names the GPU that it is for."""
     options = "--cuda-device-only --no-gpu-bundle-output -c -o /tmp/twice.co"
     builder.check_output(f"hipcc --offload-arch=%s {options} %s/twice.hip", architecture, ROCM)
-    header = bytes.fromhex(builder.check_output("head --bytes=64 /tmp/twice.co | od -An -v -tx1 | tr -d ' \\n'"))
-    assert architecture_of(header) == architecture
+    assert amd_architecture(read_header(builder, "/tmp/twice.co")) == architecture
 
 
 @pytest.mark.requirement("A2", "C10")
 def test_hipcc_links_a_program(builder: Host, contract: Image) -> None:
-    """It carries the machine code of each architecture; without a GPU it says why it fails."""
+    """It has machine code for each architecture; without a GPU it says why it fails."""
     names = contract.variant.architectures
     options = " ".join(f"--offload-arch={name}" for name in names)
     builder.check_output(f"hipcc {options} -o /tmp/twice %s/twice.hip", ROCM)
@@ -61,7 +63,7 @@ def test_header_libraries_compile(builder: Host, contract: Image) -> None:
 
 @pytest.fixture(scope="module")
 def cmake(builder: Host, contract: Image) -> str:
-    """The folder with what CMake has built: a HIP program, and a C++ program that links ROCm's libraries."""
+    """Build a HIP program, and a C++ program with ROCm's libraries, by CMake; return the folder."""
     names = ";".join(contract.variant.architectures)
     builder.check_output("cmake -G Ninja -DCMAKE_HIP_ARCHITECTURES=%s -S %s -B /tmp/build", names, ROCM)
     builder.check_output("cmake --build /tmp/build")
@@ -70,28 +72,21 @@ def cmake(builder: Host, contract: Image) -> str:
 
 @pytest.mark.requirement("A2", "C1")
 def test_cmake_builds_a_hip_program(builder: Host, cmake: str) -> None:
-    """project(... LANGUAGES HIP) finds the compiler without being told where it is."""
+    """project(... LANGUAGES HIP) finds the compiler by itself."""
     assert_no_gpu(builder, f"{cmake}/twice")
 
 
 @pytest.mark.requirement("A2", "C1")
 def test_cmake_links_rocms_libraries(builder: Host, cmake: str) -> None:
-    """Each library has a package for CMake, and is of the same version as its headers."""
+    """Each library has a CMake package, and the version of its headers."""
     lines = [line.split() for line in builder.check_output(f"{cmake}/versions").splitlines()]
     assert [name for name, _, _ in lines] == ["hip", "hiprand", "rccl", "rocblas"]
     assert [name for name, header, library in lines if header != library] == []
 
 
-SOURCE = Path(__file__).parent / "sources" / "rocm" / "twice.hip"
-SCRIPT = (
-    'printf %s "$SOURCE" >/tmp/twice.hip && hipcc --offload-arch=native -o /tmp/twice /tmp/twice.hip && exec /tmp/twice'
-)
-
-
 @pytest.mark.requirement("A2", "A12")
-def test_program_of_hipcc_computes_on_the_gpu(run: Run, amd_gpu: dict[str, Any]) -> None:
+def test_program_of_hipcc_computes_on_the_gpu(run: Run, gpu: dict[str, Any]) -> None:
     """Compiled for the GPU that is there."""
     environment = {"SOURCE": SOURCE.read_text(encoding="utf-8")}
-    finished = run("sh", "-c", SCRIPT, environment=environment, **amd_gpu)
-    assert finished.exit_code == 0, finished
-    assert finished.output.split() == ["2", "4", "6", "8"]
+    output = run("sh", "-c", SCRIPT, environment=environment, **gpu).require_success()
+    assert output.split() == ["2", "4", "6", "8"]

@@ -1,38 +1,18 @@
-"""What the NVIDIA container runtime reads, and what a CUDA image says where there is no GPU."""
-
-import json
-from collections.abc import Callable
+"""Variables that the NVIDIA container runtime reads, and CUDA without a GPU."""
 
 import pytest
-from docker.models.containers import Container
 
 from slipway.matrix import Image
-from tests.images.conftest import Run
-from tests.images.helpers.cuda_libraries import soname
+from tests.images.helpers.containers import WITHOUT_GPU, Run
+from tests.images.helpers.cuda_libraries import NO_GPU_ERRORS, soname
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="cuda")
 
-# A host whose default runtime is NVIDIA's then hides its GPU.
-NO_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}
 CODE = """
 import ctypes
 count = ctypes.c_int()
 print(ctypes.CDLL(CUDART).cudaGetDeviceCount(ctypes.byref(count)))
-"""
-CUDA_ERROR_INSUFFICIENT_DRIVER = 35
-CUDA_ERROR_NO_DEVICE = 100
-READY = """
-import time, urllib.error, urllib.request
-for attempt in range(100):
-    try:
-        print(urllib.request.urlopen("http://127.0.0.1:8000/ready").read().decode())
-        break
-    except urllib.error.HTTPError as error:
-        print(error.read().decode())
-        break
-    except OSError:
-        time.sleep(0.1)
 """
 
 
@@ -58,18 +38,7 @@ def test_driver_capabilities_are_those_needed(environment: dict[str, str], contr
 
 @pytest.mark.requirement("C10")
 def test_cuda_without_a_gpu_is_an_error_code(run: Run, contract: Image) -> None:
-    """A program can go on without a GPU because CUDA tells it so and does not end it."""
+    """CUDA reports an error and does not end the program, which can then do without a GPU."""
     program = f"CUDART = {soname(contract, 'libcudart')!r}\n{CODE}"
-    finished = run("python", "-c", program, environment=NO_GPU)
-    assert finished.exit_code == 0, finished
-    assert int(finished.output) in (CUDA_ERROR_INSUFFICIENT_DRIVER, CUDA_ERROR_NO_DEVICE)
-
-
-@pytest.mark.requirement("C10")
-def test_service_without_a_gpu_computes_on_the_cpu_and_says_why(start: Callable[..., Container]) -> None:
-    """/ready is 200 and names the reason, so that a slow service is no riddle."""
-    container = start("serve", network_mode="none", environment=NO_GPU)
-    _, output = container.exec_run(["python", "-c", READY])
-    answer = json.loads(output)
-    assert (answer["ready"], answer["device"]) == (True, "cpu")
-    assert "NVIDIA" in answer["reason"]
+    output = run("python", "-c", program, environment=WITHOUT_GPU).require_success()
+    assert int(output) in NO_GPU_ERRORS

@@ -1,11 +1,11 @@
 """NVRTC compiles at run time: in every CUDA flavor, without a GPU and without nvcc."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 
 from slipway.matrix import Image
+from tests.images.helpers.containers import Python
 from tests.images.helpers.cuda_libraries import soname
 from tests.images.helpers.scope import applies
 
@@ -36,8 +36,8 @@ print(json.dumps(text))
 
 
 @pytest.fixture(scope="module")
-def ptx(python: Callable[[str], str], contract: Image) -> dict[str, str]:
-    """One kernel in PTX, for each architecture of the contract."""
+def ptx(python: Python, contract: Image) -> dict[str, str]:
+    """Return one kernel in PTX, for each architecture of the contract."""
     names = f"NVRTC = {soname(contract, 'libnvrtc')!r}\nARCHITECTURES = {contract.variant.architectures!r}\n"
     program = names + COMPILE
     return dict(json.loads(python(program)))

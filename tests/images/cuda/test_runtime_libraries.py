@@ -1,13 +1,12 @@
 """The CUDA libraries that come with PyTorch have the versions of the lock."""
 
-from collections.abc import Callable
-
 import pytest
 
-from slipway import matrix
 from slipway.matrix import Image
-from tests.images.helpers.cuda_libraries import locked, locked_versions, own_version, soname
-from tests.images.helpers.scope import applies
+from tests.images.helpers.containers import Python
+from tests.images.helpers.cuda_libraries import dotted, find_locked, locked, soname
+from tests.images.helpers.gpu_libraries import ask_versions
+from tests.images.helpers.scope import applies, read_contract
 
 pytestmark = applies(accelerator="cuda", flavor="runtime")
 
@@ -21,40 +20,44 @@ DISTRIBUTIONS = {
     ("libcusolver.so.12", "cusolverGetProperty"): "nvidia-cusolver(?!-cu12)",
     ("libcusparseLt.so.0", "cusparseLtGetProperty"): "nvidia-cusparselt",
 }
-NVJITLINK = """
-import ctypes
-major, minor = ctypes.c_int(), ctypes.c_int()
-ctypes.CDLL(SONAME).nvJitLinkVersion(ctypes.byref(major), ctypes.byref(minor))
-print(major.value, minor.value, sep=".")
-"""
-NCCL = "import ctypes; n = ctypes.c_int(); ctypes.CDLL('libnccl.so.2').ncclGetVersion(ctypes.byref(n)); print(n.value)"
+
+
+def locked_libraries(contract: Image) -> list[tuple[str, str]]:
+    """Return the libraries that the lock has: PyTorch stopped using cuRAND with 2.15."""
+    return [library for library, pattern in DISTRIBUTIONS.items() if find_locked(contract, pattern)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make a case of each library of the lock: PyTorch stopped using cuRAND with 2.15."""
+    """Make a check of each library of the lock."""
     if "library" in metafunc.fixturenames:
-        versions = locked_versions(matrix.load_matrix().find_image(metafunc.config.getoption("--contract")))
-        libraries = [library for library, name in DISTRIBUTIONS.items() if name in versions]
+        libraries = locked_libraries(read_contract(metafunc.config))
         metafunc.parametrize("library", libraries, ids=lambda library: library[0])
+
+
+@pytest.fixture(scope="module")
+def versions(python: Python, contract: Image) -> dict[str, str]:
+    """Return what the libraries answer, by soname."""
+    functions = [(*library, "parts") for library in locked_libraries(contract)]
+    functions.append((soname(contract, "libnvJitLink"), "nvJitLinkVersion", "pair"))
+    functions.append(("libnccl.so.2", "ncclGetVersion", "number"))
+    return ask_versions(python, functions)
 
 
 @pytest.mark.requirement("T2", "U8")
 def test_library_has_the_version_of_the_lock(
-    python: Callable[[str], str], contract: Image, library: tuple[str, str]
+    versions: dict[str, str], contract: Image, library: tuple[str, str]
 ) -> None:
-    """The file that the loader takes is the one that the lock names."""
-    assert f"{locked(contract, DISTRIBUTIONS[library])}.".startswith(f"{own_version(python, *library)}.")
+    """The loader takes the file that the lock names."""
+    assert f"{locked(contract, DISTRIBUTIONS[library])}.".startswith(f"{versions[library[0]]}.")
 
 
 @pytest.mark.requirement("T2", "V2")
-def test_linker_at_run_time_has_the_version_of_the_contract(python: Callable[[str], str], contract: Image) -> None:
-    """nvJitLink links code of its own CUDA version or older: an older one breaks what NVRTC compiled."""
-    program = f"SONAME = {soname(contract, 'libnvJitLink')!r}\n{NVJITLINK}"
-    assert python(program) == contract.variant.versions["cuda"]
+def test_linker_at_run_time_has_the_version_of_the_contract(versions: dict[str, str], contract: Image) -> None:
+    """nvJitLink links code of its own CUDA version or older: an older one cannot link what NVRTC compiles."""
+    assert versions[soname(contract, "libnvJitLink")] == contract.variant.versions["cuda"]
 
 
 @pytest.mark.requirement("U9", "U8")
-def test_nccl_has_the_version_of_the_lock(python: Callable[[str], str], contract: Image) -> None:
+def test_nccl_has_the_version_of_the_lock(versions: dict[str, str], contract: Image) -> None:
     """NCCL loads without a GPU and without InfiniBand."""
-    number = int(python(NCCL))
-    assert f"{number // 10000}.{number % 10000 // 100}.{number % 100}" == locked(contract, "nvidia-nccl")
+    assert dotted(versions["libnccl.so.2"]) == locked(contract, "nvidia-nccl")

@@ -1,10 +1,10 @@
 """The data-science set imports and computes."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 
+from tests.images.helpers.containers import Python
 from tests.images.helpers.scope import applies
 
 # The set is in every workbench, also on a flavor without it.
@@ -49,8 +49,8 @@ print(json.dumps(problems))
 
 
 @pytest.fixture(scope="module")
-def problems(python: Callable[[str], str]) -> dict[str, str]:
-    """What went wrong with each library; one process for all, because imports are what takes time."""
+def problems(python: Python) -> dict[str, str]:
+    """The error of each library, empty without one; one process for all, because imports are slow."""
     return dict(json.loads(python(f"COMPUTATIONS = {COMPUTATIONS!r}\n{PROGRAM}").splitlines()[-1]))
 
 

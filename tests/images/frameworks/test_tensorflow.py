@@ -2,13 +2,13 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from slipway.matrix import Image
+from tests.images.helpers.containers import Python
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(version="tensorflow", flavor="runtime")
@@ -31,20 +31,20 @@ CUDA = ("cuda", "cudnn")
 
 
 @pytest.fixture(scope="module")
-def both(python: Callable[[str], str]) -> dict[str, Any]:
-    """What TensorFlow and PyTorch say and compute in one process, and the libraries that it has mapped."""
+def both(python: Python) -> dict[str, Any]:
+    """Versions and results of TensorFlow and PyTorch in one process, and the libraries that it has mapped."""
     return dict(json.loads(python(BOTH)))
 
 
 @pytest.mark.requirement("V1", "A7")
 def test_tensorflow_and_torch_compute_in_one_process(both: dict[str, Any]) -> None:
-    """Two copies of a library that both link would collide here."""
+    """Two copies of a library that both use would collide here."""
     assert both["by_tensorflow"] == both["by_torch"] == [[2, 3], [6, 11]]
 
 
 @pytest.mark.requirement("A7", "C10")
 def test_tensorflow_without_a_gpu_goes_on(both: dict[str, Any]) -> None:
-    """It lists no GPU; its matrix product above is the CPU's."""
+    """It lists no GPU; the matrix product above is computed on the CPU."""
     assert both["gpus"] == 0
 
 
@@ -64,7 +64,7 @@ def test_tensorflow_is_built_for_the_cuda_that_is_there(both: dict[str, Any], co
 
 @pytest.mark.requirement("A7", "U2")
 def test_no_library_is_loaded_from_two_places(both: dict[str, Any]) -> None:
-    """What both frameworks use is one file; two would each have a state. A module of Python is no library."""
+    """Two files of one library would each have their own state. Python's extension modules do not count."""
     places = defaultdict(list)
     for path in (path for path in both["libraries"] if ".cpython-" not in path):
         places[PurePosixPath(path).name.partition(".so")[0]].append(path)

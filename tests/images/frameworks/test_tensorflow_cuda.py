@@ -1,9 +1,10 @@
-"""With a GPU: TensorFlow computes on it where the image has CUDA."""
+"""TensorFlow on a GPU."""
+
+from typing import Any
 
 import pytest
-from docker.types import DeviceRequest
 
-from tests.images.conftest import Run
+from tests.images.helpers.containers import Run
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="cuda", version="tensorflow", flavor="runtime")
@@ -20,8 +21,7 @@ print("computed on", product.device.rpartition("device:")[2].partition(":")[0])
 
 
 @pytest.mark.requirement("A7", "A12")
-def test_tensorflow_computes_on_the_gpu(run: Run, gpu: list[DeviceRequest]) -> None:
+def test_tensorflow_computes_on_the_gpu(run: Run, gpu: dict[str, Any]) -> None:
     """A matrix product by cuBLAS and a convolution by cuDNN."""
-    finished = run("python", "-c", PROGRAM, device_requests=gpu)
-    assert finished.exit_code == 0, finished
-    assert "computed on GPU" in finished.output
+    output = run("python", "-c", PROGRAM, **gpu).require_success()
+    assert "computed on GPU" in output

@@ -1,15 +1,13 @@
-"""PyTorch for CUDA: its version, the libraries it loads, and Triton."""
+"""PyTorch for CUDA: its version, the libraries that it loads, Triton, and computing on a GPU."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from docker.types import DeviceRequest
 
 from slipway.matrix import Image
-from tests.images.conftest import Run
-from tests.images.helpers.cuda_libraries import NVIDIA, locked
+from tests.images.helpers.containers import Python, Run
+from tests.images.helpers.cuda_libraries import NVIDIA, dotted, locked
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="cuda", flavor="runtime")
@@ -26,8 +24,6 @@ print(json.dumps({
     "in_cuda": sorted(libraries & in_cuda),
 }))
 """
-# torch/lib has CUDA code of PyTorch's own by these names.
-OF_TORCH = ("libtorch", "libc10", "libcaffe2")
 # Triton reads a kernel's source, so it must be a file.
 TRITON = """
 import triton, triton.language as tl
@@ -44,57 +40,7 @@ compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
 assert compiled.asm["cubin"].startswith(b"\\x7fELF")
 print(compiled.asm["ptx"])
 """
-
-
-@pytest.fixture(scope="module")
-def torch(python: Callable[[str], str]) -> dict[str, Any]:
-    """What PyTorch says of CUDA, and the libraries that its import has mapped."""
-    return dict(json.loads(python(TORCH)))
-
-
-@pytest.mark.requirement("V2", "T2")
-def test_torch_is_built_for_the_cuda_version(torch: dict[str, Any], contract: Image) -> None:
-    """Its kernels were compiled by the CUDA of the contract."""
-    assert torch["cuda"] == contract.variant.versions["cuda"]
-
-
-@pytest.mark.requirement("A3", "V2")
-def test_torch_uses_the_one_cudnn(torch: dict[str, Any], contract: Image) -> None:
-    """The cuDNN that PyTorch has loaded is the contract's."""
-    major, minor, patch = map(int, contract.variant.versions["cudnn"].split("."))
-    assert torch["cudnn"] == major * 10000 + minor * 100 + patch
-
-
-@pytest.mark.requirement("U9")
-def test_torch_uses_the_one_nccl(torch: dict[str, Any], contract: Image) -> None:
-    """The NCCL that PyTorch has loaded is the lock's."""
-    assert torch["nccl"] == locked(contract, "nvidia-nccl")
-
-
-@pytest.mark.requirement("A7", "U2")
-def test_torch_loads_nvidia_s_wheels(torch: dict[str, Any]) -> None:
-    """Every CUDA library of its process is a file of the wheels: none is torch's own, none another."""
-    assert torch["libraries"]
-    assert [path for path in torch["libraries"] if not NVIDIA.match(path)] == []
-
-
-@pytest.mark.requirement("A7", "U2")
-@pytest.mark.parametrize("name", ["libcudart", "libcublas", "libcublasLt", "libcufft", "libcusparse", "libnvrtc"])
-def test_torch_loads_what_usr_local_cuda_has(torch: dict[str, Any], name: str) -> None:
-    """A C++ program that links CUDA and is loaded into a PyTorch process finds the same library there."""
-    assert [path for path in torch["in_cuda"] if f"/{name}.so" in path]
-
-
-@pytest.mark.requirement("C10", "V2")
-def test_triton_compiles_a_kernel(run: Run) -> None:
-    """torch.compile writes such kernels; Triton brings its own assembler, so this needs neither nvcc nor a GPU."""
-    script = 'printf %s "$KERNEL" >/tmp/kernel.py && exec python /tmp/kernel.py'
-    finished = run("sh", "-c", script, environment={"KERNEL": TRITON})
-    assert finished.exit_code == 0, finished
-    assert ".target sm_90" in finished.output
-
-
-TORCH = """
+ON_GPU = """
 import torch
 assert torch.cuda.is_available()
 a = torch.arange(64 * 64).reshape(64, 64) % 7
@@ -117,17 +63,61 @@ print("reduced")
 """
 
 
+@pytest.fixture(scope="module")
+def torch(python: Python) -> dict[str, Any]:
+    """PyTorch's versions of CUDA's libraries, and the libraries that its import has mapped."""
+    return dict(json.loads(python(TORCH)))
+
+
+@pytest.mark.requirement("V2", "T2")
+def test_torch_is_built_for_the_cuda_version(torch: dict[str, Any], contract: Image) -> None:
+    """Its kernels were compiled by the CUDA of the contract."""
+    assert torch["cuda"] == contract.variant.versions["cuda"]
+
+
+@pytest.mark.requirement("A3", "V2")
+def test_torch_uses_the_one_cudnn(torch: dict[str, Any], contract: Image) -> None:
+    """The cuDNN that PyTorch has loaded is the contract's."""
+    assert dotted(str(torch["cudnn"])) == contract.variant.versions["cudnn"]
+
+
+@pytest.mark.requirement("U9")
+def test_torch_uses_the_one_nccl(torch: dict[str, Any], contract: Image) -> None:
+    """The NCCL that PyTorch has loaded is the lock's."""
+    assert torch["nccl"] == locked(contract, "nvidia-nccl")
+
+
+@pytest.mark.requirement("A7", "U2")
+def test_torch_loads_nvidia_s_wheels(torch: dict[str, Any]) -> None:
+    """Every CUDA library of its process is a file of NVIDIA's wheels."""
+    assert torch["libraries"]
+    assert [path for path in torch["libraries"] if not NVIDIA.match(path)] == []
+
+
+@pytest.mark.requirement("A7", "U2")
+@pytest.mark.parametrize("name", ["libcudart", "libcublas", "libcublasLt", "libcufft", "libcusparse", "libnvrtc"])
+def test_torch_loads_what_usr_local_cuda_has(torch: dict[str, Any], name: str) -> None:
+    """C++ code that uses CUDA in a PyTorch process gets the same library."""
+    assert [path for path in torch["in_cuda"] if f"/{name}.so" in path]
+
+
+@pytest.mark.requirement("C10", "V2")
+def test_triton_compiles_a_kernel(run: Run) -> None:
+    """torch.compile writes such kernels; Triton has its own assembler, and needs neither nvcc nor a GPU."""
+    script = 'printf %s "$KERNEL" >/tmp/kernel.py && exec python /tmp/kernel.py'
+    output = run("sh", "-c", script, environment={"KERNEL": TRITON}).require_success()
+    assert ".target sm_90" in output
+
+
 @pytest.mark.requirement("A12", "U9")
-def test_torch_computes_on_the_gpu(run: Run, gpu: list[DeviceRequest]) -> None:
+def test_torch_computes_on_the_gpu(run: Run, gpu: dict[str, Any]) -> None:
     """A matrix product by cuBLAS and a convolution by cuDNN."""
-    finished = run("python", "-c", TORCH, device_requests=gpu)
-    assert finished.exit_code == 0, finished
-    assert "computed" in finished.output
+    output = run("python", "-c", ON_GPU, **gpu).require_success()
+    assert "computed" in output
 
 
 @pytest.mark.requirement("A12", "U9")
-def test_nccl_reduces_on_one_gpu(run: Run, gpu: list[DeviceRequest]) -> None:
-    """One GPU is enough to load NCCL, to start it and to call it."""
-    finished = run("python", "-c", NCCL, device_requests=gpu, shm_size="1g")
-    assert finished.exit_code == 0, finished
-    assert "reduced" in finished.output
+def test_nccl_reduces_on_one_gpu(run: Run, gpu: dict[str, Any]) -> None:
+    """One GPU is enough to load, start and call NCCL."""
+    output = run("python", "-c", NCCL, **gpu, shm_size="1g").require_success()
+    assert "reduced" in output

@@ -1,12 +1,12 @@
 """PyTorch for ROCm, in an image that was built with it."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 
 from slipway.build import locks
-from tests.images.conftest import NO_TORCH_INDEX
+from tests.images.helpers.containers import Python
+from tests.images.helpers.reasons import NO_TORCH_INDEX
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="rocm", flavor="runtime")
@@ -23,8 +23,8 @@ else:
 
 
 @pytest.mark.requirement("T2", "U9", "C10")
-def test_torch_is_built_for_rocm_and_computes_on_the_cpu(python: Callable[[str], str]) -> None:
-    """Its ROCm is that of the index it comes from; without a GPU it says so and goes on."""
+def test_torch_is_built_for_rocm_and_computes_on_the_cpu(python: Python) -> None:
+    """It is built for the ROCm of its index; without a GPU it says so and goes on."""
     found = json.loads(python(PROGRAM))
     if found is None:
         pytest.skip(NO_TORCH_INDEX)

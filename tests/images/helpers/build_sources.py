@@ -2,14 +2,13 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
 import testinfra
-from docker.models.images import Image as EngineImage
 from testinfra.host import Host
+
+from tests.images.helpers.containers import WITHOUT_GPU, Start
 
 SOURCES = "/tmp/sources"
 FOLDER = Path(__file__).parent.parent / "compilers" / "sources"
@@ -24,18 +23,13 @@ def pack_sources() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def builder(client: docker.DockerClient, image: EngineImage) -> Iterator[Host]:
+def builder(start_shared: Start) -> Host:
     """A container without network and GPU that has the sources; what one check builds, others of the module may run."""
-    container = client.containers.create(
-        image.id,
-        ["infinity"],
-        entrypoint=["sleep"],
-        network_mode="none",
-        environment={"NVIDIA_VISIBLE_DEVICES": "void"},
-    )
-    try:
-        container.put_archive("/", pack_sources())
-        container.start()
-        yield testinfra.get_host(f"docker://{container.id}")
-    finally:
-        container.remove(force=True)
+    container = start_shared("infinity", entrypoint=["sleep"], network_mode="none", environment=WITHOUT_GPU)
+    container.put_archive("/", pack_sources())
+    return testinfra.get_host(f"docker://{container.id}")
+
+
+def read_header(builder: Host, path: str) -> bytes:
+    """Return the ELF header of a file in the container."""
+    return bytes.fromhex(builder.check_output("head --bytes=64 %s | od -An -v -tx1 | tr -d ' \\n'", path))

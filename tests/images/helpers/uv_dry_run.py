@@ -1,4 +1,4 @@
-"""What uv would install into an image, asked by a dry run with the host's own index settings."""
+"""A dry run of `uv pip install` in an image, with the host's own index settings."""
 
 import os
 import re
@@ -7,9 +7,9 @@ import pytest
 
 from slipway.host import downloads
 from slipway.matrix import Image
-from tests.images.conftest import Run
+from tests.images.helpers.containers import Run
 
-# The settings reach the container in its environment and are gone with it.
+# The settings are in the container's environment only, and gone with it.
 SCRIPT = """
 [ -z "$UV_TOML" ] || { printf %s "$UV_TOML" >/tmp/uv.toml; export UV_CONFIG_FILE=/tmp/uv.toml; }
 [ -e "$SSL_CERT_FILE" ] || unset SSL_CERT_FILE
@@ -19,7 +19,7 @@ NO_INDEX = r"error sending request|dns error|tcp connect|timed out|Connection re
 
 
 def would_install(run: Run, contract: Image, *requirements: str) -> set[str]:
-    """The distributions that `uv pip install` would add; the check is not run where no index is reached."""
+    """Return the distributions that `uv pip install` would add; the check is not run without an index."""
     settings = downloads.find(contract.variant.distro.suite)
     volumes = {str(file): {"bind": f"/run/locks/{file.name}", "mode": "ro"} for file in contract.variant_locks}
     if settings.ca_bundle:

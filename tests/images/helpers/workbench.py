@@ -1,6 +1,5 @@
-"""A workbench that runs in one of its modes, and requests to it as a browser makes them."""
+"""A workbench in one of its modes, and requests to it as a browser makes them."""
 
-import http.client
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,23 +9,14 @@ import docker
 from docker.models.containers import Container
 
 from slipway.matrix import Image
-from tests.images.common.test_service import wait_for_health
-from tests.images.conftest import Start
+from tests.images.helpers.containers import STRICT, Start, host_port, request, wait_for_health
 
-PATIENCE_SECONDS = 60  # the first use of an editor starts it
-# What a strict cluster leaves: any UID with GID 0, no capability, and one volume as all that can be written.
-ONE_VOLUME: dict[str, Any] = {
-    "user": "12345:0",
-    "read_only": True,
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-    "mounts": [docker.types.Mount("/data", source=None)],
-}
-DEFAULT_RIGHTS: dict[str, Any] = {}
+# As STRICT, with one volume as all that can be written.
+ONE_VOLUME: dict[str, Any] = STRICT | {"mounts": [docker.types.Mount("/data", source=None)]}
 PORTS = {"workbench": 8888, "lab": 8888, "start-notebook.sh": 8888, "code": 8080, "ssh": 2222}
-SECRET = "correct-horse-battery-staple"  # noqa: S105 - the checks' own
+SECRET = "correct-horse-battery-staple"  # noqa: S105 - of containers that live for a check
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUFzhLHLtAyrKo9iqDw1lVMfC8W+hsfRDu5l8TN6Ln8"
-# What lets the user of these checks in, by mode.
+# Environment that lets the user of these checks in, by mode.
 CREDENTIALS: dict[str, dict[str, str]] = {
     "workbench": {"JUPYTER_TOKEN": SECRET},
     "lab": {"JUPYTER_TOKEN": SECRET},
@@ -35,7 +25,6 @@ CREDENTIALS: dict[str, dict[str, str]] = {
     "ssh": {"AUTHORIZED_KEYS": PUBLIC_KEY},
 }
 TOKEN = {"Authorization": f"token {SECRET}"}
-CMDLINES = "for process in /proc/[0-9]*; do tr '\\0' ' ' <$process/cmdline; echo; done 2>/dev/null"
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class Workbench:
     seconds: float
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Reply:
-        """Ask for a page."""
+        """Get a page."""
         return self.ask("GET", path, headers=headers)
 
     def post(self, path: str, **form: str) -> Reply:
@@ -69,15 +58,13 @@ class Workbench:
         return self.ask("POST", path, urlencode(form), {"Content-Type": "application/x-www-form-urlencoded"})
 
     def ask(self, method: str, path: str, body: str = "", headers: dict[str, str] | None = None) -> Reply:
-        """Make a request; no proxy of the host stands between, and no redirection is followed."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
+        """Send a request."""
+        answer = request(self.port, method, path, body, **(headers or {}))
         return Reply(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
 
     @property
     def log(self) -> str:
-        """All that it has printed."""
+        """The output of the container."""
         return str(self.container.logs().decode(errors="replace"))
 
     def inside(self, script: str, **options: Any) -> tuple[int, str]:
@@ -95,12 +82,9 @@ def open_workbench(start: Start, mode: str, *words: str, port: int = 0, **option
     started = time.monotonic()
     container = start(mode, *words, ports={f"{port}/tcp": ("127.0.0.1", None)}, **options)
     wait_for_health(container, "healthy")
-    seconds = time.monotonic() - started
-    container.reload()
-    return Workbench(container, int(container.ports[f"{port}/tcp"][0]["HostPort"]), seconds)
+    return Workbench(container, host_port(container, port), time.monotonic() - started)
 
 
 def is_on(contract: Image, toggle: str) -> bool:
     """Tell whether the image is built with a toggle."""
-    assert contract.workload
-    return contract.workload.arguments.get(toggle) == "true"
+    return contract.workload is not None and contract.workload.arguments.get(toggle) == "true"

@@ -1,9 +1,7 @@
-"""ROCm's libraries: Debian's, each there once, and nothing of another maker's GPU."""
+"""ROCm's libraries: Debian's, each there once, and nothing for NVIDIA's GPUs."""
 
-import json
 import re
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import pytest
@@ -11,6 +9,8 @@ from testinfra.host import Host
 
 from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
+from tests.images.helpers.containers import Python
+from tests.images.helpers.gpu_libraries import ask_versions, load_problems
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="rocm")
@@ -20,31 +20,20 @@ NVIDIA = re.compile(
     r".*/lib(cuda\w*|cu(blas|dnn|fft|rand|solver|sparse|pti|file)\w*|nv(rtc|JitLink|shmem|idia)[\w-]*|nccl)(\.so[\w.]*|\.a)"
     r"|.*/(nvidia|cuda|cupy)\w*-[^/]+\.dist-info/METADATA"
 )
-# Each in a process of its own, so that none profits from what another has loaded.
-LOAD = """
-import json, subprocess, sys
-problems = {{}}
-for name in {names!r}:
-    load = [sys.executable, "-c", f"import ctypes; ctypes.CDLL({{name!r}})"]
-    finished = subprocess.run(load, capture_output=True, text=True)
-    if finished.returncode:
-        problems[name] = finished.stderr
-print(json.dumps(problems))
-"""
 
 
 def libraries(saved: SavedImage) -> list[str]:
-    """The files of ROCm's shared libraries."""
+    """Return the files of ROCm's shared libraries."""
     files = (path for path, (entry, _) in saved.merged().items() if entry.kind is Kind.FILE)
     return sorted(path for path in files if ROCM.fullmatch(PurePosixPath(path).name))
 
 
 @pytest.mark.requirement("C1")
-def test_every_library_loads(python: Callable[[str], str], saved: SavedImage) -> None:
-    """The loader finds each by its name, with all that it links."""
-    names = [PurePosixPath(path).name for path in libraries(saved)]
-    assert names
-    assert json.loads(python(LOAD.format(names=names))) == {}
+def test_every_library_loads(python: Python, saved: SavedImage) -> None:
+    """The loader finds each with its dependencies, and no other file of that name."""
+    paths = libraries(saved)
+    assert paths
+    assert load_problems(python, paths) == {}
 
 
 @pytest.mark.requirement("U2")
@@ -59,15 +48,15 @@ def test_every_library_is_there_once(saved: SavedImage) -> None:
 @pytest.mark.requirement("C1")
 def test_every_library_is_a_packages(host: Host, saved: SavedImage) -> None:
     """What Debian's packages own gets Debian's security fixes."""
-    for path in libraries(saved):
-        assert host.run("dpkg-query --search %s", path).rc == 0, path
+    paths = libraries(saved)
+    found = host.run("dpkg-query --search " + " ".join(["%s"] * len(paths)), *paths)
+    assert found.rc == 0, found.stderr
 
 
 @pytest.mark.requirement("T2")
-def test_hip_has_the_version_of_the_contract(python: Callable[[str], str], contract: Image) -> None:
+def test_hip_has_the_version_of_the_contract(python: Python, contract: Image) -> None:
     """The library itself is asked."""
-    call = "import ctypes; n = ctypes.c_int(); ctypes.CDLL('libamdhip64.so.5').hipRuntimeGetVersion(ctypes.byref(n))"
-    number = int(python(f"{call}; print(n.value)"))
+    number = int(*ask_versions(python, [("libamdhip64.so.5", "hipRuntimeGetVersion", "number")]).values())
     assert f"{number // 10_000_000}.{number // 100_000 % 100}" == contract.variant.versions["hip"]
 
 

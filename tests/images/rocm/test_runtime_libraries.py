@@ -1,53 +1,29 @@
-"""The libraries that compute: versions, and for which GPUs."""
+"""ROCm's libraries for computing: versions, and GPUs that they have kernels for."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
-from tests.images.conftest import Run
-from tests.images.helpers.rocm_libraries import own_version
+from tests.images.helpers.containers import Python, Run
+from tests.images.helpers.gpu_libraries import Function, ask_versions
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="rocm", flavor="runtime")
 
-# Debian 13's; none is numbered as the ROCm that it belongs to.
+# Debian 13's versions; none is numbered as the ROCm release that it is from.
 VERSIONS = {
-    ("librocblas.so.0", "rocblas_get_version_string"): "2.47.0",
-    ("librocfft.so.0", "rocfft_get_version_string"): "1.0.27",
-    ("libhipfft.so.0", "hipfftGetVersion"): "10027",
-    ("libhiprand.so.1", "hiprandGetVersion"): "201017",
-    ("librocrand.so.1", "rocrand_get_version"): "201017",
-    ("librccl.so.1", "ncclGetVersion"): "21304",
+    ("librocblas.so.0", "rocblas_get_version_string", "text"): "2.47.0",
+    ("librocfft.so.0", "rocfft_get_version_string", "text"): "1.0.27",
+    ("libhipfft.so.0", "hipfftGetVersion", "number"): "10027",
+    ("libhiprand.so.1", "hiprandGetVersion", "number"): "201017",
+    ("librocrand.so.1", "rocrand_get_version", "number"): "201017",
+    ("librccl.so.1", "ncclGetVersion", "number"): "21304",
 }
 KERNELS = re.compile(r"/usr/lib/x86_64-linux-gnu/rocblas/([\d.]+)/library/.*(gfx[0-9a-f]+)\b.*")
-
-
-@pytest.mark.requirement("C1")
-@pytest.mark.parametrize("library", VERSIONS, ids=lambda library: library[0])
-def test_library_has_the_version_of_debian(python: Callable[[str], str], library: tuple[str, str]) -> None:
-    """The library itself is asked, and answers without a GPU."""
-    assert own_version(python, *library) == VERSIONS[library]
-
-
-@pytest.mark.requirement("C1", "C8")
-def test_rocblas_has_the_kernels_of_the_contract(saved: SavedImage, contract: Image) -> None:
-    """Of the architectures that images.toml names, and in no layer of another: all of them take 2 GB."""
-    entries = (entry for layer in saved.layers for entry in layer.entries if entry.kind is Kind.FILE)
-    found = [match for entry in entries if (match := KERNELS.fullmatch(entry.path))]
-    assert {match[2] for match in found} == set(contract.variant.architectures)
-
-
-@pytest.mark.requirement("C1")
-def test_rocblas_finds_its_kernels(python: Callable[[str], str], saved: SavedImage) -> None:
-    """It looks for them in a folder that is named by its own version."""
-    version = own_version(python, "librocblas.so.0", "rocblas_get_version_string")
-    assert {match[1] for path in saved.merged() if (match := KERNELS.fullmatch(path))} == {version}
-
-
+# Matrices are stored by columns; 111 is rocblas_operation_none.
 GEMM = """
 import ctypes
 from ctypes import byref, c_float, c_int, c_size_t, c_void_p
@@ -71,9 +47,36 @@ print(*product)
 """
 
 
+@pytest.fixture(scope="module")
+def versions(python: Python) -> dict[str, str]:
+    """Return what the libraries answer, by soname."""
+    return ask_versions(python, VERSIONS)
+
+
+@pytest.mark.requirement("C1")
+@pytest.mark.parametrize("library", VERSIONS, ids=lambda library: library[0])
+def test_library_has_the_version_of_debian(versions: dict[str, str], library: Function) -> None:
+    """The library itself is asked, and answers without a GPU."""
+    assert versions[library[0]] == VERSIONS[library]
+
+
+@pytest.mark.requirement("C1", "C8")
+def test_rocblas_has_the_kernels_of_the_contract(saved: SavedImage, contract: Image) -> None:
+    """Of the architectures that images.toml names, and in no layer of another: all of them take 2 GB."""
+    entries = (entry for layer in saved.layers for entry in layer.entries if entry.kind is Kind.FILE)
+    found = [match for entry in entries if (match := KERNELS.fullmatch(entry.path))]
+    assert {match[2] for match in found} == set(contract.variant.architectures)
+
+
+@pytest.mark.requirement("C1")
+def test_rocblas_finds_its_kernels(versions: dict[str, str], saved: SavedImage) -> None:
+    """It looks for them in a folder that is named by its own version."""
+    version = versions["librocblas.so.0"]
+    assert {match[1] for path in saved.merged() if (match := KERNELS.fullmatch(path))} == {version}
+
+
 @pytest.mark.requirement("A12")
-def test_rocblas_multiplies_on_the_gpu(run: Run, amd_gpu: dict[str, Any]) -> None:
-    """By the kernels of its architecture; a GPU of another needs an image that is built for it."""
-    finished = run("python", "-c", GEMM, **amd_gpu)
-    assert finished.exit_code == 0, finished
-    assert finished.output.split() == ["19.0", "43.0", "22.0", "50.0"]
+def test_rocblas_multiplies_on_the_gpu(run: Run, gpu: dict[str, Any]) -> None:
+    """With the kernels of its architecture, which must be one of the contract's."""
+    output = run("python", "-c", GEMM, **gpu).require_success()
+    assert output.split() == ["19.0", "43.0", "22.0", "50.0"]

@@ -12,12 +12,12 @@ from testinfra.host import Host
 
 from slipway.host import downloads as this_host
 from slipway.matrix import Image
-from tests.images.conftest import Run
+from tests.images.helpers.containers import Run
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(workload="compute")
 
-# The package that a client comes from, and the beginning of what it says of its version.
+# Each client's package, and the beginning of its --version.
 CLIENTS = {
     "psql": ("postgresql-client-17", "psql (PostgreSQL) 17."),
     "mysql": ("mariadb-client", "mysql from 11."),
@@ -30,7 +30,7 @@ RUN --mount=type=secret,id=ca \\
     --mount=type=secret,id=apt,target=/etc/apt/apt.conf.d/90host \\
     apt-get update && apt-get install -y --no-install-recommends mariadb-server postgresql redis-server
 """
-# As whom each server runs, and how it starts: it asks for a password.
+# Each server's user and start script; all of them ask for a password.
 START = {
     "psql": (
         "postgres",
@@ -64,7 +64,7 @@ ROUND_TRIP = {
         """,
 }
 PORTS = {"psql": 5432, "mysql": 3306, "redis-cli": 6379}
-# A server takes some seconds to make its files.
+# A server needs some seconds to create its files.
 WAIT = """
 for attempt in $(seq 300); do (exec 3<>/dev/tcp/$SERVER/$PORT) 2>/dev/null && break; sleep 0.1; done
 """
@@ -72,7 +72,7 @@ for attempt in $(seq 300); do (exec 3<>/dev/tcp/$SERVER/$PORT) 2>/dev/null && br
 
 @pytest.fixture(scope="module")
 def servers(client: docker.DockerClient, contract: Image) -> Iterator[str]:
-    """An image with the three servers, of Debian's packages: the engine's cache has it from the second time on."""
+    """An image with Debian's packages of the three servers, from the build cache after the first time."""
     settings = this_host.find(contract.variant.distro.suite)
     tag = f"slipway-servers:{os.getpid()}"
     command = ["docker", "buildx", "build", "--quiet", "--load", "--provenance=false", f"--tag={tag}", "-"]
@@ -87,7 +87,7 @@ def servers(client: docker.DockerClient, contract: Image) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def network(client: docker.DockerClient) -> Iterator[Network]:
-    """A network of the checks' own, without a way out."""
+    """An internal network for these checks."""
     network = client.networks.create(f"slipway-servers-{os.getpid()}", internal=True)
     yield network
     network.remove()
@@ -95,7 +95,7 @@ def network(client: docker.DockerClient) -> Iterator[Network]:
 
 @pytest.fixture
 def server(client: docker.DockerClient, servers: str, network: Network, command: str) -> Iterator[str]:
-    """The address of a client's server, as names go in the network."""
+    """The host name of a client's server in the network."""
     user, script = START[command]
     container = client.containers.create(
         servers, ["sh", "-ec", script], user=user, network=network.name, name=f"{network.name}-{command}"
@@ -108,10 +108,10 @@ def server(client: docker.DockerClient, servers: str, network: Network, command:
 
 @pytest.mark.requirement("C1")
 @pytest.mark.parametrize("command", CLIENTS)
-def test_client_is_debians(host: Host, command: str) -> None:
-    """Its fixes come with Debian's, and it has the version of the release."""
+def test_client_is_debians(host: Host, packages: dict[str, str], command: str) -> None:
+    """It gets Debian's fixes, and has the version of the release."""
     package, version = CLIENTS[command]
-    assert host.package(package).is_installed
+    assert packages.get(package) == "ii"
     assert host.check_output("%s --version", command).startswith(version)
 
 
@@ -119,8 +119,9 @@ def test_client_is_debians(host: Host, command: str) -> None:
 @pytest.mark.requirement("C1")
 @pytest.mark.parametrize("command", CLIENTS)
 def test_client_stores_and_finds(run: Run, server: str, network: Network, command: str) -> None:
-    """Over the network, with a password, what was written is read back and added up."""
+    """Over the network, with a password: numbers are written, read back and added up."""
     environment = {"SERVER": server, "PORT": str(PORTS[command])}
-    finished = run("bash", "-ec", WAIT + ROUND_TRIP[command], network_mode=network.name, environment=environment)
-    assert finished.exit_code == 0, finished
-    assert finished.output.split()[-1] == "42"
+    output = run(
+        "bash", "-ec", WAIT + ROUND_TRIP[command], network_mode=network.name, environment=environment
+    ).require_success()
+    assert output.split()[-1] == "42"

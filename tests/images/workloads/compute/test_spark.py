@@ -1,4 +1,4 @@
-"""Spark works on files, on the machine alone, for any user."""
+"""Spark on files, on one machine, for any user."""
 
 import json
 
@@ -6,14 +6,14 @@ import pytest
 from testinfra.host import Host
 
 from slipway import repository
-from tests.images.common.test_packages import locked
-from tests.images.conftest import Run
+from tests.images.helpers.containers import Run
+from tests.images.helpers.distributions import read_pins
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(workload="compute")
 
 LOCK = repository.ROOT / "requirements" / "compute.txt"
-# Orders as text and customers as text; then both kinds of files as Spark writes and reads them.
+# Orders and customers as text, and both formats as Spark writes and reads them.
 JOB = """
 import json, pathlib
 from pyspark.sql import SparkSession, functions
@@ -36,22 +36,23 @@ print(json.dumps({"rows": [list(row) for row in rows], "version": spark.version}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # Java starts slowly where other builds run
+@pytest.mark.timeout(300)  # Java starts slowly beside other builds
 @pytest.mark.requirement("C1", "U10")
 def test_spark_joins_files(run: Run) -> None:
     """Text and Parquet in, Parquet out, with a function in Python: one volume, no network, any user, no rights."""
     volumes = {"/tmp": "", "/data": "exec,mode=0770,uid=123456"}
-    finished = run("python", "-c", JOB, read_only=True, cap_drop=["ALL"], user="123456:0", tmpfs=volumes)
-    assert finished.exit_code == 0, finished
-    result = json.loads(finished.output.splitlines()[-1])
+    output = run(
+        "python", "-c", JOB, read_only=True, cap_drop=["ALL"], user="123456:0", tmpfs=volumes
+    ).require_success()
+    result = json.loads(output.splitlines()[-1])
     assert result["rows"] == [["Ada", 40, 80], ["Grace", 20, 40]]
-    assert result["version"] == dict(locked(LOCK))["pyspark"]
-    assert "Exception" not in finished.output, finished
+    assert result["version"] == read_pins(LOCK)["pyspark"]
+    assert "Exception" not in output
 
 
 @pytest.mark.requirement("C1")
 def test_java_is_debians_and_headless(host: Host) -> None:
-    """One Java, found by JAVA_HOME and on PATH alike, without what draws on a screen."""
+    """One Java, the same by JAVA_HOME and on PATH, without graphics."""
     home = host.check_output("realpath $JAVA_HOME")
     assert host.check_output("realpath $(command -v java)") == f"{home}/bin/java"
     assert host.check_output("ls /usr/lib/jvm/*/bin/java | xargs realpath | sort -u") == f"{home}/bin/java"

@@ -1,4 +1,4 @@
-"""The desktop in a real browser: a stranger sees nothing, and who knows the password sees it and uses it."""
+"""The desktop in a real browser: with the password it can be seen and used, without it nothing is shown."""
 
 import os
 import shutil
@@ -10,10 +10,9 @@ import pytest
 from playwright import sync_api
 
 from slipway.matrix import Image
-from tests.images.common.test_service import wait_until
-from tests.images.conftest import Start
+from tests.images.helpers.containers import Start, wait_until
+from tests.images.helpers.desktop import PASSWORD, Desktop, start_desktop, wait_for_program
 from tests.images.helpers.scope import applies
-from tests.images.workloads.desktop.test_desktop import PASSWORD, Desktop, start_desktop, wait_for_program
 
 pytestmark = applies(workload="desktop")
 
@@ -24,9 +23,9 @@ SIZE = sync_api.ViewportSize(width=1280, height=800)
 TERMINAL = (568, 776)
 INSIDE_TERMINAL = (400, 300)
 COMMAND = "echo $((6 * 7)) >/tmp/typed\n"
-# Chromium drops what is being loaded whenever a network interface of the host comes or goes, as containers' do.
+# Chromium aborts loading whenever a network interface of the host appears or goes, as those of containers do.
 ATTEMPTS = 10
-# The screen as noVNC has drawn it: how many colours it has, and how many of its pixels are not as they were.
+# The screen as noVNC has drawn it: the number of its colours, and of pixels that have changed.
 LOOK = """() => {
     const canvas = document.querySelector("#noVNC_container canvas");
     const now = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer);
@@ -34,7 +33,7 @@ LOOK = """() => {
     window.before = window.before ?? now;
     return {colours: new Set(now).size, changed: now.filter((pixel, i) => pixel != before[i]).length};
 }"""
-FEWEST_COLOURS = 1000  # the background alone has five times as many; a screen that nobody draws on has one
+FEWEST_COLOURS = 1000  # the background has five times as many, an empty screen one
 STILL_SECONDS = 2
 CURSOR_PIXELS = 2000
 # The window of a terminal hides at least an eighth of the screen.
@@ -43,11 +42,11 @@ TERMINAL_PIXELS = SIZE["width"] * SIZE["height"] // 8
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
-    """Chromium as Debian or another system has it; without one the check is not run."""
+    """The Chromium of this host; without one the check is not run."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not found:
         pytest.skip(NO_BROWSER)
-    # Root can have no sandbox of Chromium's own.
+    # Chromium has no sandbox for root.
     with sync_api.sync_playwright() as playwright:
         options = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=found, args=options)
@@ -66,7 +65,7 @@ def desktop(start_shared: Start) -> Desktop:
 
 @contextmanager
 def opened(browser: sync_api.Browser, desktop: Desktop, password: str) -> Iterator[tuple[sync_api.Page, int]]:
-    """Yield the desktop's page with the status of its answer; the user name is whatever comes to mind."""
+    """Yield the desktop's page and the status of its answer; any user name is accepted."""
     with browser.new_context(http_credentials={"username": "me", "password": password}, viewport=SIZE) as context:
         page = context.new_page()
         for _ in range(ATTEMPTS):
@@ -89,7 +88,7 @@ def shows(page: sync_api.Page, what: str, least: int) -> bool:
 
 
 def stands_still(page: sync_api.Page) -> bool:
-    """Take the screen as it is for the one before, and tell whether it stays so; a cursor may blink."""
+    """Tell whether the screen does not change for a while, except for a cursor."""
     page.evaluate("() => delete window.before")
     shows(page, "changed", 0)
     page.wait_for_timeout(STILL_SECONDS * 1000)
@@ -97,7 +96,7 @@ def stands_still(page: sync_api.Page) -> bool:
 
 
 def repeat(act: Callable[[], None], met: Callable[[], bool], what: str) -> None:
-    """Do something until it has its effect: a window that is not there yet takes no click and no key."""
+    """Repeat an action until it has its effect: a window that is not open yet takes no click and no key."""
     for _ in range(ATTEMPTS):
         act()
         deadline = time.monotonic() + 3
@@ -109,7 +108,7 @@ def repeat(act: Callable[[], None], met: Callable[[], bool], what: str) -> None:
 
 
 def type_into_terminal(page: sync_api.Page) -> None:
-    """Give the terminal the keyboard, drop what an earlier attempt may have left there, and type."""
+    """Focus the terminal, drop the input of an earlier attempt, and type."""
     page.mouse.click(*INSIDE_TERMINAL)
     page.keyboard.press("Control+C")
     page.keyboard.type(COMMAND, delay=20)

@@ -1,4 +1,4 @@
-"""The desktop as it runs: start, who is let in, what the mode leaves open, and how it ends."""
+"""The desktop as it runs: start, authentication, open ports, health and end."""
 
 import base64
 import http.client
@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 
 import docker
@@ -15,25 +14,32 @@ import pytest
 from docker.models.containers import Container
 
 from slipway.matrix import Image
-from tests.images.common.test_service import (
+from tests.images.helpers.containers import (
     HEALTHY_SECONDS,
     QUICK_HEALTH,
     RIGHTS,
     SIGTERM_EXIT,
     STOP_SECONDS,
+    Run,
+    Start,
     has_ended,
     inside,
     wait_for_health,
     wait_until,
 )
-from tests.images.conftest import Run, Start
+from tests.images.helpers.desktop import (
+    PASSWORD,
+    PORT,
+    PROCESSES,
+    WITH_PASSWORD,
+    Desktop,
+    start_desktop,
+    wait_for_program,
+)
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(workload="desktop")
 
-PORT = 6080
-PASSWORD = "sesame open 1"  # noqa: S105 - of containers that live for a check
-WITH_PASSWORD = {"PASSWORD": PASSWORD}
 GUARDED = ["/", "/vnc.html", "/core/rfb.js", "/websockify"]
 UPGRADE = {
     "Connection": "Upgrade",
@@ -44,19 +50,17 @@ UPGRADE = {
 GREETING = b"RFB 003.008\n"
 GRAPHICS = {"graphics", "display", "video"}
 
-# The numbers of the processes of a name.
-PROCESSES = 'grep -lxs "$0" /proc/[0-9]*/comm | cut -d/ -f3'
-# Ports of TCP that something listens on, of both versions of IP.
+# TCP ports that something listens on, by IPv4 and IPv6.
 LISTENING = """
 import pathlib, re
 tables = "".join(pathlib.Path("/proc/net", version).read_text() for version in ("tcp", "tcp6"))
 print(*{int(port, 16) for port in re.findall(r":(\\w{4}) \\w+:0000 0A ", tables)})
 """
-# Command lines and environments that hold the password, the init's and the mode's own environment aside.
+# Command lines and environments that have the password, except the environments of the init and of the mode itself.
 TELLTALES = """
 import contextlib, os, pathlib, sys
 for process in pathlib.Path("/proc").glob("[0-9]*"):
-    # Some programs, ssh-agent for one, let nobody read theirs; others have ended meanwhile.
+    # Some programs, such as ssh-agent, let nobody read theirs; others have ended meanwhile.
     with contextlib.suppress(OSError):
         command = (process / "cmdline").read_bytes()
         if process.name == str(os.getpid()):
@@ -66,41 +70,6 @@ for process in pathlib.Path("/proc").glob("[0-9]*"):
         if sys.argv[1].encode() in command:
             print(process.name, command)
 """
-
-
-@dataclass(frozen=True)
-class Desktop:
-    """A running desktop: its container, its port on this host, and how long it took to be healthy."""
-
-    container: Container
-    port: int
-    seconds: float
-
-    def ask(self, path: str, password: str = "", **headers: str) -> http.client.HTTPResponse:
-        """Return an answer of the page, its body read; no proxy of the host stands between."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        if password:
-            headers["Authorization"] = "Basic " + base64.b64encode(f"app:{password}".encode()).decode()
-        connection.request("GET", path, headers=headers)
-        return connection.getresponse()
-
-    def cookie(self) -> str:
-        """Return the cookie that the password buys."""
-        return str(self.ask("/vnc.html", PASSWORD).headers["Set-Cookie"]).partition(";")[0]
-
-
-def start_desktop(start: Start, **options: object) -> Desktop:
-    """Start the desktop with its port published and wait until it is healthy."""
-    started = time.monotonic()
-    container = start(**{"ports": {f"{PORT}/tcp": ("127.0.0.1", None)}, "environment": WITH_PASSWORD} | options)
-    wait_for_health(container, "healthy")
-    seconds = time.monotonic() - started
-    return Desktop(container, int(container.ports[f"{PORT}/tcp"][0]["HostPort"]), seconds)
-
-
-def wait_for_program(container: Container, name: str) -> None:
-    """Wait until a program of the desktop runs: the page is served before Xfce is there."""
-    wait_until(lambda: container.exec_run(["sh", "-c", PROCESSES, name])[1] != b"", f"{name} runs")
 
 
 @pytest.fixture(scope="module", params=RIGHTS)
@@ -121,33 +90,33 @@ def test_desktop_is_healthy_soon(desktop: Desktop, record_property: Callable[[st
 
 @pytest.mark.requirement("C2", "U10", "T12")
 def test_xfce_runs(desktop: Desktop) -> None:
-    """A window manager, a panel, a background and settings: without one of them the desktop is none."""
+    """Window manager, panel, background and settings: a desktop needs all of them."""
     for part in ("xfwm4", "xfce4-panel", "xfdesktop", "xfsettingsd"):
         wait_for_program(desktop.container, part)
 
 
 @pytest.mark.requirement("T12")
 def test_x_server_listens_on_no_port(desktop: Desktop) -> None:
-    """The one port is the page's: VNC and X themselves are reached by the container's user alone."""
+    """The page has the only port: VNC and X are for the container's user alone."""
     assert inside(desktop.container, "python", "-c", LISTENING).split() == [str(PORT)]
 
 
 @pytest.mark.requirement("T12")
 def test_password_is_told_to_no_program(desktop: Desktop) -> None:
-    """Command lines can be read by all, and every program of the desktop inherits the session's environment."""
+    """Everybody can read command lines, and every program of the desktop inherits the session's environment."""
     wait_for_program(desktop.container, "xfce4-panel")
     assert inside(desktop.container, "python", "-c", TELLTALES, PASSWORD) == ""
 
 
 def test_tmp_that_cannot_be_written_is_one_clear_message(run: Run) -> None:
-    """On a read-only root it has to be mounted, and the message says how."""
+    """On a read-only root it must be mounted, and the message says how."""
     finished = run(environment=WITH_PASSWORD, read_only=True, mounts=[docker.types.Mount("/data", source=None)])
     assert finished.exit_code == 1
     assert finished.output.count("\n") == 1
     assert "--tmpfs=/tmp" in finished.output
 
 
-# --- who is let in -------------------------------------------------------------------------------
+# --- authentication -------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("T12")
@@ -163,7 +132,7 @@ def test_stranger_is_refused(desktop: Desktop, path: str, kind: str) -> None:
 
 @pytest.mark.requirement("C2")
 def test_password_opens_the_page(desktop: Desktop) -> None:
-    """The bare address leads to noVNC, which connects by itself."""
+    """The bare address redirects to noVNC, which connects by itself."""
     bare = desktop.ask("/", PASSWORD)
     assert (bare.status, bare.headers["Location"].partition("?")[0]) == (http.client.FOUND, "/vnc.html")
     page = desktop.ask(bare.headers["Location"], PASSWORD)
@@ -173,7 +142,7 @@ def test_password_opens_the_page(desktop: Desktop) -> None:
 
 @pytest.mark.requirement("C2")
 def test_cookie_opens_the_screen(desktop: Desktop) -> None:
-    """Not every browser sends a password with a WebSocket; behind it the X server greets."""
+    """Not every browser sends a password with a WebSocket; the X server answers through it."""
     answer = desktop.ask("/websockify", Cookie=desktop.cookie(), **UPGRADE)
     assert answer.status == http.client.SWITCHING_PROTOCOLS
     # A frame of binary data: its kind, its length, and what it holds.
@@ -182,7 +151,7 @@ def test_cookie_opens_the_screen(desktop: Desktop) -> None:
 
 @pytest.mark.requirement("T12")
 def test_page_of_another_site_opens_nothing(desktop: Desktop) -> None:
-    """A browser may send a user's password or cookie along for any page; its origin gives it away."""
+    """A browser may send the password or cookie for a page of any origin; the Origin header tells which."""
     elsewhere = {"Origin": "http://elsewhere.example", "Cookie": desktop.cookie()}
     assert desktop.ask("/websockify", PASSWORD, **UPGRADE, **elsewhere).status == http.client.FORBIDDEN
     flags = desktop.ask("/vnc.html", PASSWORD).headers["Set-Cookie"]
@@ -191,7 +160,7 @@ def test_page_of_another_site_opens_nothing(desktop: Desktop) -> None:
 
 @pytest.mark.requirement("T12")
 def test_wrong_passwords_are_heard_one_a_second(desktop: Desktop) -> None:
-    """Who asks many at once is not answered faster, so a password cannot be found by trying."""
+    """Requests at the same time are not answered faster, so a password cannot be guessed."""
     started = time.monotonic()
     with ThreadPoolExecutor() as pool:
         answers = list(pool.map(lambda word: desktop.ask("/", word).status, ["one", "two", "three"]))
@@ -200,7 +169,7 @@ def test_wrong_passwords_are_heard_one_a_second(desktop: Desktop) -> None:
 
 
 def printed_password(container: Container) -> str:
-    """Return the password that a desktop has made for itself; it is printed once."""
+    """Return the password that a desktop has made; it is printed once."""
     found = re.findall(r"(?m)^desktop: .* password (\w+)", container.logs().decode())
     assert len(found) == 1
     return str(found[0])
@@ -208,7 +177,7 @@ def printed_password(container: Container) -> str:
 
 @pytest.mark.requirement("T12")
 def test_password_is_made_where_none_is_given(start: Start) -> None:
-    """It opens the page, and no two containers have the same."""
+    """It opens the page, and each container has another."""
     desktops = [start_desktop(start, environment={}) for _ in range(2)]
     first, second = (printed_password(desktop.container) for desktop in desktops)
     assert first != second
@@ -220,7 +189,7 @@ def test_password_is_made_where_none_is_given(start: Start) -> None:
 
 @pytest.mark.requirement("T12")
 def test_empty_password_is_refused(run: Run) -> None:
-    """Whoever sets it to nothing does not get a desktop that is open to all."""
+    """An empty password does not open the desktop to everybody."""
     finished = run(environment={"PASSWORD": ""})
     assert finished.exit_code == 1
     assert finished.output.startswith("error: the password is empty")
@@ -236,7 +205,7 @@ def send_signal(container: Container, name: str, signal: str) -> None:
 
 @pytest.mark.requirement("T7")
 def test_health_follows_an_x_server_that_hangs(start: Start) -> None:
-    """The page alone would still be served, of a screen that stands still."""
+    """The page alone would still be served, with a frozen screen."""
     container = start_desktop(start, healthcheck=QUICK_HEALTH | {"timeout": 2 * 10**9}).container
     send_signal(container, "Xtigervnc", "STOP")
     wait_for_health(container, "unhealthy")
@@ -247,7 +216,7 @@ def test_health_follows_an_x_server_that_hangs(start: Start) -> None:
 @pytest.mark.requirement("U1", "T7")
 @pytest.mark.parametrize(("program", "part"), [("Xtigervnc", "X server"), ("xfce4-session", "Xfce session")])
 def test_mode_ends_with_each_of_its_parts(start: Start, program: str, part: str) -> None:
-    """So that a restart rule takes effect; the message names the part."""
+    """A restart policy then takes effect; the message names the part."""
     container = start_desktop(start).container
     wait_for_program(container, program)
     send_signal(container, program, "KILL")
@@ -257,7 +226,7 @@ def test_mode_ends_with_each_of_its_parts(start: Start, program: str, part: str)
 
 
 def seconds_to_stop(start: Start) -> float:
-    """Start the desktop, end it by SIGTERM and return the seconds that this took."""
+    """Start the desktop, end it by SIGTERM and return the seconds until it has ended."""
     container = start_desktop(start).container
     container.kill("SIGTERM")
     seconds = wait_until(partial(has_ended, container), "the container ends by SIGTERM")
@@ -267,13 +236,13 @@ def seconds_to_stop(start: Start) -> float:
 
 @pytest.mark.requirement("U1")
 def test_desktop_stops_by_sigterm(start: Start) -> None:
-    """At once, with all its parts; one of three is enough on a busy machine."""
+    """At once, with all its parts; one try of three must be quick, on a busy machine."""
     assert any(seconds_to_stop(start) < STOP_SECONDS for _ in range(3))
 
 
 @pytest.mark.requirement("U1")
 def test_killed_desktop_starts_again(start: Start) -> None:
-    """The lock that a killed X server leaves behind does not keep the next one out."""
+    """The lock that a killed X server leaves does not stop the next one."""
     container = start_desktop(start).container
     container.kill()
     wait_until(partial(has_ended, container), "the container is killed")
@@ -281,12 +250,12 @@ def test_killed_desktop_starts_again(start: Start) -> None:
     wait_for_health(container, "healthy")
 
 
-# --- what the image says -------------------------------------------------------------------------
+# --- the driver -------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("U5", "C1")
 def test_driver_lends_what_draws(environment: dict[str, str], contract: Image) -> None:
-    """A CUDA image keeps what it has and gains three; the others ask a driver for nothing."""
+    """A CUDA image needs three more capabilities of the driver; other images need none."""
     asked = set(filter(None, environment.get("NVIDIA_DRIVER_CAPABILITIES", "").split(",")))
     is_cuda = contract.variant.accelerator == "cuda"
     assert asked == ({"compute", "utility"} | GRAPHICS if is_cuda else set())

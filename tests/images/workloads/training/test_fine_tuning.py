@@ -1,17 +1,16 @@
-"""A language model is really fine-tuned: transformers, peft, trl, datasets and accelerate together."""
+"""A language model is fine-tuned: transformers, peft, trl, datasets and accelerate together."""
 
 import json
 from typing import Any
 
 import pytest
-from docker.types import DeviceRequest
 
-from tests.images.conftest import Run
+from tests.images.helpers.containers import WITHOUT_GPU, Run
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(workload="training")
 
-# The few words, a tokenizer that learned them, and a Llama of two layers with random weights: nothing is downloaded.
+# A few words, a tokenizer for them, and a Llama of two layers with random weights: nothing is downloaded.
 PROGRAM = """
 import json, os, torch
 from datasets import Dataset
@@ -49,15 +48,14 @@ print(json.dumps({
 
 
 def fine_tune(run: Run, **options: Any) -> dict[str, Any]:
-    """What the program says of its training; it has no network, and writes to /tmp and the caches alone."""
+    """Return the program's report on its training; it has no network, and can write to /tmp and /cache only."""
     writable = {"read_only": True, "tmpfs": {"/tmp": "", "/cache": "mode=0770,uid=123456"}, "user": "123456:0"}
-    finished = run("python", "-c", PROGRAM, **writable, **options)
-    assert finished.exit_code == 0, finished
-    return dict(json.loads(finished.output.splitlines()[-1]))
+    output = run("python", "-c", PROGRAM, **writable, **options).require_success()
+    return dict(json.loads(output.splitlines()[-1]))
 
 
 def assert_learned(result: dict[str, Any]) -> None:
-    """The loss fell by a tenth at least, LoRA's own weights alone were trained, and the adapter is saved."""
+    """Check that the loss fell by a tenth, only LoRA's weights were trained, and the adapter is saved."""
     losses = result["losses"]
     assert losses[-1] < 0.9 * losses[0], losses
     assert result["trained"]
@@ -68,16 +66,16 @@ def assert_learned(result: dict[str, Any]) -> None:
 @pytest.mark.slow
 @pytest.mark.requirement("U3", "U10")
 def test_lora_fine_tuning_learns_on_the_cpu(run: Run) -> None:
-    """On a read-only root, without rights, as a user of the platform's choice."""
-    result = fine_tune(run, cap_drop=["ALL"], environment={"NVIDIA_VISIBLE_DEVICES": "void"})
+    """On a read-only root, without rights, as any user."""
+    result = fine_tune(run, cap_drop=["ALL"], environment=WITHOUT_GPU)
     assert result["device"] == "cpu"
     assert_learned(result)
 
 
 @pytest.mark.slow
 @pytest.mark.requirement("U3", "A12")
-def test_lora_fine_tuning_learns_on_the_gpu(run: Run, gpu: list[DeviceRequest]) -> None:
+def test_lora_fine_tuning_learns_on_the_gpu(run: Run, gpu: dict[str, Any]) -> None:
     """The same program; the Trainer takes the GPU by itself."""
-    result = fine_tune(run, device_requests=gpu)
+    result = fine_tune(run, **gpu)
     assert result["device"] == "cuda"
     assert_learned(result)

@@ -1,8 +1,8 @@
-"""Training on several machines: RDMA libraries that do nothing without InfiniBand, and processes that talk by TCP."""
+"""Training on several machines: RDMA libraries, which do nothing without InfiniBand, and TCP."""
 
 import pytest
 
-from tests.images.conftest import Run
+from tests.images.helpers.containers import Run
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(workload="training")
@@ -34,22 +34,20 @@ if __name__ == "__main__":
 
 @pytest.mark.requirement("U4")
 def test_rdma_is_inert_without_infiniband(run: Run) -> None:
-    """The libraries load and find no device, and say nothing about it."""
+    """The libraries load, find no device and print nothing."""
     finished = run("python", "-c", DEVICES, cap_drop=["ALL"])
     assert (finished.exit_code, finished.output) == (0, "0\n")
 
 
 @pytest.mark.requirement("U4")
 def test_rdma_has_the_drivers(run: Run) -> None:
-    """Where InfiniBand is, a library of the device's maker is loaded by the name in this folder."""
-    finished = run("sh", "-c", "cat /etc/libibverbs.d/mlx5.driver && ls /usr/lib/*/libibverbs/libmlx5-rdmav*.so")
-    assert finished.exit_code == 0, finished
+    """With InfiniBand the library of the device's maker is loaded by the name in this folder."""
+    run("sh", "-c", "cat /etc/libibverbs.d/mlx5.driver && ls /usr/lib/*/libibverbs/libmlx5-rdmav*.so").require_success()
 
 
 @pytest.mark.requirement("U3", "U4")
 def test_processes_reduce_by_gloo(run: Run) -> None:
-    """Without InfiniBand PyTorch's processes add up their numbers by TCP."""
+    """Without InfiniBand PyTorch's processes communicate by TCP."""
     script = 'printf %s "$PROGRAM" >/tmp/reduce.py && exec python /tmp/reduce.py'
-    finished = run("sh", "-c", script, environment={"PROGRAM": GLOO})
-    assert finished.exit_code == 0, finished
-    assert "[3.0, 3.0, 3.0, 3.0]" in finished.output
+    output = run("sh", "-c", script, environment={"PROGRAM": GLOO}).require_success()
+    assert "[3.0, 3.0, 3.0, 3.0]" in output

@@ -1,16 +1,16 @@
-"""The training set: every package imports, in the version of the lock, and says clearly what it lacks."""
+"""The training set: every package imports, in the version of the lock, and says what it lacks."""
 
 import json
 import re
-from collections.abc import Callable
 
 import pytest
 
 from slipway import repository
 from slipway.matrix import Image
-from tests.images.common.test_packages import locked
-from tests.images.conftest import Run
+from tests.images.helpers.containers import Python, Run
+from tests.images.helpers.distributions import read_pins
 from tests.images.helpers.scope import applies
+from tests.images.helpers.workbench import is_on
 
 pytestmark = applies(workload="training")
 
@@ -34,8 +34,8 @@ CPUAdamBuilder().load()
 
 
 @pytest.fixture(scope="module")
-def versions(python: Callable[[str], str]) -> dict[str, str]:
-    """The version that each package tells; one process for all, because imports are what takes time."""
+def versions(python: Python) -> dict[str, str]:
+    """The version of each package; one process for all, because imports are slow."""
     return dict(json.loads(python(f"NAMES = {PACKAGES}\n{IMPORTED}").splitlines()[-1]))
 
 
@@ -43,21 +43,21 @@ def versions(python: Callable[[str], str]) -> dict[str, str]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_package_imports_in_the_version_of_the_lock(versions: dict[str, str], package: str) -> None:
     """As the image's user, without network, a compiler or a GPU."""
-    assert versions[package] == dict(locked(LOCK))[package.replace("_", "-")]
+    assert versions[package] == read_pins(LOCK)[package.replace("_", "-")]
 
 
 @pytest.mark.requirement("U3", "C3")
-def test_flash_attention_is_what_the_toggle_says(python: Callable[[str], str], contract: Image) -> None:
-    """The wheel on CUDA and nowhere else; beside it the one that is compiled, where the toggle is on."""
+def test_flash_attention_is_what_the_toggle_says(python: Python, contract: Image) -> None:
+    """The wheel on CUDA only, and with the toggle the one that is compiled."""
     wanted = ["4"] if contract.variant.accelerator == "cuda" else []
-    if contract.workload and contract.workload.arguments.get("FLASH_ATTN_2") == "true":
+    if is_on(contract, "FLASH_ATTN_2"):
         wanted.append("2")
     assert json.loads(python(FLASH_ATTENTION).splitlines()[-1]) == wanted
 
 
 @pytest.mark.requirement("U3")
 def test_deepspeed_names_the_compiler_that_it_lacks(run: Run) -> None:
-    """It imports without one. A program that asks for a kernel is told which compiler to install."""
+    """It imports without one. A program that needs a kernel gets the name of the compiler to install."""
     without = {"entrypoint": ["/opt/venv/bin/python"], "environment": {"PATH": "/opt/venv/bin"}}
     assert run("-c", "import deepspeed", **without).exit_code == 0
     finished = run("-c", KERNEL, **without)

@@ -1,26 +1,28 @@
-"""The modes of a workbench: each starts soon, whatever rights it has, follows its own health and ends when told to."""
+"""The modes of a workbench: each starts soon, with any rights, reports its health and ends by SIGTERM."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.images.common.test_service import (
+from tests.images.helpers.containers import (
+    DEFAULT_RIGHTS,
     HEALTHY_SECONDS,
     QUICK_HEALTH,
+    Run,
+    Start,
     has_ended,
     inside,
     wait_for_health,
     wait_until,
 )
-from tests.images.conftest import Run, Start
 from tests.images.helpers.scope import applies
-from tests.images.helpers.workbench import CREDENTIALS, DEFAULT_RIGHTS, ONE_VOLUME, Workbench, open_workbench
+from tests.images.helpers.workbench import CREDENTIALS, ONE_VOLUME, Workbench, open_workbench
 
 pytestmark = applies(workload="workbench")
 
 STOP_SECONDS = 5  # JupyterLab ends its kernels first
-# The child of the init and, where that has handed the work on, its own children.
+# The child of the init and, for modes that start others, its children.
 SIGNAL = "for child in $(cat /proc/1/task/1/children); do kill -{} $child $(cat /proc/$child/task/*/children); done"
 RIGHTS = [pytest.param(DEFAULT_RIGHTS, id="default"), pytest.param(ONE_VOLUME, id="one-volume")]
 MODES = ["workbench", "lab", "code", "ssh"]
@@ -57,7 +59,7 @@ def test_mode_runs_without_rights(running: Workbench) -> None:
 @pytest.mark.requirement("U10", "T12")
 @pytest.mark.parametrize("mode", ["workbench", "lab", "code"])
 def test_home_is_the_volume(start: Start, mode: str) -> None:
-    """Settings stay with the work; the user has a name and can write caches and temporary files."""
+    """Settings are on the volume; the user has a name and can write caches and temporary files."""
     running = open_workbench(start, mode, **ONE_VOLUME)
     _, output = running.inside("tr '\\0' '\\n' </proc/$(cat /proc/1/task/1/children | cut -d' ' -f1)/environ")
     variables = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
@@ -94,7 +96,6 @@ def test_mode_stops_by_sigterm(start: Start, mode: str) -> None:
 def test_without_a_volume_is_one_clear_message(run: Run, mode: str) -> None:
     """A read-only root leaves nowhere to write: the message names the folder, the user and what to do."""
     narrow = {key: value for key, value in ONE_VOLUME.items() if key != "mounts"}
-    finished = run(mode, environment=CREDENTIALS[mode], **narrow)
-    assert finished.exit_code == 1
-    assert finished.output.startswith("error: /data cannot be written by UID 12345: mount a volume there")
-    assert finished.output.count("\n") == 1
+    run(mode, environment=CREDENTIALS[mode], **narrow).require_message(
+        "error: /data cannot be written by UID 12345: mount a volume there"
+    )

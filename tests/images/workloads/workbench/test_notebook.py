@@ -9,8 +9,7 @@ import pypdfium2
 import pypdfium2.raw
 import pytest
 
-from tests.images.common.test_service import WITHOUT_GPU
-from tests.images.conftest import Start
+from tests.images.helpers.containers import WITHOUT_GPU, Start
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import ONE_VOLUME, TOKEN, Workbench, open_workbench
 
@@ -71,12 +70,12 @@ def document(workbench: Workbench) -> pypdfium2.PdfDocument:
 
 @pytest.fixture(scope="module")
 def text(document: pypdfium2.PdfDocument) -> str:
-    """All of its text."""
+    """The text of the PDF."""
     return "\n".join(page.get_textpage().get_text_range() for page in document)
 
 
 def height(page: pypdfium2.PdfPage, word: str) -> float:
-    """Return how far above the page's lower edge a word stands."""
+    """Return the height of a word above the page's lower edge."""
     found = page.get_textpage().search(word).get_next()
     assert found, f"{word!r} is not on the page"
     return float(page.get_textpage().get_charbox(found[0])[1])
@@ -84,7 +83,7 @@ def height(page: pypdfium2.PdfPage, word: str) -> float:
 
 @pytest.mark.requirement("U12")
 def test_formula_is_drawn(document: pypdfium2.PdfDocument, text: str) -> None:
-    """Between the words above and below it are the outlines of its signs, and nowhere its LaTeX."""
+    """Between the words above and below are outlines of signs, and its LaTeX is nowhere."""
     page = document[0]
     high, low = height(page, "above"), height(page, "below")
     paths = [item.get_bounds() for item in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_PATH], max_depth=5)]
@@ -111,13 +110,13 @@ def test_text_is_there(text: str, words: str) -> None:
 
 @pytest.mark.requirement("U12")
 def test_output_in_latex_is_drawn(text: str) -> None:
-    """Sympy and IPython give formulas as LaTeX: the cell's own source has it, its output has not."""
+    """Sympy and IPython print formulas as LaTeX: the PDF has it in the cell's source only."""
     assert text.count("frac") == 1
 
 
 @pytest.mark.requirement("U12")
 def test_jupyterlab_exports_a_pdf(start: Start) -> None:
-    """By what the menu `Save and Export Notebook As` asks for; it lists no format that this image cannot make."""
+    """By the request of the menu `Save and Export Notebook As`, which lists no format that the image cannot make."""
     running = open_workbench(start, "lab", **ONE_VOLUME)
     formats = json.loads(running.get("/api/nbconvert", TOKEN).body)
     assert {"html", "pdf"} <= set(formats)
@@ -132,7 +131,7 @@ def test_jupyterlab_exports_a_pdf(start: Start) -> None:
 
 @pytest.mark.requirement("U12", "T16")
 def test_picture_that_is_missing_does_not_stop_the_export(workbench: Workbench) -> None:
-    """A notebook may name what is on the internet; offline, everything else comes out all the same."""
+    """Offline, a picture of the internet is left out of the PDF."""
     remote = NOTEBOOK | {"cells": [cell("markdown", "before ![missing](https://example.invalid/picture.png) after")]}
     script = 'printf %s "$NOTEBOOK" >/data/remote.ipynb && jupyter nbconvert --to pdf remote.ipynb'
     variables = {"NOTEBOOK": json.dumps(remote), "HOME": "/data", "TMPDIR": "/data"}

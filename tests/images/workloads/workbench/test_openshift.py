@@ -1,17 +1,17 @@
-"""OpenShift AI and Kubeflow start a workbench their own way."""
+"""A workbench as OpenShift AI and Kubeflow start it."""
 
 import json
 
 import pytest
 
-from tests.images.conftest import Start
+from tests.images.helpers.containers import Start
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import ONE_VOLUME, open_workbench
 
 pytestmark = applies(workload="workbench")
 
 PREFIX = "/notebook/project/name"
-# As OpenShift AI sets them: its proxy authenticates each user before JupyterLab is reached.
+# As OpenShift AI sets them: its proxy authenticates each user.
 PLATFORM = {
     "NB_PREFIX": PREFIX,
     "NOTEBOOK_ARGS": "--ServerApp.port=8889 --ServerApp.token='' --ServerApp.password='' "
@@ -32,7 +32,7 @@ def test_platform_starts_the_workbench(start: Start, mode: str) -> None:
 
 @pytest.mark.requirement("A11")
 def test_start_script_asks_for_a_token(start: Start) -> None:
-    """Elsewhere it is the mode `workbench` by another name."""
+    """Outside such a platform it is another name of the mode `workbench`."""
     running = open_workbench(start, "start-notebook.sh")
     assert running.get("/api/contents").status == 403
 

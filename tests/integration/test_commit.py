@@ -10,6 +10,14 @@ from slipway.build import commit
 
 IMAGE = matrix.load_matrix().find_image("cuda-base")
 ROW = 'apt_date = "2026-11-21"\n[variant.cuda]\narguments = { CUDA_VERSION = "13.0" }\nbase = { size_gb = [1, 2] }\n'
+DOCKERFILE = """FROM debian AS base
+RUN --mount=type=cache,id=apt,target=/apt --mount=source=docker/build/apt,target=/apt \\
+    --mount=type=bind,source=requirements/${LOCKS}-base.txt,target=/lock --mount=from=uv,source=/opt/uv,target=/uv true
+COPY --chown=0:0 LICENSE app/ /app/
+COPY --from=uv README.md /
+COPY <<EOT /etc/motd
+EOT
+"""
 
 
 @pytest.fixture
@@ -18,8 +26,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     (tmp_path / "app").mkdir()
     files = {
-        "Dockerfile.cuda": "FROM debian\n",
-        "Dockerfile.cuda.dockerignore": "*\n!app\n!requirements/cuda*.txt\n**/__pycache__\n",
+        "Dockerfile.cuda": DOCKERFILE,
         "app/service.py": "",
         "README.md": "",
         "images.toml": ROW,
@@ -51,13 +58,15 @@ def save(tree: Path) -> str:
 
 def write(tree: Path, name: str, text: str) -> None:
     """Write a file of the repository."""
-    (tree / name).parent.mkdir(exist_ok=True)
+    (tree / name).parent.mkdir(parents=True, exist_ok=True)
     (tree / name).write_text(text)
 
 
 INSIDE = {
-    "Dockerfile.cuda": "FROM debian:13\n",
+    "Dockerfile.cuda": DOCKERFILE.replace("debian", "debian:13"),
     "app/new.py": "",
+    "LICENSE": "none\n",
+    "docker/build/apt/install": "#!/bin/sh\n",
     "requirements/cuda13.0-base.txt": "torch==2\n",
     "images.toml": ROW.replace('"13.0"', '"13.2"'),
 }
@@ -78,6 +87,8 @@ OUTSIDE = {
     "README.md": "# Slipway\n",
     "Dockerfile.cpu": "FROM debian\n",
     "requirements/cpu-base.txt": "torch==2\n",
+    "requirements/cuda13.0-devel.txt": "torch==2\n",
+    "docker/build/python/compile.py": "",
     "images.toml": ROW.replace("[1, 2]", "[1, 3]"),
 }
 
@@ -107,5 +118,13 @@ def test_outside_a_repository_there_is_none(tmp_path: Path, monkeypatch: pytest.
     """The label is left out."""
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     write(tmp_path, "Dockerfile.cuda", "")
-    write(tmp_path, ".dockerignore", "*\n!app\n")
     assert find_commit() == ""
+
+
+@pytest.mark.parametrize("image", matrix.load_matrix().images, ids=lambda image: image.name)
+def test_the_context_of_each_image_exists(image: matrix.Image) -> None:
+    """Of a workload it has the files of its own Dockerfile and of its variant's."""
+    context = commit.list_context(image)
+    assert [path for path in context if not (repository.ROOT / path).exists()] == []
+    assert {image.dockerfile, image.variant.dockerfile, "app/", "docker/build/apt"} <= set(context)
+    assert {f"requirements/{lock.name}" for lock in image.locks} <= set(context)

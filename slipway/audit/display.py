@@ -1,0 +1,33 @@
+"""The result of an audit on the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slipway import tables
+from slipway.audit.findings import Finding
+
+SHOWN = 40  # findings; audit.json has all
+FEW = 5  # names in a list
+
+
+def show(name: str, result: Mapping[str, Any], findings: list[Finding]) -> None:
+    """Print the table and the findings."""
+    files, packages = result["files"], result["packages"]
+    print(f"{name}: {files['explained']:,} of {files['all']:,} files explained")
+    rows = [
+        (owner, f"{number:,}", str(packages.get(owner, tables.NOTHING)))
+        for owner, number in sorted(files["owners"].items())
+    ]
+    tables.show(tables.make_table(("owner", "files", "packages"), rows))
+    for kind in ("accepted", "proprietary"):
+        for terms, names in result["licenses"][kind].items():
+            print(f"  {kind}: {terms}: {', '.join(names)}")
+    if unknown := result["licenses"]["unknown"]:
+        names = ", ".join(unknown[:FEW]) + (", …, all of them in audit.json" if len(unknown) > FEW else "")
+        print(f"  no license is known of {len(unknown)} components: {names}")
+    for finding in findings[:SHOWN]:
+        where = f"\n      layer {finding.layer}: {finding.instruction[:100]}" if finding.layer is not None else ""
+        print(f"  {finding.kind}: {finding.what}\n      {finding.detail}{where}")
+    if len(findings) > SHOWN:
+        print(f"  and {len(findings) - SHOWN} more in audit.json")
+    print(f"audit {result['verdict']}: {len(findings)} findings, {result['seconds']} s")

@@ -1,0 +1,71 @@
+"""The lists of what is in an image, by Syft: CycloneDX and SPDX.
+
+    python -m slipway.audit.syft cpu-base
+
+leaves dist/<image>/sbom.cdx.json and sbom.spdx.json, both about one image ID.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from slipway import matrix, repository, results, sbom, tools
+from slipway.errors import SlipwayError, run
+from slipway.image import saved_image
+from slipway.matrix import Image
+
+
+def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
+    """Run Syft on an image of the engine and return the CycloneDX file; the SPDX file lies beside it.
+
+    `folder` is the image's own in dist/ unless another one is named. Both files appear whole or not at all.
+    """
+    folder = folder or image.results
+    program = tools.provide(tools.read_tool("syft"))
+    with tempfile.TemporaryDirectory() as name:
+        files = {kind: Path(name) / kind for kind in ("cyclonedx-json", "spdx-json")}
+        outputs = [f"--output={kind}={file}" for kind, file in files.items()]
+        scan(program, image_id, Path(name), f"--source-name={image.name}", *outputs)
+        documents = {kind: sbom.read(file) for kind, file in files.items()}
+    cyclonedx, spdx = documents["cyclonedx-json"], documents["spdx-json"]
+    cyclonedx.setdefault("metadata", {}).setdefault("properties", []).append({"name": sbom.IMAGE, "value": image_id})
+    spdx["comment"] = f"{sbom.IMAGE} {image_id}"
+    results.write_json(folder / sbom.SPDX, spdx)
+    results.write_json(folder / sbom.CYCLONEDX, cyclonedx)
+    return folder / sbom.CYCLONEDX
+
+
+def scan(program: Path, image_id: str, folder: Path, *options: str) -> None:
+    """Run Syft, which unpacks the image in a folder; SlipwayError with its last lines when it fails."""
+    command = [str(program), "scan", f"docker:{image_id.removeprefix('sha256:')}", "--quiet", *options]
+    environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "TMPDIR": str(folder)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
+    if result.returncode:
+        lines = (result.stderr or result.stdout).strip().splitlines()[-5:] or [f"exit code {result.returncode}"]
+        raise SlipwayError("\n".join([f"Syft could not list {image_id}:", *lines]))
+
+
+def provide(image: Image, image_id: str, folder: Path | None = None) -> Path:
+    """Return the CycloneDX file of an image, written now unless the one that is there is about this very image."""
+    file = (folder or image.results) / sbom.CYCLONEDX
+    if file.is_file() and sbom.find_image_ids(results.read_json(file)) == {image_id}:
+        return file
+    return write(image, image_id, folder)
+
+
+def main() -> int:
+    """Write the lists of one image, unless those that are there are about it."""
+    parser = argparse.ArgumentParser(prog="python -m slipway.audit.syft")
+    parser.add_argument("name", help="an image of images.toml, such as cpu-base")
+    image = matrix.load_matrix().find_image(parser.parse_args().name)
+    file = provide(image, saved_image.find_id(image.tag))
+    listed = ", ".join(f"{number} {kind}" for kind, number in sorted(sbom.counts(file).items()))
+    print(f"{file.relative_to(repository.ROOT)}  {listed}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,78 @@
+"""BuildKit's cache: its records, those of Dockerfiles, and their removal."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from slipway import docker
+from slipway.build.dockerfiles import Dockerfiles
+
+RECORD = re.compile(
+    r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)"
+    r"\nDescription:\s*((?s:.*?))(?:\n(?:Usage count|Last used|Type):\t|$)"
+)
+CACHE_MOUNT = re.compile(r'cached mount .* with id "(?:.*/)?(.+)"', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of BuildKit's cache; its parents are what it was built on."""
+
+    identifier: str
+    parents: tuple[str, ...]
+    description: str
+
+
+Records = Mapping[str, Record]
+
+
+def read_records() -> dict[str, Record]:
+    """Return every record of the engine's build cache, by its identifier."""
+    records = {}
+    for block in docker.output("buildx", "du", "--verbose").split("\nID:"):
+        if fields := RECORD.match(block):
+            identifier, parents, description = fields.groups(default="")
+            records[identifier] = Record(identifier, tuple(re.findall(r"\w+", parents)), description)
+    return records
+
+
+def find_steps(records: Records, dockerfiles: Dockerfiles) -> set[str]:
+    """Return the records of the Dockerfiles' RUN instructions and cache mounts."""
+    return {identifier for identifier, record in records.items() if is_step(record.description, dockerfiles)}
+
+
+def is_step(description: str, dockerfiles: Dockerfiles) -> bool:
+    """Tell whether a description is of a RUN instruction or a cache mount of the Dockerfiles."""
+    if mount := CACHE_MOUNT.match(description):
+        return mount[1] in dockerfiles.cache_ids
+    command = description.partition("from exec ")[2]
+    return bool(command) and dockerfiles.has(f"RUN {command}")
+
+
+def add_steps_below(records: Records, found: Collection[str]) -> set[str]:
+    """Return records with the steps that they were built on."""
+    whole, below = set(found), list(found)
+    while below:
+        parents = records[below.pop()].parents
+        new = [p for p in parents if p in records and p not in whole and "from exec" in records[p].description]
+        whole.update(new)
+        below += new
+    return whole
+
+
+def add_children(records: Records, found: Collection[str]) -> set[str]:
+    """Return records with all that was built on them."""
+    whole = set(found)
+    while above := {record.identifier for record in records.values() if whole & set(record.parents)} - whole:
+        whole |= above
+    return whole
+
+
+def remove_records(records: Records, identifiers: Collection[str]) -> None:
+    """Remove records, the last steps first: a record goes once nothing is built on it any more."""
+    left = set(identifiers)
+    while left:
+        below = {parent for identifier in left for parent in records[identifier].parents}
+        for identifier in left - below:
+            docker.output("buildx", "prune", "--all", "--force", f"--filter=id={identifier}")
+        left &= below

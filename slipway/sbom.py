@@ -1,0 +1,96 @@
+"""SBOMs in dist/<image>/: the packages that one lists, and the image that it is about."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from slipway import results
+from slipway.errors import SlipwayError
+
+CYCLONEDX = "sbom.cdx.json"
+SPDX = "sbom.spdx.json"
+IMAGE = "slipway:image"  # names the image's ID in both
+AGAIN = "remove it and write it again: nox -s sbom -- IMAGE"
+
+
+@dataclass(frozen=True)
+class Component:
+    """A package of the list: its kind as in its purl (deb, pypi, npm), name, version, licenses, where it was found."""
+
+    kind: str
+    name: str
+    version: str
+    licenses: tuple[str, ...]
+    path: str
+    purl: str = ""
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return a document; SlipwayError when it is missing or no JSON object."""
+    document = results.read_json(file)
+    if not document:
+        raise SlipwayError(f"{file} is missing or damaged; {AGAIN}")
+    return document
+
+
+def find_image_ids(document: Mapping[str, Any]) -> set[str]:
+    """Return the image IDs that a document gives for its own: CycloneDX in a property, SPDX in its comment."""
+    match document:
+        case {"metadata": {"properties": list(properties)}}:
+            return {
+                str(item.get("value")) for item in properties if isinstance(item, dict) and item.get("name") == IMAGE
+            }
+        case {"comment": str(comment)}:
+            return {comment.removeprefix(f"{IMAGE} ")}
+    return set()
+
+
+def components(file: Path) -> list[Component]:
+    """Return the packages that a CycloneDX file lists; SlipwayError when it is malformed."""
+    document = read(file)
+    listed = document.get("components")
+    if document.get("bomFormat") != "CycloneDX" or not isinstance(listed, list):
+        raise SlipwayError(f"{file} is no CycloneDX list of components; {AGAIN}")
+    return list(read_components(file, listed))
+
+
+def read_components(file: Path, listed: list[Any]) -> Iterator[Component]:
+    """Yield the components that are packages: those with a purl."""
+    for item in listed:
+        match item:
+            case {"purl": str(purl), "name": str(name), "version": str(version)} if purl.startswith("pkg:"):
+                kind = purl.removeprefix("pkg:").partition("/")[0]
+                yield Component(kind, name, unquote(version), tuple(read_licenses(item)), read_path(item), purl)
+            case {"purl": _}:
+                raise SlipwayError(f"{file}: a component has no name, no version or no package URL; {AGAIN}")
+            case dict():
+                continue
+            case _:
+                raise SlipwayError(f"{file}: a component is {item!r:.60}; {AGAIN}")
+
+
+def read_licenses(item: dict[str, Any]) -> Iterator[str]:
+    """Yield a component's licenses: identifiers of SPDX, expressions, names."""
+    found = item.get("licenses")
+    for choice in found if isinstance(found, list) else ():
+        match choice:
+            case {"expression": str(text)} | {"license": {"id": str(text)}} | {"license": {"name": str(text)}}:
+                yield text
+
+
+def read_path(item: dict[str, Any]) -> str:
+    """Return where Syft found a component."""
+    found = item.get("properties")
+    for entry in found if isinstance(found, list) else ():
+        match entry:
+            case {"name": "syft:location:0:path", "value": str(path)}:
+                return path
+    return ""
+
+
+def counts(file: Path) -> dict[str, int]:
+    """Return the number of packages of each kind that a CycloneDX file lists, by the type of their purls."""
+    return dict(Counter(component.kind for component in components(file)))

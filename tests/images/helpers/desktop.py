@@ -1,0 +1,48 @@
+"""A running desktop, and requests to its page."""
+
+import base64
+import http.client
+import time
+from dataclasses import dataclass
+
+from docker.models.containers import Container
+
+from tests.images.helpers.containers import Start, host_port, request, wait_for_health, wait_until
+
+PORT = 6080
+PASSWORD = "sesame open 1"  # noqa: S105 - of containers that live for a check
+WITH_PASSWORD = {"PASSWORD": PASSWORD}
+# Prints the numbers of the processes of a name.
+PROCESSES = 'grep -lxs "$0" /proc/[0-9]*/comm | cut -d/ -f3'
+
+
+@dataclass(frozen=True)
+class Desktop:
+    """A running desktop: its container, its port on this host, and the seconds until it was healthy."""
+
+    container: Container
+    port: int
+    seconds: float
+
+    def ask(self, path: str, password: str = "", **headers: str) -> http.client.HTTPResponse:
+        """Return the answer of the page; its body is not read yet."""
+        if password:
+            headers["Authorization"] = "Basic " + base64.b64encode(f"app:{password}".encode()).decode()
+        return request(self.port, "GET", path, **headers)
+
+    def cookie(self) -> str:
+        """Return the cookie that the password gives."""
+        return str(self.ask("/vnc.html", PASSWORD).headers["Set-Cookie"]).partition(";")[0]
+
+
+def start_desktop(start: Start, **options: object) -> Desktop:
+    """Start the desktop with its port published and wait until it is healthy."""
+    started = time.monotonic()
+    container = start(**{"ports": {f"{PORT}/tcp": ("127.0.0.1", None)}, "environment": WITH_PASSWORD} | options)
+    wait_for_health(container, "healthy")
+    return Desktop(container, host_port(container, PORT), time.monotonic() - started)
+
+
+def wait_for_program(container: Container, name: str) -> None:
+    """Wait until a program of the desktop runs: the page is served before Xfce runs."""
+    wait_until(lambda: container.exec_run(["sh", "-c", PROCESSES, name])[1] != b"", f"{name} runs")

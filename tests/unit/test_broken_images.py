@@ -1,0 +1,92 @@
+"""The tables of broken images and the sample of their checks: a mistake is an error, a choice can be repeated."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from slipway.errors import SlipwayError
+from tests.sabotage import cases, selection
+from tests.sabotage.cases import Case
+
+TABLE = '[bad]\nimage = "cpu-base"\n[bad.breaks]\ntest_one = "RUN false"\n'
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    """Read the tables anew before and after a test."""
+    for function in (cases._tables, cases.broken):  # noqa: SLF001
+        function.cache_clear()
+    yield
+    for function in (cases._tables, cases.broken):  # noqa: SLF001
+        function.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TABLE.replace("image", "picture"), r"one\.toml: bad has unknown keys \['picture'\]"),
+        (TABLE.replace("RUN false", ""), "bad has no fault for its first check"),
+        (TABLE + "".join(f'test_{number} = ""\n' for number in range(8)), "1 to 8 checks"),
+        (TABLE.replace("bad", "Bad"), "needs a name of a-z"),
+        (TABLE.replace("cpu-base", "cpu-sid"), "cpu-sid"),
+        ("[bad", r"one\.toml cannot be read"),
+    ],
+)
+def test_a_mistake_in_a_table_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.setattr(cases, "FOLDER", tmp_path)
+    (tmp_path / "one.toml").write_text(text)
+    with pytest.raises(SlipwayError, match=message):
+        cases.broken()
+
+
+def test_a_name_is_of_one_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the other one is in another file."""
+    monkeypatch.setattr(cases, "FOLDER", tmp_path)
+    for name in ("one.toml", "two.toml"):
+        (tmp_path / name).write_text(TABLE)
+    with pytest.raises(SlipwayError, match="the same name: bad"):
+        cases.broken()
+
+
+def items(fixture: str = "host") -> list[pytest.Item]:
+    """Return the checks of ten modules, thirty each."""
+    return [
+        cast(
+            "pytest.Item",
+            SimpleNamespace(
+                nodeid=f"tests/images/{module}.py::test_{number}",
+                path=Path(f"{module}.py"),
+                fixturenames=[fixture],
+                iter_markers=list,
+            ),
+        )
+        for module in range(10)
+        for number in range(30)
+    ]
+
+
+def test_a_sample_is_the_same_each_time_and_of_every_module() -> None:
+    """Another case has another one."""
+    case = Case("one", "cpu-base", "cpu-base", breaks={"test_0": "RUN false"})
+    everything = items()
+    chosen = selection.choose(everything, case, whole=False)
+    assert chosen == selection.choose(everything, case, whole=False)
+    others = [item for item in chosen if not item.nodeid.endswith("::test_0")]
+    assert len(others) == selection.CHEAP
+    assert {item.path.name for item in others} == {item.path.name for item in everything}
+    assert others != selection.sample(everything, selection.CHEAP, "two")
+    assert selection.choose(everything, case, whole=True) == everything
+
+
+def test_no_image_is_saved_for_the_sample_alone() -> None:
+    """Where a check that must fail asks for that, the others that do cost nothing."""
+    case = Case("one", "cpu-base", "cpu-base", breaks={"test_0": "RUN false"})
+    assert (
+        selection.choose([item for item in items("saved") if not item.nodeid.endswith("_0")], case, whole=False) == []
+    )
+    assert len(selection.choose(items("saved"), case, whole=False)) == 10 + selection.CHEAP
