@@ -24,13 +24,13 @@ def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> N
                 audit.owners["rules"] += 1
             else:
                 audit.add_finding("unowned", path, problem)
-        elif holder := find_holder(audit.system, path, claims):
-            audit.owners[holder.owner.partition(":")[0]] += 1
+        elif claim := find_met_claim(audit.system, path, claims):
+            audit.owners[claim.owner.partition(":")[0]] += 1
         else:
             audit.add_finding("changed", path, f"it is not the file of {claims[0].owner}")
 
 
-def find_holder(system: FileSystem, path: str, claims: Iterable[Claim]) -> Claim | None:
+def find_met_claim(system: FileSystem, path: str, claims: Iterable[Claim]) -> Claim | None:
     """Return the claim that a file meets, None if it meets none; of a link or a device only the path is compared."""
     has_content = system.paths[path][0].kind in (Kind.FILE, Kind.HARDLINK)
     return next(

@@ -100,10 +100,12 @@ def name_image_environment(image: Image) -> str:
     return name_environment(locks.python_options(image.variant.versions["python"], image.variant.distro))
 
 
-def find_missing(one: Lock, known: Records) -> list[Requirement]:
+def find_missing(one: Lock, records: Records) -> list[Requirement]:
     """Return the wheels of a lock that records.list lacks."""
     where = name_environment(one.options)
-    return [r for r in read_lock(one.file) if r.name not in read_source_packages() and not known.find_digest(r, where)]
+    return [
+        r for r in read_lock(one.file) if r.name not in read_source_packages() and not records.find_digest(r, where)
+    ]
 
 
 def install_wheels(one: Lock, wanted: Iterable[Requirement], folder: Path) -> None:
@@ -129,34 +131,34 @@ def describe_wheel(requirement: Requirement, where: str, target: Path) -> tuple[
     raise SlipwayError(f"{requirement.name} {requirement.version} was installed but has no RECORD")
 
 
-def record_wheels(one: Lock, known: Records) -> None:
+def record_wheels(one: Lock, records: Records) -> None:
     """Install the wheels of a lock that records.list lacks, and add them."""
-    new = find_missing(one, known)
+    new = find_missing(one, records)
     for start in range(0, len(new), AT_ONCE):
         chunk = new[start : start + AT_ONCE]
         with tempfile.TemporaryDirectory() as name:
             install_wheels(one, chunk, Path(name))
             where = name_environment(one.options)
-            known.lines.update(describe_wheel(requirement, where, Path(name) / "target") for requirement in chunk)
-    write_records(known)
+            records.lines.update(describe_wheel(requirement, where, Path(name) / "target") for requirement in chunk)
+    write_records(records)
 
 
-def write_records(known: Records) -> None:
+def write_records(records: Records) -> None:
     """Write records.list, sorted."""
-    lines = "".join(" ".join(line) + "\n" for line in sorted(known.lines))
+    lines = "".join(" ".join(line) + "\n" for line in sorted(records.lines))
     results.write(FILE, HEADER + lines)
 
 
 def remove_old(matrix: Matrix) -> None:
     """Remove the lines of wheels that are in no lock."""
-    known = read_records()
+    records = read_records()
     wanted = {
         Records.make_key(requirement, name_environment(one.options))
         for one in list_locks(matrix)
         for requirement in read_lock(one.file)
     }
-    known.lines = {line for line in known.lines if line[:3] in wanted}
-    write_records(known)
+    records.lines = {line for line in records.lines if line[:3] in wanted}
+    write_records(records)
 
 
 def main() -> int:
@@ -166,8 +168,8 @@ def main() -> int:
     options = parser.parse_args()
     code = 0
     for one in list_locks(load_matrix()):
-        known = Records(FILE.read_text(encoding="utf-8") if FILE.is_file() else "")
-        new = find_missing(one, known)
+        records = Records(FILE.read_text(encoding="utf-8") if FILE.is_file() else "")
+        new = find_missing(one, records)
         if options.check and new:
             names = ", ".join(requirement.name for requirement in new[:10])
             print(
@@ -177,7 +179,7 @@ def main() -> int:
             code = 1
         elif new:
             print(f"requirements/records.list: {len(new)} wheels of {one.file.name}", flush=True)
-            record_wheels(one, known)
+            record_wheels(one, records)
     if not options.check:
         remove_old(load_matrix())
     return code
