@@ -123,7 +123,7 @@ def list_patterns() -> list[str]:
 
 @pytest.mark.parametrize("pattern", list_patterns())
 def test_a_build_and_an_audit_read_a_glob_alike(tmp_path: Path, pattern: str) -> None:
-    """The build uses pathlib, the audit a regular expression; compared for paths that a glob matches and similar ones."""
+    """The build uses pathlib, the audit a regular expression; compared for matching paths and similar ones."""
     glob = pattern.removeprefix("/")
     folders = {glob.replace("**/", some).replace("**", "x") for some in ("", "m/", "m/n/")}
     starts = {folder.replace("*", part) for folder in folders for part in ("x", "x.y")}
