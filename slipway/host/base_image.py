@@ -25,7 +25,7 @@ MAKER = "mmdebstrap"
 PULLED = "pulled"
 DOCKER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# The official slim image's exclusions: Debian's licences travel with the packages.
+# The official slim image's exclusions: Debian's licenses travel with the packages.
 DPKG_CONFIGURATION = """\
 # No documentation, translations or manual pages; copyright files stay.
 path-exclude=/usr/share/doc/*

@@ -278,7 +278,7 @@ def record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
         "gating": [asdict(finding) for finding in result.gating],
         "exceptions": [item.model_dump() | {"expires": str(item.expires)} for item in result.accepted],
         "security updates": result.updates,
-        "licences": dict(result.report.licences) if result.report else {},
+        "licenses": dict(result.report.licenses) if result.report else {},
     }
 
 

@@ -70,7 +70,7 @@ class Report:
     packages: frozenset[Package]
     findings: tuple[Finding, ...]
     checks: int  # of misconfigurations, passed or failed
-    licences: Mapping[str, int]  # packages by Trivy's category of their licence
+    licenses: Mapping[str, int]  # packages by Trivy's category of their license
 
 
 # --- run -----------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def _report(document: dict[str, Any]) -> Report:
         packages=frozenset(package for result in results for package in _packages(result)),
         findings=tuple(finding for result in results for finding in _findings(result)),
         checks=sum(sum(result["MisconfSummary"].values()) for result in results if "MisconfSummary" in result),
-        licences=Counter(each["Category"] for result in results for each in result.get("Licenses") or []),
+        licenses=Counter(each["Category"] for result in results for each in result.get("Licenses") or []),
     )
 
 
