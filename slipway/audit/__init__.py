@@ -1,1 +1,1 @@
-"""Compares an image with its locks, file by file: SBOM = lock = files. Read audit.py first."""
+"""Compares an image with its locks and its SBOM, file by file. Read audit.py first."""

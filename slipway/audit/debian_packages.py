@@ -1,6 +1,6 @@
-"""Debian's packages in an image: what dpkg says is installed, whose each file is, and what asked for each package."""
+"""The Debian packages of an image: their files and checksums in dpkg's database, and their dependencies."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,22 +21,26 @@ class Package:
     name: str
     version: str
     architecture: str
-    same: bool  # of several architectures at once, so that its files of dpkg's are named by it, too
+    same: bool  # installable for several architectures at once, so that dpkg's files about it are named after one
     depends: tuple[frozenset[str], ...]
     provides: frozenset[str]
     conffiles: Mapping[str, str]  # MD5 by path
 
     @property
     def documents(self) -> str:
-        """The beginning of the paths of dpkg's own files about it."""
+        """The start of the paths of dpkg's files about it."""
         return f"{INFO}/{self.name}:{self.architecture}" if self.same else f"{INFO}/{self.name}"
 
 
 def read_packages(status: str) -> dict[str, Package]:
     """Return the installed packages of dpkg's status, by name."""
+    return {package.name: package for package in map(read_package, iterate_installed(status))}
+
+
+def iterate_installed(status: str) -> Iterator[Packages]:
+    """Yield the fields of each installed package of dpkg's status."""
     paragraphs = Packages.iter_paragraphs(status, use_apt_pkg=False)
-    installed = [fields for fields in paragraphs if fields.get("Status", "").endswith(" installed")]
-    return {package.name: package for package in map(read_package, installed)}
+    return (fields for fields in paragraphs if fields.get("Status", "").endswith(" installed"))
 
 
 def read_package(fields: Packages) -> Package:
@@ -48,26 +52,26 @@ def read_package(fields: Packages) -> Package:
         version=fields.get("Version", ""),
         architecture=fields.get("Architecture", ""),
         same=fields.get("Multi-Arch") == "same",
-        depends=tuple(map(names, relations["pre-depends"] + relations["depends"])),
-        provides=frozenset().union(*map(names, relations["provides"])),
+        depends=tuple(map(read_names, relations["pre-depends"] + relations["depends"])),
+        provides=frozenset().union(*map(read_names, relations["provides"])),
         conffiles={row[0]: row[1] for row in rows if len(row) > 1 and row[-1] not in ("obsolete", "newconffile")},
     )
 
 
-def names(alternatives: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+def read_names(alternatives: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Return the names of a relation's alternatives."""
     return frozenset(str(alternative["name"]) for alternative in alternatives)
 
 
-# --- whose a file is -----------------------------------------------------------------------------
+# --- the owners of files--------------------------------------------------------------------------
 
 
-def claims(system: FileSystem, packages: Mapping[str, Package]) -> Claims:
-    """Return what dpkg's lists and checksums say of each path."""
+def claim_files(system: FileSystem, packages: Mapping[str, Package]) -> Claims:
+    """Return the packages that own each path, by dpkg's lists and checksums."""
     found: Claims = {}
-    moved = diversions(system)
+    moved = read_diversions(system)
     for package in packages.values():
-        digests = checksums(system, package)
+        digests = read_checksums(system, package)
         owner = f"deb:{package.name}"
         for line in system.text(f"{package.documents}.list").splitlines():
             path = moved.get(line, (line, ""))[0] if moved.get(line, ("", package.name))[1] != package.name else line
@@ -77,23 +81,23 @@ def claims(system: FileSystem, packages: Mapping[str, Package]) -> Claims:
     return found
 
 
-def checksums(system: FileSystem, package: Package) -> dict[str, str]:
+def read_checksums(system: FileSystem, package: Package) -> dict[str, str]:
     """Return the MD5 of a package's files by path, as dpkg keeps them."""
     rows = (line.split(maxsplit=1) for line in system.text(f"{package.documents}.md5sums").splitlines())
     return {**{f"/{row[1]}": row[0] for row in rows if len(row) > 1}, **package.conffiles}
 
 
-def diversions(system: FileSystem) -> dict[str, tuple[str, str]]:
-    """Return where the files of other packages lie, with the package that moved them, by the path they have there."""
+def read_diversions(system: FileSystem) -> dict[str, tuple[str, str]]:
+    """Return the new path of each diverted file and the package that diverted it, by the path in its package."""
     lines = system.text("/var/lib/dpkg/diversions").splitlines()
     return {lines[at]: (lines[at + 1], lines[at + 2]) for at in range(0, len(lines) - 2, 3)}
 
 
-# --- what asked for a package --------------------------------------------------------------------
+# --- dependencies --------------------------------------------------------------------------
 
 
-def reached(packages: Mapping[str, Package], roots: Iterable[str]) -> set[str]:
-    """Return the packages that are asked for, and what they depend on, directly or not."""
+def add_dependencies(packages: Mapping[str, Package], roots: Iterable[str]) -> set[str]:
+    """Return the packages with some names, which a package may only provide, and all that they depend on."""
     providers: dict[str, set[str]] = {}
     for package in packages.values():
         for name in (package.name, *package.provides):
@@ -105,9 +109,3 @@ def reached(packages: Mapping[str, Package], roots: Iterable[str]) -> set[str]:
         needed = {name for package in new for choice in packages[package].depends for name in choice}
         new = {package for name in needed for package in providers.get(name, ())} - found
     return found
-
-
-def of_layer(system: FileSystem, number: int) -> set[str]:
-    """Return the names of the packages that a layer's own copy of dpkg's status has."""
-    kept = system.image.layers[number].kept if number < len(system.image.layers) else {}
-    return set(read_packages(kept.get(STATUS, b"").decode(errors="replace")))

@@ -1,4 +1,4 @@
-"""What an audit has to say: what is wrong with a path or a component, where it comes from."""
+"""Findings about an image, and claims: which package or distribution owns a path."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,7 +7,7 @@ from slipway.image.filesystem import FileSystem
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One thing that is wrong: its kind, the path or component, what was found, the layer with its instruction."""
+    """A finding: its kind, the path or component, a sentence, the layer and its instruction."""
 
     kind: str
     what: str
@@ -16,12 +16,12 @@ class Finding:
     instruction: str = ""
 
     def as_json(self) -> dict[str, object]:
-        """Return the finding for audit.json, without what is empty."""
+        """Return the finding for audit.json, without empty fields."""
         return {key: value for key, value in asdict(self).items() if value not in (None, "")}
 
 
-def at(system: FileSystem, kind: str, what: str, detail: str, path: str = "") -> Finding:
-    """Return a finding about a file that is there, or about what has it, with the layer that it is from."""
+def make_finding(system: FileSystem, kind: str, what: str, detail: str, path: str = "") -> Finding:
+    """Return a finding with the layer of a file of the image: that of `path`, or else of `what`."""
     if (path or what) not in system:
         return Finding(kind, what, detail)
     number = system.layer(path or what)
@@ -30,14 +30,14 @@ def at(system: FileSystem, kind: str, what: str, detail: str, path: str = "") ->
 
 @dataclass(frozen=True)
 class Claim:
-    """Says that a path belongs to an owner, with the digest that it must have; none where the owner knows none."""
+    """A statement that a path belongs to an owner, with the digest of the content, if the owner has one."""
 
     owner: str
     algorithm: str = ""
     digest: str = ""
 
     def holds(self, system: FileSystem, path: str) -> bool:
-        """Tell whether the file is the one that the owner installed."""
+        """Tell whether the file has the digest."""
         return not self.digest or getattr(system.entry(path), self.algorithm) == self.digest
 
 

@@ -1,7 +1,7 @@
 """The certificates that Java trusts, from its key store in the format JKS.
 
-The format is that of OpenJDK's sun.security.provider.JavaKeyStore: numbers are big-endian, a text has its length in two
-bytes before it, and a digest of 20 bytes, keyed by a password that everybody knows, closes the file.
+The format is that of OpenJDK's sun.security.provider.JavaKeyStore: numbers are big-endian, a text follows its length in
+two bytes, and the file ends with a digest of 20 bytes that is keyed by a well-known password.
 """
 
 import struct
@@ -12,7 +12,7 @@ TRUSTED = 2  # an entry that is a certificate; 1 is a private key
 DIGEST_SIZE = 20
 
 
-def certificates(store: bytes) -> list[bytes]:
+def read_certificates(store: bytes) -> list[bytes]:
     """Return the certificates (DER) of a store that holds nothing else; ValueError for any other content."""
     try:
         magic, version, count = struct.unpack_from(">3I", store)
@@ -30,7 +30,7 @@ def certificates(store: bytes) -> list[bytes]:
 
 
 def read_entry(store: bytes, at: int) -> tuple[bytes, int]:
-    """Return the certificate of the entry at a place, and the place behind it."""
+    """Return the certificate of the entry at an offset, and the offset after it."""
     (tag,) = struct.unpack_from(">I", store, at)
     if tag != TRUSTED:
         raise ValueError("it holds something else than certificates")
@@ -41,6 +41,6 @@ def read_entry(store: bytes, at: int) -> tuple[bytes, int]:
 
 
 def skip_text(store: bytes, at: int) -> int:
-    """Return the place behind a text."""
+    """Return the offset after a text."""
     (size,) = struct.unpack_from(">H", store, at)
     return at + 2 + int(size)

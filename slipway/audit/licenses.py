@@ -35,7 +35,7 @@ class Policy(Table):
 
     def terms(self, name: str) -> str:
         """Return the proprietary terms that a component is under; empty where it is under none."""
-        return next((terms for terms, globs in self.proprietary.items() if matches(name, globs)), "")
+        return next((terms for terms, globs in self.proprietary.items() if matches_any(name, globs)), "")
 
     def refuses(self, license_name: str) -> bool:
         """Tell whether a license is refused, given by SPDX's expression for it; of an unreadable one each word counts.
@@ -59,16 +59,16 @@ class Policy(Table):
     def refuses_a_word(self, text: str) -> bool:
         """Tell whether a name of one or several words has a refused one; upper and lower case are the same."""
         globs = [glob.lower() for glob in self.refused]
-        return any(matches(name, globs) for name in (text.lower(), *re.findall(r"[\w.+-]+", text.lower())))
+        return any(matches_any(name, globs) for name in (text.lower(), *re.findall(r"[\w.+-]+", text.lower())))
 
     def reason(self, name: str) -> str:
         """Return why a component may be under a refused license; empty where it may not."""
-        return next((reason for reason, globs in self.accepted.items() if matches(name, globs)), "")
+        return next((reason for reason, globs in self.accepted.items() if matches_any(name, globs)), "")
 
 
 @dataclass
 class Licenses:
-    """What an image's components are licensed under: licenses by number, components by what they are under."""
+    """The number of components by license, and the components by reason or proprietary terms."""
 
     known: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, list[str]] = field(default_factory=dict)
@@ -77,31 +77,33 @@ class Licenses:
     findings: list[Finding] = field(default_factory=list)
 
 
-def matches(name: str, globs: Iterable[str]) -> bool:
+def matches_any(name: str, globs: Iterable[str]) -> bool:
     """Tell whether one of the globs names it."""
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-def judge(components: Iterable[Component], policy: Policy, others: Mapping[str, set[str]] | None = None) -> Licenses:
+def check_licenses(
+    components: Iterable[Component], policy: Policy, others: Mapping[str, set[str]] | None = None
+) -> Licenses:
     """Sort the components by their licenses, and find those that the policy does not allow.
 
-    `others` has what another tool knows, by the components' names; it counts where the SBOM has no license.
+    `others` has licenses by component name from another tool, for components without a license in the SBOM.
     """
     result = Licenses()
     for component in components:
         if component.kind in KINDS:
-            more = () if known(component) else (others or {}).get(component.name, ())
-            add(result, replace(component, licenses=(*component.licenses, *sorted(more))), policy)
+            more = () if list_named(component) else (others or {}).get(component.name, ())
+            add_component(result, replace(component, licenses=(*component.licenses, *sorted(more))), policy)
     return result
 
 
-def known(component: Component) -> list[str]:
-    """Return a component's licenses that have a name."""
+def list_named(component: Component) -> list[str]:
+    """Return the licenses of a component that have a name."""
     return [name for name in component.licenses if not name.startswith(TEXT)]
 
 
-def of_trivy(file: Path, image_id: str) -> dict[str, set[str]]:
-    """Return the licenses that a scan of the same image found, by package; none where there was no such scan."""
+def read_trivy(file: Path, image_id: str) -> dict[str, set[str]]:
+    """Return the licenses by package that a scan of the same image found; empty without such a scan."""
     document = results.read_json(file)
     match document:
         case {"Metadata": {"ImageID": found}, "Results": list(found_results)} if found == image_id:
@@ -117,10 +119,10 @@ def of_trivy(file: Path, image_id: str) -> dict[str, set[str]]:
     return names
 
 
-def add(result: Licenses, component: Component, policy: Policy) -> None:
-    """Take one component into account."""
+def add_component(result: Licenses, component: Component, policy: Policy) -> None:
+    """Add one component and its findings to the result."""
     name = f"{component.kind}:{component.name}"
-    named = known(component)
+    named = list_named(component)
     free = named and not any(map(NOT_FREE.search, named))
     terms = "" if free else policy.terms(name)
     if terms:
@@ -132,11 +134,11 @@ def add(result: Licenses, component: Component, policy: Policy) -> None:
         result.accepted.setdefault(reason, []).append(name)
     for license_name in named:
         result.known[license_name] = result.known.get(license_name, 0) + 1
-    result.findings += problems(name, named, terms, policy)
+    result.findings += find_refused(name, named, terms, policy)
 
 
-def problems(name: str, named: Iterable[str], terms: str, policy: Policy) -> Iterator[Finding]:
-    """Yield what the policy has against a component."""
+def find_refused(name: str, named: Iterable[str], terms: str, policy: Policy) -> Iterator[Finding]:
+    """Yield findings about licenses of a component that the policy refuses, or whose terms it does not list."""
     for license_name in named:
         if policy.refuses(license_name) and not policy.reason(name):
             yield Finding("license", name, f"{license_name} is refused by policy/licenses.toml")

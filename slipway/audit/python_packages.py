@@ -1,4 +1,4 @@
-"""Python's distributions in an image: what their RECORDs say of each file, and what the locks say of the RECORDs."""
+"""The Python distributions of an image: the files and digests in their RECORDs."""
 
 import base64
 import csv
@@ -14,14 +14,14 @@ from packaging.utils import canonicalize_name
 from slipway.audit.findings import Claim, Claims
 from slipway.image.filesystem import FileSystem
 
-# What an installer writes beside a wheel's own files.
+# Files of a .dist-info folder that an installer writes and a wheel does not have.
 INSTALLERS = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json")
 Row = tuple[str, str]  # a path as the RECORD has it, and its digest in hexadecimal, empty where there is none
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution that is installed: its name as PyPI compares it, its RECORD's path and what this says."""
+    """An installed distribution: its canonical name, the path of its RECORD and the rows of it."""
 
     name: str
     version: str
@@ -30,24 +30,24 @@ class Distribution:
 
     @property
     def root(self) -> str:
-        """The folder that the RECORD's paths count from."""
+        """The folder to which the RECORD's paths are relative."""
         return posixpath.dirname(posixpath.dirname(self.record))
 
     def path(self, row: str) -> str:
-        """Return where a file of the RECORD lies."""
+        """Return the absolute path of a row of the RECORD."""
         return posixpath.normpath(posixpath.join(self.root, row))
 
 
-def find(system: FileSystem) -> list[Distribution]:
-    """Return every distribution that has a RECORD, but for those that another one carries inside itself."""
+def find_distributions(system: FileSystem) -> list[Distribution]:
+    """Return every distribution with a RECORD, except those that are vendored in another one."""
     paths = sorted(path for path in system.paths if path.endswith(".dist-info/RECORD"))
-    found = [read(path, system.text(path)) for path in paths]
+    found = [read_distribution(path, system.text(path)) for path in paths]
     carried = {one.path(row) for one in found for row, _ in one.rows if one.path(row) != one.record}
     return [one for one in found if one.record not in carried]
 
 
-def named(system: FileSystem) -> set[tuple[str, str]]:
-    """Return name and version of all that has Python's metadata: also Debian's, and what another one carries inside."""
+def read_metadata(system: FileSystem) -> set[tuple[str, str]]:
+    """Return name and version of all Python metadata, with Debian's and that of vendored distributions."""
     ends = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
     documents = (system.text(path) for path in system.paths if path.endswith(ends))
     found: set[tuple[str, str]] = set()
@@ -58,25 +58,25 @@ def named(system: FileSystem) -> set[tuple[str, str]]:
     return found
 
 
-def read(path: str, record: str) -> Distribution:
-    """Return a distribution of its RECORD; its folder's name has the version."""
+def read_distribution(path: str, record: str) -> Distribution:
+    """Return the distribution with a RECORD; its version is in the name of the folder."""
     folder = posixpath.basename(posixpath.dirname(path)).removesuffix(".dist-info")
     name, _, version = folder.rpartition("-")
     return Distribution(canonicalize_name(name), version, path, tuple(read_rows(record)))
 
 
 def read_rows(record: str) -> Iterator[Row]:
-    """Yield the paths and digests of a RECORD; one that is malformed has no digest, and so explains nothing."""
+    """Yield the paths and digests of a RECORD; a malformed row ends it, so that the files below have no owner."""
     try:
         for row in csv.reader(io.StringIO(record)):
             if row:
-                yield row[0], hexadecimal(row[1]) if len(row) > 1 else ""
+                yield row[0], decode_digest(row[1]) if len(row) > 1 else ""
     except csv.Error:
         return
 
 
-def hexadecimal(digest: str) -> str:
-    """Return `sha256=…` of a RECORD as hexadecimal text; `bad` where it is no SHA-256."""
+def decode_digest(digest: str) -> str:
+    """Return the `sha256=…` of a RECORD in hexadecimal; `bad` for any other digest."""
     if not digest:
         return ""
     algorithm, _, text = digest.partition("=")
@@ -86,10 +86,10 @@ def hexadecimal(digest: str) -> str:
         return "bad"
 
 
-def claims(distributions: Iterable[Distribution]) -> Claims:
-    """Return what the RECORDs say of each path, but for bytecode, which the installer compiles anew.
+def claim_files(distributions: Iterable[Distribution]) -> Claims:
+    """Return the distributions that own each path; not of bytecode, which is compiled when a wheel is installed.
 
-    What has no digest is the RECORD itself, or bytecode.
+    Only RECORD and bytecode have no digest.
     """
     found: Claims = {}
     for one in distributions:
@@ -99,13 +99,13 @@ def claims(distributions: Iterable[Distribution]) -> Claims:
     return found
 
 
-# --- the RECORD that a locked wheel brings -------------------------------------------------------
+# --- comparing RECORDs with those of wheels ------------------------------------------------------
 
 
-def digest_of(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> str:
-    """Return a digest of what a RECORD says, the same wherever the wheel is installed.
+def digest_record(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> str:
+    """Return a digest of a RECORD that is the same in every environment.
 
-    A script's first line names the environment, so what counts is the rest; `read_script` returns its content.
+    The first line of a script names the environment and is left out; `read_script` returns the content of a script.
     """
     lines = []
     for path, digest in rows:
@@ -119,8 +119,8 @@ def digest_of(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> str:
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
-def shebang_problem(system: FileSystem, one: Distribution) -> str:
-    """Return a distribution's script that something else than its environment's Python runs; empty where none is."""
+def find_foreign_script(system: FileSystem, one: Distribution) -> str:
+    """Return the path of a script that another program than the environment's Python runs; empty without one."""
     prefix = posixpath.normpath(posixpath.join(one.root, "../../.."))
     for row, _ in one.rows:
         path = one.path(row)

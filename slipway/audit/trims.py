@@ -1,4 +1,4 @@
-"""The entries of docker/trims/ that concern an image, and whether they still apply."""
+"""The rows of docker/trims/ for an image: which files are left out, and whether they still exist in packages."""
 
 import tomllib
 from collections.abc import Collection, Iterator
@@ -7,7 +7,7 @@ from re import Pattern
 
 from slipway import repository
 from slipway.audit import globs
-from slipway.audit.findings import Finding, at
+from slipway.audit.findings import Finding, make_finding
 from slipway.image.filesystem import FileSystem
 from slipway.images_toml import FLAVORS, LAYERS
 from slipway.matrix import Image
@@ -18,42 +18,42 @@ WORKBENCH = "workbench"
 
 @dataclass(frozen=True)
 class Trim:
-    """Files that are left out: the glob as it is written, what it matches, its file."""
+    """A row: its glob, the regular expression of the paths, and its file."""
 
     path: str
     matches: Pattern[str]
     file: str
 
 
-def of_image(image: Image) -> list[Trim]:
-    """Return the entries by which an image lacks files: its variant's flavor, and its targets."""
+def find_trims(image: Image) -> list[Trim]:
+    """Return the rows for the layers of an image that its devel flavor does not restore."""
     layers = {layer for flavor in image.flavors for layer in (flavor, *LAYERS[image.variant.accelerator][flavor])}
-    found = list(read(image, image.variant.accelerator, layers))
+    found = list(read_trims(image, image.variant.accelerator, layers))
     if image.workload and WORKBENCH in image.workload.targets:
         inside = {*LAYERS[WORKBENCH][WORKBENCH], *(["elyra"] if image.arguments.get("ELYRA") == "true" else [])}
-        found += read(image, WORKBENCH, inside)
+        found += read_trims(image, WORKBENCH, inside)
     return found
 
 
-def read(image: Image, name: str, layers: Collection[str]) -> Iterator[Trim]:
-    """Yield the entries of a file for some layers, as docker/build/python/trim.py applies them."""
+def read_trims(image: Image, name: str, layers: Collection[str]) -> Iterator[Trim]:
+    """Yield the rows of a file for some layers, as docker/build/python/trim.py applies them."""
     packages = f"/opt/venv/lib/python{image.variant.versions['python']}/site-packages"
     file = FOLDER / f"{name}.toml"
     for entry in tomllib.loads(file.read_text(encoding="utf-8"))["trim"]:
-        restored = entry.get("restored", False) and image.flavor == FLAVORS[-1]
-        of_locks = image.variant.locks.startswith(tuple(entry.get("locks", [""])))
-        if entry["layer"] in layers and of_locks and not restored:
+        is_restored = entry.get("restored", False) and image.flavor == FLAVORS[-1]
+        has_locks = image.variant.locks.startswith(tuple(entry.get("locks", [""])))
+        if entry["layer"] in layers and has_locks and not is_restored:
             path = entry["path"] if entry["path"].startswith("/") else f"{packages}/{entry['path']}"
-            yield Trim(entry["path"], globs.compiled([path], folders=True), file.name)
+            yield Trim(entry["path"], globs.compile_globs([path], folders=True), file.name)
 
 
-def problems(trims: Collection[Trim], system: FileSystem, missing: Collection[str]) -> Iterator[Finding]:
-    """Yield the entries that name nothing any package lacks, and the files that are there in spite of one."""
-    there = list(system.files())
+def check_trims(trims: Collection[Trim], system: FileSystem, missing: Collection[str]) -> Iterator[Finding]:
+    """Yield rows that leave nothing out of any package, and files of the image that a row leaves out."""
+    files = list(system.files())
     for trim in trims:
         if not any(trim.matches.fullmatch(path) for path in missing):
             yield Finding(
                 "trim no longer applies", trim.path, f"{trim.file}: no package of the image lacks such a file"
             )
-        for path in (path for path in there if trim.matches.fullmatch(path)):
-            yield at(system, "not trimmed", path, f"{trim.file} leaves it out")
+        for path in (path for path in files if trim.matches.fullmatch(path)):
+            yield make_finding(system, "not trimmed", path, f"{trim.file} leaves it out")

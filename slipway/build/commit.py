@@ -3,10 +3,10 @@
 A commit elsewhere leaves an image's labels, and so its ID and its results, as they are.
 """
 
-import re
 from collections.abc import Sequence
 
 from slipway import repository
+from slipway.build.dockerfiles import find_sources
 from slipway.images_toml import TARGETS
 from slipway.matrix import FILE, Image
 
@@ -33,13 +33,6 @@ def list_context(image: Image) -> list[str]:
     locks = [f"requirements/{lock.name}" for lock in image.locks]
     own = [path for path in sources if "$" not in path and not path.startswith(others)]
     return list(dict.fromkeys([*dockerfiles, ".dockerignore", *own, *locks]))
-
-
-def find_sources(dockerfile: str) -> list[str]:
-    """Return the paths of the build context that a Dockerfile mounts or copies."""
-    mounted = re.findall(r"--mount=(?!\S*from=)\S*?\bsource=([^\s,]+)", dockerfile)
-    copied = re.findall(r"(?m)^COPY (?!--from|<<)(?:--\S+ )*(.+) \S+$", dockerfile)
-    return [*mounted, *(path for paths in copied for path in paths.split())]
 
 
 def find_commit(context: Sequence[str]) -> str:

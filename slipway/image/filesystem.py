@@ -1,4 +1,4 @@
-"""The file system of a saved image, as who audits it asks: what lies at a path, whose layer, what is in it."""
+"""Merged view of an image's layers: find a path, its layer and its content."""
 
 import posixpath
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from functools import cached_property
 from slipway.image.layer_tar import MEMORY_LIMIT, Wanted
 from slipway.image.layers import Entry, Kind, SavedImage
 
-HOPS = 40  # of links on the way to a path, as the kernel has it
+HOPS = 40  # links to resolve for one path, as in Linux
 SMALL = 1 << 16
-# Where dpkg owns nothing, no MD5 is needed.
+# No MD5 is needed in folders without files of dpkg.
 NOT_DPKGS = ("/opt/", "/usr/local/", "/home/")
-# Documents that are read whole: those of package managers, and those that a rule of generated.toml looks into.
+# Documents that are kept whole: those of package managers, and those that rules for unpackaged files check.
 FOLDERS = ("/var/lib/dpkg/info/", "/usr/share/ca-certificates/", "/opt/app/")
 FILES = {
     "/var/lib/dpkg/status",
@@ -28,7 +28,7 @@ PYC_HEADER = 16
 
 
 def wanted(path: str) -> Wanted:
-    """Tell the reader of layers what an audit wants of a file."""
+    """Return how much of a file the reader of layers keeps for an audit."""
     folder, name = posixpath.split(path)
     md5 = not path.startswith(NOT_DPKGS)
     if name.endswith(".pyc"):
@@ -41,7 +41,7 @@ def wanted(path: str) -> Wanted:
 
 
 class FileSystem:
-    """All layers of an image on top of each other. Links are followed here, on paper, and never on the host."""
+    """The layers of an image on top of each other; links are resolved by path, never on the host."""
 
     def __init__(self, image: SavedImage) -> None:
         self.image = image
@@ -49,11 +49,11 @@ class FileSystem:
         self._folders: dict[str, str] = {"/": "/"}
 
     def __contains__(self, path: str) -> bool:
-        """Tell whether something lies at a path, whose folders are none of them links."""
+        """Tell whether the image has a path; links among its folders are not followed."""
         return path in self.paths
 
     def layer(self, path: str) -> int:
-        """Return the number of the layer that a path is from."""
+        """Return the number of the highest layer with a path."""
         return self.paths[path][1]
 
     def instruction(self, number: int) -> str:
@@ -61,7 +61,7 @@ class FileSystem:
         return " ".join(self.image.layers[number].created_by.split())
 
     def entry(self, path: str) -> Entry:
-        """Return what lies at a path; of a hard link, the file that it shares its content with."""
+        """Return the entry of a path; for a hard link, that of the file with the content."""
         entry, layer = self.paths[path]
         if entry.kind is not Kind.HARDLINK:
             return entry
@@ -69,7 +69,7 @@ class FileSystem:
 
     @cached_property
     def _linked(self) -> list[dict[str, Entry]]:
-        """Each layer's files that a hard link of the same layer names."""
+        """The targets of hard links in each layer."""
         tables = []
         for layer in self.image.layers:
             targets = {entry.target for entry in layer.entries if entry.kind is Kind.HARDLINK}
@@ -77,7 +77,7 @@ class FileSystem:
         return tables
 
     def content(self, path: str) -> bytes:
-        """Return what was kept of a file; empty where nothing was."""
+        """Return the part of a file that was kept; empty if nothing was."""
         if path not in self.paths:
             return b""
         entry, layer = self.paths[path]
@@ -89,14 +89,14 @@ class FileSystem:
         return self.content(path).decode(errors="replace")
 
     def resolve(self, path: str) -> str:
-        """Return a path with the links among its folders followed, not one at its end: /lib/x becomes /usr/lib/x."""
+        """Return a path with links among its folders resolved, but not a link at its end: /lib/x becomes /usr/lib/x."""
         folder, name = posixpath.split(posixpath.normpath(path))
         if folder not in self._folders:
             self._folders[folder] = self.target(folder)
         return posixpath.join(self._folders[folder], name)
 
     def target(self, path: str) -> str:
-        """Return where a path leads in the end, with every link followed; the path itself where it goes in circles."""
+        """Return a path with all links resolved; the path itself for a loop of links."""
         here, names, hops = "/", path.split("/")[::-1], 0
         while names:
             name = names.pop()
@@ -113,5 +113,5 @@ class FileSystem:
         return here
 
     def files(self) -> Iterator[str]:
-        """Yield the path of everything that is no folder."""
+        """Yield every path except those of folders."""
         return (path for path, (entry, _) in self.paths.items() if entry.kind is not Kind.DIRECTORY)

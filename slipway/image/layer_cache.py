@@ -1,4 +1,4 @@
-"""A folder that keeps what was read of each layer, under its diff ID: the entries, and the documents among them.
+"""A cache folder with the entries and kept documents of each layer, by diff ID.
 
 A diff ID is the digest of all that is in a layer, so whoever has read it once knows it.
 """
@@ -36,12 +36,12 @@ def _header(diff_id: str) -> dict[str, object]:
 
 
 def contains(folder: Path, diff_id: str) -> bool:
-    """Tell whether there is a file for a layer, damaged or not."""
+    """Tell whether the cache has a file for a layer, even a damaged one."""
     return _file(folder, diff_id).exists()
 
 
 def load(folder: Path, diff_id: str) -> Contents | None:
-    """Return a layer's entries and documents from the cache; None when they are not there or the file is damaged.
+    """Return a layer's entries and documents from the cache; None without a file or for a damaged one.
 
     gzip's own checksum tells a damaged file.
     """

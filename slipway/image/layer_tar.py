@@ -1,4 +1,4 @@
-"""The entries of a layer, read from its tar stream as it goes by: nothing is unpacked, and what is kept is limited."""
+"""Reads the entries of a layer from a tar stream: nothing is unpacked, and the memory is limited."""
 
 import hashlib
 import posixpath
@@ -23,7 +23,7 @@ LONGEST_NAME = 4096  # as the kernel has it
 
 
 class Wanted(NamedTuple):
-    """What is wanted of a file beside its SHA-256: its first bytes, its MD5."""
+    """What to read of a file besides its SHA-256: the first bytes and the MD5."""
 
     size: int = 0
     md5: bool = False
@@ -33,7 +33,7 @@ Keep = Callable[[str], Wanted]
 
 
 class Limits:
-    """Counts what an archive holds, so that one that was made to exhaust memory or time is refused."""
+    """Counts the content of an archive and refuses one that would exhaust memory or time."""
 
     def __init__(self, keep: Keep | None) -> None:
         self.keep = keep
@@ -42,7 +42,7 @@ class Limits:
         self._documents = 0
 
     def count(self, member: tarfile.TarInfo) -> None:
-        """Take an entry of a layer into account; SlipwayError when there are too many or one cannot be."""
+        """Count an entry of a layer; SlipwayError for too many entries or an impossible one."""
         self._entries += 1
         if self._entries > MOST_ENTRIES:
             raise SlipwayError(f"holds more than {MOST_ENTRIES:,} files: no image is like that")
@@ -52,13 +52,13 @@ class Limits:
             raise SlipwayError(f"holds a sparse file, which no engine saves: {member.name[:200]}")
 
     def unpacked(self, size: int) -> None:
-        """Take uncompressed bytes into account; SlipwayError when there are too many."""
+        """Count uncompressed bytes; SlipwayError for too many."""
         self._bytes += size
         if self._bytes > MOST_BYTES:
             raise SlipwayError(f"unpacks to more than {MOST_BYTES // 10**9} GB: no image is like that")
 
     def document(self, size: int) -> None:
-        """Take a document that is kept into account; SlipwayError when they are too large together."""
+        """Count a kept document; SlipwayError when all of them are too large."""
         self._documents += size
         if self._documents > MOST_DOCUMENTS:
             raise SlipwayError(f"holds more than {MOST_DOCUMENTS >> 20} MiB of configurations: it is no single image")
@@ -68,7 +68,7 @@ class Limits:
 
 
 class Tape:
-    """A stream in the form in which tarfile reads files, that only goes forwards.
+    """A stream that tarfile can read, forwards only.
 
     `watch` is given every chunk. tarfile's own stream mode copies the rest of its buffer at every read.
     """
@@ -81,7 +81,7 @@ class Tape:
         self._position = 0
 
     def _fill(self) -> None:
-        """Append the next chunk to what is left of the last one."""
+        """Append the next chunk to the rest of the last one."""
         chunk = self._source(CHUNK)
         if self._watch is not None:
             self._watch(chunk)
@@ -89,13 +89,13 @@ class Tape:
         self._at = 0
 
     def peek(self, size: int) -> bytes:
-        """Return the next bytes, which stay to be read."""
+        """Return the next bytes without reading them."""
         if len(self._chunk) - self._at < size:
             self._fill()
         return self._chunk[self._at : self._at + size]
 
     def pieces(self, size: int) -> Iterator[memoryview]:
-        """Yield the next `size` bytes as they lie in memory; fewer at the end of the stream."""
+        """Yield the next `size` bytes without copies; fewer at the end of the stream."""
         while size > 0:
             if self._at == len(self._chunk):
                 self._fill()
@@ -118,7 +118,7 @@ class Tape:
         return self._position
 
     def seek(self, position: int) -> None:
-        """Read on to a position."""
+        """Skip to a position."""
         for _ in self.pieces(position - self._position):
             pass
 
@@ -140,7 +140,7 @@ def read_members(tape: Tape) -> Iterator[tarfile.TarInfo]:
 
 
 def read_entries(tape: Tape, limits: Limits, kept: dict[str, bytes]) -> Iterator[Entry]:
-    """Yield the entries of a layer; `kept` takes the beginnings of files that were asked for."""
+    """Yield the entries of a layer; the first bytes of the wanted files are added to `kept`."""
     for member in read_members(tape):
         limits.count(member)
         folder, name = posixpath.split(_absolute(member.name))
@@ -155,7 +155,7 @@ def read_entries(tape: Tape, limits: Limits, kept: dict[str, bytes]) -> Iterator
 
 
 def _ordinary_entry(member: tarfile.TarInfo, tape: Tape, keep: Keep | None, kept: dict[str, bytes]) -> Entry:
-    """Return an entry that is no whiteout."""
+    """Return an entry other than a whiteout."""
     path = _absolute(member.name)
     if member.isreg():
         beginning, sha256, md5 = _content(member, tape, keep(path) if keep else None)
@@ -177,7 +177,7 @@ def _entry(member: tarfile.TarInfo, path: str, kind: Kind) -> Entry:
 
 
 def _content(member: tarfile.TarInfo, tape: Tape, wanted: Wanted | None) -> tuple[bytes, str, str]:
-    """Read the file that the tape stands at: its beginning, its SHA-256 and its MD5, where they are wanted."""
+    """Read the file at the tape's position: the first bytes, SHA-256 and MD5, as wanted."""
     sha256 = hashlib.sha256()
     md5 = hashlib.md5(usedforsecurity=False) if wanted and wanted.md5 else None
     beginning = bytearray()
@@ -191,5 +191,5 @@ def _content(member: tarfile.TarInfo, tape: Tape, wanted: Wanted | None) -> tupl
 
 
 def _absolute(name: str) -> str:
-    """Return a member's name as a path from the root; ".." leads nowhere above it."""
+    """Return a member's name as a path from the root; ".." does not lead above it."""
     return posixpath.normpath("/" + name.lstrip("/"))

@@ -1,4 +1,4 @@
-"""What an image is made of: its layers, their entries, and what later layers delete or replace."""
+"""The layers of an image, their entries, and the files that later layers delete or replace."""
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Kind(StrEnum):
-    """What an entry of a layer is. A whiteout deletes a path, an opaque one empties a directory."""
+    """The kind of an entry of a layer. A whiteout deletes a path, an opaque whiteout empties a directory."""
 
     FILE = "file"
     DIRECTORY = "directory"
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     `path` is absolute and normalised; for a whiteout it is the path that is deleted or emptied.
     `target` is a symbolic link's text, or the absolute path a hard link shares its content with.
     `sha256` is that of a file's content, empty for everything else. A file's `mtime`, in seconds since 1970, and `md5`
-    are there where whoever read the layer asked for them: bytecode knows its source by the one, dpkg by the other.
+    are only set where the reader of the layer asked for them: bytecode has its source's time, dpkg the MD5.
     """
 
     path: str
@@ -47,7 +47,7 @@ Kept = Mapping[str, bytes]
 class Layer:
     """A layer: its diff ID, the instruction that made it, its entries in the archive's order.
 
-    `kept` has the beginnings of the files that whoever read the layer asked for, by their paths.
+    `kept` has the first bytes of the files that the reader of the layer asked for, by path.
     """
 
     diff_id: str
@@ -67,7 +67,7 @@ class Layer:
 
 
 class Wasted(NamedTuple):
-    """A file whose bytes an image carries in vain: a later layer deletes or replaces it."""
+    """A file that a later layer deletes or replaces, so that its bytes are wasted."""
 
     entry: Entry
     layer: int
@@ -98,7 +98,7 @@ class SavedImage:
         return _stack(self.layers)[0]
 
     def waste(self) -> list[Wasted]:
-        """Return the files that a later layer deletes or replaces, in the order in which they are lost."""
+        """Return the files that a later layer deletes or replaces, in the order of deletion."""
         final, lost = _stack(self.layers)
         # A deleted file keeps its bytes in use for as long as a hard link to it is left.
         linked = {(e.target, layer) for e, layer in final.values() if e.kind is Kind.HARDLINK}
@@ -109,7 +109,7 @@ class SavedImage:
 
 
 def _stack(layers: Sequence[Layer]) -> tuple[Merged, list[Wasted]]:
-    """Apply the layers in order; return what is left and the files with content that are lost."""
+    """Apply the layers in order; return the final paths and the deleted or replaced files with content."""
     final: Merged = {}
     lost: list[Wasted] = []
     for index, layer in enumerate(layers):
@@ -123,7 +123,7 @@ def _stack(layers: Sequence[Layer]) -> tuple[Merged, list[Wasted]]:
 
 
 def _hidden(final: Merged, layer: Layer) -> list[str]:
-    """Return the paths from below that this layer's whiteouts and replaced directories take away."""
+    """Return the paths of lower layers that this layer's whiteouts and replaced directories hide."""
     gone = {entry.path for entry in layer.entries if entry.kind is Kind.WHITEOUT}
     emptied = {entry.path for entry in layer.entries if entry.kind is Kind.OPAQUE}
     emptied |= {entry.path for entry in layer.entries if _replaces_directory(final, entry)}
@@ -134,7 +134,7 @@ def _hidden(final: Merged, layer: Layer) -> list[str]:
 
 
 def _replaces_directory(final: Merged, entry: Entry) -> bool:
-    """Tell whether something that is no directory takes a directory's place."""
+    """Tell whether a file or link replaces a directory."""
     if entry.kind in (Kind.DIRECTORY, Kind.WHITEOUT, Kind.OPAQUE) or entry.path not in final:
         return False
     return final[entry.path][0].kind is Kind.DIRECTORY
@@ -153,7 +153,7 @@ def _parents(path: str) -> Iterator[str]:
 def image_from(
     raw: dict[str, Any], contents: Iterable[tuple[Entry, ...]], kept: Iterable[Kept] | None = None
 ) -> SavedImage:
-    """Make an image of an OCI configuration and the entries of the layers that it names, in its order."""
+    """Make an image from an OCI configuration and the entries of its layers, in order."""
     config = _normal(raw)
     diff_ids = config["rootfs"]["diff_ids"]
     made = [item["created_by"] for item in config["history"] if not item["empty_layer"]]
@@ -164,7 +164,7 @@ def image_from(
 
 
 def _normal(raw: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration in the one shape that a saved image and the engine's inspection share."""
+    """Return a configuration with the fields that a saved image and `docker image inspect` have in common."""
     history = [
         {
             # `docker history` shows tabs as spaces; an import has a comment and no instruction.

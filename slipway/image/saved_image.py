@@ -1,6 +1,6 @@
-"""An image of the local engine with all its layers: saved and read, or known from an earlier time.
+"""An image of the local engine with all its layers, from `docker save` or from the cache of layers.
 
-What was read of a layer is kept. An image whose layers are all known is not saved again.
+Each layer that was read is cached. An image is saved again only if a layer is not in the cache.
 
 `python -m slipway.image.saved_image IMAGE` prints the layers, the size and the waste.
 """
@@ -37,9 +37,9 @@ METADATA_INSTRUCTIONS = {
 
 
 def read_image(reference: str, cache: Path | None = None) -> SavedImage:
-    """Read an image of the local engine, from the cache where all its layers are there.
+    """Read an image of the local engine, from the cache if it has all layers.
 
-    `cache` is the folder that keeps what was read, by default the user's.
+    `cache` is the folder of the cache, by default the user's.
     """
     folder = cache if cache is not None else layer_cache.default_folder()
     inspected = docker.require_image(reference)
@@ -53,7 +53,7 @@ def read_image(reference: str, cache: Path | None = None) -> SavedImage:
 
 
 def _from_cache(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
-    """Return the image without saving it, or None when a layer or its instruction is not known."""
+    """Return the image from the cache, None if it lacks a layer or the history lacks its instruction."""
     diff_ids = (inspected.get("RootFS") or {}).get("Layers") or []
     if not all(layer_cache.contains(cache, diff_id) for diff_id in diff_ids):
         return None
@@ -69,7 +69,7 @@ def _from_cache(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
 
 
 def _oci_config(inspected: dict[str, Any], diff_ids: list[str], history: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the engine tells of an image, in the names of an OCI configuration."""
+    """Return the result of `docker image inspect` as an OCI configuration."""
     return {
         "architecture": inspected["Architecture"],
         "os": inspected["Os"],
@@ -89,7 +89,7 @@ def _history(image_id: str) -> list[dict[str, Any]]:
 
 
 def is_metadata(created_by: str) -> bool:
-    """Tell an instruction that changes the configuration and no file."""
+    """Tell whether an instruction changes the configuration and no file."""
     words = created_by.removeprefix("/bin/sh -c #(nop)").split()
     if words[:2] == ["WORKDIR", "/"]:
         return True
@@ -97,7 +97,7 @@ def is_metadata(created_by: str) -> bool:
 
 
 def find_id(reference: str) -> str:
-    """Return the ID of an image of the local engine; SlipwayError when there is none of that name."""
+    """Return the ID of an image of the local engine; SlipwayError without such an image."""
     return str(docker.require_image(reference)["Id"])
 
 

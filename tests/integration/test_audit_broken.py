@@ -108,10 +108,12 @@ EXPECTED = {
     ("deleted", "/usr/lib/x86_64-linux-gnu/libbz2.so.1.0.4"),
     ("deleted", "/opt/app/app/metrics.py"),
     ("set-ID", "/usr/bin/wc"),
-    ("foreign layer", "layer 9"),
+    ("foreign layer", "layer 6"),
+    ("foreign instruction", "USER 0:0"),
 }
-# They are as they were; what they are of is not.
+# Unchanged files that no longer match what they were made from; and an instruction that makes no layer.
 UNTOUCHED = {
+    "USER 0:0",
     "/etc/ld.so.cache",
     "/opt/app/app/__pycache__/metrics.cpython-313.pyc",
     f"{PACKAGES}/click/__pycache__/core.cpython-313.pyc",
@@ -131,8 +133,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     try:
         image_id = saved_image.find_id(TAG)
         file = syft.write(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
-        done = audit.perform(CONTRACT, image_id, sbom.components(file))
-        yield audit.report(done, image_id, 0)
+        done = audit.audit_image(CONTRACT, image_id, sbom.components(file))
+        yield audit.make_report(done, image_id, 0)
     finally:
         breakage.run("docker", "image", "rm", "--force", TAG)
 

@@ -13,6 +13,7 @@ from slipway import matrix, repository
 from slipway.bench import bench, build_times
 from slipway.bench.measurements import Figure
 from slipway.build import build_cache
+from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import SlipwayError
 
 
@@ -106,8 +107,8 @@ def test_no_image_at_all_is_one_message(stand_in: list[Figure], monkeypatch: pyt
     assert not stand_in
 
 
-def test_traces_of_a_build_leave_the_engines_cache(tmp_path: Path) -> None:
-    """With a real engine: steps, copies on top of them, and the cache mount."""
+def test_a_cold_build_leaves_nothing_in_the_build_cache(tmp_path: Path) -> None:
+    """With a real engine: steps, copies on top of them, and the cache mount; other records stay."""
     mark = f"slipway-test-{uuid.uuid4().hex[:8]}"
     (tmp_path / "file").write_text(mark)
     (tmp_path / "Dockerfile").write_text(
@@ -115,11 +116,16 @@ def test_traces_of_a_build_leave_the_engines_cache(tmp_path: Path) -> None:
         f"RUN --mount=type=cache,id={mark}-uv,target=/cache touch /cache/x /x # {mark}\n"
         "COPY file /file\nWORKDIR /data\n"
     )
-    command = ["docker", "buildx", "build", "--quiet", f"--tag={mark}", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True)
+    command = ["docker", "buildx", "build", "--quiet", "--build-arg=BUILDKIT_CACHE_MOUNT_NS=cold", f"--tag={mark}"]
+    before = build_cache.read_records()
+    subprocess.run([*command, str(tmp_path)], check=True, capture_output=True)
     records = build_cache.read_records()
-    traces = build_cache.add_children(records, build_cache.find_marked(records, mark))
-    assert len(traces) >= 4
+    steps = build_cache.find_steps(records, Dockerfiles([(tmp_path / "Dockerfile").read_text()]))
+    own = build_cache.add_children(records, steps)
+    assert len(own) >= 4
+    assert any(f"cold/{mark}-uv" in records[record].description for record in own)
     subprocess.run(["docker", "image", "rm", mark], check=True, capture_output=True)
-    build_times.forget(mark)
-    assert not traces & build_cache.read_records().keys()
+    build_times.remove_new_records(set(before) | own, tmp_path / "Dockerfile")
+    assert own <= set(build_cache.read_records())
+    build_times.remove_new_records(set(before), tmp_path / "Dockerfile")
+    assert own & set(build_cache.read_records()) == set()

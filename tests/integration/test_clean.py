@@ -25,7 +25,7 @@ def cache_records(mark: str) -> list[str]:
 
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A repository name, a cache mount's id and folders of this test's own, in place of Slipway's."""
+    """A repository name, a Dockerfile and folders of the test's own in place of Slipway's."""
     name = f"slipway-test-{uuid.uuid4().hex[:8]}"
     rows = matrix.load_matrix()
     variant = replace(rows.variants["cpu"], repository=name, images={})
@@ -33,7 +33,8 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     variant.images["base"] = image  # type: ignore[index]
     own = replace(rows, repository=name, variants={"cpu": variant}, workloads=())
     monkeypatch.setattr(clean, "load_matrix", lambda: own)
-    monkeypatch.setattr(clean, "MARKS", (name,))
+    cached = f"RUN --mount=type=cache,id={name},target=/made date >/made/now"
+    (tmp_path / "Dockerfile").write_text(f"FROM debian:trixie-slim\nRUN : {name} >/layer\n{cached}\n")
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield name
@@ -42,9 +43,8 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_clean_frees_its_own_and_nothing_else(mark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Images of the matrix, marked records of the build cache, dist/ and its cache folder; not the neighbours."""
-    cached = f"RUN --mount=type=cache,id={mark},target=/made date >/made/now"
-    dockerfile = f"FROM debian:trixie-slim\nRUN : {mark} >/layer\n{cached}\n"
+    """Images of the matrix, build cache records of its Dockerfile, dist/ and its cache folder; not the neighbours."""
+    dockerfile = (tmp_path / "Dockerfile").read_text()
     docker("buildx", "build", "--load", f"--tag={mark}:cpu-base", "-", text=dockerfile)
     for tag in ("cpu-base-earlier", "someone-elses"):
         docker("tag", f"{mark}:cpu-base", f"{mark}:{tag}")

@@ -1,4 +1,4 @@
-"""The parts of an audit: packages, distributions, the rules of generated.toml, trims, licences, the SBOM."""
+"""The parts of an audit: packages, distributions, rules for unpackaged files, trims, licenses, the SBOM."""
 
 import importlib.util
 import io
@@ -9,27 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from debian.deb822 import Packages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway import matrix, python_locks, results, sbom, tools
 from slipway.audit import (
-    audit,
     debian_packages,
-    dockerfiles,
+    file_checks,
     globs,
     licenses,
+    npm_lock,
+    package_checks,
     python_packages,
-    rules,
     syft,
     trims,
+    unpackaged_files,
     wheel_records,
 )
 from slipway.audit.findings import Claim
 from slipway.audit.licenses import Policy
-from slipway.audit.rules import Judge
+from slipway.audit.origins import Origins, read_origins
+from slipway.audit.rules import RuleContext
+from slipway.audit.state import Audit
 from slipway.audit.trims import Trim
+from slipway.audit.unpackaged_files import UnpackagedFiles
+from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import SlipwayError
 from slipway.image import filesystem
 from slipway.image.archive import read_archive
@@ -39,7 +43,10 @@ from slipway.toml import read_toml
 from tests.helpers.archives import Member, directory, oci, saved, tar
 
 MATRIX = matrix.load_matrix()
-APT = "RUN /apt/install"
+APT = "RUN /bin/sh -c install tool"
+OTHER = "RUN /bin/sh -c other"
+COPY = "COPY files /"
+DOCKERFILES = Dockerfiles(["FROM system\nRUN install tool\nRUN other\nCOPY files /\n"])
 Content = tuple[str, list[Member]]
 
 
@@ -93,10 +100,10 @@ def test_packages_are_read_from_dpkgs_status() -> None:
     assert found["libc6"].conffiles == {"/etc/ld.so.conf.d/x.conf": "d4e7a7b88a71b5ffd9e2644e71a0cfab"}
 
 
-def test_what_nothing_asks_for_is_not_reached() -> None:
-    """A package is reached by a name that another one only provides, too."""
+def test_dependencies_are_found_by_provided_names() -> None:
+    """And what nothing depends on is not among them."""
     found = debian_packages.read_packages(STATUS)
-    assert debian_packages.reached(found, {"tool"}) == {"tool", "libc6", "postfix"}
+    assert debian_packages.add_dependencies(found, {"tool"}) == {"tool", "libc6", "postfix"}
 
 
 def test_damaged_status_is_no_package() -> None:
@@ -115,47 +122,10 @@ def test_a_diverted_file_lies_where_the_diversion_says() -> None:
         ("etc/ld.so.conf.d/x.conf", b"changed"),
     ]
     image = system((APT, files))
-    claims = debian_packages.claims(image, debian_packages.read_packages(STATUS))
+    claims = debian_packages.claim_files(image, debian_packages.read_packages(STATUS))
     assert claims["/usr/lib/a.other"][0].holds(image, "/usr/lib/a.other")
     assert "/usr/lib/a" not in claims
     assert not claims["/etc/ld.so.conf.d/x.conf"][0].holds(image, "/etc/ld.so.conf.d/x.conf")
-
-
-# --- what the Dockerfiles ask for ----------------------------------------------------------------
-
-
-STATES = b"""Package: libc6
-Auto-Installed: 1
-
-Package: postfix
-Architecture: all
-Auto-Installed: 0
-"""
-
-
-def installed(instruction: str, *, base: str = "") -> tuple[set[str], set[str]]:
-    """Return what apt was asked for in an image of two layers, and what of it the instruction of the second names."""
-    lists: list[Member] = [(f"var/lib/dpkg/info/{name}.list", b"") for name in ("tool", "postfix", "stray")]
-    files = [*lists, ("var/lib/dpkg/status", STATUS.encode()), ("var/lib/apt/extended_states", STATES)]
-    image = system(("made by debootstrap", [("var/lib/dpkg/status", base.encode())]), (instruction, files))
-    packages = debian_packages.read_packages(STATUS)
-    asked = dockerfiles.find_asked(image, packages)
-    return asked, dockerfiles.find_named(image, packages, asked, 'ARG MORE="stray"')
-
-
-def test_apt_was_asked_for_what_it_did_not_install_by_itself() -> None:
-    """The base image's packages are there before anybody asks."""
-    assert installed("RUN /apt/install tool postfix stray")[0] == {"tool", "postfix", "stray"}
-    assert installed("RUN x", base="Package: stray\nStatus: install ok installed\n")[0] == {"tool", "postfix"}
-
-
-def test_an_instruction_names_what_it_asks_apt_for() -> None:
-    """As a word of its own, or by an argument; a file with a package's name and version has it without the version."""
-    assert installed("RUN /apt/install /packages/tool.deb postfix-doc stray2")[1] == {"tool"}
-    assert installed("RUN /apt/install postfix ${MORE}")[1] == {"postfix", "stray"}
-    packages = {"libtorch2.6": debian_packages.read_package(Packages({"Package": "libtorch2.6"}))}
-    image = system(("RUN /apt/install $(cat /packages/libtorch)", []))
-    assert dockerfiles.find_named(image, packages, packages, "") == set(packages)
 
 
 # --- Python's distributions ----------------------------------------------------------------------
@@ -170,8 +140,8 @@ PACKAGES = "opt/venv/lib/python3.13/site-packages"
 
 
 def record_digest(record: str, script: bytes) -> str:
-    rows = python_packages.read("/x/a-1.0.dist-info/RECORD", record).rows
-    return python_packages.digest_of(rows, lambda _row: script)
+    rows = python_packages.read_distribution("/x/a-1.0.dist-info/RECORD", record).rows
+    return python_packages.digest_record(rows, lambda _row: script)
 
 
 def test_a_records_digest_is_the_same_wherever_it_is_installed() -> None:
@@ -198,8 +168,8 @@ def test_a_record_that_was_edited_has_another_digest(record: str, script: bytes)
 
 
 def test_a_digest_that_is_no_sha256_explains_nothing() -> None:
-    rows = python_packages.read("/x/a-1.0.dist-info/RECORD", "a,md5=x,1\nb,sha256=***,1\n").rows
-    assert [digest for _, digest in rows] == ["bad", python_packages.hexadecimal("sha256=***")]
+    rows = python_packages.read_distribution("/x/a-1.0.dist-info/RECORD", "a,md5=x,1\nb,sha256=***,1\n").rows
+    assert [digest for _, digest in rows] == ["bad", python_packages.decode_digest("sha256=***")]
     image = system((APT, [("a", b"x")]))
     assert not Claim("pypi:a", "sha256", "bad").holds(image, "/a")
 
@@ -208,7 +178,7 @@ def test_a_distribution_inside_another_is_that_ones_own() -> None:
     inner = f"{PACKAGES}/a/_vendor/b-2.0.dist-info/RECORD"
     outer = RECORD + "a/_vendor/b-2.0.dist-info/RECORD,sha256=AAAA,0\n"
     files: list[Member] = [(f"{PACKAGES}/a-1.0.dist-info/RECORD", outer.encode()), (inner, b"b,,\n")]
-    assert [one.name for one in python_packages.find(system((APT, files)))] == ["a"]
+    assert [one.name for one in python_packages.find_distributions(system((APT, files)))] == ["a"]
 
 
 def test_a_script_must_be_run_by_its_own_environment() -> None:
@@ -217,7 +187,7 @@ def test_a_script_must_be_run_by_its_own_environment() -> None:
         ("opt/venv/bin/a", b"#!/tmp/python\n"),
     ]
     image = system((APT, files))
-    assert python_packages.shebang_problem(image, python_packages.find(image)[0]) == "/opt/venv/bin/a"
+    assert python_packages.find_foreign_script(image, python_packages.find_distributions(image)[0]) == "/opt/venv/bin/a"
 
 
 @pytest.mark.parametrize("line", ["numpy>=2 --hash=sha256:" + "0" * 64, "numpy==2"])
@@ -230,18 +200,18 @@ def test_a_lock_without_versions_or_hashes_is_refused(tmp_path: Path, line: str)
 @pytest.mark.requirement("U8")
 def test_every_locked_wheel_has_its_record() -> None:
     """requirements/records.list is complete: no RECORD of an image goes without its counterpart."""
-    known = wheel_records.load()
-    assert [one.name for one in wheel_records.image_locks(MATRIX) if wheel_records.missing(one, known)] == []
+    known = wheel_records.read_records()
+    assert [one.name for one in wheel_records.list_locks(MATRIX) if wheel_records.find_missing(one, known)] == []
 
 
 def test_a_wheels_own_bytecode_is_not_taken_at_its_word() -> None:
     """The installer compiles it anew, so that it is judged as all other bytecode."""
     rows = (("m.py", "00"), ("__pycache__/m.cpython-311.pyc", "11"))
-    found = python_packages.claims([python_packages.Distribution("a", "1", "/x/a-1.dist-info/RECORD", rows)])
+    found = python_packages.claim_files([python_packages.Distribution("a", "1", "/x/a-1.dist-info/RECORD", rows)])
     assert list(found) == ["/x/m.py"]
 
 
-# --- the rules of generated.toml -----------------------------------------------------------------
+# --- rules for unpackaged files ------------------------------------------------------------------
 
 SOURCE = b"x = 1\n"
 PYC = "usr/lib/__pycache__/m.cpython-313.pyc"
@@ -268,7 +238,7 @@ def hashed(source: bytes) -> bytes:
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
 STORE = "etc/ssl/certs/java/cacerts"
 NODE = "opt/code-server/node_modules"
-RULES = read_toml(rules.FILE, rules.Generated).rules
+RULES = read_toml(unpackaged_files.FILE, UnpackagedFiles).rules
 BASE: Content = ("made by debootstrap", [("dev/null", b"")])
 
 GOOD: dict[str, list[Member]] = {
@@ -301,8 +271,8 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "file where a link belongs": ([("etc/alternatives/awk", b"")], "no link"),
     "package that is not there": ([("var/lib/dpkg/info/evil.list", b"")], "no package evil"),
     "library that is not there": ([("etc/ld.so.cache", b"\0/usr/lib/liba.so.1\0")], "/usr/lib/liba.so.1"),
-    "certificate of nobody's": ([("etc/ssl/certs/ca-certificates.crt", CERTIFICATE)], "not of the package"),
-    "key store with nobody's certificate": ([(STORE, keystore(b"A"))], "not of the package"),
+    "certificate of nobody's": ([("etc/ssl/certs/ca-certificates.crt", CERTIFICATE)], "not in the package"),
+    "key store with nobody's certificate": ([(STORE, keystore(b"A"))], "not in the package"),
     "key store with a key": ([(STORE, keystore(b"A", tag=1))], "something else than certificates"),
     "key store that ends early": ([(STORE, keystore(b"A")[:30])], "ends early"),
     "key store with more at its end": ([(STORE, keystore(b"A") + b"x")], "more or less"),
@@ -317,28 +287,36 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "no password needed": ([("etc/shadow", b"app::1::::::\n")], "needs no password"),
     "lock with content": ([("var/lib/dpkg/lock", b"x")], "not empty"),
     "file of no rule": ([("usr/local/bin/x", b"")], "no rule has it"),
-    "uv of another wheel": ([("usr/local/bin/uv", b"x")], "must come from install"),
+    "uv of another wheel": ([("usr/local/bin/uv", b"x")], "not bin/uv of the locked wheel"),
 }
 
 
-def judged(image: FileSystem) -> dict[str, str]:
-    """Return what the rules have against each file."""
-    judge = Judge(image, debian_packages.read_packages(STATUS), wheel_records.load())
-    problems = {path: judge.problem(path, RULES) for path in image.files()}
+def built(members: list[Member], *above: Content, base: Content = BASE) -> FileSystem:
+    """Return an image with files in the layer that installs packages, and layers above it."""
+    status: list[Member] = [("var/lib/dpkg/status", STATUS.encode())]
+    return system(base, (APT, [*status, *members]), *above)
+
+
+def find_problems(image: FileSystem, records: wheel_records.Records | None = None) -> dict[str, str]:
+    """Return the problem of each file that no rule explains."""
+    origins = read_origins(image, DOCKERFILES)
+    records = records or wheel_records.read_records()
+    context = RuleContext(image, debian_packages.read_packages(STATUS), records, origins)
+    problems = {path: context.find_problem(path, RULES) for path in image.files()}
     return {path: problem for path, problem in problems.items() if problem}
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_a_rule_explains_what_keeps_it(name: str) -> None:
     claimed = ("/usr/lib/m.py", "/opt/app/m.py", "/usr/bin/mawk", "/usr/lib/liba", "/usr/share/ca-")
-    image = system(BASE, ("RUN /apt/install --upgrade tool", GOOD[name]))
-    assert [path for path in judged(image) if not path.startswith(claimed)] == []
+    image = built(GOOD[name])
+    assert [path for path in find_problems(image) if not path.startswith(claimed)] == []
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_rule_does_not_explain_what_breaks_it(name: str) -> None:
     members, reason = BAD[name]
-    found = judged(system(BASE, ("RUN /apt/install --upgrade tool", members)))
+    found = find_problems(built(members))
     assert reason in found[f"/{made_name(members[-1])}"]
 
 
@@ -348,15 +326,32 @@ def made_name(member: Member) -> str:
 
 def test_bytecode_of_a_later_layer_is_not_its_sources() -> None:
     """Its header can be made to fit; that it was not made with its source shows."""
-    first: Content = ("RUN /apt/install --upgrade tini", [("usr/lib/m.py", SOURCE)])
-    second: Content = ("RUN x", [(PYC, timed(0, len(SOURCE)))])
-    assert "another layer" in judged(system(BASE, first, second))[f"/{PYC}"]
+    image = built([("usr/lib/m.py", SOURCE)], (OTHER, [(PYC, timed(0, len(SOURCE)))]))
+    assert "another layer" in find_problems(image)[f"/{PYC}"]
 
 
 def test_a_file_of_the_base_image_may_come_from_nowhere_else() -> None:
-    later: Content = ("RUN /apt/install --upgrade base-files", [("etc/fstab", b"x")])
-    assert "must come from base" in judged(system(BASE, later))["/etc/fstab"]
-    assert judged(system(("made by debootstrap", [("etc/fstab", b"x")]), ("RUN /apt/install --upgrade tini", []))) == {}
+    assert "must come from base" in find_problems(built([("etc/fstab", b"x")]))["/etc/fstab"]
+    assert find_problems(built([], base=("made by debootstrap", [("etc/fstab", b"x")]))) == {}
+
+
+@pytest.mark.parametrize("instruction", [OTHER, COPY, "RUN /bin/sh -c install tool # and more"])
+def test_a_file_of_package_scripts_comes_from_a_layer_that_installs_packages(instruction: str) -> None:
+    """An instruction of the Dockerfiles that installs none is no origin, nor is one that they do not have."""
+    assert find_problems(built([("etc/shells", b"")])) == {}
+    assert (
+        "must come from base or packages"
+        in find_problems(built([], (instruction, [("etc/shells", b"")])))["/etc/shells"]
+    )
+
+
+def test_a_file_beside_another_comes_from_the_first_layer_with_that() -> None:
+    """The environment is made with the user's home; a later layer cannot replace either."""
+    home, config = directory("home/app"), "opt/venv/pyvenv.cfg"
+    assert find_problems(built([], (OTHER, [home, (config, b"")]))) == {}
+    assert "/home/app" in find_problems(built([], (OTHER, [home]), (COPY, [(config, b"")])))[f"/{config}"]
+    assert "/home/app" in find_problems(built([home], (OTHER, [home, (config, b"")])))[f"/{config}"]
+    assert "/home/app" in find_problems(built([], ("RUN /bin/sh -c evil", [home, (config, b"")])))[f"/{config}"]
 
 
 def npm_image(folder: str, version: str) -> FileSystem:
@@ -364,37 +359,37 @@ def npm_image(folder: str, version: str) -> FileSystem:
         (f"{NODE}/{folder}/package.json", json.dumps({"version": version}).encode()),
         (f"{NODE}/{folder}/index.js", b""),
     ]
-    return system(BASE, ("RUN /apt/install --upgrade tini", []), ("COPY /code-server/ /", files))
+    return built([], (COPY, [("opt/code-server/node", b""), *files]))
 
 
 def test_a_file_below_node_modules_is_a_locked_packages() -> None:
-    lock = json.loads(rules.NPM_LOCK.read_text())["packages"]["node_modules/code-server"]
-    assert judged(npm_image("code-server", lock["version"])) == {}
-    assert "in the lock" in judged(npm_image("code-server", "0.0.1"))[f"/{NODE}/code-server/index.js"]
-    assert "no package of package-lock.json" in judged(npm_image("evil", "1"))[f"/{NODE}/evil/index.js"]
+    lock = json.loads(npm_lock.FILE.read_text())["packages"]["node_modules/code-server"]
+    assert set(find_problems(npm_image("code-server", lock["version"]))) == {"/opt/code-server/node"}
+    assert "in the lock" in find_problems(npm_image("code-server", "0.0.1"))[f"/{NODE}/code-server/index.js"]
+    assert "no package of package-lock.json" in find_problems(npm_image("evil", "1"))[f"/{NODE}/evil/index.js"]
 
 
 def test_uv_is_the_locked_wheels() -> None:
-    image = system(
-        BASE,
-        ("RUN /apt/install --upgrade tini", []),
-        ("RUN install /uv/bin/uv /usr/local/bin/uv", [("usr/local/bin/uv", b"x")]),
-    )
-    assert "not bin/uv of the locked wheel" in judged(image)["/usr/local/bin/uv"]
+    image = built([("usr/local/bin/uv", b"x")])
+    assert "not bin/uv of the locked wheel" in find_problems(image)["/usr/local/bin/uv"]
     digest = image.entry("/usr/local/bin/uv").sha256
-    judge = Judge(image, {}, wheel_records.Records(f"uv==1 3.13-x86_64 0 0 bin/uv {digest}\n"))
-    assert judge.problem("/usr/local/bin/uv", RULES) is None
+    assert find_problems(image, wheel_records.Records(f"uv==1 3.13-x86_64 0 0 bin/uv {digest}\n")) == {}
 
 
 @pytest.mark.parametrize(
     "text",
-    ["[[generated]]\npaths = ['/a']\n", "[[generated]]\npaths=['/a']\nreason='x'\ncheck='other'\n", "[[generated]\n"],
-    ids=["no reason", "unknown check", "no TOML"],
+    [
+        "[[generated]]\npaths = ['/a']\n",
+        "[[generated]]\npaths=['/a']\nreason='x'\ncheck='other'\n",
+        "[[generated]]\npaths=['/a']\nreason='x'\nby=['apt-get']\n",
+        "[[generated]\n",
+    ],
+    ids=["no reason", "unknown check", "unknown origin", "no TOML"],
 )
 def test_a_damaged_rule_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "generated.toml").write_text(text)
-    with pytest.raises(SlipwayError, match=r"generated\.toml"):
-        read_toml(tmp_path / "generated.toml", rules.Generated)
+    (tmp_path / "rules.toml").write_text(text)
+    with pytest.raises(SlipwayError, match=r"rules\.toml"):
+        read_toml(tmp_path / "rules.toml", UnpackagedFiles)
 
 
 # --- trims ---------------------------------------------------------------------------------------
@@ -403,16 +398,16 @@ def test_a_damaged_rule_is_named(tmp_path: Path, text: str) -> None:
 def test_a_trim_that_no_longer_applies_is_found() -> None:
     """One that names nothing that a package lacks, and one whose file is there all the same."""
     image = system((APT, [("opt/venv/tests/t.py", b"")]))
-    trim = [Trim("tests", globs.compiled(["/opt/venv/tests"], folders=True), "trims.toml")]
-    kinds = [finding.kind for finding in trims.problems(trim, image, [])]
+    trim = [Trim("tests", globs.compile_globs(["/opt/venv/tests"], folders=True), "trims.toml")]
+    kinds = [finding.kind for finding in trims.check_trims(trim, image, [])]
     assert kinds == ["trim no longer applies", "not trimmed"]
-    assert list(trims.problems(trim, system((APT, [])), ["/opt/venv/tests/t.py"])) == []
+    assert list(trims.check_trims(trim, system((APT, [])), ["/opt/venv/tests/t.py"])) == []
 
 
 def test_an_image_has_the_trims_of_its_flavor_and_its_targets() -> None:
-    base = {trim.path for trim in trims.of_image(MATRIX.find_image("cuda-base"))}
-    devel = {trim.path for trim in trims.of_image(MATRIX.find_image("cuda-devel"))}
-    workbench = {trim.path for trim in trims.of_image(MATRIX.find_image("cpu-base-workbench"))}
+    base = {trim.path for trim in trims.find_trims(MATRIX.find_image("cuda-base"))}
+    devel = {trim.path for trim in trims.find_trims(MATRIX.find_image("cuda-devel"))}
+    workbench = {trim.path for trim in trims.find_trims(MATRIX.find_image("cpu-base-workbench"))}
     assert "nvidia/cu13/include" in base - devel
     assert "jupyterlab/galata" in workbench - base
 
@@ -430,7 +425,7 @@ def test_an_image_has_the_trims_of_its_flavor_and_its_targets() -> None:
     ],
 )
 def test_globs(glob: str, path: str, *, matches: bool) -> None:
-    assert (globs.compiled([glob]).fullmatch(path) is not None) == matches
+    assert (globs.compile_globs([glob]).fullmatch(path) is not None) == matches
 
 
 # --- licenses ------------------------------------------------------------------------------------
@@ -454,7 +449,7 @@ POLICY = Policy(refused=["AGPL-*"], accepted={"reason": ["pypi:gs*"]}, proprieta
     ],
 )
 def test_the_policy_decides(name: str, license_name: tuple[str, ...], kinds: list[str]) -> None:
-    result = licenses.judge([Component("pypi", name, "1", license_name, "")], POLICY)
+    result = licenses.check_licenses([Component("pypi", name, "1", license_name, "")], POLICY)
     assert [finding.kind for finding in result.findings] == kinds
     assert result.proprietary == ({"terms": ["pypi:nvidia-a"]} if name == "nvidia-a" else {})
     assert result.accepted == ({"reason": ["pypi:gs10"]} if name == "gs10" else {})
@@ -489,12 +484,12 @@ def test_expressions_are_read_as_spdx_writes_them(license_name: str, refused: bo
 
 
 def test_what_is_free_is_not_listed_with_its_makers_other_terms() -> None:
-    assert licenses.judge([Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY).proprietary == {}
+    assert licenses.check_licenses([Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY).proprietary == {}
 
 
 def test_a_component_without_a_known_license_is_listed() -> None:
     parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("sha256:0",), "")]
-    assert licenses.judge(parts, POLICY).unknown == ["deb:a", "deb:b"]
+    assert licenses.check_licenses(parts, POLICY).unknown == ["deb:a", "deb:b"]
 
 
 def test_what_a_scan_of_the_same_image_knows_fills_a_gap(tmp_path: Path) -> None:
@@ -502,11 +497,11 @@ def test_what_a_scan_of_the_same_image_knows_fills_a_gap(tmp_path: Path) -> None
     rows = [{"Licenses": [{"PkgName": "a", "Name": "AGPL-3.0-only"}, {"PkgName": 1}]}, None, {"Licenses": None}]
     results.write_json(file, {"Metadata": {"ImageID": "sha256:1"}, "Results": rows})
     parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("MIT",), "")]
-    result = licenses.judge(parts, POLICY, licenses.of_trivy(file, "sha256:1"))
+    result = licenses.check_licenses(parts, POLICY, licenses.read_trivy(file, "sha256:1"))
     assert result.unknown == []
     assert [finding.what for finding in result.findings] == ["deb:a"]
-    assert licenses.of_trivy(file, "sha256:2") == {}
-    assert licenses.of_trivy(tmp_path / "none.json", "sha256:1") == {}
+    assert licenses.read_trivy(file, "sha256:2") == {}
+    assert licenses.read_trivy(tmp_path / "none.json", "sha256:1") == {}
 
 
 def test_a_damaged_policy_is_named(tmp_path: Path) -> None:
@@ -627,10 +622,10 @@ def test_an_sbom_is_written_once_for_an_image(fake_syft: Callable[[str], Path], 
     assert json.loads((tmp_path / sbom.SPDX).read_text())["comment"] == f"{sbom.IMAGE} sha256:3"
 
 
-def audited(image: FileSystem) -> audit.Audit:
+def audited(image: FileSystem) -> Audit:
     packages = debian_packages.read_packages(image.text(debian_packages.STATUS))
-    found = python_packages.find(image)
-    return audit.Audit(IMAGE, image, packages, found, debian_packages.claims(image, packages))
+    found = python_packages.find_distributions(image)
+    return Audit(IMAGE, image, packages, found, debian_packages.claim_files(image, packages), Origins())
 
 
 @pytest.mark.requirement("U8")
@@ -641,7 +636,9 @@ def test_what_only_the_image_or_only_the_sbom_has_is_found() -> None:
     ]
     looked = audited(system((APT, files)))
     listed = [Component("deb", name, one.version, (), "") for name, one in looked.packages.items() if name != "stray"]
-    audit.check_sbom(looked, [*listed, Component("pypi", "A", "1.1", (), ""), Component("npm", "x", "1", (), "")])
+    package_checks.check_sbom(
+        looked, [*listed, Component("pypi", "A", "1.1", (), ""), Component("npm", "x", "1", (), "")]
+    )
     assert [(finding.kind, finding.what) for finding in looked.findings] == [
         ("not in the SBOM", "deb:stray"),
         ("not in the SBOM", "pypi:a"),
@@ -652,35 +649,22 @@ def test_what_only_the_image_or_only_the_sbom_has_is_found() -> None:
 def test_code_servers_packages_are_those_of_its_lock() -> None:
     looked = audited(npm_image("code-server", "0"))
     folder = f"/{NODE}/x"
-    listed = [Component("npm", name, version, (), folder) for name, version in rules.locked_packages()]
-    audit.check_sbom(looked, listed)
+    listed = [Component("deb", name, one.version, (), "") for name, one in looked.packages.items()]
+    listed += [Component("npm", name, version, (), folder) for name, version in npm_lock.list_packages()]
+    package_checks.check_sbom(looked, listed)
     assert looked.findings == []
     inside = Component("npm", "of-the-editor", "1", (), f"/{NODE}/code-server/lib/vscode/node_modules/of-the-editor")
-    audit.check_sbom(looked, [*listed[1:], inside, Component("npm", "evil", "1", (), folder)])
+    package_checks.check_sbom(looked, [*listed[:-1], inside, Component("npm", "evil", "1", (), folder)])
     assert [finding.kind for finding in looked.findings] == ["not in the SBOM", "only in the SBOM"]
 
 
 def test_a_path_that_a_layer_has_twice_is_found() -> None:
     looked = audited(system((APT, [("a", b"1"), ("a", b"2"), directory("d"), directory("d")])))
-    audit.check_twice(looked)
+    file_checks.check_duplicate_paths(looked)
     assert [(finding.kind, finding.what) for finding in looked.findings] == [("twice", "/a")]
 
 
 def test_a_deletion_names_the_layer_that_did_it() -> None:
     image = system((APT, [("usr/bin/x", b"")]), ("RUN y", []), ("RUN rm -r /usr/bin", [("usr/.wh.bin", b"")]))
-    assert audit.deleter(image, "/usr/bin/x") == (2, "RUN rm -r /usr/bin")
-    assert audit.deleter(image, "/usr/lib/x") == (None, "")
-
-
-@pytest.mark.parametrize(
-    ("made_by", "own"),
-    [
-        ("COPY /application/ / # buildkit", True),
-        ("WORKDIR /data", True),
-        ("RUN |1 APT_DATE=2026-11-21 /bin/sh -c /apt/install --upgrade ca-certificates python3 tini", True),
-        ("RUN /bin/sh -c /apt/install evil # tini", False),
-        ("COPY /evil / # buildkit", False),
-    ],
-)
-def test_a_layer_is_made_by_an_instruction_of_the_dockerfile(made_by: str, *, own: bool) -> None:
-    assert dockerfiles.is_own(made_by, dockerfiles.instructions(IMAGE)) == own
+    assert file_checks.find_deletion(image, "/usr/bin/x") == (2, "RUN rm -r /usr/bin")
+    assert file_checks.find_deletion(image, "/usr/lib/x") == (None, "")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from slipway import matrix, repository, tables
-from slipway.bench import bench, build_times, measurements
+from slipway.bench import bench, measurements
 from slipway.bench.measurements import Figure
 from slipway.errors import SlipwayError
 
@@ -143,21 +143,3 @@ def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch:
     for content, expected in (('{"started": 1.5}', None), ('{"seconds": 400}', 400)):
         (tmp_path / "dist" / "tests.json").write_text(content)
         assert next(measurements.tests()).measured == expected
-
-
-# --- builds --------------------------------------------------------------------------------------
-
-
-def test_the_cold_build_shares_no_cache_mount_and_marks_its_steps(the_matrix: matrix.Matrix) -> None:
-    """A mount that it shared would hold the downloads of earlier builds."""
-    dockerfile = (repository.ROOT / the_matrix.find_image(build_times.COLD).variant.dockerfile).read_text()
-    marked = build_times.marked(dockerfile, "fresh")
-    assert marked.count("type=cache,id=fresh-") == dockerfile.count("type=cache")
-    assert "set -eux\n" in dockerfile
-    assert "set -eux\n" not in marked
-
-
-def test_the_cold_build_has_the_ignore_file_of_every_build() -> None:
-    """Its Dockerfile comes from standard input, for which BuildKit reads .dockerignore and no other file."""
-    assert (repository.ROOT / ".dockerignore").is_file()
-    assert list(repository.ROOT.glob("*.dockerignore")) == [repository.ROOT / ".dockerignore"]

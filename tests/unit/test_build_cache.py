@@ -5,23 +5,30 @@ import pytest
 from slipway import docker
 from slipway.build import build_cache
 from slipway.build.build_cache import Record
+from slipway.build.dockerfiles import Dockerfiles
 
 RECORDS = {
     name: Record(name, tuple(parents), description)
     for name, parents, description in [
         ("base", [], "pulled"),
         ("below", ["base"], "mount / from exec apt-get"),
-        ("step", ["below"], "mount / from exec uv pip install # fresh"),
+        ("step", ["below"], "mount / from exec /bin/sh -c set -eux\n    uv pip install # ${NAME}\n"),
         ("copy", ["step"], "[runtime 1/2] COPY"),
         ("last", ["copy", "step"], "mount / from exec ldconfig"),
-        ("other", ["base"], "mount / from exec uv pip install"),
+        ("other", ["base"], "mount / from exec /bin/sh -c set -eux\n    uv pip install\n"),
+        ("cache", [], 'cached mount /x from exec /bin/sh -c set -eux\n    uv\n with id "other/own-uv"'),
+        ("strange", [], 'cached mount /x from exec /bin/sh -c date with id "/uv"'),
     ]
 }
 DU = """\
 ID:\t\tstep
 Parents:\tbelow, base
 Created at:\t2026-11-28
-Description:\tmount / from exec uv pip install
+Description:\tmount / from exec set -eux
+    uv pip install
+
+Usage count:\t2
+Type:\t\tregular
 
 ID:\t\tbase
 Created at:\t2026-11-28
@@ -34,15 +41,16 @@ def test_records_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     records = build_cache.read_records()
     assert list(records) == ["step", "base"]
     assert records["step"].parents == ("below", "base")
-    assert records["step"].description.strip() == "mount / from exec uv pip install"
+    assert records["step"].description == "mount / from exec set -eux\n    uv pip install\n"
     assert records["base"].parents == ()
 
 
-def test_a_mark_and_what_was_built_on_it() -> None:
-    """Records of other builds stay."""
-    marked = build_cache.find_marked(RECORDS, "fresh", "no such mark")
-    assert marked == {"step"}
-    assert build_cache.add_children(RECORDS, marked) == {"step", "copy", "last"}
+def test_the_steps_of_a_dockerfile_and_what_was_built_on_them() -> None:
+    """Records of other builds stay; a cache mount is known by its id in any namespace."""
+    text = "FROM x\nRUN --mount=type=cache,id=own-uv,target=/x <<EOT\nset -eux\nuv pip install # ${NAME}\nEOT\n"
+    steps = build_cache.find_steps(RECORDS, Dockerfiles([text]))
+    assert steps == {"step", "cache"}
+    assert build_cache.add_children(RECORDS, steps) == {"step", "copy", "last", "cache"}
 
 
 def test_the_steps_below() -> None:

@@ -1,6 +1,7 @@
 """Trims delete whole files and restore them, and a row that names nothing is an error."""
 
 import importlib.util
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from slipway import repository
+from slipway.audit import globs
 
 HEADERS = """
 [[trim]]
@@ -110,3 +112,29 @@ def test_a_row_that_names_nothing_any_more_is_an_error(trim: Trim) -> None:
     """A trim that no longer applies would hide that a package changed."""
     with pytest.raises(SystemExit, match=r"'gone/\*' names no file in base any more"):
         trim("base")
+
+
+def list_patterns() -> list[str]:
+    """Return the globs of all files of docker/trims/, without those that only dpkg reads."""
+    files = sorted((repository.ROOT / "docker" / "trims").glob("*.toml"))
+    rows = [row for file in files for row in tomllib.loads(file.read_text(encoding="utf-8"))["trim"]]
+    return sorted({str(row["path"]) for row in rows if not row["path"].startswith("/usr/")})
+
+
+@pytest.mark.parametrize("pattern", list_patterns())
+def test_a_build_and_an_audit_read_a_glob_alike(tmp_path: Path, pattern: str) -> None:
+    """The build uses pathlib, the audit a regular expression; compared for matching paths and similar ones."""
+    glob = pattern.removeprefix("/")
+    folders = {glob.replace("**/", some).replace("**", "x") for some in ("", "m/", "m/n/")}
+    starts = {folder.replace("*", part) for folder in folders for part in ("x", "x.y")}
+    names = {name for one in starts for name in (one, f"{one}/f", f"{one}/d/f", f"{one}x", f"x{one}", f"p/{one}")}
+    for number, name in enumerate(sorted(names)):
+        file = tmp_path / str(number) / name
+        file.parent.mkdir(parents=True)
+        file.touch()
+    script = load()
+    regex = globs.compile_globs([f"/{glob}"], folders=True)
+    for number, name in enumerate(sorted(names)):
+        by_build = bool(script.find_files(tmp_path / str(number), glob))
+        assert by_build == bool(regex.fullmatch(f"/{name}")), name
+    assert {bool(regex.fullmatch(f"/{name}")) for name in names} == {True, False}

@@ -1,0 +1,91 @@
+"""Checks of files and layers: who owns each file, what is missing, which instructions made the layers."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from slipway.audit import trims
+from slipway.audit.findings import Claim, Finding
+from slipway.audit.rules import RuleContext
+from slipway.audit.state import Audit
+from slipway.audit.unpackaged_files import UnpackagedFiles
+from slipway.image.filesystem import FileSystem
+from slipway.image.layers import Entry, Kind
+
+SET_ID = 0o6000
+
+
+def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> None:
+    """Find files that differ from their owner's, and files without an owner that no rule explains."""
+    for path in audit.system.files():
+        claims = audit.claims.get(path)
+        if claims is None:
+            problem = context.find_problem(path, rules.rules)
+            if problem is None:
+                audit.owners["rules"] += 1
+            else:
+                audit.add_finding("unowned", path, problem)
+        elif claim := find_met_claim(audit.system, path, claims):
+            audit.owners[claim.owner.partition(":")[0]] += 1
+        else:
+            audit.add_finding("changed", path, f"it is not the file of {claims[0].owner}")
+
+
+def find_met_claim(system: FileSystem, path: str, claims: Iterable[Claim]) -> Claim | None:
+    """Return the claim that a file meets, None if it meets none; of a link or a device only the path is compared."""
+    has_content = system.paths[path][0].kind in (Kind.FILE, Kind.HARDLINK)
+    return next(
+        (claim for claim in claims if (not has_content and not claim.digest) or claim.holds(system, path)), None
+    )
+
+
+def check_missing(audit: Audit, rules: UnpackagedFiles, found: Collection[trims.Trim]) -> None:
+    """Find files of packages and distributions that the image lacks, unless they are left out on purpose."""
+    missing = audit.missing
+    for path in missing:
+        claim = audit.claims[path][0]
+        if not rules.leaves_out(path) and not any(trim.matches.fullmatch(path) for trim in found):
+            audit.findings.append(Finding("deleted", path, f"{claim.owner} has it", *find_deletion(audit.system, path)))
+    audit.findings += trims.check_trims(found, audit.system, missing)
+
+
+def find_deletion(system: FileSystem, path: str) -> tuple[int | None, str]:
+    """Return the layer that deleted a path, None if no layer did, and its instruction."""
+    for number in reversed(range(len(system.image.layers))):
+        hidden = (e.path for e in system.image.layers[number].entries if e.kind in (Kind.WHITEOUT, Kind.OPAQUE))
+        if any(path == folder or path.startswith(f"{folder}/") for folder in hidden):
+            return number, system.instruction(number)
+    return None, ""
+
+
+def check_rights(audit: Audit) -> None:
+    """Find set-user-ID and set-group-ID programs that are not as a Debian package installed them."""
+    for path in audit.system.files():
+        entry = audit.system.entry(path)
+        if entry.kind in (Kind.FILE, Kind.HARDLINK) and entry.mode & SET_ID:
+            owners = [c.owner.removeprefix("deb:") for c in audit.claims.get(path, ()) if c.owner.startswith("deb:")]
+            lists = [f"{audit.packages[owner].documents}.list" for owner in owners]
+            if not any(audit.system.layer(path) == audit.system.layer(file) for file in lists):
+                audit.add_finding(
+                    "set-ID", path, f"mode {entry.mode:o} is not from the installation of a Debian package"
+                )
+
+
+def check_duplicate_paths(audit: Audit) -> None:
+    """Find paths that a layer has twice: which of the two an image gets depends on the program that unpacks it."""
+    for number, layer in enumerate(audit.system.image.layers):
+        for path, times in Counter(entry.path for entry in layer.entries if not is_folder_or_whiteout(entry)).items():
+            if times > 1:
+                detail = f"{times} times in one layer"
+                audit.findings.append(Finding("twice", path, detail, number, audit.system.instruction(number)))
+
+
+def check_instructions(audit: Audit) -> None:
+    """Find instructions in the image's history, above the base image, that no Dockerfile has."""
+    for layer, text in audit.origins.foreign:
+        kind, what = ("foreign instruction", text) if layer is None else ("foreign layer", f"layer {layer}")
+        audit.findings.append(Finding(kind, what, "no Dockerfile of the image has this instruction", layer, text))
+
+
+def is_folder_or_whiteout(entry: Entry) -> bool:
+    """Tell whether an entry is a folder or says that something is deleted."""
+    return entry.kind in (Kind.DIRECTORY, Kind.WHITEOUT, Kind.OPAQUE)

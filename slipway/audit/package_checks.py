@@ -1,0 +1,112 @@
+"""Checks of packages: Debian's against the Dockerfiles, Python's against the locks, all of them against the SBOM."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from slipway import repository
+from slipway.audit import debian_packages, npm_lock, python_packages, wheel_records
+from slipway.audit.findings import Finding
+from slipway.audit.python_packages import Distribution
+from slipway.audit.state import Audit
+from slipway.matrix import Image
+from slipway.python_locks import Requirement, read_locks
+from slipway.sbom import Component
+
+VENV = "/opt/venv/"
+
+
+def check_packages(audit: Audit) -> None:
+    """Find Debian packages that apt was asked for and no instruction names, and those that nothing depends on."""
+    origins = audit.origins
+    needed = debian_packages.add_dependencies(audit.packages, origins.named | origins.base_packages)
+    for name in sorted((set(audit.packages) - needed) | (set(audit.packages) & set(origins.unnamed))):
+        package = audit.packages[name]
+        if name in needed:
+            reason = f"apt was asked for it, and the instruction of layer {origins.unnamed[name]} does not name it"
+        else:
+            reason = "no instruction names it, and no package that one names depends on it"
+        audit.add_finding(
+            "outside the lock", f"deb:{name}", f"{package.version}: {reason}", f"{package.documents}.list"
+        )
+
+
+def check_distributions(audit: Audit, records: wheel_records.Records) -> None:
+    """Compare the Python distributions with the locks: name, version and RECORD."""
+    for folder, files in list_environments(audit.contract).items():
+        inside = [one for one in audit.distributions if one.record.startswith(folder)]
+        check_environment(audit, inside, read_locks(files), records)
+    folders = tuple(list_environments(audit.contract))
+    elsewhere = [one for one in audit.distributions if not one.record.startswith(folders)]
+    for one in elsewhere:
+        if not any(claim.owner.startswith("deb:") for claim in audit.claims.get(one.record, ())):
+            detail = f"{one.version}: it is in no environment that has a lock"
+            audit.add_finding("outside the lock", f"pypi:{one.name}", detail, one.record)
+
+
+def list_environments(contract: Image) -> dict[str, list[Path]]:
+    """Return the folder of each Python environment, with the locks that it is installed from."""
+    found = {VENV: contract.locks}
+    if contract.workload and contract.workload.arguments.get("ELYRA") == "true":
+        found["/opt/elyra/"] = [repository.ROOT / "requirements" / "elyra.txt"]
+    return found
+
+
+def check_environment(
+    audit: Audit,
+    inside: list[Distribution],
+    locked: Mapping[str, dict[str, Requirement]],
+    records: wheel_records.Records,
+) -> None:
+    """Compare the distributions of one environment with its locks."""
+    environment = wheel_records.name_image_environment(audit.contract)
+    for one in inside:
+        versions = locked.get(one.name, {})
+        what = f"pypi:{one.name}"
+        if not versions:
+            detail = f"{one.version}: no lock has it"
+            audit.add_finding("outside the lock", what, detail, one.record)
+        elif one.version not in versions:
+            detail = f"{one.version} where the lock has {', '.join(versions)}"
+            audit.add_finding("other version", what, detail, one.record)
+        else:
+            check_record(audit, one, records.find_digest(versions[one.version], environment))
+    for name in sorted(set(locked) - {one.name for one in inside}):
+        audit.findings.append(Finding("not installed", f"pypi:{name}", "the lock has it"))
+
+
+def check_record(audit: Audit, one: Distribution, expected: str) -> None:
+    """Compare a RECORD, which an image could change with its files, with that of the locked wheel."""
+    if one.name in wheel_records.read_source_packages():
+        audit.notes.append(f"pypi:{one.name} is built from source: its files have no digest outside the image.")
+        return
+    if not expected:
+        audit.add_finding("no record", one.record, "requirements/records.list lacks it: run nox -s lock")
+        return
+    found = python_packages.digest_record(one.rows, lambda row: audit.system.content(one.path(row)))
+    if found != expected:
+        detail = f"it is not the one of the locked wheel of {one.name} {one.version}"
+        audit.add_finding("record edited", one.record, detail)
+    if script := python_packages.find_foreign_script(audit.system, one):
+        audit.add_finding("changed", script, "it is not run by its environment's Python")
+
+
+# --- the SBOM ------------------------------------------------------------------------------------
+
+
+def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
+    """Compare Syft's list with the databases of dpkg and Python, and with code-server's lock."""
+    listed = {
+        (c.kind, canonicalize_name(c.name) if c.kind == "pypi" else c.name, c.version)
+        for c in components
+        if c.kind in ("deb", "pypi") or (c.kind == "npm" and npm_lock.is_locked(c.path))
+    }
+    inside = {("deb", package.name, package.version) for package in audit.packages.values()}
+    inside |= {("pypi", name, version) for name, version in python_packages.read_metadata(audit.system)}
+    if f"{npm_lock.FOLDER}/node_modules/code-server/package.json" in audit.system:
+        inside |= {("npm", name, version) for name, version in npm_lock.list_packages()}
+    for kind, name, version in sorted(inside - listed):
+        audit.findings.append(Finding("not in the SBOM", f"{kind}:{name}", version))
+    for kind, name, version in sorted(listed - inside):
+        audit.findings.append(Finding("only in the SBOM", f"{kind}:{name}", version))

@@ -1,0 +1,44 @@
+"""The image under audit: what was read from it, the owners of its files, and the findings."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from slipway.audit.debian_packages import Package
+from slipway.audit.findings import Claims, Finding, make_finding
+from slipway.audit.licenses import Licenses
+from slipway.audit.origins import Origins
+from slipway.audit.python_packages import Distribution
+from slipway.image.filesystem import FileSystem
+from slipway.matrix import Image
+
+LIMITS = (
+    "Debian packages are compared with dpkg's checksums, which are stored in the image itself.",
+    "A file that a rule explains by its layer alone has no digest outside the image.",
+    "Bytecode is compared with its source by its header and its layer; it is not compiled again.",
+)
+
+
+@dataclass
+class Audit:
+    """An image, its contract, and the result of the comparisons so far."""
+
+    contract: Image
+    system: FileSystem
+    packages: Mapping[str, Package]
+    distributions: list[Distribution]
+    claims: Claims
+    origins: Origins
+    findings: list[Finding] = field(default_factory=list)
+    owners: Counter[str] = field(default_factory=Counter)
+    licenses: Licenses = field(default_factory=Licenses)
+    notes: list[str] = field(default_factory=lambda: list(LIMITS))
+
+    @property
+    def missing(self) -> list[str]:
+        """The paths that a package or a distribution claims and the image lacks."""
+        return [path for path in self.claims if path not in self.system]
+
+    def add_finding(self, kind: str, what: str, detail: str, path: str = "") -> None:
+        """Add a finding about a file of the image, or about what owns `path`."""
+        self.findings.append(make_finding(self.system, kind, what, detail, path))

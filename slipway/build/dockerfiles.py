@@ -1,0 +1,168 @@
+"""The instructions of Dockerfiles, and whether what BuildKit recorded is one of them.
+
+BuildKit records each instruction without its options in an image's history and in the build cache. What is compared:
+
+    RUN                    the shell text word by word; nothing in it is interpreted. Build arguments recorded with it
+                           have the contract's value, or a default of the Dockerfiles where the contract has none
+    CMD, ENTRYPOINT        the words of the list
+    HEALTHCHECK            the words of the command, not the times
+    EXPOSE                 the ports
+    ENV, LABEL and others  the words without quotes; ${NAME} stands for the values of the build argument NAME, any other
+                           reference for one word
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
+from typing import NamedTuple
+
+from slipway import repository
+from slipway.matrix import Image
+
+REFERENCE = re.compile(r"(\$\{(?:[^{}]|\{[^{}]*\})*\})")
+UNCHECKED = "BASE"  # the parent image of a workload, under any tag
+LISTS = ("CMD", "ENTRYPOINT", "HEALTHCHECK")
+
+
+class Instruction(NamedTuple):
+    """An instruction: its keyword, and its text without options; for a RUN with a here-document, that document."""
+
+    keyword: str
+    text: str
+
+
+Patterns = dict[str, list[re.Pattern[str]]]
+
+
+class Dockerfiles:
+    """The instructions of some Dockerfiles, for the build arguments of a contract."""
+
+    def __init__(self, texts: Iterable[str], arguments: Mapping[str, str] | None = None) -> None:
+        files = [(text, list(read_instructions(text))) for text in texts]
+        self.cache_ids = {name for text, _ in files for name in re.findall(r"\btype=cache,id=([^,\s]+)", text)}
+        every = [one for _, instructions in files for one in instructions]
+        self._values = read_values(every, arguments or {})
+        self._every = self._compile(every)
+        self._first = self._compile(one for _, instructions in files for one in self._find_first(instructions))
+
+    def has(self, recorded: str) -> bool:
+        """Tell whether a recorded instruction is one of the Dockerfiles'."""
+        return self._matches(recorded, self._every)
+
+    def begins_stage(self, recorded: str) -> bool:
+        """Tell whether a recorded instruction is the first RUN or COPY of a stage that starts from an image."""
+        return self._matches(recorded, self._first)
+
+    def list_arguments(self, recorded: str) -> set[str]:
+        """Return the values of the build arguments that an instruction refers to."""
+        return {value for name in REFERENCE.findall(recorded) for value in self._values.get(name[2:-1], ())}
+
+    def _matches(self, recorded: str, patterns: Patterns) -> bool:
+        keyword, _, text = recorded.removesuffix("# buildkit").strip().partition(" ")
+        if keyword == "RUN":
+            arguments, _, text = f" {text}".partition(" /bin/sh -c ")
+            if not self._allows(arguments):
+                return False
+        found = normalize(Instruction(keyword, text))
+        return any(pattern.fullmatch(found) for pattern in patterns.get(keyword, ()))
+
+    def _allows(self, recorded: str) -> bool:
+        """Tell whether the build arguments recorded with a RUN, ` |2 A=1 B=2`, have values that they may have."""
+        pairs = re.split(r" (?=\w+=)", recorded)[1:]
+        split = (pair.split("=", 1) for pair in pairs)
+        return all(name == UNCHECKED or value in self._values.get(name, ()) for name, value in split)
+
+    def _compile(self, instructions: Iterable[Instruction]) -> Patterns:
+        patterns: Patterns = {}
+        for one in instructions:
+            text = normalize(one)
+            pattern = re.escape(text) if one.keyword == "RUN" else self._expand(text)
+            patterns.setdefault(one.keyword, []).append(re.compile(pattern))
+        return patterns
+
+    def _expand(self, text: str) -> str:
+        """Return a regular expression of an instruction's text, for all values that its references may have."""
+        parts = REFERENCE.split(text)
+        values = [self._values.get(reference[2:-1]) for reference in parts[1::2]]
+        choices = ["|".join(map(re.escape, sorted(some))) if some else r"\S*" for some in values]
+        literals = map(re.escape, parts[::2])
+        return "".join(f"{literal}(?:{choice})" for literal, choice in zip(literals, [*choices, ""], strict=True))
+
+    def _find_first(self, instructions: Iterable[Instruction]) -> Iterator[Instruction]:
+        """Yield the first RUN or COPY of each stage of a Dockerfile that starts from no other stage of it."""
+        stages: list[str] = []
+        is_first = False
+        for one in instructions:
+            if one.keyword == "FROM":
+                source, *name = re.split(r"\s+AS\s+", one.text)
+                is_first = not any(re.fullmatch(self._expand(source), stage) for stage in stages)
+                stages += name
+            elif is_first and one.keyword in ("RUN", "COPY"):
+                yield one
+                is_first = False
+
+
+def read_dockerfiles(image: Image) -> Dockerfiles:
+    """Return the Dockerfiles that an image and its variant are built from, for the build arguments of the contract."""
+    names = dict.fromkeys((image.variant.dockerfile, image.dockerfile))
+    variant = image.variant.images[image.flavor]
+    texts = [(repository.ROOT / name).read_text(encoding="utf-8") for name in names]
+    return Dockerfiles(texts, {**variant.arguments, **image.arguments})
+
+
+def read_instructions(text: str) -> Iterator[Instruction]:
+    """Yield the instructions of a Dockerfile."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        instruction = line.strip()
+        while instruction.endswith("\\"):
+            more = next(lines, "").strip()
+            instruction = instruction if more.startswith("#") else instruction[:-1] + more
+        keyword, _, rest = instruction.partition(" ")
+        rest = re.sub(r"^(?:--\S+\s+)*", "", rest.strip())
+        if document := re.search(r"<<-?\"?(\w+)", rest):
+            content = "\n".join(takewhile(lambda line, end=document[1]: line.strip() != end, lines))  # type: ignore[misc]
+            rest = content if rest == document[0] else rest
+        yield Instruction(keyword.upper(), rest)
+
+
+def find_sources(dockerfile: str) -> list[str]:
+    """Return the paths of the build context that a Dockerfile mounts or copies."""
+    mounted = re.findall(r"--mount=(?!\S*from=)\S*?\bsource=([^\s,]+)", dockerfile)
+    copied = re.findall(r"(?m)^COPY (?!--from|<<)(?:--\S+ )*(.+) \S+$", dockerfile)
+    return [*mounted, *(path for paths in copied for path in paths.split())]
+
+
+def read_values(instructions: Iterable[Instruction], arguments: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return the values of each build argument: that in `arguments`, or the defaults."""
+    values = {name: {value} for name, value in arguments.items()}
+    for one in instructions:
+        for word in shlex.split(one.text) if one.keyword == "ARG" else ():
+            name, is_set, value = word.partition("=")
+            if name not in arguments:
+                values.setdefault(name, set()).update(resolve(value, values) if is_set else ())
+    return values
+
+
+def resolve(text: str, values: Mapping[str, set[str]]) -> set[str]:
+    """Return a text for all values of the build arguments that it refers to."""
+    if not (reference := REFERENCE.search(text)):
+        return {text}
+    choices = values.get(reference[0][2:-1], ())
+    return {one for value in choices for one in resolve(text.replace(reference[0], value), values)}
+
+
+def normalize(one: Instruction) -> str:
+    """Return an instruction's text in the one form in which a Dockerfile and a record of it are equal."""
+    if one.keyword in LISTS and (listed := re.search(r"\[.*?\]", one.text)):
+        words = re.findall(r'"((?:[^"\\]|\\.)*)"', listed[0])
+        return "\n".join(words[1:] if one.keyword == "HEALTHCHECK" and "{" in one.text else words)
+    if one.keyword == "EXPOSE":
+        ports = re.findall(r"(\d+)(?:/(\w+))?", one.text)
+        return " ".join(sorted(f"{port}/{protocol or 'tcp'}" for port, protocol in ports))
+    if one.keyword in ("ENV", "LABEL"):
+        return " ".join(one.text.replace('"', "").split())
+    return " ".join(one.text.split())
