@@ -57,7 +57,7 @@ def running_registry(folder: Path) -> Iterator[str]:
 
 def wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     """Wait until the registry answers."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -229,7 +229,7 @@ def slow_start(project: Path, tools: Path) -> Iterator[subprocess.Popen[str]]:
     """Yield a first start that hangs in the making of the environment."""
     put_python(
         tools,
-        'case "$*" in *version_info*) echo "$0" ;; *-m*venv*) mkdir -p "$4"; sleep 60 ;; esac',
+        'case "$*" in *version_info*) echo "$0" ;; *-m*venv*) mkdir -p "$4"; sleep 300 ;; esac',
     )
     (tools / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     start = subprocess.Popen(
@@ -239,7 +239,7 @@ def slow_start(project: Path, tools: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
         start_new_session=True,
     )
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not list(project.glob(".noxw.new.*[0-9]")) and time.monotonic() < end:
         time.sleep(0.02)
     yield start
@@ -250,5 +250,5 @@ def test_interrupted_start_leaves_nothing(project: Path, slow_start: subprocess.
     """Ctrl-C reaches the whole process group."""
     assert any(name.startswith(".noxw.new.") for name in leftovers(project))
     os.killpg(slow_start.pid, signal.SIGINT)
-    assert slow_start.wait(timeout=10) == 130
+    assert slow_start.wait(timeout=50) == 130
     assert leftovers(project) == set()

@@ -180,7 +180,7 @@ class Player:
         self.waits: Queue[None] = Queue()
         self.thread = threading.Thread(target=self.play, args=(steps,), daemon=True)
         self.thread.start()
-        self.waits.get(timeout=10)
+        self.waits.get(timeout=60)
 
     def play(self, steps: Steps) -> None:
         """Take all steps."""
@@ -194,12 +194,12 @@ class Player:
         """Take one step, unless all are taken."""
         if not self.ended:
             self.turn.put(None)
-            self.waits.get(timeout=10)
+            self.waits.get(timeout=60)
 
     def wait(self) -> None:
         """Wait for one's turn."""
         self.waits.put(None)
-        self.turn.get(timeout=10)
+        self.turn.get(timeout=60)
 
     def put_bytes(self, *_: object) -> None:
         """Blobs are no part of the race."""

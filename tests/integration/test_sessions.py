@@ -167,7 +167,7 @@ def interrupt(checkout: Checkout, words: list[str], sign: str) -> str:
         while sign not in log.read_text() and time.monotonic() < deadline and run.poll() is None:
             time.sleep(0.1)
         os.killpg(run.pid, signal.SIGINT)
-        assert run.wait(timeout=30) != 0
+        assert run.wait(timeout=50) != 0
     text = log.read_text()
     assert sign in text, text
     return text

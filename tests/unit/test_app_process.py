@@ -32,7 +32,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def wait_for(port: int, seconds: float = 20) -> None:
+def wait_for(port: int, seconds: float = 60) -> None:
     """Return when something listens on `port`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -110,7 +110,7 @@ def test_bad_start_is_one_message(
 ) -> None:
     """One line on the error output, exit code 1, no traceback."""
     process = start(tmp_path, "-m", "app", *arguments, **environment)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert output.startswith(message)
     assert output.count("\n") == 1

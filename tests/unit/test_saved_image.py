@@ -129,7 +129,7 @@ def test_a_damaged_archive_ends_a_save_that_goes_on(docker: Path, tmp_path: Path
 
 
 def test_ctrl_c_leaves_no_process_and_no_cache_file(docker: Path, tmp_path: Path) -> None:
-    stand_in(docker, save="head -c 5000 saved; echo $$ > pid; exec sleep 60")
+    stand_in(docker, save="head -c 5000 saved; echo $$ > pid; exec sleep 300")
     command = [sys.executable, "-m", "slipway.image.saved_image", "x"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     reader = subprocess.Popen(command, cwd=repository.ROOT, env=environment, stderr=subprocess.PIPE, text=True)
@@ -142,7 +142,7 @@ def test_ctrl_c_leaves_no_process_and_no_cache_file(docker: Path, tmp_path: Path
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 50
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
