@@ -28,7 +28,11 @@ def of_image(image: Image) -> list[Trim]:
     layers = {layer for flavor in image.lineage for layer in (flavor, *matrix.LAYERS[image.family.accelerator][flavor])}
     found = list(read(image, image.family.accelerator, layers))
     if image.workload and WORKBENCH in image.workload.targets:
-        inside = {*matrix.LAYERS[WORKBENCH][WORKBENCH], *(["elyra"] if image.arguments.get("ELYRA") == "true" else [])}
+        inside = {
+            "variant",
+            *matrix.LAYERS[WORKBENCH][WORKBENCH],
+            *(["elyra"] if image.arguments.get("ELYRA") == "true" else []),
+        }
         found += read(image, WORKBENCH, inside)
     return found
 

@@ -123,7 +123,7 @@ def test_a_trim_says_what_where_and_why(file: str, entry: dict[str, object]) -> 
     """A file that is left out without a reason would be a riddle."""
     assert set(entry) - {"locks", "restored"} == {"path", "layer", "reason"}
     layers = {layer for part in matrix.LAYERS[file].values() for layer in part}
-    assert entry["layer"] in layers | ({"elyra"} if file == "workbench" else set())
+    assert entry["layer"] in layers | ({"elyra", "variant"} if file == "workbench" else set())
     assert set(entry.get("locks", [])) <= {family.locks for family in MATRIX.families.values()}  # type: ignore[call-overload]
     assert str(entry["reason"]).endswith(".")
 
