@@ -30,7 +30,8 @@ def find_trims(image: Image) -> list[Trim]:
     layers = {layer for flavor in image.flavors for layer in (flavor, *LAYERS[image.variant.accelerator][flavor])}
     found = list(read_trims(image, image.variant.accelerator, layers))
     if image.workload and WORKBENCH in image.workload.targets:
-        inside = {*LAYERS[WORKBENCH][WORKBENCH], *(["elyra"] if image.arguments.get("ELYRA") == "true" else [])}
+        elyra = ["elyra"] if image.arguments.get("ELYRA") == "true" else []
+        inside = {"variant", *LAYERS[WORKBENCH][WORKBENCH], *elyra}
         found += read_trims(image, WORKBENCH, inside)
     return found
 

@@ -97,7 +97,7 @@ def test_a_trim_says_what_where_and_why(file: str, entry: dict[str, object]) -> 
     """A file that is left out without a reason would be a riddle."""
     assert set(entry) - {"locks", "restored"} == {"path", "layer", "reason"}
     layers = {layer for part in LAYERS[file].values() for layer in part}
-    assert entry["layer"] in layers | ({"elyra"} if file == "workbench" else set())
+    assert entry["layer"] in layers | ({"elyra", "variant"} if file == "workbench" else set())
     assert set(entry.get("locks", [])) <= {variant.locks for variant in MATRIX.variants.values()}  # type: ignore[call-overload]
     assert str(entry["reason"]).endswith(".")
 

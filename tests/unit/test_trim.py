@@ -83,7 +83,7 @@ def test_a_folder_goes_with_all_in_it_and_nothing_beside_it(
 ) -> None:
     """The bytes are those of the files. Rows of other locks, and of Debian packages, are not for it."""
     trim("torch")
-    assert capsys.readouterr().out.split() == ["-10", "torch/include"]
+    assert capsys.readouterr().out.split() == ["-10", "torch/include", "-5", "scipy/**/tests"]
     assert not (site_packages / "torch/include").exists()
     assert (site_packages / "torch/__init__.py").exists()
 
@@ -106,6 +106,19 @@ def test_devel_gets_files_back(site_packages: Path, trim: Trim, capsys: pytest.C
     assert capsys.readouterr().out.split() == ["+5", "torch/include"]
     assert not (site_packages / "torch/include/a.h").is_symlink()
     assert (site_packages / "torch/include/a.h").read_text() == "12345"
+
+
+def test_later_layers_leave_the_same_files_out(site_packages: Path, trim: Trim) -> None:
+    """Headers of several packages share a folder; devel keeps those of its own."""
+    trim("torch")
+    for layer, kept in (("data-science", False), ("devel", True)):
+        header = site_packages / "torch/include/more.h"
+        header.parent.mkdir(exist_ok=True)
+        header.touch()
+        (site_packages / "scipy/x/tests").mkdir(exist_ok=True)
+        (site_packages / "scipy/x/tests/t.py").touch()
+        trim(layer)
+        assert header.exists() == kept
 
 
 def test_a_row_that_names_nothing_any_more_is_an_error(trim: Trim) -> None:

@@ -53,22 +53,20 @@ def read_trims() -> list[dict[str, Any]]:
     return [r for r in rows if locks.startswith(tuple(r.get("locks", [""]))) and not r["path"].startswith("/usr/")]
 
 
-def main(*arguments: str) -> None:
-    """Apply each row that concerns the layer, and print the bytes; a row that names no file is an error."""
+def main(layer: str, wheels: str = "") -> None:
+    """Apply the rows and print their bytes; a row that names no file of its own layer is an error.
+
+    A later layer may bring more files of the same names, such as headers; devel keeps those that are restored.
+    """
     for row in read_trims():
-        pattern = row["path"]
-        if arguments[0] == "--restore" and row.get("restored"):
-            wheels = Path(arguments[1])
-            files = find_files(wheels, pattern)
-            size = restore(files, wheels)
-        elif row["layer"] == arguments[0]:
-            files = find_files(SITE_PACKAGES, pattern)
-            size = -remove(files)
-        else:
+        restored = row.get("restored", False)
+        if (wheels and not restored) or (layer == "devel" and restored):
             continue
-        if not files:
-            raise SystemExit(f"trims: {pattern!r} names no file in {row['layer']} any more: correct or delete the row")
-        print(f"{size:>+12} {pattern}")
+        files = find_files(Path(wheels or SITE_PACKAGES), row["path"])
+        if not files and (wheels or row["layer"] == layer):
+            raise SystemExit(f"trims: {row['path']!r} names no file in {layer} any more: correct or delete the row")
+        if files:
+            print(f"{restore(files, Path(wheels)) if wheels else -remove(files):>+12} {row['path']}")
 
 
 if __name__ == "__main__":
