@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway import matrix, repository, results
+from slipway.errors import SlipwayError
 from tests.sabotage.breakage import collect, compare, read_outcomes, read_property, run
 from tests.sabotage.cases import Case
 
@@ -76,5 +77,9 @@ def _contents(name: str) -> dict[str, Any]:
 
 @cache
 def _inspect(name: str) -> dict[str, Any]:
-    """What the engine knows of an image of the matrix."""
-    return dict(json.loads(run("docker", "image", "inspect", matrix.load_matrix().find_image(name).tag).stdout)[0])
+    """What the engine knows of an image of the matrix; SlipwayError when it has none."""
+    tag = matrix.load_matrix().find_image(name).tag
+    found = run("docker", "image", "inspect", tag)
+    if found.returncode:
+        raise SlipwayError(f"{tag} is gone since the run began: {found.stderr.strip()}")
+    return dict(json.loads(found.stdout)[0])
