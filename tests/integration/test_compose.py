@@ -23,7 +23,11 @@ FILE = repository.ROOT / "compose.yaml"
 MATRIX = matrix.load_matrix()
 ADDRESS = "127.57.0.1"  # every address of 127.0.0.0/8 is this host; nothing else listens on this one
 NO_PLUGIN = "no compose plug-in on this host: `nox -s setup -- --compose` installs Debian's"
-DOCKERFILE_ARGUMENTS = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", (repository.ROOT / matrix.WORKLOADS).read_text()))
+DOCKERFILE_ARGUMENTS = dict(
+    default
+    for arguments in re.findall(r"(?m)^ARG (.+)$", (repository.ROOT / matrix.WORKLOADS).read_text())
+    for default in re.findall(r"(\w+)=(\S+)", arguments)
+)
 WORKLOADS = {"workbench", "workbench-cuda", "workbench-rocm"}
 SERVICES = {"cpu", "cpu-py3.11", "cpu-arm64", "cuda", "cuda-py3.11", "rocm", *WORKLOADS}
 STOP_SECONDS = 5  # without a signal that reaches the service, docker waits for ten

@@ -298,7 +298,7 @@ def test_a_wrong_exceptions_file_ends_the_scan_before_it_begins(ready: Scanned, 
     """An earlier verdict does not outlive it."""
     assert ready.scan(database()) == 0, ready.reasons()
     ready.exceptions.write_text('[[exception]]\nidentifier = "CVE"\n')
-    with pytest.raises(SlipwayError, match="exception 1: identifier is 'CVE'"):
+    with pytest.raises(SlipwayError, match=r"\[\[exception\]\] 1 identifier is 'CVE'"):
         ready.scan(database())
     assert not (ready.results / "scan.json").exists()
 
@@ -598,7 +598,7 @@ def test_an_image_that_was_not_built_here_is_refused(ready: Scanned, database: M
     with pytest.raises(SlipwayError, match=r"is not the image that was built here last.*nox -s build -- cpu-base"):
         ready.scan(option)
     subprocess.run(["docker", "image", "rm", "--force", ready.image.tag], capture_output=True, check=True)
-    with pytest.raises(SlipwayError, match=r"there is no slipway-test-.*No such image"):
+    with pytest.raises(SlipwayError, match=r"there is no slipway-test-.*nox -s build -- cpu-base"):
         ready.scan(option)
 
 
