@@ -111,18 +111,18 @@ RASPBERRY_PI_OS_13 = {
 DEBIAN_11 = {
     "etc/os-release": "ID=debian\n",
     "etc/apt/sources.list": (
-        "deb http://any.debian.org/debian bullseye main\n"
-        "deb http://any.debian.org/debian-security bullseye-security main\n"
-        "deb http://any.debian.org/debian bullseye-updates main\n"
+        f"deb {PUBLIC} bullseye main\n"
+        f"deb {PUBLIC}-security bullseye-security main\n"
+        f"deb {PUBLIC} bullseye-updates main\n"
     ),
 }
 DEBIAN_13 = {
     "etc/os-release": "ID=debian\n",
     "etc/apt/sources.list.d/debian.sources": (
         "Types: deb\n# http://snapshot.example/archive/debian/20261101T000000Z\n"
-        "URIs: http://any.debian.org/debian\nSuites: trixie trixie-updates\nComponents: main\n"
+        f"URIs: {PUBLIC}\nSuites: trixie trixie-updates\nComponents: main\n"
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp\n\n"
-        "Types: deb\nURIs: http://any.debian.org/debian-security\nSuites: trixie-security\nComponents: main\n"
+        f"Types: deb\nURIs: {PUBLIC}-security\nSuites: trixie-security\nComponents: main\n"
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp\n"
     ),
 }
@@ -155,7 +155,7 @@ WITHOUT_MIRROR = {
     "pi13": RASPBERRY_PI_OS_13,
     "debian11": DEBIAN_11,
     "debian13": DEBIAN_13,
-    "cloud12": cloud("https://any.debian.org/debian"),
+    "cloud12": cloud(PUBLIC),
 }
 
 
