@@ -10,7 +10,7 @@ from slipway.toml import Reason, Table
 
 Accelerator: TypeAlias = Literal["cpu", "cuda", "rocm"]
 Flavor: TypeAlias = Literal["base", "runtime", "devel"]
-Target: TypeAlias = Literal["workbench", "training", "compute", "desktop", "tools"]
+Target: TypeAlias = Literal["workbench", "training", "compute", "desktop", "tools"]  # the stages of Dockerfile
 Platform: TypeAlias = Literal["linux/amd64", "linux/arm64"]
 Version: TypeAlias = Literal["python", "cuda", "cudnn", "hip", "torch", "tensorflow", "onnxruntime"]
 

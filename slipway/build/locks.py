@@ -1,8 +1,8 @@
 """The lock files of requirements/: which there are, compile them, and tell when one no longer matches its inputs.
 
-    python -m slipway.lock           compiles every lock
-    python -m slipway.lock --index   compiles those that take PyTorch from its own index (LOCKS=cpu-index)
-    python -m slipway.lock --check   says which are out of date; needs no network
+    python -m slipway.build.locks           compiles every lock
+    python -m slipway.build.locks --index   compiles those that take PyTorch from its own index (LOCKS=cpu-index)
+    python -m slipway.build.locks --check   says which are out of date; needs no network
 
 A lock's first line holds a digest of the inputs that it was compiled from.
 """

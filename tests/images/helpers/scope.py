@@ -1,17 +1,11 @@
 """Scope of a test module: `pytestmark = applies(...)` names the images that its checks are for."""
 
-from typing import Literal
-
 import pytest
 
 from slipway import matrix
 from slipway.errors import SlipwayError
+from slipway.images_toml import Accelerator, Flavor, Target, Version
 from slipway.matrix import Image
-
-Accelerator = Literal["cpu", "cuda", "rocm"]
-Flavor = Literal["base", "runtime", "devel"]
-Version = Literal["torch", "tensorflow", "onnxruntime"]
-Workload = Literal["workbench", "training", "compute", "desktop", "tools"]
 
 
 def applies(
@@ -19,7 +13,7 @@ def applies(
     accelerator: Accelerator | None = None,
     flavor: Flavor | None = None,
     version: Version | None = None,
-    workload: Workload | None = None,
+    workload: Target | None = None,
 ) -> pytest.MarkDecorator:
     """Mark a module's checks for the images that meet each condition; without conditions, for every image.
 
