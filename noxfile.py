@@ -81,7 +81,7 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
         *("pytest", "--quiet", "tests/images"),
         f"--image={reference}",
         f"--contract={image.name}",
-        f"--junit-xml={image.results / ('tests-of-another.xml' if options.image else 'tests.xml')}",
+        f"--junit-xml={image.results / ('of-another/tests.xml' if options.image else 'tests.xml')}",
         *(["--timeout=600"] if images.platform_option(image) else []),  # its programs are emulated
         *command_line.test_options(options),
         interrupt_timeout=INTERRUPT_SECONDS,
@@ -89,7 +89,7 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
 
 
 def scan_image(session: nox.Session, image: Image, options: Namespace) -> None:
-    """Scan an image by Trivy; what is scanned is counted against the SBOM, and the verdict says when there is none."""
+    """Scan an image by Trivy and compare what was examined with the SBOM."""
     run_module(session, "slipway.audit.syft", image.name, codes=[0, 1])
     run_module(session, "slipway.scan", image.name, *command_line.scan_options(options), codes=[0, 3])
     sessions.require_scanned(image)
@@ -152,8 +152,8 @@ def sbom(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def audit(session: nox.Session) -> None:
     """Compare images with their locks, file by file, and with their SBOM."""
-    chosen = sessions.read_images(session, MATRIX)
-    sessions.for_each(session, chosen, lambda image, _: run_module(session, "slipway.audit", image.name))
+    for_each = partial(sessions.for_each, session, sessions.read_images(session, MATRIX))
+    for_each(lambda image, options: run_module(session, "slipway.audit", *command_line.audit_options(image, options)))
 
 
 @nox.session(venv_backend="none")
@@ -168,7 +168,7 @@ def run(session: nox.Session) -> None:
     image, command = sessions.read_command(session, MATRIX)
     sessions.warn_deprecated(session, image)
     session.run(
-        *("docker", "run", "--rm", "--interactive", *(["--tty"] if session.interactive else [])),
+        *("docker", "run", "--rm", "--pull=never", "--interactive", *(["--tty"] if session.interactive else [])),
         *devices.gpu_options(image.variant.accelerator),
         *(f"--publish=127.0.0.1:{port}:{port}" for port in image.ports),
         "--shm-size=2g",  # for the workers of PyTorch's data loaders; the same in compose.yaml
@@ -219,9 +219,9 @@ define_test_session("sabotage", "Show that each check finds an image that is bro
 def lock(session: nox.Session) -> None:
     """Compile requirements/*.txt from requirements/*.in, with hashes; `-- --index`: those for PyTorch's index."""
     install(session, "uv")
-    session.run("python", "-m", "slipway.build.locks", *session.posargs)
+    run_module(session, "slipway.build.locks", *session.posargs)
     if not session.posargs:
-        session.run("python", "-m", "slipway.audit.wheel_records")
+        run_module(session, "slipway.audit.wheel_records")
 
 
 @nox.session

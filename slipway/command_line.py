@@ -73,7 +73,7 @@ def choose_images(matrix: Matrix, options: argparse.Namespace, default: Callable
     named = [image for image in matrix.images if image.name in wanted or options.all]
     images = named or default()
     if options.image and len(images) != 1:
-        raise SlipwayError(f"--image takes one contract: nox -s test -- NAME --image {options.image}")
+        raise SlipwayError(f"--image takes one contract: NAME --image {options.image}")
     return [matrix.find_for_platform(image, options.platform) for image in images] if options.platform else images
 
 
@@ -103,6 +103,11 @@ def test_options(options: argparse.Namespace) -> list[str]:
     """Return the options of pytest for the checks of an image."""
     flags = {"--require-gpu": options.require_gpu, "--allow-not-run": options.allow_not_run}
     return [*(flag for flag, is_given in flags.items() if is_given), *options.pytest]
+
+
+def audit_options(image: Image, options: argparse.Namespace) -> list[str]:
+    """Return the options of `python -m slipway.audit`."""
+    return [image.name, *([f"--image={options.image}"] if options.image else [])]
 
 
 def scan_options(options: argparse.Namespace) -> list[str]:

@@ -73,7 +73,7 @@ def require_image(reference: str) -> dict[str, Any]:
     """Return what the engine knows of an image; SlipwayError with what to do where it has none of this name."""
     found = inspect(reference)
     if found is None:
-        hint = f"build it (nox -l lists the build sessions) or pull it: docker pull {reference}"
+        hint = f"build it (nox -s build -- IMAGE) or pull it: docker pull {reference}"
         raise SlipwayError(f"{reference} is not an image of this engine; {hint}")
     return found
 

@@ -56,7 +56,7 @@ def read_report(file: Path) -> Report:
             properties=of_suites,
         )
     except (OSError, ET.ParseError, ValueError) as error:
-        raise SlipwayError(f"{file} is damaged ({error}): run its test session again") from None
+        raise SlipwayError(f"{file} cannot be read ({error}): run its test session again") from None
 
 
 def read_check(place: str, case: ET.Element) -> Check:

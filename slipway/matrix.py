@@ -236,7 +236,7 @@ class Matrix:
                     raise SlipwayError(variant.explain_exclusion(flavor))
         close = get_close_matches(name, images, n=3)
         hint = f"did you mean {', '.join(close)}? " if close else ""
-        raise SlipwayError(f"there is no image {name!r}; {hint}`nox -s matrix` lists all")
+        raise SlipwayError(f"there is no image {name!r}; {hint}`nox -s matrix -- --all` lists all")
 
 
 def check_variant_name(name: str, row: VariantTable, distro: Distro) -> None:

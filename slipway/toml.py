@@ -33,7 +33,7 @@ def read_toml(file: Path, model: type[Model]) -> Model:
         raise SlipwayError(f"{file.name} is not UTF-8 text: {error}") from None
     except OSError as error:
         raise SlipwayError(
-            f"{file} cannot be read: {error.strerror}; it is part of the repository: git checkout -- {file.name}"
+            f"{file} cannot be read: {error.strerror}; it is part of the repository: git checkout -- {file}"
         ) from None
     return parse_toml(text, model, file.name)
 

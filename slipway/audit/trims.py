@@ -1,9 +1,10 @@
 """The rows of docker/trims/ for an image: which files are left out, and whether they still exist in packages."""
 
-import tomllib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from re import Pattern
+
+from pydantic import Field
 
 from slipway import repository
 from slipway.audit import globs
@@ -11,9 +12,26 @@ from slipway.audit.findings import Finding, make_finding
 from slipway.image.filesystem import FileSystem
 from slipway.images_toml import FLAVORS, LAYERS
 from slipway.matrix import Image
+from slipway.toml import Table, read_toml
 
 FOLDER = repository.ROOT / "docker" / "trims"
 WORKBENCH = "workbench"
+
+
+class TrimTable(Table):
+    """A row as the file has it; its columns are explained there."""
+
+    path: str
+    layer: str
+    reason: str
+    locks: list[str] = Field(default=[""])
+    restored: bool = False
+
+
+class TrimsToml(Table):
+    """A file of docker/trims/."""
+
+    trim: list[TrimTable]
 
 
 @dataclass(frozen=True)
@@ -40,12 +58,11 @@ def read_trims(image: Image, name: str, layers: Collection[str]) -> Iterator[Tri
     """Yield the rows of a file for some layers, as docker/build/python/trim.py applies them."""
     packages = f"/opt/venv/lib/python{image.variant.versions['python']}/site-packages"
     file = FOLDER / f"{name}.toml"
-    for entry in tomllib.loads(file.read_text(encoding="utf-8"))["trim"]:
-        is_restored = entry.get("restored", False) and image.flavor == FLAVORS[-1]
-        has_locks = image.variant.locks.startswith(tuple(entry.get("locks", [""])))
-        if entry["layer"] in layers and has_locks and not is_restored:
-            path = entry["path"] if entry["path"].startswith("/") else f"{packages}/{entry['path']}"
-            yield Trim(entry["path"], globs.compile_globs([path], folders=True), file.name)
+    for row in read_toml(file, TrimsToml).trim:
+        is_restored = row.restored and image.flavor == FLAVORS[-1]
+        if row.layer in layers and image.variant.locks.startswith(tuple(row.locks)) and not is_restored:
+            path = row.path if row.path.startswith("/") else f"{packages}/{row.path}"
+            yield Trim(row.path, globs.compile_globs([path], folders=True), file.name)
 
 
 def check_trims(trims: Collection[Trim], system: FileSystem, missing: Collection[str]) -> Iterator[Finding]:

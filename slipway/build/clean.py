@@ -2,7 +2,7 @@
 
     python -m slipway.build.clean
 
-The images of the matrix, BuildKit's records of their Python environments and downloads, dist/, and
+The images of the matrix, BuildKit's records of their RUN steps and cache mounts, dist/, and
 Slipway's folder of the user's cache. The engine, the base image and what users keep in volumes stay.
 """
 

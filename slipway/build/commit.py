@@ -1,6 +1,6 @@
-"""The commit of an image: the last one that changed a file of its build context, or a build argument.
+"""The commit of an image: the last one that changed a file of its build context, or a build argument of any image.
 
-A commit elsewhere leaves an image's labels, and so its ID and its results, as they are.
+Another commit leaves an image's labels, and so its ID and its results, as they are.
 """
 
 from collections.abc import Sequence

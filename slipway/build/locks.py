@@ -99,8 +99,9 @@ def workload_locks() -> Iterator[Lock]:
 
     By their names, which is what asks for most first. overrides.in keeps out what each variant has in its own version.
     """
-    options = ("--python-version=3.13", "--python-platform=x86_64-manylinux_2_40", "--overrides=overrides.in")
     rows = load_matrix()
+    python = python_options(rows.variants["cpu"].versions["python"], rows.default_distro)
+    options = (*python, "--overrides=overrides.in")
     variants = [file.name for name in ("cpu-runtime", "cuda-devel") for file in rows.find_image(name).variant_locks]
     larger: tuple[str, ...] = (BOUNDS, *variants)
     for file in sorted(file for target in TARGETS for file in FOLDER.glob(f"{target}*.in")):
@@ -111,7 +112,7 @@ def workload_locks() -> Iterator[Lock]:
             yield Lock(name, source, larger, options, layer)
         larger = (*larger, *(f"{file.stem}-{layer}.txt" if layer else f"{file.stem}.txt" for layer in layers))
     # Elyra's environment is its own: it wants older packages than the variants have.
-    yield Lock("elyra", "elyra.in", (), options[:2])
+    yield Lock("elyra", "elyra.in", (), python)
 
 
 def index_locks(rows: Matrix) -> Iterator[Lock]:
@@ -122,7 +123,7 @@ def index_locks(rows: Matrix) -> Iterator[Lock]:
 
 
 def variants(rows: Matrix) -> Iterator[Variant]:
-    """Yield the families that have locks of their own."""
+    """Yield the variants that have locks of their own."""
     for variant in rows.variants.values():
         # A lock holds the hashes of each platform's wheels: one platform's is the others' as well.
         if variant.distro.platform == PLATFORMS[0]:

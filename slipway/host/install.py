@@ -90,12 +90,10 @@ def require_debian(packages: tuple[str, ...], reason: str) -> None:
     if system.get("ID") == "debian" and system.get("VERSION_ID") in ("12", "13"):
         return
     name = system.get("PRETTY_NAME", "this system")
-    family = [system.get("ID", ""), *system.get("ID_LIKE", "").split()]
-    known = next((ELSEWHERE[each] for each in family if each in ELSEWHERE), INSTRUCTIONS)
-    advice = known if "docker.io" in packages else f"install {' '.join(packages)}"
-    raise SlipwayError(
-        f"{reason}. On {name} Slipway installs nothing by itself: {advice}, start it, and run this again."
-    )
+    ids = [system.get("ID", ""), *system.get("ID_LIKE", "").split()]
+    known = next((ELSEWHERE[each] for each in ids if each in ELSEWHERE), INSTRUCTIONS)
+    advice = f"{known}, start it," if "docker.io" in packages else f"install {' '.join(packages)}"
+    raise SlipwayError(f"{reason}. On {name} Slipway installs nothing by itself: {advice} and run this again.")
 
 
 def as_root(task: str) -> list[str]:

@@ -19,6 +19,7 @@ from slipway.images_toml import Distro
 from slipway.matrix import Image, Matrix, load_matrix
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+REFRESHED: set[str] = set()  # tags of base images; another refresh would rebuild every layer above
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -109,8 +110,11 @@ def find_engine() -> Engine:
 
 
 def prepare_build(rows: Matrix, image: Image, *, refresh: bool) -> None:
-    """Make this machine able to build an image; `refresh` renews its base image."""
-    prepare(find_engine(), *choose(rows, image.name), refresh=refresh)
+    """Make this machine able to build an image; `refresh` renews its base image, once in a process."""
+    distro, gb = choose(rows, image.name)
+    prepare(find_engine(), distro, gb, refresh=refresh and distro.tag not in REFRESHED)
+    if refresh:
+        REFRESHED.add(distro.tag)
 
 
 def prepare(serving: Engine, chosen: Distro, gb: int, *, refresh: bool) -> None:

@@ -119,7 +119,8 @@ def main() -> int:
     for lines in (reason_lines(checks), requirement_lines(checks)):
         if lines:
             show("", *lines)
-    show("", f"no check of these runs names: {', '.join(unproved(checks))}")
+    if unnamed := unproved(checks):
+        show("", f"no check of these runs names: {', '.join(unnamed)}")
     note_duration(repository.ROOT / "dist")
     return 1 if any(check.outcome == "failed" for check in checks) else 0
 

@@ -132,7 +132,7 @@ def test_checks_are_timed_by_their_junit_file(
     (image.results / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
     assert next(measurements.checks([image])).measured == pytest.approx(61.5)
     (image.results / "tests.xml").write_text("<testsuites><te")
-    with pytest.raises(SlipwayError, match="damaged"):
+    with pytest.raises(SlipwayError, match="cannot be read"):
         list(measurements.checks([image]))
 
 

@@ -39,7 +39,7 @@ def test_images_are_chosen_by_name(words: tuple[str, ...], names: list[str]) -> 
         (("cuda-develx",), "there is no image 'cuda-develx'.*cuda-devel"),
         (("--no-cash",), "there is no option --no-cash; did you mean --no-cache?"),
         (("--builder",), "--builder: expected one argument"),
-        (("cpu-base", "cuda-base", "--image=x:1"), "--image takes one contract: nox -s test -- NAME --image x:1"),
+        (("cpu-base", "cuda-base", "--image=x:1"), "--image takes one contract: NAME --image x:1"),
         (("cuda-base", "--platform=linux/arm64"), "there is no cuda-base for linux/arm64: "),
     ],
 )
@@ -61,6 +61,10 @@ def test_options_reach_the_command_that_they_are_for() -> None:
     options = command_line.read_options(["--no-cache", "--builder=b", "--allow-not-scanned", "--database=d"])
     assert command_line.build_options(options) == ["--builder=b", "--no-cache"]
     assert command_line.scan_options(options) == ["--database=d", "--allow-not-scanned"]
+    image = matrix.load_matrix().find_image("cpu-base")
+    assert command_line.audit_options(image, options) == ["cpu-base"]
+    other = command_line.read_options(["cpu-base", "--image=x:1"])
+    assert command_line.audit_options(image, other) == ["cpu-base", "--image=x:1"]
     assert command_line.test_options(options) == []
 
 

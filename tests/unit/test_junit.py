@@ -44,5 +44,5 @@ def test_a_missing_or_damaged_file_is_an_error_that_names_it(tmp_path: Path, con
     file = tmp_path / "tests.xml"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(SlipwayError, match=r"tests\.xml is damaged"):
+    with pytest.raises(SlipwayError, match=r"tests\.xml cannot be read"):
         junit.read_report(file)

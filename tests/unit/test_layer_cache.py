@@ -32,7 +32,7 @@ def test_a_layer_that_was_kept_is_known(layer: Layer, tmp_path: Path) -> None:
         lambda _: b"",
         lambda data: data[:-20],
         lambda data: data[:60] + bytes([data[60] ^ 1]) + data[61:],
-        lambda data: gzip.compress(gzip.decompress(data).replace(b'"version": "', b'"version": "0')),
+        lambda data: gzip.compress(gzip.decompress(data).replace(b'"version": ', b'"version": 9')),
         lambda data: gzip.compress(gzip.decompress(data).replace(b'"file"', b'"fool"')),
         lambda data: gzip.compress(gzip.decompress(data).replace(b"sha256:", b"sha256:0")),
         lambda data: gzip.compress(gzip.decompress(data) + b"[]\n"),

@@ -141,7 +141,9 @@ def test_an_image_is_in_the_tests_unless_its_row_or_variant_says_otherwise() -> 
 
 def test_an_unknown_image_is_answered_with_close_names() -> None:
     """A typing error is mended at once."""
-    with pytest.raises(SlipwayError, match=r"no image 'cuda-bsae'; did you mean cuda-base.*`nox -s matrix` lists all"):
+    with pytest.raises(
+        SlipwayError, match=r"no image 'cuda-bsae'; did you mean cuda-base.*`nox -s matrix -- --all` lists all"
+    ):
         matrix.parse_matrix(GOOD).find_image("cuda-bsae")
 
 

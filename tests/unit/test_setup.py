@@ -477,3 +477,15 @@ def test_starting_a_daemon_does_not_wait_for_its_output() -> None:
     begin = time.monotonic()
     install.check(["sh", "-c", "sleep 30 & exit 0"], "a daemon")
     assert time.monotonic() - begin < 20
+
+
+def test_a_base_image_is_refreshed_once_for_all_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one would have another ID, so that each flavor would build the layers below it anew."""
+    refreshed: list[bool] = []
+    monkeypatch.setattr(setup, "REFRESHED", set())
+    monkeypatch.setattr(setup, "find_engine", lambda: None)
+    monkeypatch.setattr(setup, "prepare", lambda *_, refresh: refreshed.append(refresh))
+    the_matrix = matrix.load_matrix()
+    for name in ("cpu-base", "cpu-runtime", "cpu-base-py3.11"):
+        setup.prepare_build(the_matrix, the_matrix.find_image(name), refresh=True)
+    assert refreshed == [True, False, True]
