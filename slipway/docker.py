@@ -3,23 +3,22 @@
 import contextlib
 import io
 import json
-import os
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, cast
 
 from slipway.errors import SlipwayError
 
 CHUNK = 1 << 20
+MISSING = "there is no docker command; `nox -s setup` installs it"
 ADVICE = "`nox -s setup` checks the engine and starts it"
 
 
 def call(
     *arguments: str,
     data: bytes | None = None,
-    environment: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a docker command and return its outcome, whatever its exit code."""
@@ -29,12 +28,11 @@ def call(
             input=data,
             stdin=subprocess.DEVNULL if data is None else None,
             capture_output=True,
-            env={**os.environ, **(environment or {})},
             timeout=timeout,
             check=False,
         )
     except FileNotFoundError:
-        raise missing() from None
+        raise SlipwayError(MISSING) from None
     out, err = (text.decode(errors="replace") for text in (result.stdout, result.stderr))
     return subprocess.CompletedProcess(result.args, result.returncode, out, err)
 
@@ -45,11 +43,6 @@ def output(*arguments: str, data: bytes | None = None) -> str:
     if result.returncode:
         raise failure(" ".join(arguments), result.returncode, result.stderr)
     return result.stdout
-
-
-def missing() -> SlipwayError:
-    """Return the error of a machine without the docker command."""
-    return SlipwayError("there is no docker command; `nox -s setup` installs it")
 
 
 def failure(command: str, code: int, stderr: str) -> SlipwayError:
@@ -89,7 +82,7 @@ def save(image_id: str) -> Iterator[BinaryIO]:
         try:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, pipesize=CHUNK, bufsize=CHUNK)
         except FileNotFoundError:
-            raise missing() from None
+            raise SlipwayError(MISSING) from None
         stream = cast("BinaryIO", process.stdout)
         with process:
             try:

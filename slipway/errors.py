@@ -2,22 +2,19 @@
 
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class SlipwayError(Exception):
-    """Something that the user can mend; its text is the whole message."""
+    """An error that the user can fix; its text is the whole message."""
 
 
-def run(main: Callable[[], int]) -> int:
-    """Call a module's `main` and turn an error or Ctrl-C into a message and an exit code.
-
-    Returns `main`'s own exit code, 1 after a SlipwayError, 130 after Ctrl-C.
-    """
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run a module's `main` and end the process: with its exit code, 1 after a SlipwayError, 130 after Ctrl-C."""
     try:
-        return main()
+        sys.exit(main())
     except SlipwayError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        sys.exit(130)

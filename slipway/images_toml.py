@@ -14,7 +14,6 @@ Target: TypeAlias = Literal["workbench", "training", "compute", "desktop", "tool
 Platform: TypeAlias = Literal["linux/amd64", "linux/arm64"]
 Version: TypeAlias = Literal["python", "cuda", "cudnn", "hip", "torch", "tensorflow", "onnxruntime"]
 
-ACCELERATORS: tuple[str, ...] = get_args(Accelerator)
 FLAVORS: tuple[str, ...] = get_args(Flavor)
 TARGETS: tuple[str, ...] = get_args(Target)
 PLATFORMS: tuple[str, ...] = get_args(Platform)  # the first is the default

@@ -8,7 +8,6 @@ prints one JSON object for each image, for CI: those of `nox -s tests`, or all.
 import argparse
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -240,7 +239,7 @@ class Matrix:
 
 
 def check_variant_name(name: str, row: VariantTable, distro: Distro) -> None:
-    """Raise SlipwayError for a name that does not tell the variant's accelerator, Python and platform."""
+    """Raise SlipwayError for a name that does not contain the variant's accelerator, Python and platform."""
     python = re.escape(str(row.versions.get("python")))
     platform = "" if distro.platform == PLATFORMS[0] else f"-{distro.architecture}"
     if not re.fullmatch(rf"{row.accelerator}(\d+\.\d+)?(-py{python})?{platform}", name):
@@ -301,17 +300,9 @@ def make_matrix(content: ImagesToml) -> Matrix:
     # The locks of workloads are for the default distro's Python and platform.
     default = next(iter(content.distro.values()))
     images = {i.name: i for v in variants.values() if v.distro == default for i in v.images.values()}
-    return Matrix(
-        repository=content.repository,
-        release=content.release,
-        source=content.source,
-        apt_date=content.apt_date,
-        free_disk_gb=content.free_disk_gb,
-        scan=content.scan,
-        distros=content.distro,
-        variants=variants,
-        workloads=tuple(make_workloads(content.workload, images)),
-    )
+    fields = {key: value for key, value in content if key not in ("distro", "variant", "workload")}
+    workloads = tuple(make_workloads(content.workload, images))
+    return Matrix(distros=content.distro, variants=variants, workloads=workloads, **fields)
 
 
 def parse_matrix(text: str) -> Matrix:
@@ -337,4 +328,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

@@ -20,7 +20,7 @@ def write(file: Path, content: str) -> None:
             written.write(content.encode())
     except OSError as error:
         raise SlipwayError(
-            f"cannot write {file}: {error.strerror}; free space or mend the folder's permissions"
+            f"cannot write {file}: {error.strerror}; free space or fix the folder's permissions"
         ) from None
 
 

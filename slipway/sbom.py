@@ -1,6 +1,5 @@
 """SBOMs in dist/<image>/: the packages that one lists, and the image that it is about."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +88,3 @@ def read_path(item: dict[str, Any]) -> str:
             case {"name": "syft:location:0:path", "value": str(path)}:
                 return path
     return ""
-
-
-def counts(file: Path) -> dict[str, int]:
-    """Return the number of packages of each kind that a CycloneDX file lists, by the type of their purls."""
-    return dict(Counter(component.kind for component in components(file)))

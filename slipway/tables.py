@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-NOTHING = "-"  # in place of a number that there is none of
+NOTHING = "-"  # in place of a missing number
 WIDEST = 10_000  # characters, where no terminal has a width
 COLORS = {
     "failed": "red",

@@ -2,7 +2,7 @@
 
     python -m slipway.tools actionlint      prints the path of the program
 
-go.sum pins every byte that a tool is built from. What is built lies in Slipway's folder of the user's cache.
+go.sum pins every byte that a tool is built from. Built programs are in Slipway's folder of the user's cache.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from slipway.errors import SlipwayError, run
 
 FOLDER = repository.ROOT / "tools"
 GO_LOCK = repository.ROOT / "requirements" / "go.txt"
-# Where a tool keeps the version that it tells; the linker leaves alone what is not there.
+# The variables that hold the version a tool prints; the linker ignores missing names.
 VERSIONS = ("main.version", "github.com/aquasecurity/trivy/pkg/version/app.ver")
-EXPERIMENTS = {"trivy": "jsonv2"}  # what of Go's own a tool wants that Go does not offer by itself
+EXPERIMENTS = {"trivy": "jsonv2"}  # Go experiments that a tool needs
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool as its go.mod pins it: the version, and the Go version that it wants at least."""
+    """A tool as its go.mod pins it: the version, and the Go version that it needs at least."""
 
     name: str
     module: Path
@@ -38,15 +38,10 @@ class Tool:
 
     @property
     def program(self) -> Path:
-        """Where it lies once it is built; another pin has another place."""
+        """The path of the built program; another pin has another path."""
         pins = b"".join((self.module / file).read_bytes() for file in ("go.mod", "go.sum"))
         digest = hashlib.sha256(pins).hexdigest()[:12]
-        return cache() / f"{self.name}-{self.version}-{digest}"
-
-
-def cache() -> Path:
-    """Return the folder of the tools that were built."""
-    return repository.cache_folder("tools")
+        return repository.cache_folder("tools") / f"{self.name}-{self.version}-{digest}"
 
 
 def read_tool(name: str) -> Tool:
@@ -120,7 +115,9 @@ def build(tool: Tool) -> None:
             built = compile_program(tool, Path(folder))
             built.replace(tool.program)
     except OSError as error:
-        raise SlipwayError(f"cannot write {cache()}: {error.strerror}; free space or set XDG_CACHE_HOME") from None
+        raise SlipwayError(
+            f"cannot write {tool.program.parent}: {error.strerror}; free space or set XDG_CACHE_HOME"
+        ) from None
 
 
 def compile_program(tool: Tool, folder: Path) -> Path:
@@ -181,7 +178,7 @@ def check(command: list[str], *, cwd: Path, environment: dict[str, str], failure
 
 
 def say(text: str) -> None:
-    """Tell what takes a while; standard output is for the path alone."""
+    """Print what takes a while to standard error; standard output is for the path alone."""
     print(f"tools: {text}", file=sys.stderr, flush=True)
 
 
@@ -194,4 +191,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

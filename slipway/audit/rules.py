@@ -101,15 +101,10 @@ def check_bytecode(context: RuleContext, path: str) -> str:
         return "bytecode without a header"
     flags, first, second = struct.unpack("<III", header[4:])
     if flags & 1:
-        expected = _source_hash(header[:4], context.system.content(source))
+        expected = _imp.source_hash(int.from_bytes(header[:4], "little"), context.system.content(source))
         return "" if header[8:] == expected else "bytecode of another source: the hash differs"
     same = (first, second) == (entry.mtime & 0xFFFFFFFF, entry.size & 0xFFFFFFFF)
     return "" if same else "bytecode of another source: time or size differ"
-
-
-def _source_hash(magic: bytes, source: bytes) -> bytes:
-    """Return the hash of a source in its .pyc file, for the interpreter with this magic number."""
-    return _imp.source_hash(int.from_bytes(magic, "little"), source)
 
 
 def check_link(context: RuleContext, path: str) -> str:

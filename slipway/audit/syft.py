@@ -8,8 +8,8 @@ leaves dist/<image>/sbom.cdx.json and sbom.spdx.json, both about one image ID.
 import argparse
 import os
 import subprocess
-import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from slipway import matrix, repository, results, sbom, tools
@@ -19,7 +19,7 @@ from slipway.matrix import Image
 
 
 def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
-    """Run Syft on an image of the engine and return the CycloneDX file; the SPDX file lies beside it.
+    """Run Syft on an image of the engine and return the CycloneDX file; the SPDX file is beside it.
 
     `folder` is the image's own in dist/ unless another one is named. Both files appear whole or not at all.
     """
@@ -62,10 +62,11 @@ def main() -> int:
     parser.add_argument("name", help="an image of images.toml, such as cpu-base")
     image = matrix.load_matrix().find_image(parser.parse_args().name)
     file = provide(image, saved_image.find_id(image.tag))
-    listed = ", ".join(f"{number} {kind}" for kind, number in sorted(sbom.counts(file).items()))
+    counts = Counter(component.kind for component in sbom.components(file))
+    listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
     print(f"{file.relative_to(repository.ROOT)}  {listed}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

@@ -151,7 +151,7 @@ def table(figures: Iterable[Figure]) -> Table:
 
 
 def record(figure: Figure) -> dict[str, Any]:
-    """Return a figure as it stands in bench.json."""
+    """Return a figure for bench.json."""
     target = TARGETS.get(figure.what)
     found = {"ratio": ratio(figure), "target": target._asdict() if target else None, "verdict": verdict(figure)}
     return asdict(figure) | found

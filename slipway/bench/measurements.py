@@ -42,7 +42,7 @@ def say(text: str) -> None:
 
 
 def new_name() -> str:
-    """Return a name that nothing else on the engine bears."""
+    """Return a name that nothing else on the engine has."""
     return f"slipway-bench-{uuid.uuid4().hex[:8]}"
 
 
@@ -80,7 +80,7 @@ def alternate(first: Callable[[], float], second: Callable[[], float], times: in
 
 
 def sizes(images: list[Image]) -> Iterator[Figure]:
-    """Yield the size of each image beside the one that it stands on."""
+    """Yield the size of each image beside its parent's."""
     found: dict[str, float] = {}
     for image in images:
         say(f"reading {image.tag}")
@@ -175,7 +175,7 @@ def memory(images: list[Image]) -> Iterator[Figure]:
 
 
 def audits(images: list[Image]) -> Iterator[Figure]:
-    """Yield how long an audit takes of an image that nobody has read, beside `docker save`, and of a checked one.
+    """Yield the seconds of an audit with an empty cache, beside `docker save`, and after the checks.
 
     The SBOM is there already.
     """

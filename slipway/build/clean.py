@@ -8,7 +8,6 @@ Slipway's folder of the user's cache. The engine, the base image and what users 
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 
 from slipway import docker, repository
@@ -60,4 +59,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     argparse.ArgumentParser(prog="nox -s clean", description=__doc__.partition("\n")[0]).parse_args()
-    sys.exit(run(main))
+    run(main)

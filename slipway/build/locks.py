@@ -169,11 +169,6 @@ def write(lock: Lock, text: str) -> None:
     print(f"requirements/{lock.file.name}", flush=True)
 
 
-def compile_lock(lock: Lock) -> None:
-    """Resolve a lock anew."""
-    write(lock, resolve([lock.source], lock.constraints, lock.options, lock.file.name))
-
-
 def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]]) -> None:
     """Resolve the layers of a variant together, the largest flavor first: a smaller one takes the same versions."""
     by_layer = {lock.layer: lock for lock in locks}
@@ -231,10 +226,10 @@ def main() -> int:
         others = list(other_locks())
         for lock in others:
             if not lock.layer:
-                compile_lock(lock)
+                write(lock, resolve([lock.source], lock.constraints, lock.options, lock.file.name))
         compile_variant([lock for lock in others if lock.layer], LAYERS["workbench"])
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

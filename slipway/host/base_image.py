@@ -157,7 +157,7 @@ def provide(base: Distro, host: Host, *, refresh: bool = False) -> BaseImage:
         make(base, host)
     image = find(name)
     if image is None:
-        raise SlipwayError(f"the base image {name} is gone just after it came; try again")
+        raise SlipwayError(f"the base image {name} was removed while setup ran; try again")
     return image
 
 

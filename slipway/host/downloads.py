@@ -3,7 +3,7 @@
 Proxies, a Debian mirror, package indexes and a CA bundle reach a build as build arguments and
 BuildKit secrets, so that nothing of them stays in an image. Except for the CA bundle, which is a
 file already, a secret travels in the environment of the docker process: nothing is written to
-disk, and nothing stands in a process's arguments.
+disk, and no secret is in a process's arguments.
 """
 
 import configparser

@@ -1,4 +1,4 @@
-"""The Docker engine of this machine: whether it serves, why not, and what it lacks."""
+"""The Docker engine of this machine: whether it answers, why not, and what it lacks."""
 
 import contextlib
 import json
@@ -172,7 +172,10 @@ def prove(engine: Engine, image: str, host: Host) -> None:
     result = run_proof(image, host)
     if result.returncode:
         raise explain_proof(result, host)
-    remember(proof_file(engine), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {image}\n")
+    file = proof_file(engine)
+    with contextlib.suppress(OSError):  # without a note, the next run proves the engine again
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {image}\n", encoding="utf-8")
 
 
 def run_proof(image: str, host: Host) -> subprocess.CompletedProcess[str]:
@@ -216,10 +219,3 @@ def explain_proof(result: subprocess.CompletedProcess[str], host: Host) -> Slipw
         "Look at: iptables (`iptables -S FORWARD`), forwarding (`sysctl net.ipv4.ip_forward` "
         f'must be 1), DNS ("dns" in /etc/docker/daemon.json), proxy: {proxy}.'
     )
-
-
-def remember(path: Path, text: str) -> None:
-    """Write a note; where the cache cannot be written, the next run proves the engine again."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")

@@ -21,7 +21,7 @@ PREFERENCES = Path("/etc/apt/preferences.d/slipway-trixie")
 PIN = f"Package: *\nPin: release n={SUITE}*\nPin-Priority: 100\n"
 LOG = Path("/var/log/dockerd.log")
 
-# The engine keeps every build step for ever unless it is told a limit.
+# The engine keeps every build step forever unless a limit is set.
 DAEMON = Path("/etc/docker/daemon.json")
 LIMITED_CACHE = """\
 {
@@ -106,7 +106,7 @@ def as_root(task: str) -> list[str]:
 
 
 def update(root: list[str]) -> None:
-    """Fetch apt's package lists; a broken source of somebody else's need not stop anything."""
+    """Fetch apt's package lists; a broken third-party source does not stop setup."""
     try:
         apt_get(root, "update")
     except SlipwayError as error:
@@ -159,7 +159,7 @@ def write(root: list[str], path: Path, text: str) -> None:
 
 def check(command: list[str], what: str, data: str | None = None) -> None:
     """Run a command silently; if it fails, its last lines are the message."""
-    # A file and not a pipe for the output: a daemon that keeps it open holds nobody up.
+    # A file and not a pipe for the output: a daemon that keeps it open does not block.
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         result = subprocess.run(
             command,

@@ -36,7 +36,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 
 def choose(matrix: Matrix, name: str | None) -> tuple[Distro, int]:
-    """Return what an image starts from and the GB of free disk that its build wants; the default base without a name.
+    """Return what an image starts from and the GB of free disk that its build needs; the default base without a name.
 
     A large image takes twice its size: itself, and its wheels unpacked in the cache.
     """
@@ -76,16 +76,16 @@ def provide_plugin(found: Engine, name: str) -> Engine:
 def provide_browser() -> None:
     """Install Chromium, unless there is one or another of its kind."""
     if not any(which(name) for name in BROWSERS):
-        install.install_as_is("chromium", reason="the checks of a desktop want a Chromium, and there is none")
+        install.install_as_is("chromium", reason="the checks of a desktop need Chromium, which is not installed")
 
 
 def provide_registry() -> None:
     """Install what the tests of publishing run on loopback: a registry, and what packs and signs images."""
     for program in ("docker-registry", "zstd"):
         if not which(program):
-            install.install_as_is(program, reason=f"tests of publishing want {program}, and there is none")
+            install.install_as_is(program, reason=f"the tests of publishing need {program}, which is not installed")
     if not which("cosign"):
-        install.install("cosign", reason="tests of publishing want cosign, and there is none")
+        install.install("cosign", reason="the tests of publishing need cosign, which is not installed")
 
 
 def main(words: list[str] | None = None) -> int:

@@ -47,7 +47,7 @@ class _Archive:
 def read_archive(stream: BinaryIO, name: str = "the archive", keep: Keep | None = None) -> SavedImage:
     """Read one image from what `docker save` writes, to the stream's end.
 
-    `keep` is asked for each file what of it is wanted. Nothing is written and no link is followed.
+    `keep(path)` says how much of each file to retain. Nothing is written and no link is followed.
     Reads the classic store's archives (engine 25 and later, and those before it) and the containerd
     store's with gzip. Raises SlipwayError, which starts with `name`, when the archive ends early or
     does not hold what its manifest and configuration name.

@@ -8,20 +8,13 @@ import json
 import zlib
 from base64 import b64decode, b64encode
 from pathlib import Path
-from typing import Any
 
 from slipway.errors import SlipwayError
 from slipway.files import write_whole
 from slipway.image.layers import Entry, Kept, Kind, Layer
-from slipway.repository import cache_folder
 
 VERSION = 2  # raise it when layers are read in another way, or more of them is kept: older files then count as none
 Contents = tuple[tuple[Entry, ...], Kept]
-
-
-def default_folder() -> Path:
-    """Return the user's cache folder for layers."""
-    return cache_folder("layers")
 
 
 def _file(folder: Path, diff_id: str) -> Path:
@@ -30,11 +23,6 @@ def _file(folder: Path, diff_id: str) -> Path:
 
 def _header(diff_id: str) -> dict[str, object]:
     return {"version": VERSION, "diff_id": diff_id}
-
-
-def contains(folder: Path, diff_id: str) -> bool:
-    """Tell whether the cache has a file for a layer, even a damaged one."""
-    return _file(folder, diff_id).exists()
 
 
 def load(folder: Path, diff_id: str) -> Contents | None:
@@ -47,13 +35,10 @@ def load(folder: Path, diff_id: str) -> Contents | None:
             if json.loads(next(lines, "null")) != _header(diff_id):
                 return None
             kept = {path: b64decode(content) for path, content in json.loads(next(lines)).items()}
-            return tuple(_entry_from_row(json.loads(line)) for line in lines), kept
+            rows = [json.loads(line) for line in lines]
+            return tuple(Entry(row[0], Kind(row[1]), *row[2:]) for row in rows), kept
     except (OSError, EOFError, zlib.error, ValueError, TypeError, AttributeError, LookupError, StopIteration):
         return None
-
-
-def _entry_from_row(row: list[Any]) -> Entry:
-    return Entry(row[0], Kind(row[1]), *row[2:])
 
 
 def store(folder: Path, layer: Layer) -> None:

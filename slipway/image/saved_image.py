@@ -7,7 +7,7 @@ Each layer that was read is cached. An image is saved again only if a layer is n
 
 import argparse
 import json
-import sys
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,12 @@ from slipway.errors import run
 from slipway.image import filesystem, layer_cache
 from slipway.image.archive import read_archive
 from slipway.image.layers import SavedImage, image_from
+from slipway.repository import cache_folder
 
 # BuildKit's and the older builder's instructions that change the configuration and no file.
-METADATA_INSTRUCTIONS = {
-    "ARG",
-    "CMD",
-    "ENTRYPOINT",
-    "ENV",
-    "EXPOSE",
-    "HEALTHCHECK",
-    "LABEL",
-    "MAINTAINER",
-    "ONBUILD",
-    "SHELL",
-    "STOPSIGNAL",
-    "USER",
-    "VOLUME",
-}
+METADATA = re.compile(
+    r"(ARG|CMD|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|SHELL|STOPSIGNAL|USER|VOLUME)\b|WORKDIR /$"
+)
 
 
 def read_image(reference: str, cache: Path | None = None) -> SavedImage:
@@ -41,7 +30,7 @@ def read_image(reference: str, cache: Path | None = None) -> SavedImage:
 
     `cache` is the folder of the cache, by default the user's.
     """
-    folder = cache if cache is not None else layer_cache.default_folder()
+    folder = cache if cache is not None else cache_folder("layers")
     inspected = docker.require_image(reference)
     image = _from_cache(inspected, folder)
     if image is None:
@@ -55,14 +44,12 @@ def read_image(reference: str, cache: Path | None = None) -> SavedImage:
 def _from_cache(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
     """Return the image from the cache, None if it lacks a layer or the history lacks its instruction."""
     diff_ids = (inspected.get("RootFS") or {}).get("Layers") or []
-    if not all(layer_cache.contains(cache, diff_id) for diff_id in diff_ids):
-        return None
-    history = _history(inspected["Id"])
-    if sum(not item["empty_layer"] for item in history) != len(diff_ids):
-        return None
     contents = [layer_cache.load(cache, diff_id) for diff_id in diff_ids]
     known = [content for content in contents if content is not None]
     if len(known) < len(contents):
+        return None
+    history = _history(inspected["Id"])
+    if sum(not item["empty_layer"] for item in history) != len(diff_ids):
         return None
     entries, kept = zip(*known, strict=True)
     return image_from(_oci_config(inspected, diff_ids, history), entries, kept)
@@ -90,10 +77,7 @@ def _history(image_id: str) -> list[dict[str, Any]]:
 
 def is_metadata(created_by: str) -> bool:
     """Tell whether an instruction changes the configuration and no file."""
-    words = created_by.removeprefix("/bin/sh -c #(nop)").split()
-    if words[:2] == ["WORKDIR", "/"]:
-        return True
-    return bool(words) and words[0] in METADATA_INSTRUCTIONS
+    return bool(METADATA.match(created_by.removeprefix("/bin/sh -c #(nop)").strip()))
 
 
 def find_id(reference: str) -> str:
@@ -122,4 +106,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

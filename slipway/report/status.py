@@ -7,7 +7,6 @@ The engine is asked once; the rest comes from dist/. Results count for the very 
 
 import functools
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -174,4 +173,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from slipway import tools
 from slipway.errors import SlipwayError
+from slipway.repository import cache_folder
 from slipway.scan import trivy
 from slipway.scan.trivy import NotScannedError
 
@@ -79,7 +79,7 @@ def provide(program: Path, source: Source) -> Iterator[Database]:
 
 def download(program: Path, source: Source) -> Database:
     """Fetch or renew the database in Slipway's cache; the one that is there may serve where that fails."""
-    cache = Path(os.environ.get("TRIVY_CACHE_DIR") or tools.cache().parent / "trivy")
+    cache = Path(os.environ.get("TRIVY_CACHE_DIR") or cache_folder("trivy"))
     mirror = [f"--db-repository={source.repository}"] if source.repository else []
     try:
         trivy.run(program, "image", "--download-db-only", "--no-progress", f"--cache-dir={cache}", *mirror)
