@@ -13,6 +13,7 @@ from slipway import matrix, python_locks, repository, sbom, tools
 from slipway.audit import audit, syft
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
+from tests.helpers.built_images import require_built
 from tests.sabotage import breakage
 
 CONTRACT = matrix.load_matrix().find_image("cpu-base")
@@ -126,8 +127,7 @@ BESIDE = "/var/"
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The audit of an image with all breakages."""
-    if not breakage.is_built(CONTRACT.name):
-        pytest.skip(f"there is no {CONTRACT.tag}: nox -s build -- {CONTRACT.name}")
+    require_built(CONTRACT)
     script = f"USER 0:0\nRUN /usr/bin/python3 - <<'EOT'\n{BREAK}\nEOT\nUSER 1000:0"
     breakage.build(TAG, f"FROM {CONTRACT.tag}\n{script}\n")
     try:
@@ -159,8 +159,7 @@ def test_nothing_else_is_blamed(result: dict[str, Any]) -> None:
 @pytest.mark.requirement("U8")
 def test_the_image_itself_passes(tmp_path: Path) -> None:
     """The command succeeds on the image that the broken one was made of, and explains every file."""
-    if not breakage.is_built(CONTRACT.name):
-        pytest.skip(f"there is no {CONTRACT.tag}: nox -s build -- {CONTRACT.name}")
+    require_built(CONTRACT)
     tools.provide(tools.read_tool("syft"))
     command = [sys.executable, "-m", "slipway.audit", CONTRACT.name, f"--image={CONTRACT.tag}"]
     finished = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)

@@ -14,6 +14,7 @@ import pytest
 from slipway import matrix
 from slipway.build import locks
 from slipway.host import downloads
+from tests.helpers.built_images import require_built
 from tests.helpers.checkout import copy_repository
 
 MATRIX = matrix.load_matrix()
@@ -82,6 +83,7 @@ def layers(reference: str) -> list[str]:
 @pytest.mark.parametrize("image", BASES, ids=lambda image: image.name)
 def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.Image, tag: str) -> None:
     """The Dockerfile is the source of truth: nox adds labels and nothing else."""
+    require_built(image)
     result = build(tree, image, tag)
     assert result.returncode == 0, result.stdout
     assert layers(tag) == layers(image.tag)
@@ -91,6 +93,7 @@ def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.
 @pytest.mark.timeout(900)
 def test_a_new_build_of_a_checkout_under_another_umask_has_the_same_layers(tree: Path, tag: str) -> None:
     """Nothing of the checkout's modes, of the time or of chance is in a layer."""
+    require_built(BASES[0])
     for path in tree.rglob("*"):
         path.chmod(path.stat().st_mode & 0o700)
     result = build(tree, BASES[0], tag, "--no-cache")
@@ -114,6 +117,7 @@ def test_the_build_context_is_small(tree: Path, tag: str) -> None:
 @pytest.mark.parametrize("image", VARIANTS, ids=lambda image: image.name)
 def test_an_edit_of_the_application_changes_its_own_layer_alone(tree: Path, image: matrix.Image, tag: str) -> None:
     """No flavor installs a dependency anew for it."""
+    require_built(image)
     (tree / "app" / "edited.py").write_text('"""An edit."""\n')
     result = build(tree, image, tag)
     assert result.returncode == 0, result.stdout

@@ -18,6 +18,7 @@ from slipway import matrix, repository
 from slipway.images_toml import PLATFORMS, TARGETS
 from slipway.matrix import Image
 from tests.helpers import checkout as copies
+from tests.helpers.built_images import require_built
 
 FILE = repository.ROOT / "compose.yaml"
 MATRIX = matrix.load_matrix()
@@ -195,6 +196,7 @@ def test_cpu_is_given_no_device(name: str) -> None:
 @pytest.fixture
 def compose(tmp_path: Path) -> Iterator[Compose]:
     """The project with volumes of its own instead of the user's; nothing is left of it."""
+    require_built(MATRIX.find_image("cpu-base"))
     project = f"slipway-test-{uuid.uuid4().hex[:8]}"
     volumes = {name: {"name": f"{project}-{name}"} for name in ("data", "cache")}
     own_volumes = tmp_path / "volumes.yaml"
