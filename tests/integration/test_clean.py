@@ -10,7 +10,7 @@ import pytest
 
 from slipway import matrix, repository
 from slipway.build import clean
-from slipway.build.build_cache import read_records
+from slipway.build.build_cache import Record, read_records, remove_records
 
 
 def docker(*words: str, text: str | None = None) -> str:
@@ -18,14 +18,26 @@ def docker(*words: str, text: str | None = None) -> str:
     return subprocess.run(["docker", *words], input=text, capture_output=True, text=True, check=True).stdout
 
 
-def cache_records(mark: str) -> list[str]:
+def find_records(mark: str) -> dict[str, Record]:
     """Return BuildKit's records whose description holds a mark."""
-    return [record.description for record in read_records().values() if mark in record.description]
+    return {identifier: record for identifier, record in read_records().items() if mark in record.description}
+
+
+@pytest.fixture
+def neighbour() -> Iterator[dict[str, Record]]:
+    """The records of a build that no Dockerfile of the repository describes."""
+    name = f"neighbour-{uuid.uuid4().hex[:8]}"
+    dockerfile = f"FROM debian:trixie-slim\nRUN : {name} >/layer\nRUN : {name} again >/layer\n"
+    docker("buildx", "build", "--output=type=cacheonly", "-", text=dockerfile)
+    made = find_records(name)
+    assert len(made) == 2
+    yield made
+    remove_records(made, find_records(name))
 
 
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A repository name, a Dockerfile and folders of the test's own in place of Slipway's."""
+    """Replace Slipway's repository name, Dockerfile and folders by the test's own; yield the name."""
     name = f"slipway-test-{uuid.uuid4().hex[:8]}"
     rows = matrix.load_matrix()
     variant = replace(rows.variants["cpu"], repository=name, images={})
@@ -42,7 +54,9 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         subprocess.run(["docker", "image", "rm", "--force", f"{name}:{tag}"], capture_output=True, check=False)
 
 
-def test_clean_frees_its_own_and_nothing_else(mark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clean_frees_its_own_and_nothing_else(
+    mark: str, neighbour: dict[str, Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Images of the matrix, build cache records of its Dockerfile, dist/ and its cache folder; not the neighbours."""
     dockerfile = (tmp_path / "Dockerfile").read_text()
     docker("buildx", "build", "--load", f"--tag={mark}:cpu-base", "-", text=dockerfile)
@@ -50,21 +64,20 @@ def test_clean_frees_its_own_and_nothing_else(mark: str, tmp_path: Path, capsys:
         docker("tag", f"{mark}:cpu-base", f"{mark}:{tag}")
     for folder in ("dist/cpu-base", "cache/slipway/layers", "cache/uv"):
         (tmp_path / folder).mkdir(parents=True)
-    neighbours = set(read_records()) - clean.find_own(read_records())
-    assert len(cache_records(mark)) >= 2
+    assert len(find_records(mark)) >= 2
 
     assert clean.main() == 0
 
     assert docker("image", "ls", "--format={{.Tag}}", mark).split() == ["someone-elses"]
-    assert cache_records(mark) == []
-    assert neighbours & set(read_records())
+    assert find_records(mark) == {}
+    assert neighbour.items() <= read_records().items()
     assert not (tmp_path / "dist").exists()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["uv"]
     assert f"image {mark}:cpu-base" in capsys.readouterr().out
 
 
-def test_cleaning_twice_is_no_error(mark: str) -> None:
+@pytest.mark.usefixtures("mark")
+def test_cleaning_twice_is_no_error() -> None:
     """There is nothing left to free."""
-    assert mark
     assert clean.main() == 0
     assert clean.main() == 0

@@ -58,8 +58,9 @@ def _files(contract: str) -> list[Path]:
     image = matrix.load_matrix().find_image(contract)
     locks = f"requirements/{image.variant.locks}-*.txt"
     patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/**/*.py", locks)
-    names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "docker/trims/*.toml")
-    found = {file for pattern in (*patterns, *names) for file in repository.ROOT.glob(pattern)}
+    names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "docker/trims/*.toml", "pyproject.toml")
+    tools = ("tools/code-server/package-lock.json", "tools/code-server/extensions.txt")
+    found = {file for pattern in (*patterns, *names, *tools) for file in repository.ROOT.glob(pattern)}
     return sorted(file for file in found.union(image.locks) if file.is_file() and "__pycache__" not in file.parts)
 
 

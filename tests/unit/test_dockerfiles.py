@@ -10,6 +10,7 @@ import pytest
 
 from slipway import matrix, repository
 from slipway.build import locks
+from slipway.build.dockerfiles import find_sources
 from slipway.images_toml import LAYERS
 
 MATRIX = matrix.load_matrix()
@@ -111,9 +112,8 @@ def test_the_build_context_is_denied_by_default(dockerfile: str) -> None:
     assert rules[0] == "*"
     let_in = [rule[1:] for rule in rules if rule.startswith("!")]
     text = (repository.ROOT / dockerfile).read_text()
-    used = re.findall(r"(?m)^COPY (?!--|<<)(\S+?)/? ", text) + re.findall(r"--mount=source=([^,\s]+)", text)
     locks = dict(re.findall(r"(?m)^ARG (LOCKS|\w*_LOCKS)=(\S+)$", text))
-    paths = {Template(path).safe_substitute(locks) for path in used}
+    paths = {Template(path).safe_substitute(locks).rstrip("/") for path in find_sources(text)}
     # A folder may be let in whole, or in part.
     let_in += [f"{rule}/*" for rule in let_in] + [str(Path(rule).parent) for rule in let_in]
     assert {path for path in paths if not any(fnmatch(path, rule) for rule in let_in)} == set()

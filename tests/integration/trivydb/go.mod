@@ -1,8 +1,8 @@
-module slipway/tests/slipway/trivydb
+module slipway/tests/integration/trivydb
 
 go 1.24.0
 
-tool slipway/tests/slipway/trivydb
+tool slipway/tests/integration/trivydb
 
 require (
 	github.com/aquasecurity/trivy-db v0.0.0-20260629102122-a0049d7ad12f
