@@ -54,11 +54,17 @@ def test_sessions_of_the_documents_exist(document: Path) -> None:
 
 
 def test_documents_name_sessions() -> None:
-    """The search above finds commands with one session, with several and with names of images."""
-    found = commands((repository.ROOT / "README.md").read_text())
-    assert (["build-cuda", "test-cuda"], []) in found
-    assert (["build-cuda(devel)"], []) in found
-    assert (["build", "test"], ["cuda13.2-devel", "cpu-base-desktop"]) in found
+    """The README has commands; the search finds those with one session, with several and with names of images."""
+    assert commands((repository.ROOT / "README.md").read_text())
+    text = """Run `nox -s build-cuda test-cuda`, or one flavor:
+    ./noxw -s "build-cuda(devel)"  # or any
+    nox -s build test -- cuda13.2-devel cpu-base-desktop   # by name
+    """
+    assert commands(text) == [
+        (["build-cuda", "test-cuda"], []),
+        (["build-cuda(devel)"], []),
+        (["build", "test"], ["cuda13.2-devel", "cpu-base-desktop"]),
+    ]
 
 
 @pytest.mark.parametrize("document", PAGES, ids=name_of)

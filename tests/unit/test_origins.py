@@ -1,10 +1,11 @@
 """Instructions of Dockerfiles as BuildKit records them, and the packages that apt was asked for in each layer."""
 
 import io
+from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.audit import file_checks, package_checks
 from slipway.audit.debian_packages import claim_files, read_packages
 from slipway.audit.origins import Origins, names_package, read_origins
@@ -99,14 +100,28 @@ def test_the_first_file_of_a_stage_on_an_image_follows_the_base_image() -> None:
     assert not DOCKERFILES.begins_stage(SECOND)
 
 
-def test_the_workloads_and_their_variant_are_read_for_one_contract() -> None:
+def test_the_workloads_and_their_variant_are_read_for_one_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A build argument has the contract's value; BASE is the parent under any tag."""
-    workload = read_dockerfiles(MATRIX.find_image("cpu-base-workbench"))
-    assert workload.has("RUN |2 BASE=example.com/x:1 KUBECTL=false /bin/sh -c /python/uv-install jupyterlab")
+    workload = MATRIX.find_image("cpu-base-workbench")
+    name, value = next((name, value) for name, value in workload.arguments.items() if name != "BASE")
+    text = f"ARG BASE=x\nARG {name}=default\nFROM ${{BASE}} AS a\nARG BASE {name}\nRUN install workload\n"
+    (tmp_path / workload.dockerfile).write_text(text)
+    key, version = next(iter(IMAGE.variant.arguments.items()))
+    text = f"ARG {key}=default\nFROM x AS base\nARG {key}\nRUN --mount=type=cache,id=own,target=/x install variant\n"
+    for image in (workload, IMAGE):
+        (tmp_path / image.variant.dockerfile).write_text(text)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+
+    found = read_dockerfiles(workload)
+    assert found.has(f"RUN |2 BASE=example.com/x:1 {name}={value} /bin/sh -c install workload")
+    assert not found.has(f"RUN |2 BASE=example.com/x:1 {name}=other /bin/sh -c install workload")
+    assert found.has(f"RUN |1 {key}=default /bin/sh -c install variant")
     own = read_dockerfiles(IMAGE)
-    assert own.has(f"RUN |1 LOCKS={IMAGE.variant.locks} /bin/sh -c /python/uv-install torch")
-    assert not own.has("RUN |1 LOCKS=other /bin/sh -c /python/uv-install torch")
-    assert own.cache_ids == {"slipway-apt", "slipway-uv"}
+    assert own.has(f"RUN |1 {key}={version} /bin/sh -c install variant")
+    assert not own.has(f"RUN |1 {key}=default /bin/sh -c install variant")
+    assert own.cache_ids == {"own"}
 
 
 # --- the layers of an image ----------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Platforms: what the matrix says of each, and a kernel that is asked to run another processor's programs."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from slipway.images_toml import Distro, Platform
 
 MATRIX = matrix.load_matrix()
 ARM64: Platform = "linux/arm64"
+REASON = MATRIX.variants["cuda"].excluded[ARM64]
 BASE = Distro(image="debian:x", suite="x", glibc="2.40", platform=ARM64)
 HERE = Engine(
     id="1",
@@ -71,11 +73,7 @@ WRONG = {
         'excluded = { "arm64"',
         r"excluded\] has an unknown key 'arm64'; allowed: base, runtime, devel, linux/amd64, ",
     ),
-    "no reason": (
-        "Debian has the packages for arm64, but no such machine has built and checked it",
-        " ",
-        "it must be one line",
-    ),
+    "no reason": (REASON, " ", "it must be one line"),
 }
 
 
@@ -96,14 +94,14 @@ def test_what_is_wrong_with_a_platform_is_named(old: str, new: str, message: str
 @pytest.mark.parametrize(
     ("name", "platform", "message"),
     [
-        ("cpu-devel", ARM64, "there is no cpu-devel-arm64: it is built on runtime"),
-        ("cuda-base", ARM64, "there is no cuda-base for linux/arm64: each wheel exists"),
+        ("cpu-devel", ARM64, f"there is no cpu-devel-arm64: {MATRIX.variants['cpu-arm64'].excluded['devel']}"),
+        ("cuda-base", ARM64, f"there is no cuda-base for linux/arm64: {REASON}"),
         ("cpu-base", "linux/arm", "there is no platform 'linux/arm'; choose one of linux/amd64, linux/arm64"),
     ],
 )
 def test_a_missing_platform_is_answered_with_the_reason(name: str, platform: str, message: str) -> None:
     """Whoever asks for it reads why."""
-    with pytest.raises(SlipwayError, match=message):
+    with pytest.raises(SlipwayError, match=re.escape(message)):
         MATRIX.find_for_platform(MATRIX.find_image(name), platform)
 
 

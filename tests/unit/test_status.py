@@ -13,6 +13,7 @@ from slipway.build.commit import find_commit, list_context
 from slipway.build.labels import COMMIT
 from slipway.report import status
 
+IMAGE = matrix.load_matrix().find_image("cuda-base")
 CHECKS = """<testsuites><testsuite><properties><property name="image" value="{id}"/></properties>
 <testcase name="a"><properties><property name="size" value="1450000000"/></properties></testcase>
 <testcase name="b"/><testcase name="c"><skipped message="no GPU"/></testcase>{more}</testsuite></testsuites>"""
@@ -25,7 +26,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Print the status of an engine that has cuda-base, with the given results in dist/."""
     monkeypatch.setattr(matrix.Image, "results", property(lambda image: tmp_path / "dist" / image.name))
     monkeypatch.setenv("COLUMNS", "100")
-    image = matrix.load_matrix().find_image("cuda-base")
+    image = IMAGE
 
     def run(*, stderr: str = "Error: No such image: x", commit: str = "", **files: str) -> str:
         image.results.mkdir(parents=True, exist_ok=True)
@@ -65,10 +66,10 @@ def test_an_image_without_results_is_to_be_tested(show: Show) -> None:
 @pytest.mark.parametrize(
     ("more", "audit", "scan", "shown", "step"),
     [
-        ("", "passed", "passed", "2 passed, 1 not run passed passed 1.45 (1.40-1.60)", []),
-        ("", "passed", "not scanned", "2 passed, 1 not run passed not scanned 1.45 (1.40-1.60)", ["scan"]),
-        ("", "failed", "passed", "2 passed, 1 not run failed passed 1.45 (1.40-1.60)", ["audit"]),
-        (FAILURE, "passed", "passed", "2 passed, 1 failed, 1 not run passed passed 1.45 (1.40-1.60)", ["test"]),
+        ("", "passed", "passed", "2 passed, 1 not run passed passed", []),
+        ("", "passed", "not scanned", "2 passed, 1 not run passed not scanned", ["scan"]),
+        ("", "failed", "passed", "2 passed, 1 not run failed passed", ["audit"]),
+        (FAILURE, "passed", "passed", "2 passed, 1 failed, 1 not run passed passed", ["test"]),
     ],
 )
 def test_results_are_shown_as_they_are(  # noqa: PLR0913, PLR0917 - a row of the table
@@ -80,7 +81,8 @@ def test_results_are_shown_as_they_are(  # noqa: PLR0913, PLR0917 - a row of the
         for name, word in (("audit", audit), ("scan", scan))
     }
     output = show(tests_xml=CHECKS.format(id="sha256:1", more=more), **verdicts)
-    assert line(output).endswith(f" days {shown}")
+    budget = "-".join(f"{size / 1e9:.2f}" for size in (IMAGE.least_size, IMAGE.most_size))
+    assert line(output).endswith(f" days {shown} 1.45 ({budget})")
     assert commands(output) == step
 
 
@@ -97,7 +99,7 @@ def test_an_image_of_an_earlier_commit_is_stale(show: Show) -> None:
     output = show(commit="0" * 40)
     assert line(output).endswith(" days, stale - - - -")
     assert commands(output) == ["build"]
-    current = find_commit(list_context(matrix.load_matrix().find_image("cuda-base")))
+    current = find_commit(list_context(IMAGE))
     assert commands(show(commit=current)) == ["test"]
 
 
