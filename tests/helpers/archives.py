@@ -6,11 +6,17 @@ import json
 import tarfile
 from collections.abc import Callable
 
+import pytest
+
+from slipway.errors import SlipwayError
+from slipway.image import filesystem
 from slipway.image.archive import read_archive
+from slipway.image.filesystem import FileSystem
 from slipway.image.layers import SavedImage
 
 Blobs = dict[str, bytes]
 Member = tuple[str, bytes | str] | tarfile.TarInfo
+Step = tuple[str, list[Member] | None]  # an instruction and the files of its layer; None without a layer
 
 
 def digest(data: bytes) -> str:
@@ -88,6 +94,21 @@ def saved(blobs: Blobs) -> bytes:
 
 def read(blobs: Blobs) -> SavedImage:
     return read_archive(io.BytesIO(saved(blobs)), "test:image")
+
+
+def file_system(*steps: Step) -> FileSystem:
+    """Make the file system of an image, with the content that an audit reads."""
+    history = [{"created_by": instruction, "empty_layer": members is None} for instruction, members in steps]
+    data = saved(oci(*(tar(*members) for _, members in steps if members is not None), history=history))
+    return FileSystem(read_archive(io.BytesIO(data), "test:image", filesystem.wanted))
+
+
+def refused(data: bytes) -> str:
+    """Return the message with which an archive is refused; it begins with the image's name."""
+    with pytest.raises(SlipwayError) as caught:
+        read_archive(io.BytesIO(data), "test:image")
+    assert str(caught.value).startswith("test:image: ")
+    return str(caught.value)
 
 
 LOWER = tar(directory("./"), directory("etc/"), ("etc/a", b"12345"), ("etc/b", b"123"))

@@ -11,7 +11,6 @@ import pytest
 
 from slipway import matrix, python_locks, repository, sbom, tools
 from slipway.audit import audit, syft
-from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from tests.helpers.built_images import require_built
 from tests.sabotage import breakage
@@ -168,8 +167,3 @@ def test_the_image_itself_passes(tmp_path: Path) -> None:
     assert document["verdict"] == "passed"
     assert document["files"]["explained"] == document["files"]["all"]
     assert document["image"] == saved_image.find_id(CONTRACT.tag)
-
-
-def test_an_image_that_is_not_there_is_named() -> None:
-    with pytest.raises(SlipwayError, match="is not an image of this engine"):
-        saved_image.find_id("slipway:no-such-image")

@@ -10,23 +10,7 @@ import pytest
 
 from slipway import matrix
 from tests.helpers.checkout import Checkout, copy_repository
-
-ROW = 'deprecated = { since = "2026-11-01", reason = "Debian 12 leaves its support", successor = "cuda13.2" }'
-
-
-SENTENCE = "deprecated since 2026-11-01: Debian 12 leaves its support; use cuda13.2 instead"
-
-
-OWN = matrix.FILE.read_text()
-
-
-CPU = '[variant.cpu]\ndockerfile = "Dockerfile.cpu"\n'
-
-
-def deprecated(row: str = ROW) -> str:
-    """Return this repository's images.toml with its variant cpu deprecated."""
-    assert CPU in OWN
-    return OWN.replace(CPU, f"{CPU}{row}\n")
+from tests.helpers.deprecation import SENTENCE, deprecate_cpu
 
 
 def docker(*words: str) -> subprocess.CompletedProcess[str]:
@@ -40,14 +24,14 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     repository = f"slipway-test-{uuid.uuid4().hex[:8]}"
     copy_repository(tmp_path)
     own = f'repository = "{matrix.load_matrix().repository}"'
-    (tmp_path / "images.toml").write_text(deprecated().replace(own, f'repository = "{repository}"'))
+    (tmp_path / "images.toml").write_text(deprecate_cpu().replace(own, f'repository = "{repository}"'))
     made = Checkout(tmp_path, repository)
     yield made
     docker("image", "rm", "--force", made.tag, f"{made.tag}-unlabelled")
 
 
 @pytest.mark.requirement("V8")
-def test_who_builds_or_runs_a_deprecated_image_is_told(checkout: Checkout) -> None:
+def test_build_and_start_print_the_notice(checkout: Checkout) -> None:
     """The sessions warn, the label says it, and so does a container of the real image at its start."""
     built = checkout.nox("-s", "build-cpu(base)")
     assert built.returncode == 0, built.stdout

@@ -193,12 +193,6 @@ def test_an_interrupted_check_leaves_no_container(checkout: Checkout) -> None:
 # --- what is refused -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["build-cuda(large)", "build-cuda99", "test-tpu"])
-def test_an_unknown_flavor_or_version_is_named(checkout: Checkout, name: str) -> None:
-    """nox says which session there is not."""
-    assert_refused(checkout.nox("-s", name), re.escape(name))
-
-
 def test_a_wrong_matrix_is_one_line_for_every_command(checkout: Checkout) -> None:
     """Also for `nox -l`."""
     checkout.edit("images.toml", 'accelerator = "cpu"', 'accelerator = "abacus"')
@@ -219,23 +213,6 @@ def test_an_engine_that_does_not_answer_is_said(checkout: Checkout) -> None:
     """An engine elsewhere is nothing that setup may replace."""
     result = checkout.nox("-s", "build-cpu", DOCKER_HOST="tcp://127.0.0.1:9")
     assert_refused(result, r"aborted: .*127\.0\.0\.1:9")
-
-
-def test_a_test_session_does_not_take_a_silent_engine_for_a_missing_image(checkout: Checkout) -> None:
-    """The way out is another."""
-    result = checkout.nox("-s", "test-cpu", DOCKER_HOST="tcp://127.0.0.1:9")
-    assert_refused(result, "Cannot connect to the Docker daemon")
-    assert "never built" not in result.stdout
-
-
-def test_an_image_that_is_not_there_is_said(checkout: Checkout) -> None:
-    """With the command that gets it."""
-    assert_refused(checkout.nox("-s", "test-cpu", "--", "--image", "nobody/nothing:1"), "docker pull nobody/nothing:1")
-
-
-def test_an_unknown_option_is_refused(checkout: Checkout) -> None:
-    """With the close ones."""
-    assert_refused(checkout.nox("-s", "build-cpu", "--", "--no-cash"), "no option --no-cash; did you mean --no-cache?")
 
 
 # --- images that others built --------------------------------------------------------------------
@@ -270,17 +247,6 @@ def test_an_image_of_another_flavor_is_left_to_its_own_session(checkout: Checkou
     """The label decides, and the session says so."""
     tag = foreign(checkout, "LABEL slipway.flavor=devel")
     assert "is not a cpu-base, as its labels say" in checkout.nox("-s", "test-cpu", "--", "--image", tag).stdout
-
-
-@pytest.mark.usefixtures("small_context")
-def test_an_image_without_a_label_needs_its_flavor_named(checkout: Checkout) -> None:
-    """Guessing a contract would be no check."""
-    tag = foreign(checkout)
-    command = f"name its contract, nox -s test -- cpu-base --image {tag}"
-    assert_refused(checkout.nox("-s", "test-cpu", "--", "--image", tag), f"has no label slipway.flavor: {command}")
-    named = checkout.nox("-s", "test", "--", "cpu-base", "--image", tag)
-    assert "name its contract" not in named.stdout
-    assert named.returncode != 0
 
 
 @pytest.mark.usefixtures("small_context")

@@ -14,8 +14,6 @@ from app.__main__ import is_worth_a_line
 from app.service import create_app
 from app.settings import SettingError, Settings, read_settings
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import pytest
 
 from slipway import docker, repository
-from slipway.errors import SlipwayError
 from slipway.image.archive import read_archive
 from slipway.image.layers import Entry, Kind
 from tests.helpers.archives import (
@@ -26,6 +25,7 @@ from tests.helpers.archives import (
     manifest,
     oci,
     read,
+    refused,
     saved,
     special,
     tar,
@@ -117,14 +117,6 @@ def test_padding_belongs_to_the_layer_and_the_archive_is_read_to_its_end() -> No
 
 
 # --- Damaged archives ---
-
-
-def refused(data: bytes) -> str:
-    """Return the message with which an archive is refused."""
-    with pytest.raises(SlipwayError) as caught:
-        read_archive(io.BytesIO(data), "test:image")
-    assert str(caught.value).startswith("test:image: ")
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])

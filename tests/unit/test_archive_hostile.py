@@ -27,18 +27,11 @@ from tests.helpers.archives import (
     manifest,
     oci,
     read,
+    refused,
     saved,
     special,
     tar,
 )
-
-
-def refused(data: bytes) -> str:
-    """Return the message with which an archive is refused."""
-    with pytest.raises(SlipwayError) as caught:
-        read_archive(io.BytesIO(data), "test:image")
-    return str(caught.value)
-
 
 # --- made to do harm -----------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """The parts of an audit: packages, distributions, rules for unpackaged files, trims, licenses, the SBOM."""
 
 import importlib.util
-import io
 import json
 import struct
 from collections.abc import Callable
@@ -35,12 +34,10 @@ from slipway.audit.trims import Trim
 from slipway.audit.unpackaged_files import UnpackagedFiles
 from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import SlipwayError
-from slipway.image import filesystem
-from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
 from slipway.sbom import Component
 from slipway.toml import read_toml
-from tests.helpers.archives import Member, directory, oci, saved, tar
+from tests.helpers.archives import Member, directory, file_system
 
 MATRIX = matrix.load_matrix()
 APT = "RUN /bin/sh -c install tool"
@@ -48,13 +45,6 @@ OTHER = "RUN /bin/sh -c other"
 COPY = "COPY files /"
 DOCKERFILES = Dockerfiles(["FROM system\nRUN install tool\nRUN other\nCOPY files /\n"])
 Content = tuple[str, list[Member]]
-
-
-def system(*layers: Content) -> FileSystem:
-    """Make an image's file system of layers, each with its instruction."""
-    history = [{"created_by": instruction} for instruction, _ in layers]
-    data = saved(oci(*(tar(*members) for _, members in layers), history=history))
-    return FileSystem(read_archive(io.BytesIO(data), "test:image", filesystem.wanted))
 
 
 # --- Debian's packages ---------------------------------------------------------------------------
@@ -121,7 +111,7 @@ def test_a_diverted_file_lies_where_the_diversion_says() -> None:
         ("usr/lib/a.other", b"a"),
         ("etc/ld.so.conf.d/x.conf", b"changed"),
     ]
-    image = system((APT, files))
+    image = file_system((APT, files))
     claims = debian_packages.claim_files(image, debian_packages.read_packages(STATUS))
     assert claims["/usr/lib/a.other"][0].holds(image, "/usr/lib/a.other")
     assert "/usr/lib/a" not in claims
@@ -170,7 +160,7 @@ def test_a_record_that_was_edited_has_another_digest(record: str, script: bytes)
 def test_a_digest_that_is_no_sha256_explains_nothing() -> None:
     rows = python_packages.read_distribution("/x/a-1.0.dist-info/RECORD", "a,md5=x,1\nb,sha256=***,1\n").rows
     assert [digest for _, digest in rows] == ["bad", python_packages.decode_digest("sha256=***")]
-    image = system((APT, [("a", b"x")]))
+    image = file_system((APT, [("a", b"x")]))
     assert not Claim("pypi:a", "sha256", "bad").holds(image, "/a")
 
 
@@ -178,7 +168,7 @@ def test_a_distribution_inside_another_is_that_ones_own() -> None:
     inner = f"{PACKAGES}/a/_vendor/b-2.0.dist-info/RECORD"
     outer = RECORD + "a/_vendor/b-2.0.dist-info/RECORD,sha256=AAAA,0\n"
     files: list[Member] = [(f"{PACKAGES}/a-1.0.dist-info/RECORD", outer.encode()), (inner, b"b,,\n")]
-    assert [one.name for one in python_packages.find_distributions(system((APT, files)))] == ["a"]
+    assert [one.name for one in python_packages.find_distributions(file_system((APT, files)))] == ["a"]
 
 
 def test_a_script_must_be_run_by_its_own_environment() -> None:
@@ -186,7 +176,7 @@ def test_a_script_must_be_run_by_its_own_environment() -> None:
         (f"{PACKAGES}/a-1.0.dist-info/RECORD", RECORD.encode()),
         ("opt/venv/bin/a", b"#!/tmp/python\n"),
     ]
-    image = system((APT, files))
+    image = file_system((APT, files))
     assert python_packages.find_foreign_script(image, python_packages.find_distributions(image)[0]) == "/opt/venv/bin/a"
 
 
@@ -287,14 +277,13 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "no password needed": ([("etc/shadow", b"app::1::::::\n")], "needs no password"),
     "lock with content": ([("var/lib/dpkg/lock", b"x")], "not empty"),
     "file of no rule": ([("usr/local/bin/x", b"")], "no rule has it"),
-    "uv of another wheel": ([("usr/local/bin/uv", b"x")], "not bin/uv of the locked wheel"),
 }
 
 
 def built(members: list[Member], *above: Content, base: Content = BASE) -> FileSystem:
     """Return an image with files in the layer that installs packages, and layers above it."""
     status: list[Member] = [("var/lib/dpkg/status", STATUS.encode())]
-    return system(base, (APT, [*status, *members]), *above)
+    return file_system(base, (APT, [*status, *members]), *above)
 
 
 def find_problems(image: FileSystem, records: wheel_records.Records | None = None) -> dict[str, str]:
@@ -397,11 +386,11 @@ def test_a_damaged_rule_is_named(tmp_path: Path, text: str) -> None:
 
 def test_a_trim_that_no_longer_applies_is_found() -> None:
     """One that names nothing that a package lacks, and one whose file is there all the same."""
-    image = system((APT, [("opt/venv/tests/t.py", b"")]))
+    image = file_system((APT, [("opt/venv/tests/t.py", b"")]))
     trim = [Trim("tests", globs.compile_globs(["/opt/venv/tests"], folders=True), "trims.toml")]
     kinds = [finding.kind for finding in trims.check_trims(trim, image, [])]
     assert kinds == ["trim no longer applies", "not trimmed"]
-    assert list(trims.check_trims(trim, system((APT, [])), ["/opt/venv/tests/t.py"])) == []
+    assert list(trims.check_trims(trim, file_system((APT, [])), ["/opt/venv/tests/t.py"])) == []
 
 
 def test_an_image_has_the_trims_of_its_flavor_and_its_targets() -> None:
@@ -634,7 +623,7 @@ def test_what_only_the_image_or_only_the_sbom_has_is_found() -> None:
         ("var/lib/dpkg/status", STATUS.encode()),
         (f"{PACKAGES}/a-1.0.dist-info/METADATA", b"Metadata-Version: 2.1\nName: A\nVersion: 1.0\n\nName: b\n"),
     ]
-    looked = audited(system((APT, files)))
+    looked = audited(file_system((APT, files)))
     listed = [Component("deb", name, one.version, (), "") for name, one in looked.packages.items() if name != "stray"]
     package_checks.check_sbom(
         looked, [*listed, Component("pypi", "A", "1.1", (), ""), Component("npm", "x", "1", (), "")]
@@ -659,12 +648,12 @@ def test_code_servers_packages_are_those_of_its_lock() -> None:
 
 
 def test_a_path_that_a_layer_has_twice_is_found() -> None:
-    looked = audited(system((APT, [("a", b"1"), ("a", b"2"), directory("d"), directory("d")])))
+    looked = audited(file_system((APT, [("a", b"1"), ("a", b"2"), directory("d"), directory("d")])))
     file_checks.check_duplicate_paths(looked)
     assert [(finding.kind, finding.what) for finding in looked.findings] == [("twice", "/a")]
 
 
 def test_a_deletion_names_the_layer_that_did_it() -> None:
-    image = system((APT, [("usr/bin/x", b"")]), ("RUN y", []), ("RUN rm -r /usr/bin", [("usr/.wh.bin", b"")]))
+    image = file_system((APT, [("usr/bin/x", b"")]), ("RUN y", []), ("RUN rm -r /usr/bin", [("usr/.wh.bin", b"")]))
     assert file_checks.find_deletion(image, "/usr/bin/x") == (2, "RUN rm -r /usr/bin")
     assert file_checks.find_deletion(image, "/usr/lib/x") == (None, "")

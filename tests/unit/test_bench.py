@@ -1,9 +1,6 @@
 """The bench shows what it measured as it is: a missed target, a failed measurement and what was not measured differ."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,20 +70,6 @@ def test_targets_beside_a_yardstick_say_so() -> None:
     """`<= 2 x` of it and `<= +1 s` above it are not `<= 2 s`."""
     assert bench.target_cell(Figure("cold build cuda-runtime")) == "<= 2 x"
     assert bench.target_cell(Figure("nothing changed, what nox and slipway add")) == "<= +1 s"
-
-
-# --- the run -------------------------------------------------------------------------------------
-
-
-def test_no_engine_is_one_message() -> None:
-    """It says which session provides one."""
-    environment = os.environ | {"DOCKER_HOST": "", "PATH": "/nowhere"}
-    command = [sys.executable, "-m", "slipway.bench"]
-    result = subprocess.run(command, cwd=repository.ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: there is no docker command")
-    assert "nox -s setup" in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 # --- measuring -----------------------------------------------------------------------------------

@@ -4,23 +4,13 @@ import pytest
 
 from slipway import matrix
 from slipway.errors import SlipwayError
-
-ROW = 'deprecated = { since = "2026-11-01", reason = "Debian 12 leaves its support", successor = "cuda13.2" }'
-SENTENCE = "deprecated since 2026-11-01: Debian 12 leaves its support; use cuda13.2 instead"
-OWN = matrix.FILE.read_text()
-CPU = '[variant.cpu]\ndockerfile = "Dockerfile.cpu"\n'
-
-
-def deprecated(row: str = ROW) -> str:
-    """Return this repository's images.toml with its variant cpu deprecated."""
-    assert CPU in OWN
-    return OWN.replace(CPU, f"{CPU}{row}\n")
+from tests.helpers.deprecation import ROW, SENTENCE, deprecate_cpu
 
 
 @pytest.mark.requirement("V8")
 def test_a_deprecated_variant_is_read_and_goes_on_being_built() -> None:
     """Its images stay in the matrix, and hand the sentence to their build."""
-    the_matrix = matrix.parse_matrix(deprecated())
+    the_matrix = matrix.parse_matrix(deprecate_cpu())
     assert str(the_matrix.variants["cpu"].deprecated) == SENTENCE
     assert [image.name for image in the_matrix.images] == [image.name for image in matrix.load_matrix().images]
     assert the_matrix.find_image("cpu-devel").arguments["DEPRECATED"] == SENTENCE
@@ -47,12 +37,12 @@ def test_what_is_wrong_with_a_deprecation_is_named(old: str, new: str, word: str
     """The message has the table and the key; a notice must lead somewhere."""
     assert old in ROW
     with pytest.raises(SlipwayError, match=rf"cpu\.deprecated\b.*\b{word}\b"):
-        matrix.parse_matrix(deprecated(ROW.replace(old, new)))
+        matrix.parse_matrix(deprecate_cpu(ROW.replace(old, new)))
 
 
 @pytest.mark.requirement("V8")
 def test_a_successor_is_not_deprecated_itself() -> None:
     """Nobody is sent from one variant to the next."""
-    text = deprecated().replace('locks = "cuda13.2"', 'locks = "cuda13.2"\n' + ROW.replace('"cuda13.2"', '"cuda"'))
+    text = deprecate_cpu().replace('locks = "cuda13.2"', 'locks = "cuda13.2"\n' + ROW.replace('"cuda13.2"', '"cuda"'))
     with pytest.raises(SlipwayError, match=r"cpu\.deprecated\b.*\bsuccessor\b.*cuda13\.2"):
         matrix.parse_matrix(text)

@@ -51,8 +51,9 @@ def test_the_image_is_built_by_its_own_session_where_it_is_missing(file: Path, t
 
 
 @each_file
-def test_the_user_keeps_its_number(file: Path) -> None:
+def test_the_user_is_the_images_and_keeps_its_number(file: Path) -> None:
     """/data and /cache belong to group 0, which an editor would take from the user with the UID."""
+    assert read(file)["remoteUser"] == "app"
     assert read(file)["updateRemoteUserUID"] is False
 
 

@@ -59,6 +59,8 @@ def run_nox(noxfile: Path, *words: str, **environment: str) -> subprocess.Comple
         ("broken scan -- cuda-base", 1, "aborted: cuda-base: not scanned"),
         ("scan -- --no-cash", 1, "aborted: there is no option --no-cash; did you mean --no-cache?"),
         ("build-cuda13.2(devel)", 3, "build-cuda13.2(devel): use nox -s build -- cuda13.2-devel"),
+        ("scan(large)", 3, "scan(large)"),
+        ("test-tpu", 3, "test-tpu"),
     ],
 )
 def test_exit_codes(tmp_path: Path, words: str, code: int, message: str) -> None:
@@ -89,6 +91,17 @@ def test_run_starts_an_image_with_its_command(tmp_path: Path) -> None:
     assert {"--shm-size=2g", "--pull=never"} <= set(words)
     assert {"--volume=slipway-data:/data", "--volume=slipway-cache:/cache"} <= set(words)
     assert words[-4:] == [load_matrix().find_image("cpu-base-workbench").tag, "python", "-c", "1 + 1"]
+
+
+@pytest.mark.requirement("U6")
+@pytest.mark.parametrize("session", ["build-cuda(base)", "test-cuda(base)"])
+def test_sessions_take_the_platform_as_docker_does(session: str) -> None:
+    """By --platform; one that there is not ends the session at once."""
+    result = run_nox(repository.ROOT / "noxfile.py", "--no-venv", "-s", session, "--", "--platform", "linux/arm64")
+    assert result.returncode == 1
+    reason = load_matrix().variants["cuda"].excluded["linux/arm64"]
+    assert f"there is no cuda-base for linux/arm64: {reason}" in result.stdout
+    assert "Traceback" not in result.stdout
 
 
 def test_the_list_of_sessions_fits_a_screen() -> None:

@@ -14,7 +14,7 @@ from slipway.build.dockerfiles import Dockerfiles, read_dockerfiles
 from slipway.image import filesystem
 from slipway.image.archive import read_archive
 from slipway.image.filesystem import FileSystem
-from tests.helpers.archives import Member, oci, saved, tar
+from tests.helpers.archives import Member, file_system, oci, saved, tar
 
 MATRIX = matrix.load_matrix()
 IMAGE = MATRIX.find_image("cuda-devel")
@@ -137,19 +137,12 @@ def states(**automatic: int) -> Member:
     return "var/lib/apt/extended_states", text.encode()
 
 
-def system(*layers: tuple[str, list[Member] | None]) -> FileSystem:
-    """Make an image; an instruction without a list of files makes no layer."""
-    history = [{"created_by": text, "empty_layer": members is None} for text, members in layers]
-    data = saved(oci(*(tar(*members) for _, members in layers if members is not None), history=history))
-    return FileSystem(read_archive(io.BytesIO(data), "test:image", filesystem.wanted))
-
-
 BASE = ("made by debootstrap", [status("dpkg")])
 
 
 def test_what_apt_was_asked_for_is_what_it_did_not_install_by_itself() -> None:
     """In each layer: a package that was there for another one is asked for once apt takes it as wanted."""
-    image = system(
+    image = file_system(
         BASE,
         (FIRST, [status("dpkg", "tool", "lib"), states(lib=1)]),
         (SECOND, [status("dpkg", "tool", "lib", "two", "more"), states(lib=0, more=1)]),
@@ -164,7 +157,7 @@ def test_what_apt_was_asked_for_is_what_it_did_not_install_by_itself() -> None:
 
 def test_a_layer_must_name_a_package_itself() -> None:
     """The name in another instruction, or in a foreign one, does not count. Without marks, apt was asked for all."""
-    image = system(
+    image = file_system(
         BASE,
         (FIRST, [status("dpkg", "two"), states()]),
         (SECOND, [status("dpkg", "two", "tool")]),
@@ -178,7 +171,7 @@ def test_a_layer_must_name_a_package_itself() -> None:
 def test_a_package_may_be_named_by_a_build_argument() -> None:
     """Its default, or the contract's value: BuildKit does not record the arguments of a parent stage."""
     text = 'ARG HEADERS="libx-dev liby-dev"\nFROM ${IMAGE} AS a\nRUN install ${HEADERS}\n'
-    image = system(BASE, ("RUN /bin/sh -c install ${HEADERS}", [status("dpkg", "liby-dev", "libz")]))
+    image = file_system(BASE, ("RUN /bin/sh -c install ${HEADERS}", [status("dpkg", "liby-dev", "libz")]))
     assert read_origins(image, Dockerfiles([text])).unnamed == {"libz": 1}
     assert read_origins(image, Dockerfiles([text], {"HEADERS": "libz"})).unnamed == {"liby-dev": 1}
 
@@ -191,7 +184,7 @@ def test_a_package_is_named_as_a_word(name: str) -> None:
 
 def test_foreign_instructions_are_found_with_and_without_a_layer() -> None:
     """What is below the first instruction of the Dockerfiles is the base image; ARG counts where it is used."""
-    image = system(
+    image = file_system(
         ("ENV DEBIAN=1", None),
         BASE,
         ("ARG DATE", None),
@@ -211,7 +204,7 @@ def test_foreign_instructions_are_found_with_and_without_a_layer() -> None:
 
 def test_an_image_without_the_first_instruction_has_no_base_image() -> None:
     """Else whatever takes the place of the first layers would be taken for the base image."""
-    origins = read_origins(system(BASE, (SECOND, [("a", b"")])), DOCKERFILES)
+    origins = read_origins(file_system(BASE, (SECOND, [("a", b"")])), DOCKERFILES)
     assert (origins.base, origins.own) == (0, {1})
     assert origins.foreign == [(0, "made by debootstrap")]
     assert origins.base_packages == set()
@@ -244,7 +237,7 @@ Status: install ok installed
 Version: 4
 """
     files: list[Member] = [("var/lib/dpkg/status", text.encode()), states(lib=1, stray=1)]
-    image = system(BASE, (FIRST, files))
+    image = file_system(BASE, (FIRST, files))
     packages = read_packages(text)
     audit = Audit(IMAGE, image, packages, [], claim_files(image, packages), read_origins(image, DOCKERFILES))
     package_checks.check_packages(audit)
