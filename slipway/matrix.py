@@ -17,7 +17,7 @@ from pathlib import Path
 from slipway import repository
 from slipway.errors import SlipwayError, run
 from slipway.images_toml import LAYERS, PLATFORMS, Deprecation, Distro, ImagesToml, Scan, VariantTable, WorkloadTable
-from slipway.toml import join_names, parse_toml, read_toml, require_choice
+from slipway.toml import join_names, read_toml, require_choice
 
 FILE = repository.ROOT / "images.toml"
 WORKLOADS = "Dockerfile"  # the one that has a stage for each target
@@ -164,7 +164,6 @@ class Variant:
     architectures: tuple[str, ...]
     deprecated: Deprecation | None
     distro: Distro
-    in_tests: bool
     excluded: Mapping[str, str]
     images: Mapping[str, Image]
 
@@ -261,7 +260,7 @@ def make_variants(content: ImagesToml) -> dict[str, Variant]:
         if row.deprecated:
             place = ("variant", name, "deprecated", "successor")
             require_choice(FILE.name, place, row.deprecated.successor, current)
-        fields = {key: value for key, value in row if key not in ("distro", "flavor")}
+        fields = {key: value for key, value in row if key not in ("distro", "flavor", "in_tests")}
         images: dict[str, Image] = {}
         variants[name] = Variant(name=name, repository=content.repository, distro=distro, images=images, **fields)
         for flavor, budget in row.flavor.items():
@@ -303,11 +302,6 @@ def make_matrix(content: ImagesToml) -> Matrix:
     fields = {key: value for key, value in content if key not in ("distro", "variant", "workload")}
     workloads = tuple(make_workloads(content.workload, images))
     return Matrix(distros=content.distro, variants=variants, workloads=workloads, **fields)
-
-
-def parse_matrix(text: str) -> Matrix:
-    """Return the matrix of a text of images.toml; SlipwayError names the table, the key and what is allowed."""
-    return make_matrix(parse_toml(text, ImagesToml, FILE.name))
 
 
 @cache

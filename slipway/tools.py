@@ -125,20 +125,17 @@ def compile_program(tool: Tool, folder: Path) -> Path:
     go = installed_go(tool) or install_go(folder / "toolchain")
     linked = " ".join(["-s -w", *(f"-X={variable}={tool.version}" for variable in VERSIONS)])
     command = [go, "build", "-modcacherw", "-trimpath", f"-ldflags={linked}", f"-o={folder / 'program'}", "tool"]
-    environment = {
-        "CGO_ENABLED": "0",
-        "GOCACHE": str(folder / "cache"),
-        "GOEXPERIMENT": EXPERIMENTS.get(tool.name, ""),
-        "GOPATH": str(folder / "go"),
-        "GOTOOLCHAIN": "local",
-    }
-    check(
+    run_checked(
         command,
-        cwd=tool.module,
-        environment=environment,
-        failure=f"{tool.name} {tool.version} could not be built",
-        advice="Where the Go module proxy is out of reach, set GOPROXY or HTTPS_PROXY, "
+        f"{tool.name} {tool.version} could not be built",
+        "Where the Go module proxy is out of reach, set GOPROXY or HTTPS_PROXY, "
         f"or put {tool.name} {tool.version} on PATH.",
+        folder=tool.module,
+        CGO_ENABLED="0",
+        GOCACHE=str(folder / "cache"),
+        GOEXPERIMENT=EXPERIMENTS.get(tool.name, ""),
+        GOPATH=str(folder / "go"),
+        GOTOOLCHAIN="local",
     )
     return folder / "program"
 
@@ -149,21 +146,21 @@ def install_go(folder: Path) -> str:
     uv = which("uv")
     works = uv and output_of(uv, "--version")
     installer = [uv, "pip"] if uv and works else [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    check(
+    run_checked(
         [*installer, "install", "--quiet", "--require-hashes", f"--target={folder}", f"--requirement={GO_LOCK}"],
-        cwd=repository.ROOT,
-        environment={},
-        failure="Go's toolchain could not be installed",
-        advice="Install Go, or give uv or pip a way to the package index.",
+        "Go's toolchain could not be installed",
+        "Install Go, or give uv or pip a way to the package index.",
     )
     return str(folder / "go" / "bin" / "go")
 
 
-def check(command: list[str], *, cwd: Path, environment: dict[str, str], failure: str, advice: str) -> None:
-    """Run a command; if it fails, its last lines are part of the message."""
+def run_checked(
+    command: list[str], failure: str, *advice: str, folder: Path = repository.ROOT, **environment: str
+) -> None:
+    """Run a command in a folder; SlipwayError with `failure`, the last lines of its output and `advice` if it fails."""
     result = subprocess.run(
         command,
-        cwd=cwd,
+        cwd=folder,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -173,8 +170,8 @@ def check(command: list[str], *, cwd: Path, environment: dict[str, str], failure
         check=False,
     )
     if result.returncode:
-        lines = result.stdout.strip().splitlines()[-5:]
-        raise SlipwayError("\n".join([f"{failure}:", *lines, advice]))
+        lines = result.stdout.strip().splitlines()[-5:] or [f"exit code {result.returncode}"]
+        raise SlipwayError("\n".join([f"{failure}:", *lines, *advice]))
 
 
 def say(text: str) -> None:

@@ -6,14 +6,12 @@ leaves dist/<image>/sbom.cdx.json and sbom.spdx.json, both about one image ID.
 """
 
 import argparse
-import os
-import subprocess
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 from slipway import matrix, repository, results, sbom, tools
-from slipway.errors import SlipwayError, run
+from slipway.errors import run
 from slipway.image import saved_image
 from slipway.matrix import Image
 
@@ -28,7 +26,13 @@ def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
     with tempfile.TemporaryDirectory() as name:
         files = {kind: Path(name) / kind for kind in ("cyclonedx-json", "spdx-json")}
         outputs = [f"--output={kind}={file}" for kind, file in files.items()]
-        scan(program, image_id, Path(name), f"--source-name={image.name}", *outputs)
+        source = f"docker:{image_id.removeprefix('sha256:')}"
+        tools.run_checked(
+            [str(program), "scan", source, "--quiet", f"--source-name={image.name}", *outputs],
+            f"Syft could not list {image_id}",
+            SYFT_CHECK_FOR_APP_UPDATE="false",
+            TMPDIR=name,  # Syft unpacks the image there
+        )
         documents = {kind: sbom.read(file) for kind, file in files.items()}
     cyclonedx, spdx = documents["cyclonedx-json"], documents["spdx-json"]
     cyclonedx.setdefault("metadata", {}).setdefault("properties", []).append({"name": sbom.IMAGE, "value": image_id})
@@ -36,16 +40,6 @@ def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
     results.write_json(folder / sbom.SPDX, spdx)
     results.write_json(folder / sbom.CYCLONEDX, cyclonedx)
     return folder / sbom.CYCLONEDX
-
-
-def scan(program: Path, image_id: str, folder: Path, *options: str) -> None:
-    """Run Syft, which unpacks the image in a folder; SlipwayError with its last lines when it fails."""
-    command = [str(program), "scan", f"docker:{image_id.removeprefix('sha256:')}", "--quiet", *options]
-    environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "TMPDIR": str(folder)}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
-    if result.returncode:
-        lines = (result.stderr or result.stdout).strip().splitlines()[-5:] or [f"exit code {result.returncode}"]
-        raise SlipwayError("\n".join([f"Syft could not list {image_id}:", *lines]))
 
 
 def provide(image: Image, image_id: str, folder: Path | None = None) -> Path:

@@ -2,40 +2,30 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from slipway.python_locks import Requirement
 
 # Begins the names of the CUDA libraries, which are a layer below PyTorch although PyTorch asks for them.
 NVIDIA = ("nvidia-", "cuda-")
 CUDA = "cuda"
-PIN = re.compile(r"^([a-zA-Z0-9][\w.-]*)(.*(?:\n +(?![ #]).*)*)((?:\n +#.*)*)", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Pin:
-    """One distribution of a lock: its version with hashes, and which distributions and inputs ask for it."""
-
-    name: str
-    text: str
-    wanted_by: tuple[str, ...]
-
-    def write(self, known: Collection[str]) -> str:
-        """Return the pin as uv writes it; of what asks for it only what is known in its layer or below."""
-        wanted_by = [name for name in self.wanted_by if name in known or name.endswith(".in")]
-        lines = [f"via {wanted_by[0]}"] if len(wanted_by) == 1 else ["via", *(f"  {name}" for name in wanted_by)]
-        return "\n".join([self.name + self.text, *(f"    # {line}" for line in lines)]) + "\n"
+def write_pin(pin: Requirement, known: Collection[str]) -> str:
+    """Return a requirement as uv writes it; of what asks for it only inputs and the distributions in `known`."""
+    lines = [line for line in pin.text.splitlines() if not line.lstrip().startswith("#")]
+    wanted_by = [name for name in list_wanting(pin) if name in known or name.endswith(".in")]
+    via = [f"via {wanted_by[0]}"] if len(wanted_by) == 1 else ["via", *(f"  {name}" for name in wanted_by)]
+    return "\n".join([*lines, *(f"    # {line}" for line in via)]) + "\n"
 
 
-def read_pins(text: str) -> list[Pin]:
-    """Return the distributions of a lock, in its order."""
-    pins = []
-    for name, pinned, comment in PIN.findall(text):
-        words = re.findall(r"^ +#(?: +via)? +((?:-[rc] )?\S+)$", comment, re.MULTILINE)
-        pins.append(Pin(name, pinned, tuple(word for word in words if word != "via" and not word.endswith(".txt"))))
-    return pins
+def list_wanting(pin: Requirement) -> list[str]:
+    """Return the inputs and distributions that ask for a requirement, as uv's comment `# via` names them."""
+    words = re.findall(r"^ +#(?: +via)? +((?:-[rc] )?\S+)$", pin.text, re.MULTILINE)
+    return [word for word in words if word != "via" and not word.endswith(".txt")]
 
 
 def split(
-    flavors: Iterable[tuple[Sequence[tuple[str, Collection[str]]], Sequence[Pin]]],
+    flavors: Iterable[tuple[Sequence[tuple[str, Collection[str]]], Sequence[Requirement]]],
 ) -> Iterator[tuple[str, str]]:
     """Yield each layer's name and the text of its lock.
 
@@ -47,14 +37,14 @@ def split(
             rest = [pin for pin in pins if pin.name not in known]
             mine = {pin.name for pin in rest} if number == len(layers) else choose(layer, inputs, rest)
             known |= mine
-            yield layer, "".join(pin.write(known) for pin in rest if pin.name in mine)
+            yield layer, "".join(write_pin(pin, known) for pin in rest if pin.name in mine)
 
 
-def choose(layer: str, inputs: Collection[str], pins: Sequence[Pin]) -> set[str]:
+def choose(layer: str, inputs: Collection[str], pins: Sequence[Requirement]) -> set[str]:
     """Return the names of what a layer's inputs ask for, and of all that this needs."""
     if layer == CUDA:
         return {pin.name for pin in pins if pin.name.startswith(NVIDIA)}
     asked = {f"-r {name}" for name in inputs}
-    while more := {pin.name for pin in pins if asked & set(pin.wanted_by)} - asked:
+    while more := {pin.name for pin in pins if asked & set(list_wanting(pin))} - asked:
         asked |= more
     return {pin.name for pin in pins if pin.name in asked}

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import repository, results
-from slipway.build.lock_layers import Pin, read_pins, split
+from slipway.build.lock_layers import split
 from slipway.errors import SlipwayError, run
 from slipway.images_toml import LAYERS, PLATFORMS, TARGETS, Distro
 from slipway.matrix import Image, Matrix, Variant, load_matrix
+from slipway.python_locks import Requirement, read_lock
 
 FOLDER = repository.ROOT / "requirements"
 TOOLS = ("slipway", "checks", "tests", "lint", "go", "uv", "build")
@@ -174,7 +175,7 @@ def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]])
     by_layer = {lock.layer: lock for lock in locks}
     inside = [[by_layer[layer] for layer in flavors[name] if layer in by_layer] for name in flavors]
     inside = [flavor for flavor in inside if flavor]
-    pins: list[list[Pin]] = []
+    pins: list[list[Requirement]] = []
     with tempfile.TemporaryDirectory() as folder:
         larger: list[str] = []
         for number in range(len(inside), 0, -1):
@@ -182,9 +183,10 @@ def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]])
             sources = dict.fromkeys(lock.source for lock in together)
             constraints = (*together[0].constraints, *larger)
             text = resolve(sources, constraints, together[0].options, together[-1].file.name)
-            larger.append(f"{folder}/{number}.txt")
-            Path(larger[-1]).write_text(text)
-            pins.insert(0, read_pins(text))
+            file = Path(folder) / f"{number}.txt"
+            file.write_text(text)
+            larger.append(str(file))
+            pins.insert(0, read_lock(file))
     layers = [[(lock.layer, [file.name for file in lock.inputs()]) for lock in flavor] for flavor in inside]
     for layer, text in split(zip(layers, pins, strict=True)):
         write(by_layer[layer], text)

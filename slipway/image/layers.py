@@ -81,8 +81,8 @@ Merged = dict[str, tuple[Entry, int]]
 class SavedImage:
     """An image as it is saved.
 
-    `config` has the shape of an OCI image configuration, without its empty settings; its history
-    keeps `created_by` and `empty_layer`.
+    `config` has the settings of an OCI image configuration that are not empty, and its history with `created_by` and
+    `empty_layer`.
     """
 
     layers: tuple[Layer, ...]
@@ -155,7 +155,7 @@ def image_from(
 ) -> SavedImage:
     """Make an image from an OCI configuration and the entries of its layers, in order."""
     config = _normal(raw)
-    diff_ids = config["rootfs"]["diff_ids"]
+    diff_ids = raw["rootfs"]["diff_ids"]
     made = [item["created_by"] for item in config["history"] if not item["empty_layer"]]
     # Some tools write no history, or one that does not tell which entry made which layer.
     instructions = made if len(made) == len(diff_ids) else [""] * len(diff_ids)
@@ -174,10 +174,6 @@ def _normal(raw: dict[str, Any]) -> dict[str, Any]:
         for item in raw.get("history") or ()
     ]
     return {
-        "architecture": raw.get("architecture", ""),
-        "os": raw.get("os", ""),
-        "created": raw.get("created", ""),
         "config": {key: value for key, value in (raw.get("config") or {}).items() if value},
-        "rootfs": {"type": "layers", "diff_ids": list(raw["rootfs"]["diff_ids"])},
         "history": history,
     }

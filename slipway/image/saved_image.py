@@ -52,19 +52,8 @@ def _from_cache(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
     if sum(not item["empty_layer"] for item in history) != len(diff_ids):
         return None
     entries, kept = zip(*known, strict=True)
-    return image_from(_oci_config(inspected, diff_ids, history), entries, kept)
-
-
-def _oci_config(inspected: dict[str, Any], diff_ids: list[str], history: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the result of `docker image inspect` as an OCI configuration."""
-    return {
-        "architecture": inspected["Architecture"],
-        "os": inspected["Os"],
-        "created": inspected.get("Created", ""),
-        "config": inspected.get("Config"),
-        "rootfs": {"diff_ids": diff_ids},
-        "history": history,
-    }
+    raw = {"config": inspected.get("Config"), "rootfs": {"diff_ids": diff_ids}, "history": history}
+    return image_from(raw, entries, kept)
 
 
 def _history(image_id: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from slipway import matrix, repository
 from slipway.build import locks
 from tests.helpers.built_images import require_built
+from tests.helpers.matrices import parse_matrix
 
 DOCKERFILE = """\
 ARG BASE_IMAGE=debian:trixie-slim
@@ -85,7 +86,7 @@ def make(folder: Path, repository: str) -> Checkout:
     copy_repository(folder)
     (folder / "images.toml").write_text(small_matrix(repository))
     (folder / "Dockerfile.cpu").write_text(DOCKERFILE)
-    only = next(iter(matrix.parse_matrix(small_matrix(repository)).variants.values()))
+    only = next(iter(parse_matrix(small_matrix(repository)).variants.values()))
     restamp(folder, next(locks.variant_locks(only)))
     return Checkout(folder, repository)
 

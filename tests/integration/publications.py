@@ -16,6 +16,7 @@ from slipway.matrix import Image, Matrix
 from slipway.publish import publish
 from tests.helpers import archives
 from tests.helpers.checkout import copy_repository
+from tests.helpers.matrices import parse_matrix
 
 OWN = repository.ROOT
 REPOSITORY = matrix.load_matrix().repository
@@ -129,7 +130,7 @@ def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) ->
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message=All")
     patch.setattr(repository, "ROOT", folder)
-    the_matrix = matrix.parse_matrix(text)
+    the_matrix = parse_matrix(text)
     patch.setattr(publish, "load_matrix", lambda *_: the_matrix)
     made = Workshop(folder, the_matrix, git(folder, "rev-parse", "HEAD"))
     try:

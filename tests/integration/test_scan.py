@@ -21,6 +21,7 @@ from slipway.scan.pending_updates import NotRunError
 from slipway.scan.trivy import NotScannedError
 from tests.helpers import checkout
 from tests.helpers.checkout import small_matrix
+from tests.helpers.matrices import parse_matrix
 from tests.integration import trivy_database as databases
 from tests.integration.registries import running_registry
 from tests.integration.trivy_database import WELL_KNOWN, Advisory, debian, python
@@ -68,7 +69,7 @@ class Scanned:
 
     def __init__(self, folder: Path, repository: str) -> None:
         """Take a folder for the evidence and a name for the images."""
-        self.matrix = matrix.parse_matrix(small_matrix(repository))
+        self.matrix = parse_matrix(small_matrix(repository))
         self.image = self.matrix.find_image("cpu-base")
         self.results = folder / "dist" / "cpu-base"
         self.exceptions = folder / "exceptions.toml"

@@ -5,12 +5,13 @@ import pytest
 from slipway import matrix
 from slipway.errors import SlipwayError
 from tests.helpers.deprecation import ROW, SENTENCE, deprecate_cpu
+from tests.helpers.matrices import parse_matrix
 
 
 @pytest.mark.requirement("V8")
 def test_a_deprecated_variant_is_read_and_goes_on_being_built() -> None:
     """Its images stay in the matrix, and hand the sentence to their build."""
-    the_matrix = matrix.parse_matrix(deprecate_cpu())
+    the_matrix = parse_matrix(deprecate_cpu())
     assert str(the_matrix.variants["cpu"].deprecated) == SENTENCE
     assert [image.name for image in the_matrix.images] == [image.name for image in matrix.load_matrix().images]
     assert the_matrix.find_image("cpu-devel").arguments["DEPRECATED"] == SENTENCE
@@ -37,7 +38,7 @@ def test_what_is_wrong_with_a_deprecation_is_named(old: str, new: str, word: str
     """The message has the table and the key; a notice must lead somewhere."""
     assert old in ROW
     with pytest.raises(SlipwayError, match=rf"cpu\.deprecated\b.*\b{word}\b"):
-        matrix.parse_matrix(deprecate_cpu(ROW.replace(old, new)))
+        parse_matrix(deprecate_cpu(ROW.replace(old, new)))
 
 
 @pytest.mark.requirement("V8")
@@ -45,4 +46,4 @@ def test_a_successor_is_not_deprecated_itself() -> None:
     """Nobody is sent from one variant to the next."""
     text = deprecate_cpu().replace('locks = "cuda13.2"', 'locks = "cuda13.2"\n' + ROW.replace('"cuda13.2"', '"cuda"'))
     with pytest.raises(SlipwayError, match=r"cpu\.deprecated\b.*\bsuccessor\b.*cuda13\.2"):
-        matrix.parse_matrix(text)
+        parse_matrix(text)

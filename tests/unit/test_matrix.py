@@ -8,6 +8,7 @@ import pytest
 
 from slipway import matrix, repository
 from slipway.errors import SlipwayError
+from tests.helpers.matrices import parse_matrix
 
 GOOD = """
 repository = "slipway"
@@ -66,7 +67,7 @@ cuda-base = { size_gb = [2.0, 3.0] }
 
 def test_an_image_knows_its_name_tag_lock_and_flavors() -> None:
     """Sessions, tests and evidence all take these from here."""
-    image = matrix.parse_matrix(GOOD).find_image("cuda-runtime")
+    image = parse_matrix(GOOD).find_image("cuda-runtime")
     assert image.tag == "slipway:cuda-runtime"
     assert [file.stem for file in image.variant_locks] == [
         "cuda13.0-base",
@@ -80,7 +81,7 @@ def test_an_image_knows_its_name_tag_lock_and_flavors() -> None:
 
 def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
     """Its name tells both."""
-    the_matrix = matrix.parse_matrix(GOOD)
+    the_matrix = parse_matrix(GOOD)
     names = ["cuda-base-workbench", "cuda-runtime-workbench", "cuda-base-desktop-full"]
     assert [image.name for image in the_matrix.images] == ["cuda-base", "cuda-runtime", *names]
     image = the_matrix.find_image("cuda-base-desktop-full")
@@ -99,7 +100,7 @@ def test_a_workload_has_the_locks_of_its_targets_and_toggles(tmp_path: Path, mon
     for name in names:
         (folder / f"{name}.txt").touch()
     monkeypatch.setattr(repository, "ROOT", tmp_path)
-    image = matrix.parse_matrix(GOOD).find_image("cuda-base-desktop-full")
+    image = parse_matrix(GOOD).find_image("cuda-base-desktop-full")
     assert [file.stem for file in image.locks] == ["cuda13.0-base", *parts, "workbench-cuda", "desktop-themes"]
 
 
@@ -107,24 +108,24 @@ def test_another_python_stands_after_the_flavor() -> None:
     """A workload's name follows it."""
     text = GOOD.replace("[variant.cuda", '[variant."cuda-py3.13"')
     text = re.sub(r"(?m)^cuda-(base|runtime) =", r'"cuda-\1-py3.13" =', text)
-    the_matrix = matrix.parse_matrix(text)
+    the_matrix = parse_matrix(text)
     assert the_matrix.find_image("cuda-runtime-py3.13").flavor == "runtime"
     assert the_matrix.find_image("cuda-runtime-py3.13-workbench").variant_image == "cuda-runtime-py3.13"
 
 
 def test_a_variant_uses_the_first_distro_or_the_one_it_names() -> None:
     """Another Debian release brings another Python and another C library."""
-    the_matrix = matrix.parse_matrix(GOOD)
+    the_matrix = parse_matrix(GOOD)
     assert the_matrix.default_distro.image == the_matrix.variants["cuda"].distro.image == "debian:trixie-slim"
     variants = GOOD.partition("[workload.workbench]")[0]
-    other = matrix.parse_matrix(variants.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\ndistro = "bookworm"'))
+    other = parse_matrix(variants.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\ndistro = "bookworm"'))
     assert (other.variants["cuda"].distro.suite, other.default_distro.suite) == ("bookworm", "trixie")
 
 
 def test_what_a_variant_cannot_have_is_answered_with_the_reason() -> None:
     """It is a fact of the matrix and no typing error."""
     text = GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nexcluded = { devel = "there is no nvcc" }')
-    the_matrix = matrix.parse_matrix(text)
+    the_matrix = parse_matrix(text)
     assert [image.flavor for image in the_matrix.variant_images] == ["base", "runtime"]
     with pytest.raises(SlipwayError, match=r"^there is no cuda-devel: there is no nvcc$"):
         the_matrix.find_image("cuda-devel")
@@ -132,10 +133,10 @@ def test_what_a_variant_cannot_have_is_answered_with_the_reason() -> None:
 
 def test_an_image_is_in_the_tests_unless_its_row_or_variant_says_otherwise() -> None:
     """`nox -s tests` has to end in time; the others have their own sessions."""
-    assert all(image.in_tests for image in matrix.parse_matrix(GOOD).images)
-    row = matrix.parse_matrix(GOOD.replace("[2.0, 3.0] }", "[2.0, 3.0], in_tests = false }"))
+    assert all(image.in_tests for image in parse_matrix(GOOD).images)
+    row = parse_matrix(GOOD.replace("[2.0, 3.0] }", "[2.0, 3.0], in_tests = false }"))
     assert [image.name for image in row.images if not image.in_tests] == ["cuda-base-desktop-full"]
-    variant = matrix.parse_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nin_tests = false'))
+    variant = parse_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nin_tests = false'))
     assert not any(image.in_tests for image in variant.images)
 
 
@@ -144,7 +145,7 @@ def test_an_unknown_image_is_answered_with_close_names() -> None:
     with pytest.raises(
         SlipwayError, match=r"no image 'cuda-bsae'; did you mean cuda-base.*`nox -s matrix -- --all` lists all"
     ):
-        matrix.parse_matrix(GOOD).find_image("cuda-bsae")
+        parse_matrix(GOOD).find_image("cuda-bsae")
 
 
 WRONG = {
@@ -254,7 +255,7 @@ def test_what_is_wrong_is_named_with_its_place(old: str, new: str, message: str)
     if new.startswith("[variant.") and new.endswith("]"):  # a table with another name, and the table in it
         text = text.replace("[variant.cuda.flavor]", f"{new[:-1]}.flavor]")
     with pytest.raises(SlipwayError, match=message):
-        matrix.parse_matrix(text)
+        parse_matrix(text)
 
 
 def test_every_mistake_is_named_at_once() -> None:
@@ -263,7 +264,7 @@ def test_every_mistake_is_named_at_once() -> None:
         'suite = "trixie"', "suite = 1\ncolour = 2"
     )
     with pytest.raises(SlipwayError) as error:
-        matrix.parse_matrix(text)
+        parse_matrix(text)
     assert str(error.value).splitlines() == [
         'images.toml: [distro.trixie] suite is 1; it must be a Debian suite such as "trixie"',
         "images.toml: [distro.trixie] has an unknown key 'colour'; allowed: image, suite, glibc, platform",
@@ -275,7 +276,7 @@ def test_a_missing_table_is_named() -> None:
     """A variant without flavors has no images."""
     text = GOOD.replace("[variant.cuda.flavor]", "[variant.cuda.flavors]")
     with pytest.raises(SlipwayError, match=r"\[variant.cuda\] flavor is missing; it must be a table"):
-        matrix.parse_matrix(text)
+        parse_matrix(text)
 
 
 def test_the_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

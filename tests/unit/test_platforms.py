@@ -13,6 +13,7 @@ from slipway.errors import SlipwayError
 from slipway.host import emulation, install
 from slipway.host.engine import Engine
 from slipway.images_toml import Distro, Platform
+from tests.helpers.matrices import parse_matrix
 
 MATRIX = matrix.load_matrix()
 ARM64: Platform = "linux/arm64"
@@ -87,7 +88,7 @@ def test_what_is_wrong_with_a_platform_is_named(old: str, new: str, message: str
         "[variant.cpu-arm64.", f"{new[:-1]}." if new.startswith("[variant") else "[variant.cpu-arm64."
     )
     with pytest.raises(SlipwayError, match=message):
-        matrix.parse_matrix(changed)
+        parse_matrix(changed)
 
 
 @pytest.mark.requirement("U6")

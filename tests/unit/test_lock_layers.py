@@ -1,0 +1,80 @@
+"""The lock of a flavor, as uv resolves it, split into one lock for each layer."""
+
+from pathlib import Path
+
+from slipway.build import lock_layers
+from slipway.python_locks import read_lock
+
+HASH = f"--hash=sha256:{'a' * 64}"
+OTHER_HASH = f"--hash=sha256:{'b' * 64}"
+RESOLVED = f"""\
+cuda-toolkit[cublas]==13.0 \\
+    {HASH} \\
+    {OTHER_HASH}
+    # via
+    #   -c larger.txt
+    #   torch
+filelock==3.1 ; sys_platform == 'linux' \\
+    {HASH}
+    # via
+    #   torch
+    #   pandas
+nvidia-nccl==2 \\
+    {HASH}
+    # via torch
+pandas==3.0 \\
+    {HASH}
+    # via -r data-science.in
+torch==2.9 \\
+    {HASH}
+    # via
+    #   -r cuda-torch.in
+    #   pandas
+"""
+
+
+def test_each_distribution_is_in_the_lowest_layer_that_needs_it(tmp_path: Path) -> None:
+    """A layer's lock names only inputs and distributions of its own layer and those below."""
+    file = tmp_path / "resolved.txt"
+    file.write_text(RESOLVED)
+    layers = [("cuda", ["cuda.in"]), ("torch", ["cuda-torch.in"]), ("data-science", ["data-science.in"])]
+    assert dict(lock_layers.split([(layers, read_lock(file))])) == {
+        "cuda": f"""\
+cuda-toolkit[cublas]==13.0 \\
+    {HASH} \\
+    {OTHER_HASH}
+    # via
+nvidia-nccl==2 \\
+    {HASH}
+    # via
+""",
+        "torch": f"""\
+filelock==3.1 ; sys_platform == 'linux' \\
+    {HASH}
+    # via torch
+torch==2.9 \\
+    {HASH}
+    # via -r cuda-torch.in
+""",
+        "data-science": f"""\
+pandas==3.0 \\
+    {HASH}
+    # via -r data-science.in
+""",
+    }
+
+
+def test_the_largest_flavor_takes_the_rest(tmp_path: Path) -> None:
+    """The last layer of a flavor has what no layer below it has."""
+    file = tmp_path / "resolved.txt"
+    file.write_text(RESOLVED)
+    pins = read_lock(file)
+    [(base, first), (devel, second)] = lock_layers.split([([("base", [])], pins[:2]), ([("devel", [])], pins)])
+    assert (base, devel) == ("base", "devel")
+    assert list_names(first) == ["cuda-toolkit[cublas]", "filelock"]
+    assert list_names(second) == ["nvidia-nccl", "pandas", "torch"]
+
+
+def list_names(lock: str) -> list[str]:
+    """Return the distributions of a lock as they are written, without their versions."""
+    return [line.split("==")[0] for line in lock.splitlines() if not line.startswith(" ")]
