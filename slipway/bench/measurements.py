@@ -181,7 +181,7 @@ def audits(images: list[Image]) -> Iterator[Figure]:
     """
     for image in images:
         say(f"auditing {image.tag}")
-        syft.provide(image, saved_image.find_id(image.tag))
+        syft.provide_sbom(image, saved_image.find_id(image.tag))
         alone = seconds("sh", "-c", 'docker save "$0" >/dev/null', image.tag)
         with tempfile.TemporaryDirectory() as cache:
             memory_used = peak_memory("slipway.audit", image.name, XDG_CACHE_HOME=cache)

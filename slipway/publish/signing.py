@@ -69,7 +69,7 @@ class UnsignedError(SlipwayError):
 @functools.cache
 def program() -> Path:
     """Return cosign's program, built if need be."""
-    return tools.provide(tools.read_tool("cosign"))
+    return tools.provide_program(tools.read_tool("cosign"))
 
 
 def cosign(*arguments: str) -> str:

@@ -44,10 +44,10 @@ def listed(image: Image, image_id: str) -> set[Package]:
     if not file.is_file():
         raise NotScannedError(f"there is no SBOM to compare with: {make}")
     try:
-        packages = {package_urls.read(component.purl) for component in sbom.components(file)}
+        packages = {package_urls.read(component.purl) for component in sbom.read_components(file)}
     except (SlipwayError, ValueError) as error:
         raise NotScannedError(f"{file.name} is not understood: {error}; run {make}") from None
-    if sbom.find_image_ids(sbom.read(file)) != {image_id}:
+    if sbom.find_image_ids(sbom.read_document(file)) != {image_id}:
         raise NotScannedError(f"{file.name} is of another image: {make}")
     if not packages:
         raise NotScannedError(f"{file.name} lists no package: {make}")

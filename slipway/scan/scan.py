@@ -96,7 +96,7 @@ def scan(matrix: Matrix, image: Image, source: Source, accepted: Sequence[Accept
 def examine(matrix: Matrix, image: Image, found: dict[str, Any], source: Source, result: Result) -> None:
     """Run Trivy and compare what it examined with the SBOM; NotScannedError says what could not be done."""
     tool = tools.read_tool("trivy")
-    program = tools.provide(tool)
+    program = tools.provide_program(tool)
     result.scanner = f"Trivy {tool.version}"
     problems = result.reasons[NOT_SCANNED]
     with contextlib.ExitStack() as stack:

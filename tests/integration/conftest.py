@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def scanners() -> Iterator[None]:
     """Skip what needs a Syft or a Trivy that is not there: building one takes longer than any test may."""
-    build = tools.build
+    build = tools.build_program
 
     def build_what_is_small(tool: Tool) -> None:
         if tool.name in ("syft", "trivy"):
@@ -25,5 +25,5 @@ def scanners() -> Iterator[None]:
         build(tool)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tools, "build", build_what_is_small)
+        patch.setattr(tools, "build_program", build_what_is_small)
         yield

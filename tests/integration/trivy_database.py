@@ -55,8 +55,8 @@ WELL_KNOWN = (WELL_KNOWN_DEBIAN, WELL_KNOWN_PYTHON)
 def program() -> Path:
     """The program that writes a database, built once from trivydb/ by the Go that tools are built by."""
     source = hashlib.sha256((FOLDER / "main.go").read_bytes()).hexdigest()[:12]
-    go = Version(tools.find(r"^go (\S+)$", (FOLDER / "go.mod").read_text(), FOLDER))
-    return tools.provide(Tool("trivydb", FOLDER, source, go))
+    go = Version(tools.find_line(r"^go (\S+)$", (FOLDER / "go.mod").read_text(), FOLDER))
+    return tools.provide_program(Tool("trivydb", FOLDER, source, go))
 
 
 def make(folder: Path, advisories: Iterable[Advisory] = WELL_KNOWN, *, days: float = 0, schema: int = 2) -> Path:

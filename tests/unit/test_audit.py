@@ -518,7 +518,7 @@ def test_components_are_the_packages_of_an_sbom(tmp_path: Path) -> None:
     file = tmp_path / "sbom.cdx.json"
     listed = [package("deb", "a", "1"), package("pypi", "b", "2"), package("pypi", "c", "3"), {"name": "a file"}]
     results.write_json(file, bom(*listed))
-    assert sorted(component.kind for component in sbom.components(file)) == ["deb", "pypi", "pypi"]
+    assert sorted(component.kind for component in sbom.read_components(file)) == ["deb", "pypi", "pypi"]
 
 
 @pytest.mark.parametrize(
@@ -536,7 +536,7 @@ def test_a_malformed_sbom_is_refused(tmp_path: Path, document: dict[str, Any]) -
     file = tmp_path / "sbom.cdx.json"
     results.write_json(file, document)
     with pytest.raises(SlipwayError, match="write it again"):
-        sbom.components(file)
+        sbom.read_components(file)
 
 
 @settings(max_examples=300)
@@ -561,7 +561,7 @@ def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, d
     file.write_text(json.dumps(document))
     sbom.find_image_ids(results.read_json(file))
     try:
-        found = sbom.components(file)
+        found = sbom.read_components(file)
     except SlipwayError:
         return
     assert all(isinstance(component, Component) for component in found)
@@ -577,21 +577,21 @@ def fake_syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         program.chmod(0o755)
         return program
 
-    monkeypatch.setattr(tools, "provide", lambda _tool: program)
+    monkeypatch.setattr(tools, "provide_program", lambda _tool: program)
     return make
 
 
 def test_a_failing_syft_is_quoted_and_leaves_nothing(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
     fake_syft("echo 'no space left' >&2; exit 1")
     with pytest.raises(SlipwayError, match="no space left"):
-        syft.write(IMAGE, "sha256:1", tmp_path / "out")
+        syft.write_sboms(IMAGE, "sha256:1", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_syft_that_writes_half_a_document_leaves_nothing(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
     fake_syft('for word; do case $word in --output=*) echo "{" >"${word##*=}" ;; esac; done')
     with pytest.raises(SlipwayError, match="damaged"):
-        syft.write(IMAGE, "sha256:1", tmp_path / "out")
+        syft.write_sboms(IMAGE, "sha256:1", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -604,7 +604,7 @@ def test_an_sbom_is_written_once_for_an_image(fake_syft: Callable[[str], Path], 
     )
     runs = []
     for image_id in ("sha256:2", "sha256:2", "sha256:3"):
-        file = syft.provide(IMAGE, image_id, tmp_path)
+        file = syft.provide_sbom(IMAGE, image_id, tmp_path)
         assert sbom.find_image_ids(json.loads(file.read_text())) == {image_id}
         runs.append(log.read_text().count("run"))
     assert runs == [1, 1, 2]

@@ -83,8 +83,10 @@ def test_debians_package_tells_the_version_of_a_program_that_does_not(
 ) -> None:
     """Debian's cosign calls itself `devel`."""
     monkeypatch.setattr(tools, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(tools, "output_of", lambda *words: f"measure\t{version}" if "dpkg-query" in words else "devel")
-    assert (tools.installed(tools.read_tool("measure")) is not None) is taken
+    monkeypatch.setattr(
+        tools, "read_output", lambda *words: f"measure\t{version}" if "dpkg-query" in words else "devel"
+    )
+    assert (tools.find_installed(tools.read_tool("measure")) is not None) is taken
 
 
 @pytest.mark.usefixtures("measure")
@@ -108,14 +110,14 @@ def test_tool_without_a_version_is_refused(measure: Path) -> None:
 def test_pinned_version_on_path_is_taken(measure: Path, tmp_path: Path, says: str) -> None:
     """However the program words it."""
     present = program(tmp_path / "bin" / "measure", f"echo '{says}'")
-    assert tools.provide(tools.read_tool(measure.parent.name)) == present
+    assert tools.provide_program(tools.read_tool(measure.parent.name)) == present
 
 
 @pytest.mark.parametrize("script", ["echo 2.3.40", "echo 12.3.4", "echo 2.3.4; exit 1"])
 def test_other_version_on_path_is_not_taken(measure: Path, tmp_path: Path, script: str) -> None:
     """Neither another version nor a program that fails."""
     program(tmp_path / "bin" / "measure", script)
-    assert tools.installed(tools.read_tool(measure.parent.name)) is None
+    assert tools.find_installed(tools.read_tool(measure.parent.name)) is None
 
 
 @pytest.mark.parametrize(("version", "serves"), [("go1.25.0", True), ("go1.26.8", True), ("go1.19.8", False)])
@@ -123,7 +125,7 @@ def test_other_version_on_path_is_not_taken(measure: Path, tmp_path: Path, scrip
 def test_go_must_be_new_enough(tmp_path: Path, version: str, serves: bool) -> None:  # noqa: FBT001
     """An older Go would fetch another by itself."""
     program(tmp_path / "bin" / "go", f"echo go version {version} linux/amd64")
-    assert bool(tools.installed_go(tools.read_tool("measure"))) is serves
+    assert bool(tools.find_installed_go(tools.read_tool("measure"))) is serves
 
 
 # --- build ---------------------------------------------------------------------------------------
@@ -133,9 +135,9 @@ def test_go_must_be_new_enough(tmp_path: Path, version: str, serves: bool) -> No
 def test_built_once(tmp_path: Path, cache: Path) -> None:
     """The second time takes what the first has built, and nothing else is left."""
     go = program(tmp_path / "bin" / "go", 'case $1 in version) echo go1.26.0;; build) echo x >"${5#-o=}";; esac')
-    built = tools.provide(tools.read_tool("measure"))
+    built = tools.provide_program(tools.read_tool("measure"))
     go.unlink()
-    assert tools.provide(tools.read_tool("measure")) == built
+    assert tools.provide_program(tools.read_tool("measure")) == built
     assert list(cache.iterdir()) == [built]
 
 
@@ -147,7 +149,7 @@ def test_a_tool_is_built_as_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyP
     program(
         tmp_path / "bin" / "go", 'case $1 in version) echo go1.26.0;; build) echo "$GOEXPERIMENT $4" >"${5#-o=}";; esac'
     )
-    built = tools.provide(tools.read_tool("measure"))
+    built = tools.provide_program(tools.read_tool("measure"))
     assert built.read_text() == "jsonv2 -ldflags=-s -w -X=example.com/measure.version=2.3.4\n"
 
 
@@ -156,7 +158,7 @@ def test_failed_build_says_why_and_leaves_nothing(tmp_path: Path, cache: Path) -
     """Go's last words and the ways out are the message."""
     program(tmp_path / "bin" / "go", 'case $1 in version) echo go1.26.0;; *) echo "dial tcp: refused"; exit 1;; esac')
     with pytest.raises(SlipwayError, match=r"(?s)measure 2\.3\.4 could not be built:.*refused.*GOPROXY"):
-        tools.provide(tools.read_tool("measure"))
+        tools.provide_program(tools.read_tool("measure"))
     assert list(cache.iterdir()) == []
 
 
@@ -165,7 +167,7 @@ def test_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A file stands where the folder should be."""
     put(tmp_path / "cache", "")
     with pytest.raises(SlipwayError, match=r"cannot write .*slipway/tools"):
-        tools.provide(tools.read_tool("measure"))
+        tools.provide_program(tools.read_tool("measure"))
 
 
 @pytest.mark.parametrize(("words", "message"), [([], "name one tool"), (["meter"], "no tool 'meter'")])
