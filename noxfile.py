@@ -64,7 +64,7 @@ def docker_build(session: nox.Session, image: Image, options: Namespace, tag: st
         *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
         *images.platform_option(image),
         *settings.build_arguments(),
-        *command_line.build_options(options),
+        *command_line.make_build_options(options),
         *("--load", "--provenance=false", "."),
         external=True,
         env=settings.environment(),
@@ -83,15 +83,20 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
         f"--contract={image.name}",
         f"--junit-xml={image.results / ('of-another/tests.xml' if options.image else 'tests.xml')}",
         *(["--timeout=600"] if images.platform_option(image) else []),  # its programs are emulated
-        *command_line.test_options(options),
+        *command_line.make_test_options(options),
         interrupt_timeout=INTERRUPT_SECONDS,
     )
+
+
+def audit_image(session: nox.Session, image: Image, options: Namespace) -> None:
+    """Compare an image with its locks, file by file, and with its SBOM."""
+    run_module(session, "slipway.audit", *command_line.make_audit_options(image, options))
 
 
 def scan_image(session: nox.Session, image: Image, options: Namespace) -> None:
     """Scan an image by Trivy and compare what was examined with the SBOM."""
     run_module(session, "slipway.audit.syft", image.name, codes=[0, 1])
-    run_module(session, "slipway.scan", image.name, *command_line.scan_options(options), codes=[0, 3])
+    run_module(session, "slipway.scan", image.name, *command_line.make_scan_options(options), codes=[0, 3])
     sessions.require_scanned(image)
 
 
@@ -113,12 +118,12 @@ def define_flavor_sessions(variant: Variant) -> None:
     @nox.session(name=f"build-{variant.name}", venv_backend="none", tags=["build"])
     @flavors
     def build(session: nox.Session, flavor: str) -> None:
-        sessions.for_flavor(session, MATRIX, variant.images[flavor], partial(build_image, session))
+        sessions.run_for_flavor(session, MATRIX, variant.images[flavor], partial(build_image, session))
 
     @nox.session(name=f"test-{variant.name}", tags=["test"])
     @flavors
     def test(session: nox.Session, flavor: str) -> None:
-        sessions.for_flavor(session, MATRIX, variant.images[flavor], partial(test_image, session))
+        sessions.run_for_flavor(session, MATRIX, variant.images[flavor], partial(test_image, session))
 
     versions = ", ".join(f"{name} {version}" for name, version in variant.versions.items())
     build.__doc__ = f"Build a flavor of {variant.name}: {versions}"
@@ -133,33 +138,32 @@ for variant in DEFAULTS:
 def build(session: nox.Session) -> None:
     """Build images by name; without names, each flavor of the default variants."""
     chosen = sessions.read_images(session, MATRIX, [image for variant in DEFAULTS for image in variant.images.values()])
-    sessions.for_each(session, images.add_missing_parents(MATRIX, chosen), partial(build_image, session))
+    sessions.run_for_each(session, images.add_missing_parents(MATRIX, chosen), partial(build_image, session))
 
 
 @nox.session
 def test(session: nox.Session) -> None:
     """Check images by name against their contracts; without names, those that are built. Never builds."""
-    sessions.for_each(session, sessions.read_images(session, MATRIX), partial(test_image, session))
+    sessions.run_for_each(session, sessions.read_images(session, MATRIX), partial(test_image, session))
 
 
 @nox.session(venv_backend="none")
 def sbom(session: nox.Session) -> None:
     """List the contents of images by Syft: CycloneDX and SPDX."""
     chosen = sessions.read_images(session, MATRIX)
-    sessions.for_each(session, chosen, lambda image, _: run_module(session, "slipway.audit.syft", image.name))
+    sessions.run_for_each(session, chosen, lambda image, _: run_module(session, "slipway.audit.syft", image.name))
 
 
 @nox.session(venv_backend="none")
 def audit(session: nox.Session) -> None:
     """Compare images with their locks, file by file, and with their SBOM."""
-    for_each = partial(sessions.for_each, session, sessions.read_images(session, MATRIX))
-    for_each(lambda image, options: run_module(session, "slipway.audit", *command_line.audit_options(image, options)))
+    sessions.run_for_each(session, sessions.read_images(session, MATRIX), partial(audit_image, session))
 
 
 @nox.session(venv_backend="none")
 def scan(session: nox.Session) -> None:
     """Scan images by Trivy; exit code 3: not scanned."""
-    sessions.for_each(session, sessions.read_images(session, MATRIX), partial(scan_image, session))
+    sessions.run_for_each(session, sessions.read_images(session, MATRIX), partial(scan_image, session))
 
 
 @nox.session(venv_backend="none")

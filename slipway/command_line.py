@@ -53,12 +53,12 @@ def read_options(words: Sequence[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_intermixed_args(own)
     if unknown:
         known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
-        raise SlipwayError(f"there is no option {unknown[0]}{suggest(unknown[0], known)}; --help lists all")
+        raise SlipwayError(f"there is no option {unknown[0]}{suggest_words(unknown[0], known)}; --help lists all")
     options.pytest = list(words[len(own) + 1 :])
     return options
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest_words(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean a, b?` with the words close to this one, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=3)
     return f"; did you mean {', '.join(close)}?" if close else ""
@@ -93,24 +93,24 @@ def refuse_names(session: str, options: argparse.Namespace) -> None:
         raise SlipwayError(f"{session} takes no names of images: nox -s {session.partition('-')[0]} -- {names}")
 
 
-def build_options(options: argparse.Namespace) -> list[str]:
+def make_build_options(options: argparse.Namespace) -> list[str]:
     """Return the options of `docker buildx build`."""
     builder = [f"--builder={options.builder}"] if options.builder else []
     return [*builder, *(["--no-cache"] if options.no_cache else [])]
 
 
-def test_options(options: argparse.Namespace) -> list[str]:
+def make_test_options(options: argparse.Namespace) -> list[str]:
     """Return the options of pytest for the checks of an image."""
     flags = {"--require-gpu": options.require_gpu, "--allow-not-run": options.allow_not_run}
     return [*(flag for flag, is_given in flags.items() if is_given), *options.pytest]
 
 
-def audit_options(image: Image, options: argparse.Namespace) -> list[str]:
+def make_audit_options(image: Image, options: argparse.Namespace) -> list[str]:
     """Return the options of `python -m slipway.audit`."""
     return [image.name, *([f"--image={options.image}"] if options.image else [])]
 
 
-def scan_options(options: argparse.Namespace) -> list[str]:
+def make_scan_options(options: argparse.Namespace) -> list[str]:
     """Return the options of `python -m slipway.scan`."""
     words = {"--db-repository": options.db_repository, "--database": options.database}
     given = [f"{name}={value}" for name, value in words.items() if value]

@@ -40,7 +40,7 @@ class Workload:
         """The targets it contains, in the order of their layers."""
         return (*(self.parent.targets if self.parent else ()), self.target)
 
-    def locks(self, accelerator: str) -> list[Path]:
+    def list_locks(self, accelerator: str) -> list[Path]:
         """Return the lock files of its targets: for all, for an accelerator, and of each toggle that is on."""
         layers = [layer for target in self.targets for layer in LAYERS.get(target, {}).get(target, ())]
         parts = [
@@ -136,7 +136,7 @@ class Image:
     @property
     def locks(self) -> list[Path]:
         """Every lock file that the image is installed from: the variant's, and those of each target on it."""
-        return [*self.variant_locks, *(self.workload.locks(self.variant.accelerator) if self.workload else ())]
+        return [*self.variant_locks, *(self.workload.list_locks(self.variant.accelerator) if self.workload else ())]
 
     @property
     def results(self) -> Path:

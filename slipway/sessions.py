@@ -65,7 +65,7 @@ def warn_deprecated(session: nox.Session, image: Image) -> None:
         session.warn(f"{image.name} is {image.variant.deprecated}")
 
 
-def for_flavor(session: nox.Session, matrix: Matrix, image: Image, work: Work) -> None:
+def run_for_flavor(session: nox.Session, matrix: Matrix, image: Image, work: Work) -> None:
     """Do the work for the image of a parametrized session, which takes no names."""
     options = read_options(session)
     with clear_errors(session):
@@ -74,7 +74,7 @@ def for_flavor(session: nox.Session, matrix: Matrix, image: Image, work: Work) -
         work(chosen, options)
 
 
-def for_each(session: nox.Session, chosen: list[Image], work: Work) -> None:
+def run_for_each(session: nox.Session, chosen: list[Image], work: Work) -> None:
     """Do the work for each image, also after a failure; at the end, fail with all failures."""
     options = read_options(session)
     failed: dict[str, Exception] = {}
@@ -84,10 +84,10 @@ def for_each(session: nox.Session, chosen: list[Image], work: Work) -> None:
         except (SlipwayError, nox.command.CommandFailed) as error:
             failed[image.name] = error
     if failed:
-        end(session, failed)
+        fail_session(session, failed)
 
 
-def end(session: nox.Session, failed: dict[str, Exception]) -> None:
+def fail_session(session: nox.Session, failed: dict[str, Exception]) -> None:
     """Fail the session; end nox with exit code 3 where images were not scanned and nothing else has failed."""
     # nox itself has one exit code for failures. A session before this one may have failed, too.
     before = [each.result for each, _ in session._runner.manifest.list_all_sessions()]  # noqa: SLF001

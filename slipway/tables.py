@@ -32,8 +32,8 @@ def paint(words: str) -> Text:
 def make_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
     """Return a table; columns of numbers are aligned right. A row may have fewer cells than the header."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for at, name in enumerate(header):
-        cells = [str(row[at]) for row in rows if len(row) > at]
+    for number, name in enumerate(header):
+        cells = [str(row[number]) for row in rows if len(row) > number]
         numbers = bool(cells) and all(cell.replace(",", "").isdigit() or cell == NOTHING for cell in cells)
         table.add_column(name, justify="right" if numbers else "left")
     for row in rows:

@@ -47,7 +47,9 @@ def parse_toml(text: str, model: type[Model], name: str) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [f"{name}: {describe(problem, model, content)}" for problem in error.errors(include_url=False)]
+        problems = [
+            f"{name}: {describe_problem(problem, model, content)}" for problem in error.errors(include_url=False)
+        ]
         raise SlipwayError("\n".join(dict.fromkeys(problems))) from None
 
 
@@ -71,7 +73,7 @@ def require_choice(name: str, place: Place, value: object, allowed: Iterable[str
         raise SlipwayError(f"{name}: {join_names(table)} {key} is {value!r}; it must be one of {', '.join(allowed)}")
 
 
-def describe(problem: Mapping[str, Any], model: type[BaseModel], content: object) -> str:
+def describe_problem(problem: Mapping[str, Any], model: type[BaseModel], content: object) -> str:
     """Return the message for one of pydantic's errors."""
     place = list(problem["loc"])
     if place[-1:] == [KEY]:

@@ -44,7 +44,7 @@ from slipway.toml import read_toml
 def read_image(contract: Image, reference: str) -> Audit:
     """Read an image of the engine, the owners of its files and the origins of its layers."""
     system = FileSystem(saved_image.read_image(reference))
-    packages = debian_packages.read_packages(system.text(debian_packages.STATUS))
+    packages = debian_packages.read_packages(system.read_text(debian_packages.STATUS))
     found = python_packages.find_distributions(system)
     claims = debian_packages.claim_files(system, packages)
     for path, more in (*python_packages.claim_files(found).items(), *claim_repository_files(contract).items()):
@@ -94,7 +94,11 @@ def make_report(audit: Audit, image_id: str, seconds: float) -> dict[str, Any]:
         "verdict": "failed" if audit.findings else "passed",
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "files": {"all": sum(1 for _ in audit.system.files()), "explained": explained, "owners": dict(audit.owners)},
+        "files": {
+            "all": sum(1 for _ in audit.system.list_files()),
+            "explained": explained,
+            "owners": dict(audit.owners),
+        },
         "packages": {"deb": len(audit.packages), "pypi": len(audit.distributions)},
         "licenses": {
             "known": dict(sorted(audit.licenses.known.items())),
@@ -122,5 +126,5 @@ def main() -> int:
     audit = audit_image(contract, image_id, components)
     result = make_report(audit, image_id, time.monotonic() - started)
     results.write_json(Path(folder) / "audit.json", result)
-    display.show(contract.name, result, audit.findings)
+    display.show_audit(contract.name, result, audit.findings)
     return 0 if result["verdict"] == "passed" else 1

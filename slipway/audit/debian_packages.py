@@ -21,15 +21,17 @@ class Package:
     name: str
     version: str
     architecture: str
-    same: bool  # installable for several architectures at once, so that dpkg's files about it are named after one
+    is_multiarch: (
+        bool  # installable for several architectures at once, so that dpkg's files about it are named after one
+    )
     depends: tuple[frozenset[str], ...]
     provides: frozenset[str]
     conffiles: Mapping[str, str]  # MD5 by path
 
     @property
-    def documents(self) -> str:
+    def info_prefix(self) -> str:
         """The start of the paths of dpkg's files about it."""
-        return f"{INFO}/{self.name}:{self.architecture}" if self.same else f"{INFO}/{self.name}"
+        return f"{INFO}/{self.name}:{self.architecture}" if self.is_multiarch else f"{INFO}/{self.name}"
 
 
 def read_packages(status: str) -> dict[str, Package]:
@@ -51,7 +53,7 @@ def read_package(fields: Packages) -> Package:
         name=fields.get("Package", ""),
         version=fields.get("Version", ""),
         architecture=fields.get("Architecture", ""),
-        same=fields.get("Multi-Arch") == "same",
+        is_multiarch=fields.get("Multi-Arch") == "same",
         depends=tuple(map(read_names, relations["pre-depends"] + relations["depends"])),
         provides=frozenset().union(*map(read_names, relations["provides"])),
         conffiles={row[0]: row[1] for row in rows if len(row) > 1 and row[-1] not in ("obsolete", "newconffile")},
@@ -73,30 +75,30 @@ def claim_files(system: FileSystem, packages: Mapping[str, Package]) -> Claims:
     for package in packages.values():
         digests = read_checksums(system, package)
         owner = f"deb:{package.name}"
-        for line in system.text(f"{package.documents}.list").splitlines():
+        for line in system.read_text(f"{package.info_prefix}.list").splitlines():
             path = moved.get(line, (line, ""))[0] if moved.get(line, ("", package.name))[1] != package.name else line
             if line not in NO_FILES:
                 claim = Claim(owner, "md5", digests.get(line, ""))
-                found.setdefault(system.resolve(path), []).append(claim)
+                found.setdefault(system.resolve_folders(path), []).append(claim)
     return found
 
 
 def read_checksums(system: FileSystem, package: Package) -> dict[str, str]:
     """Return the MD5 of a package's files by path, as dpkg keeps them."""
-    rows = (line.split(maxsplit=1) for line in system.text(f"{package.documents}.md5sums").splitlines())
+    rows = (line.split(maxsplit=1) for line in system.read_text(f"{package.info_prefix}.md5sums").splitlines())
     return {**{f"/{row[1]}": row[0] for row in rows if len(row) > 1}, **package.conffiles}
 
 
 def read_diversions(system: FileSystem) -> dict[str, tuple[str, str]]:
     """Return the new path of each diverted file and the package that diverted it, by the path in its package."""
-    lines = system.text("/var/lib/dpkg/diversions").splitlines()
+    lines = system.read_text("/var/lib/dpkg/diversions").splitlines()
     return {lines[at]: (lines[at + 1], lines[at + 2]) for at in range(0, len(lines) - 2, 3)}
 
 
 # --- dependencies --------------------------------------------------------------------------
 
 
-def add_dependencies(packages: Mapping[str, Package], roots: Iterable[str]) -> set[str]:
+def find_dependencies(packages: Mapping[str, Package], roots: Iterable[str]) -> set[str]:
     """Return the packages with some names, which a package may only provide, and all that they depend on."""
     providers: dict[str, set[str]] = {}
     for package in packages.values():

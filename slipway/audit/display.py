@@ -10,7 +10,7 @@ SHOWN = 40  # findings; audit.json has all
 FEW = 5  # names in a list
 
 
-def show(name: str, result: Mapping[str, Any], findings: list[Finding]) -> None:
+def show_audit(name: str, result: Mapping[str, Any], findings: list[Finding]) -> None:
     """Print the table and the findings."""
     files, packages = result["files"], result["packages"]
     print(f"{name}: {files['explained']:,} of {files['all']:,} files explained")

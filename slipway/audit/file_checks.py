@@ -16,7 +16,7 @@ SET_ID = 0o6000
 
 def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> None:
     """Find files that differ from their owner's, and files without an owner that no rule explains."""
-    for path in audit.system.files():
+    for path in audit.system.list_files():
         claims = audit.claims.get(path)
         if claims is None:
             problem = context.find_problem(path, rules.rules)
@@ -34,7 +34,7 @@ def find_met_claim(system: FileSystem, path: str, claims: Iterable[Claim]) -> Cl
     """Return the claim that a file meets, None if it meets none; of a link or a device only the path is compared."""
     has_content = system.paths[path][0].kind in (Kind.FILE, Kind.HARDLINK)
     return next(
-        (claim for claim in claims if (not has_content and not claim.digest) or claim.holds(system, path)), None
+        (claim for claim in claims if (not has_content and not claim.digest) or claim.matches(system, path)), None
     )
 
 
@@ -53,18 +53,18 @@ def find_deletion(system: FileSystem, path: str) -> tuple[int | None, str]:
     for number in reversed(range(len(system.image.layers))):
         hidden = (e.path for e in system.image.layers[number].entries if e.kind in (Kind.WHITEOUT, Kind.OPAQUE))
         if any(path == folder or path.startswith(f"{folder}/") for folder in hidden):
-            return number, system.instruction(number)
+            return number, system.find_instruction(number)
     return None, ""
 
 
 def check_rights(audit: Audit) -> None:
     """Find set-user-ID and set-group-ID programs that are not as a Debian package installed them."""
-    for path in audit.system.files():
-        entry = audit.system.entry(path)
+    for path in audit.system.list_files():
+        entry = audit.system.find_entry(path)
         if entry.kind in (Kind.FILE, Kind.HARDLINK) and entry.mode & SET_ID:
             owners = [c.owner.removeprefix("deb:") for c in audit.claims.get(path, ()) if c.owner.startswith("deb:")]
-            lists = [f"{audit.packages[owner].documents}.list" for owner in owners]
-            if not any(audit.system.layer(path) == audit.system.layer(file) for file in lists):
+            lists = [f"{audit.packages[owner].info_prefix}.list" for owner in owners]
+            if not any(audit.system.find_layer(path) == audit.system.find_layer(file) for file in lists):
                 audit.add_finding(
                     "set-ID", path, f"mode {entry.mode:o} is not from the installation of a Debian package"
                 )
@@ -76,7 +76,7 @@ def check_duplicate_paths(audit: Audit) -> None:
         for path, times in Counter(entry.path for entry in layer.entries if not is_folder_or_whiteout(entry)).items():
             if times > 1:
                 detail = f"{times} times in one layer"
-                audit.findings.append(Finding("twice", path, detail, number, audit.system.instruction(number)))
+                audit.findings.append(Finding("twice", path, detail, number, audit.system.find_instruction(number)))
 
 
 def check_instructions(audit: Audit) -> None:

@@ -24,8 +24,8 @@ def make_finding(system: FileSystem, kind: str, what: str, detail: str, path: st
     """Return a finding with the layer of a file of the image: that of `path`, or else of `what`."""
     if (path or what) not in system:
         return Finding(kind, what, detail)
-    number = system.layer(path or what)
-    return Finding(kind, what, detail, number, system.instruction(number))
+    number = system.find_layer(path or what)
+    return Finding(kind, what, detail, number, system.find_instruction(number))
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Claim:
     algorithm: str = ""
     digest: str = ""
 
-    def holds(self, system: FileSystem, path: str) -> bool:
+    def matches(self, system: FileSystem, path: str) -> bool:
         """Tell whether the file has the digest."""
-        return not self.digest or getattr(system.entry(path), self.algorithm) == self.digest
+        return not self.digest or getattr(system.find_entry(path), self.algorithm) == self.digest
 
 
 Claims = dict[str, list[Claim]]

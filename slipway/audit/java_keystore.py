@@ -18,29 +18,29 @@ def read_certificates(store: bytes) -> list[bytes]:
         magic, version, count = struct.unpack_from(">3I", store)
         if (magic, version) != (MAGIC, VERSION):
             raise ValueError("no key store in the format JKS")
-        found, at = [], 12
+        found, offset = [], 12
         for _ in range(count):
-            certificate, at = read_entry(store, at)
+            certificate, offset = read_entry(store, offset)
             found.append(certificate)
     except struct.error:
         raise ValueError("it ends early") from None
-    if len(store) != at + DIGEST_SIZE:
+    if len(store) != offset + DIGEST_SIZE:
         raise ValueError("more or less than its entries are in it")
     return found
 
 
-def read_entry(store: bytes, at: int) -> tuple[bytes, int]:
+def read_entry(store: bytes, offset: int) -> tuple[bytes, int]:
     """Return the certificate of the entry at an offset, and the offset after it."""
-    (tag,) = struct.unpack_from(">I", store, at)
+    (tag,) = struct.unpack_from(">I", store, offset)
     if tag != TRUSTED:
         raise ValueError("it holds something else than certificates")
-    at = skip_text(store, at + 4) + 8  # its alias, and when it was added
-    at = skip_text(store, at)  # "X.509"
-    (size,) = struct.unpack_from(">I", store, at)
-    return store[at + 4 : at + 4 + size], at + 4 + size
+    offset = skip_text(store, offset + 4) + 8  # its alias, and when it was added
+    offset = skip_text(store, offset)  # "X.509"
+    (size,) = struct.unpack_from(">I", store, offset)
+    return store[offset + 4 : offset + 4 + size], offset + 4 + size
 
 
-def skip_text(store: bytes, at: int) -> int:
+def skip_text(store: bytes, offset: int) -> int:
     """Return the offset after a text."""
-    (size,) = struct.unpack_from(">H", store, at)
-    return at + 2 + int(size)
+    (size,) = struct.unpack_from(">H", store, offset)
+    return offset + 2 + int(size)

@@ -33,7 +33,7 @@ class Policy(Table):
     accepted: dict[str, Globs]
     proprietary: dict[str, Globs]
 
-    def terms(self, name: str) -> str:
+    def find_terms(self, name: str) -> str:
         """Return the proprietary terms that a component is under; empty where it is under none."""
         return next((terms for terms, globs in self.proprietary.items() if matches_any(name, globs)), "")
 
@@ -46,7 +46,7 @@ class Policy(Table):
             expression = SYNTAX.parse(license_name)
             return expression is not None and self.refuses_expression(expression)
         except (ExpressionError, RecursionError):
-            return self.refuses_a_word(license_name)
+            return self.refuses_word(license_name)
 
     def refuses_expression(self, expression: LicenseExpression) -> bool:
         """Tell whether a parsed expression is refused; an exception after WITH changes nothing."""
@@ -54,14 +54,14 @@ class Policy(Table):
             return all(map(self.refuses_expression, expression.args))
         if isinstance(expression, SYNTAX.AND):
             return any(map(self.refuses_expression, expression.args))
-        return self.refuses_a_word(getattr(expression, "license_symbol", expression).key)
+        return self.refuses_word(getattr(expression, "license_symbol", expression).key)
 
-    def refuses_a_word(self, text: str) -> bool:
+    def refuses_word(self, text: str) -> bool:
         """Tell whether a name of one or several words has a refused one; upper and lower case are the same."""
         globs = [glob.lower() for glob in self.refused]
         return any(matches_any(name, globs) for name in (text.lower(), *re.findall(r"[\w.+-]+", text.lower())))
 
-    def reason(self, name: str) -> str:
+    def find_reason(self, name: str) -> str:
         """Return why a component may be under a refused license; empty where it may not."""
         return next((reason for reason, globs in self.accepted.items() if matches_any(name, globs)), "")
 
@@ -124,12 +124,12 @@ def add_component(result: Licenses, component: Component, policy: Policy) -> Non
     name = f"{component.kind}:{component.name}"
     named = list_named(component)
     free = named and not any(map(NOT_FREE.search, named))
-    terms = "" if free else policy.terms(name)
+    terms = "" if free else policy.find_terms(name)
     if terms:
         result.proprietary.setdefault(terms, []).append(name)
     elif not named:
         result.unknown.append(name)
-    reason = policy.reason(name)
+    reason = policy.find_reason(name)
     if reason and any(map(policy.refuses, named)):
         result.accepted.setdefault(reason, []).append(name)
     for license_name in named:
@@ -140,7 +140,7 @@ def add_component(result: Licenses, component: Component, policy: Policy) -> Non
 def find_refused(name: str, named: Iterable[str], terms: str, policy: Policy) -> Iterator[Finding]:
     """Yield findings about licenses of a component that the policy refuses, or whose terms it does not list."""
     for license_name in named:
-        if policy.refuses(license_name) and not policy.reason(name):
+        if policy.refuses(license_name) and not policy.find_reason(name):
             yield Finding("license", name, f"{license_name} is refused by policy/licenses.toml")
         elif not terms and NOT_FREE.search(license_name):
             yield Finding(

@@ -24,7 +24,7 @@ def is_locked(path: str) -> bool:
     return path.startswith(f"{FOLDER}/node_modules/") and "/lib/vscode/" not in path
 
 
-def read_version(text: bytes) -> str:
+def parse_version(text: bytes) -> str:
     """Return the version in a package.json, empty without one."""
     try:
         document = json.loads(text)

@@ -44,7 +44,7 @@ def read_origins(system: FileSystem, dockerfiles: Dockerfiles) -> Origins:
     above = instructions[firsts[0] :] if firsts else instructions
     origins.base = next((layer for layer, _ in above if layer is not None), 0)
     for layer, text in above:
-        if dockerfiles.has(text):
+        if dockerfiles.contains(text):
             origins.own |= {layer} if layer is not None else set()
         # What ARG declares is compared where a RUN or an ENV uses it.
         elif not text.startswith("ARG "):
@@ -58,7 +58,7 @@ def list_instructions(system: FileSystem) -> list[tuple[int | None, str]]:
     layers = range(len(system.image.layers))
     history = system.image.config["history"]
     if sum(not item["empty_layer"] for item in history) != len(layers):
-        return [(layer, system.instruction(layer)) for layer in layers]
+        return [(layer, system.find_instruction(layer)) for layer in layers]
     numbers = iter(layers)
     return [(None if item["empty_layer"] else next(numbers), " ".join(item["created_by"].split())) for item in history]
 
@@ -77,7 +77,7 @@ def add_packages(origins: Origins, system: FileSystem, dockerfiles: Dockerfiles)
             origins.base_packages = installed
             continue
         # An instruction that is not of the Dockerfiles may name what it likes.
-        instruction = system.instruction(number) if number in origins.own else ""
+        instruction = system.find_instruction(number) if number in origins.own else ""
         text = " ".join((instruction, *dockerfiles.list_arguments(instruction)))
         named = {name for name in asked if names_package(text, name)}
         origins.named |= named

@@ -20,7 +20,7 @@ VENV = "/opt/venv/"
 def check_packages(audit: Audit) -> None:
     """Find Debian packages that apt was asked for and no instruction names, and those that nothing depends on."""
     origins = audit.origins
-    needed = debian_packages.add_dependencies(audit.packages, origins.named | origins.base_packages)
+    needed = debian_packages.find_dependencies(audit.packages, origins.named | origins.base_packages)
     for name in sorted((set(audit.packages) - needed) | (set(audit.packages) & set(origins.unnamed))):
         package = audit.packages[name]
         if name in needed:
@@ -28,21 +28,21 @@ def check_packages(audit: Audit) -> None:
         else:
             reason = "no instruction names it, and no package that one names depends on it"
         audit.add_finding(
-            "outside the lock", f"deb:{name}", f"{package.version}: {reason}", f"{package.documents}.list"
+            "outside the lock", f"deb:{name}", f"{package.version}: {reason}", f"{package.info_prefix}.list"
         )
 
 
 def check_distributions(audit: Audit, records: wheel_records.Records) -> None:
     """Compare the Python distributions with the locks: name, version and RECORD."""
     for folder, files in list_environments(audit.contract).items():
-        inside = [one for one in audit.distributions if one.record.startswith(folder)]
+        inside = [distribution for distribution in audit.distributions if distribution.record.startswith(folder)]
         check_environment(audit, inside, read_locks(files), records)
     folders = tuple(list_environments(audit.contract))
-    elsewhere = [one for one in audit.distributions if not one.record.startswith(folders)]
-    for one in elsewhere:
-        if not any(claim.owner.startswith("deb:") for claim in audit.claims.get(one.record, ())):
-            detail = f"{one.version}: it is in no environment that has a lock"
-            audit.add_finding("outside the lock", f"pypi:{one.name}", detail, one.record)
+    elsewhere = [distribution for distribution in audit.distributions if not distribution.record.startswith(folders)]
+    for distribution in elsewhere:
+        if not any(claim.owner.startswith("deb:") for claim in audit.claims.get(distribution.record, ())):
+            detail = f"{distribution.version}: it is in no environment that has a lock"
+            audit.add_finding("outside the lock", f"pypi:{distribution.name}", detail, distribution.record)
 
 
 def list_environments(contract: Image) -> dict[str, list[Path]]:
@@ -61,34 +61,38 @@ def check_environment(
 ) -> None:
     """Compare the distributions of one environment with its locks."""
     environment = wheel_records.name_image_environment(audit.contract)
-    for one in inside:
-        versions = locked.get(one.name, {})
-        what = f"pypi:{one.name}"
+    for distribution in inside:
+        versions = locked.get(distribution.name, {})
+        what = f"pypi:{distribution.name}"
         if not versions:
-            detail = f"{one.version}: no lock has it"
-            audit.add_finding("outside the lock", what, detail, one.record)
-        elif one.version not in versions:
-            detail = f"{one.version} where the lock has {', '.join(versions)}"
-            audit.add_finding("other version", what, detail, one.record)
+            detail = f"{distribution.version}: no lock has it"
+            audit.add_finding("outside the lock", what, detail, distribution.record)
+        elif distribution.version not in versions:
+            detail = f"{distribution.version} where the lock has {', '.join(versions)}"
+            audit.add_finding("other version", what, detail, distribution.record)
         else:
-            check_record(audit, one, records.find_digest(versions[one.version], environment))
-    for name in sorted(set(locked) - {one.name for one in inside}):
+            check_record(audit, distribution, records.find_digest(versions[distribution.version], environment))
+    for name in sorted(set(locked) - {distribution.name for distribution in inside}):
         audit.findings.append(Finding("not installed", f"pypi:{name}", "the lock has it"))
 
 
-def check_record(audit: Audit, one: Distribution, expected: str) -> None:
+def check_record(audit: Audit, distribution: Distribution, expected: str) -> None:
     """Compare a RECORD, which an image could change with its files, with that of the locked wheel."""
-    if one.name in wheel_records.read_source_packages():
-        audit.notes.append(f"pypi:{one.name} is built from source: its files have no digest outside the image.")
+    if distribution.name in wheel_records.read_source_packages():
+        audit.notes.append(
+            f"pypi:{distribution.name} is built from source: its files have no digest outside the image."
+        )
         return
     if not expected:
-        audit.add_finding("no record", one.record, "requirements/records.list lacks it: run nox -s lock")
+        audit.add_finding("no record", distribution.record, "requirements/records.list lacks it: run nox -s lock")
         return
-    found = python_packages.digest_record(one.rows, lambda row: audit.system.content(one.path(row)))
+    found = python_packages.digest_record(
+        distribution.rows, lambda row: audit.system.read_content(distribution.make_path(row))
+    )
     if found != expected:
-        detail = f"it is not the one of the locked wheel of {one.name} {one.version}"
-        audit.add_finding("record edited", one.record, detail)
-    if script := python_packages.find_foreign_script(audit.system, one):
+        detail = f"it is not the one of the locked wheel of {distribution.name} {distribution.version}"
+        audit.add_finding("record edited", distribution.record, detail)
+    if script := python_packages.find_foreign_script(audit.system, distribution):
         audit.add_finding("changed", script, "it is not run by its environment's Python")
 
 

@@ -33,7 +33,7 @@ class Distribution:
         """The folder to which the RECORD's paths are relative."""
         return posixpath.dirname(posixpath.dirname(self.record))
 
-    def path(self, row: str) -> str:
+    def make_path(self, row: str) -> str:
         """Return the absolute path of a row of the RECORD."""
         return posixpath.normpath(posixpath.join(self.root, row))
 
@@ -41,15 +41,20 @@ class Distribution:
 def find_distributions(system: FileSystem) -> list[Distribution]:
     """Return every distribution with a RECORD, except those that are vendored in another one."""
     paths = sorted(path for path in system.paths if path.endswith(".dist-info/RECORD"))
-    found = [read_distribution(path, system.text(path)) for path in paths]
-    carried = {one.path(row) for one in found for row, _ in one.rows if one.path(row) != one.record}
-    return [one for one in found if one.record not in carried]
+    found = [read_distribution(path, system.read_text(path)) for path in paths]
+    carried = {
+        distribution.make_path(row)
+        for distribution in found
+        for row, _ in distribution.rows
+        if distribution.make_path(row) != distribution.record
+    }
+    return [distribution for distribution in found if distribution.record not in carried]
 
 
 def read_metadata(system: FileSystem) -> set[tuple[str, str]]:
     """Return name and version of all Python metadata, with Debian's and that of vendored distributions."""
     ends = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
-    documents = (system.text(path) for path in system.paths if path.endswith(ends))
+    documents = (system.read_text(path) for path in system.paths if path.endswith(ends))
     found: set[tuple[str, str]] = set()
     for document in documents:
         fields = dict(re.findall(r"^(Name|Version): *(\S+)", document.partition("\n\n")[0], re.MULTILINE))
@@ -92,10 +97,12 @@ def claim_files(distributions: Iterable[Distribution]) -> Claims:
     Only RECORD and bytecode have no digest.
     """
     found: Claims = {}
-    for one in distributions:
-        for row, digest in one.rows:
-            if (digest and "__pycache__/" not in row) or one.path(row) == one.record:
-                found.setdefault(one.path(row), []).append(Claim(f"pypi:{one.name}", "sha256", digest))
+    for distribution in distributions:
+        for row, digest in distribution.rows:
+            if (digest and "__pycache__/" not in row) or distribution.make_path(row) == distribution.record:
+                found.setdefault(distribution.make_path(row), []).append(
+                    Claim(f"pypi:{distribution.name}", "sha256", digest)
+                )
     return found
 
 
@@ -119,12 +126,12 @@ def digest_record(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> s
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
-def find_foreign_script(system: FileSystem, one: Distribution) -> str:
+def find_foreign_script(system: FileSystem, distribution: Distribution) -> str:
     """Return the path of a script that another program than the environment's Python runs; empty without one."""
-    prefix = posixpath.normpath(posixpath.join(one.root, "../../.."))
-    for row, _ in one.rows:
-        path = one.path(row)
-        first = system.content(path).partition(b"\n")[0] if path.startswith(f"{prefix}/bin/") else b""
+    prefix = posixpath.normpath(posixpath.join(distribution.root, "../../.."))
+    for row, _ in distribution.rows:
+        path = distribution.make_path(row)
+        first = system.read_content(path).partition(b"\n")[0] if path.startswith(f"{prefix}/bin/") else b""
         allowed = rb"#!(%s/bin/python3?|/bin/(ba)?sh|/usr/bin/env .*)" % prefix.encode()
         if first.startswith(b"#!") and not re.fullmatch(allowed, first):
             return path

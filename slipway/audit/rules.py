@@ -37,7 +37,7 @@ class RuleContext:
     def certificates(self) -> set[bytes]:
         """The certificates of the package ca-certificates."""
         files = (path for path in self.system.paths if path.startswith(CERTIFICATES))
-        return {block for path in files for block in PEM.findall(self.system.content(path))}
+        return {block for path in files for block in PEM.findall(self.system.read_content(path))}
 
     @cached_property
     def npm_versions(self) -> dict[str, str]:
@@ -47,8 +47,8 @@ class RuleContext:
     def read_npm_version(self, folder: str) -> str:
         """Return the version in the package.json of a folder of the image, empty without one."""
         if folder not in self._npm_versions:
-            content = self.system.content(f"{npm_lock.FOLDER}/{folder}/package.json")
-            self._npm_versions[folder] = npm_lock.read_version(content)
+            content = self.system.read_content(f"{npm_lock.FOLDER}/{folder}/package.json")
+            self._npm_versions[folder] = npm_lock.parse_version(content)
         return self._npm_versions[folder]
 
     def find_problem(self, path: str, rules: Sequence[Rule]) -> str | None:
@@ -64,7 +64,7 @@ class RuleContext:
 
     def check_origin(self, path: str, rule: Rule) -> str:
         """Require that a file comes from a layer that its rule names."""
-        number = self.system.layer(path)
+        number = self.system.find_layer(path)
         if number < self.origins.base:
             is_allowed = BASE in rule.by
         else:
@@ -90,18 +90,18 @@ def check_bytecode(context: RuleContext, path: str) -> str:
     """Compare a .pyc file's header with its source."""
     folder = posixpath.dirname(posixpath.dirname(path))
     name = posixpath.basename(path).partition(".cpython-")[0]
-    source = context.system.target(f"{folder}/{name}.py")
-    header = context.system.content(path)
+    source = context.system.resolve_links(f"{folder}/{name}.py")
+    header = context.system.read_content(path)
     if source not in context.system:
         return "bytecode whose source is not there"
-    if context.system.layer(source) != context.system.layer(path):
+    if context.system.find_layer(source) != context.system.find_layer(path):
         return "bytecode of another layer than its source"
-    entry = context.system.entry(source)
+    entry = context.system.find_entry(source)
     if len(header) < 16:  # noqa: PLR2004 - magic number, flags, time, size
         return "bytecode without a header"
     flags, first, second = struct.unpack("<III", header[4:])
     if flags & 1:
-        expected = _imp.source_hash(int.from_bytes(header[:4], "little"), context.system.content(source))
+        expected = _imp.source_hash(int.from_bytes(header[:4], "little"), context.system.read_content(source))
         return "" if header[8:] == expected else "bytecode of another source: the hash differs"
     same = (first, second) == (entry.mtime & 0xFFFFFFFF, entry.size & 0xFFFFFFFF)
     return "" if same else "bytecode of another source: time or size differ"
@@ -112,7 +112,9 @@ def check_link(context: RuleContext, path: str) -> str:
     entry = context.system.paths[path][0]
     if entry.kind is not Kind.SYMLINK:
         return "it is no link"
-    return "" if context.system.target(path) in context.system else f"a link to {entry.target}, which is not there"
+    return (
+        "" if context.system.resolve_links(path) in context.system else f"a link to {entry.target}, which is not there"
+    )
 
 
 def check_package(context: RuleContext, path: str) -> str:
@@ -123,22 +125,22 @@ def check_package(context: RuleContext, path: str) -> str:
 
 def check_libraries(context: RuleContext, path: str) -> str:
     """Require each library of the linker's cache."""
-    content = context.system.content(path)
+    content = context.system.read_content(path)
     named = {text.decode() for text in re.findall(rb"(/[!-~]+\.so[!-~]*)\0", content)}
-    lost = sorted(name for name in named if context.system.target(name) not in context.system)
+    lost = sorted(name for name in named if context.system.resolve_links(name) not in context.system)
     return f"it names {lost[0]}, which is not there" if lost else ""
 
 
 def check_certificates(context: RuleContext, path: str) -> str:
     """Require each certificate of the bundle in the package ca-certificates."""
-    strange = set(PEM.findall(context.system.content(path))) - context.certificates
+    strange = set(PEM.findall(context.system.read_content(path))) - context.certificates
     return f"{len(strange)} certificates are not in the package ca-certificates" if strange else ""
 
 
 def check_keystore(context: RuleContext, path: str) -> str:
     """Require each certificate of Java's key store in the package ca-certificates."""
     try:
-        found = java_keystore.read_certificates(context.system.content(path))
+        found = java_keystore.read_certificates(context.system.read_content(path))
         known = {ssl.PEM_cert_to_DER_cert(block.decode()) for block in context.certificates}
     except ValueError as error:
         return f"it cannot be compared with the package ca-certificates: {error}"
@@ -148,7 +150,7 @@ def check_keystore(context: RuleContext, path: str) -> str:
 
 def check_accounts(context: RuleContext, path: str) -> str:
     """Require root as the only account with UID 0, and no passwords."""
-    for line in context.system.text(path).splitlines():
+    for line in context.system.read_text(path).splitlines():
         name, password, number, *_ = [*line.split(":"), "", "", ""]
         if path.endswith("passwd") and number == "0" and name != "root":
             return f"{name} has root's number"
@@ -163,7 +165,9 @@ def check_wheel(context: RuleContext, path: str) -> str:
     """Compare a file with that of the locked wheel."""
     name = WHEEL_FILES.get(path, "")
     known = context.records.find_file_digests(name)
-    return "" if context.system.entry(path).sha256 in known else f"it is not {name or 'a file'} of the locked wheel"
+    return (
+        "" if context.system.find_entry(path).sha256 in known else f"it is not {name or 'a file'} of the locked wheel"
+    )
 
 
 def check_npm(context: RuleContext, path: str) -> str:
@@ -186,7 +190,7 @@ def check_npm(context: RuleContext, path: str) -> str:
 
 def check_empty(context: RuleContext, path: str) -> str:
     """Require an empty file."""
-    return "it is not empty" if context.system.entry(path).size else ""
+    return "it is not empty" if context.system.find_entry(path).size else ""
 
 
 CHECKS: dict[CheckName, Callable[[RuleContext, str], str]] = {

@@ -67,7 +67,7 @@ def read_trims(image: Image, name: str, layers: Collection[str]) -> Iterator[Tri
 
 def check_trims(trims: Collection[Trim], system: FileSystem, missing: Collection[str]) -> Iterator[Finding]:
     """Yield rows that leave nothing out of any package, and files of the image that a row leaves out."""
-    files = list(system.files())
+    files = list(system.list_files())
     for trim in trims:
         if not any(trim.matches.fullmatch(path) for path in missing):
             yield Finding(

@@ -80,13 +80,13 @@ def read_source_packages() -> frozenset[str]:
 # --- new wheels -----------------------------------------------------------------------------------
 
 
-def list_locks(matrix: Matrix) -> Iterator[Lock]:
+def list_image_locks(matrix: Matrix) -> Iterator[Lock]:
     """Yield the locks of images, once for each Python and machine."""
     for variant in matrix.variants.values():
-        yield from locks.variant_locks(variant)
-    yield from locks.workload_locks()
-    options = locks.python_options(next(iter(matrix.variants.values())).versions["python"], matrix.default_distro)
-    yield from (replace(one, options=options) for one in locks.locks(matrix) if one.name == "uv")
+        yield from locks.list_variant_locks(variant)
+    yield from locks.list_workload_locks()
+    options = locks.make_python_options(next(iter(matrix.variants.values())).versions["python"], matrix.default_distro)
+    yield from (replace(lock, options=options) for lock in locks.list_locks(matrix) if lock.name == "uv")
 
 
 def name_environment(options: Iterable[str]) -> str:
@@ -97,26 +97,26 @@ def name_environment(options: Iterable[str]) -> str:
 
 def name_image_environment(image: Image) -> str:
     """Return the Python and the machine of an image."""
-    return name_environment(locks.python_options(image.variant.versions["python"], image.variant.distro))
+    return name_environment(locks.make_python_options(image.variant.versions["python"], image.variant.distro))
 
 
-def find_missing(one: Lock, records: Records) -> list[Requirement]:
+def find_missing(lock: Lock, records: Records) -> list[Requirement]:
     """Return the wheels of a lock that records.list lacks."""
-    where = name_environment(one.options)
+    where = name_environment(lock.options)
     return [
-        r for r in read_lock(one.file) if r.name not in read_source_packages() and not records.find_digest(r, where)
+        r for r in read_lock(lock.file) if r.name not in read_source_packages() and not records.find_digest(r, where)
     ]
 
 
-def install_wheels(one: Lock, wanted: Iterable[Requirement], folder: Path) -> None:
+def install_wheels(lock: Lock, wanted: Iterable[Requirement], folder: Path) -> None:
     """Install wheels of a lock in a folder, by their hashes."""
     listed = folder / "wanted.txt"
     listed.write_text("\n".join(requirement.text for requirement in wanted) + "\n", encoding="utf-8")
-    options = [option for option in one.options if option.startswith("--python-")]
+    options = [option for option in lock.options if option.startswith("--python-")]
     command = [os.environ.get("UV", "uv"), "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--no-build"]
     command += [*options, "--link-mode=symlink", f"--target={folder / 'target'}", f"--requirements={listed}"]
     if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
-        raise SlipwayError(f"the wheels of {one.file.name} could not be installed: uv's message is above")
+        raise SlipwayError(f"the wheels of {lock.file.name} could not be installed: uv's message is above")
 
 
 def describe_wheel(requirement: Requirement, where: str, target: Path) -> tuple[str, ...]:
@@ -131,14 +131,14 @@ def describe_wheel(requirement: Requirement, where: str, target: Path) -> tuple[
     raise SlipwayError(f"{requirement.name} {requirement.version} was installed but has no RECORD")
 
 
-def record_wheels(one: Lock, records: Records) -> None:
+def record_wheels(lock: Lock, records: Records) -> None:
     """Install the wheels of a lock that records.list lacks, and add them."""
-    new = find_missing(one, records)
+    new = find_missing(lock, records)
     for start in range(0, len(new), AT_ONCE):
         chunk = new[start : start + AT_ONCE]
         with tempfile.TemporaryDirectory() as name:
-            install_wheels(one, chunk, Path(name))
-            where = name_environment(one.options)
+            install_wheels(lock, chunk, Path(name))
+            where = name_environment(lock.options)
             records.lines.update(describe_wheel(requirement, where, Path(name) / "target") for requirement in chunk)
     write_records(records)
 
@@ -153,9 +153,9 @@ def remove_old(matrix: Matrix) -> None:
     """Remove the lines of wheels that are in no lock."""
     records = read_records()
     wanted = {
-        Records.make_key(requirement, name_environment(one.options))
-        for one in list_locks(matrix)
-        for requirement in read_lock(one.file)
+        Records.make_key(requirement, name_environment(lock.options))
+        for lock in list_image_locks(matrix)
+        for requirement in read_lock(lock.file)
     }
     records.lines = {line for line in records.lines if line[:3] in wanted}
     write_records(records)
@@ -167,19 +167,19 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="say which wheels are missing")
     options = parser.parse_args()
     code = 0
-    for one in list_locks(load_matrix()):
+    for lock in list_image_locks(load_matrix()):
         records = Records(FILE.read_text(encoding="utf-8") if FILE.is_file() else "")
-        new = find_missing(one, records)
+        new = find_missing(lock, records)
         if options.check and new:
             names = ", ".join(requirement.name for requirement in new[:10])
             print(
-                f"error: records.list lacks {len(new)} wheels of {one.file.name} ({names}): run nox -s lock",
+                f"error: records.list lacks {len(new)} wheels of {lock.file.name} ({names}): run nox -s lock",
                 file=sys.stderr,
             )
             code = 1
         elif new:
-            print(f"requirements/records.list: {len(new)} wheels of {one.file.name}", flush=True)
-            record_wheels(one, records)
+            print(f"requirements/records.list: {len(new)} wheels of {lock.file.name}", flush=True)
+            record_wheels(lock, records)
     if not options.check:
         remove_old(load_matrix())
     return code

@@ -46,7 +46,7 @@ def is_step(description: str, dockerfiles: Dockerfiles) -> bool:
     if mount := CACHE_MOUNT.match(description):
         return mount[1] in dockerfiles.cache_ids
     command = description.partition("from exec ")[2]
-    return bool(command) and dockerfiles.has(f"RUN {command}")
+    return bool(command) and dockerfiles.contains(f"RUN {command}")
 
 
 def add_steps_below(records: Records, found: Collection[str]) -> set[str]:

@@ -41,12 +41,14 @@ class Dockerfiles:
     def __init__(self, texts: Iterable[str], arguments: Mapping[str, str] | None = None) -> None:
         files = [(text, list(read_instructions(text))) for text in texts]
         self.cache_ids = {name for text, _ in files for name in re.findall(r"\btype=cache,id=([^,\s]+)", text)}
-        every = [one for _, instructions in files for one in instructions]
+        every = [instruction for _, instructions in files for instruction in instructions]
         self._values = read_values(every, arguments or {})
         self._every = self._compile(every)
-        self._first = self._compile(one for _, instructions in files for one in self._find_first(instructions))
+        self._first = self._compile(
+            instruction for _, instructions in files for instruction in self._find_first(instructions)
+        )
 
-    def has(self, recorded: str) -> bool:
+    def contains(self, recorded: str) -> bool:
         """Tell whether a recorded instruction is one of the Dockerfiles'."""
         return self._matches(recorded, self._every)
 
@@ -75,10 +77,10 @@ class Dockerfiles:
 
     def _compile(self, instructions: Iterable[Instruction]) -> Patterns:
         patterns: Patterns = {}
-        for one in instructions:
-            text = normalize(one)
-            pattern = re.escape(text) if one.keyword == "RUN" else self._expand(text)
-            patterns.setdefault(one.keyword, []).append(re.compile(pattern))
+        for instruction in instructions:
+            text = normalize(instruction)
+            pattern = re.escape(text) if instruction.keyword == "RUN" else self._expand(text)
+            patterns.setdefault(instruction.keyword, []).append(re.compile(pattern))
         return patterns
 
     def _expand(self, text: str) -> str:
@@ -93,13 +95,13 @@ class Dockerfiles:
         """Yield the first RUN or COPY of each stage of a Dockerfile that starts from no other stage of it."""
         stages: list[str] = []
         is_first = False
-        for one in instructions:
-            if one.keyword == "FROM":
-                source, *name = re.split(r"\s+AS\s+", one.text)
+        for instruction in instructions:
+            if instruction.keyword == "FROM":
+                source, *name = re.split(r"\s+AS\s+", instruction.text)
                 is_first = not any(re.fullmatch(self._expand(source), stage) for stage in stages)
                 stages += name
-            elif is_first and one.keyword in ("RUN", "COPY"):
-                yield one
+            elif is_first and instruction.keyword in ("RUN", "COPY"):
+                yield instruction
                 is_first = False
 
 
@@ -139,30 +141,32 @@ def find_sources(dockerfile: str) -> list[str]:
 def read_values(instructions: Iterable[Instruction], arguments: Mapping[str, str]) -> dict[str, set[str]]:
     """Return the values of each build argument: that in `arguments`, or the defaults."""
     values = {name: {value} for name, value in arguments.items()}
-    for one in instructions:
-        for word in shlex.split(one.text) if one.keyword == "ARG" else ():
+    for instruction in instructions:
+        for word in shlex.split(instruction.text) if instruction.keyword == "ARG" else ():
             name, is_set, value = word.partition("=")
             if name not in arguments:
-                values.setdefault(name, set()).update(resolve(value, values) if is_set else ())
+                values.setdefault(name, set()).update(expand_references(value, values) if is_set else ())
     return values
 
 
-def resolve(text: str, values: Mapping[str, set[str]]) -> set[str]:
+def expand_references(text: str, values: Mapping[str, set[str]]) -> set[str]:
     """Return a text for all values of the build arguments that it refers to."""
     if not (reference := REFERENCE.search(text)):
         return {text}
     choices = values.get(reference[0][2:-1], ())
-    return {one for value in choices for one in resolve(text.replace(reference[0], value), values)}
+    return {
+        instruction for value in choices for instruction in expand_references(text.replace(reference[0], value), values)
+    }
 
 
-def normalize(one: Instruction) -> str:
+def normalize(instruction: Instruction) -> str:
     """Return an instruction's text in the one form in which a Dockerfile and a record of it are equal."""
-    if one.keyword in LISTS and (listed := re.search(r"\[.*?\]", one.text)):
+    if instruction.keyword in LISTS and (listed := re.search(r"\[.*?\]", instruction.text)):
         words = re.findall(r'"((?:[^"\\]|\\.)*)"', listed[0])
-        return "\n".join(words[1:] if one.keyword == "HEALTHCHECK" and "{" in one.text else words)
-    if one.keyword == "EXPOSE":
-        ports = re.findall(r"(\d+)(?:/(\w+))?", one.text)
+        return "\n".join(words[1:] if instruction.keyword == "HEALTHCHECK" and "{" in instruction.text else words)
+    if instruction.keyword == "EXPOSE":
+        ports = re.findall(r"(\d+)(?:/(\w+))?", instruction.text)
         return " ".join(sorted(f"{port}/{protocol or 'tcp'}" for port, protocol in ports))
-    if one.keyword in ("ENV", "LABEL"):
-        return " ".join(one.text.replace('"', "").split())
-    return " ".join(one.text.split())
+    if instruction.keyword in ("ENV", "LABEL"):
+        return " ".join(instruction.text.replace('"', "").split())
+    return " ".join(instruction.text.split())

@@ -32,7 +32,7 @@ def find_versions(image: Image, image_id: str) -> dict[str, str]:
     return dict(known["versions"])
 
 
-def parent_labels(image: Image) -> dict[str, str]:
+def make_parent_labels(image: Image) -> dict[str, str]:
     """Return the labels that name the parent: the base image, or the variant of a workload."""
     base = base_image.describe(image.variant.distro.tag)
     parent = base_image.describe(image.arguments["BASE"]) if image.workload else base
@@ -49,7 +49,7 @@ def read_labels(matrix: Matrix, image: Image, image_id: str) -> dict[str, str]:
         "org.opencontainers.image.source": matrix.source,
         COMMIT: find_commit(list_context(image)),
         "org.opencontainers.image.version": matrix.release,
-        **parent_labels(image),
+        **make_parent_labels(image),
         "slipway.deprecated": str(image.variant.deprecated or ""),
         "slipway.workload": image.workload.name if image.workload else "",
     }

@@ -24,7 +24,7 @@ def list_wanting(pin: Requirement) -> list[str]:
     return [word for word in words if word != "via" and not word.endswith(".txt")]
 
 
-def split(
+def split_layers(
     flavors: Iterable[tuple[Sequence[tuple[str, Collection[str]]], Sequence[Requirement]]],
 ) -> Iterator[tuple[str, str]]:
     """Yield each layer's name and the text of its lock.
@@ -35,12 +35,12 @@ def split(
     for layers, pins in flavors:
         for number, (layer, inputs) in enumerate(layers, 1):
             rest = [pin for pin in pins if pin.name not in known]
-            mine = {pin.name for pin in rest} if number == len(layers) else choose(layer, inputs, rest)
+            mine = {pin.name for pin in rest} if number == len(layers) else choose_pins(layer, inputs, rest)
             known |= mine
             yield layer, "".join(write_pin(pin, known) for pin in rest if pin.name in mine)
 
 
-def choose(layer: str, inputs: Collection[str], pins: Sequence[Requirement]) -> set[str]:
+def choose_pins(layer: str, inputs: Collection[str], pins: Sequence[Requirement]) -> set[str]:
     """Return the names of what a layer's inputs ask for, and of all that this needs."""
     if layer == CUDA:
         return {pin.name for pin in pins if pin.name.startswith(NVIDIA)}

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import repository, results
-from slipway.build.lock_layers import split
+from slipway.build.lock_layers import split_layers
 from slipway.errors import SlipwayError, run
 from slipway.images_toml import LAYERS, PLATFORMS, TARGETS, Distro
 from slipway.matrix import Image, Matrix, Variant, load_matrix
@@ -49,61 +49,61 @@ class Lock:
         """The compiled lock."""
         return FOLDER / f"{self.name}.txt"
 
-    def inputs(self) -> list[Path]:
+    def list_inputs(self) -> list[Path]:
         """Return the hand-written files that decide what is in it, in a fixed order."""
         hand_written = [self.source, *(name for name in self.constraints if name.endswith(".in"))]
-        return sorted({file for name in hand_written for file in included(FOLDER / name)})
+        return sorted({file for name in hand_written for file in iterate_inputs(FOLDER / name)})
 
-    def stamp(self) -> str:
+    def compute_digest(self) -> str:
         """Return the digest of its inputs."""
         digest = hashlib.sha256()
-        for file in self.inputs():
+        for file in self.list_inputs():
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
         return digest.hexdigest()
 
     def is_current(self) -> bool:
         """Whether it was compiled from the inputs as they are."""
-        return self.file.is_file() and self.file.read_text().startswith(STAMP + self.stamp())
+        return self.file.is_file() and self.file.read_text().startswith(STAMP + self.compute_digest())
 
 
-def included(file: Path) -> Iterator[Path]:
+def iterate_inputs(file: Path) -> Iterator[Path]:
     """Yield an input and, line by line, those it includes by -r; SlipwayError when one is missing."""
     if not file.is_file():
         raise SlipwayError(f"{file} is missing; a lock is compiled from it")
     yield file
     for name in re.findall(r"^-r\s+(\S+)", file.read_text(), re.MULTILINE):
-        yield from included(file.with_name(name))
+        yield from iterate_inputs(file.with_name(name))
 
 
-def python_options(version: str, base: Distro) -> tuple[str, ...]:
-    """Return uv's options for the Python of an image on a base."""
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}[base.architecture]
-    return (f"--python-version={version}", f"--python-platform={machine}-manylinux_{base.glibc.replace('.', '_')}")
+def make_python_options(version: str, distro: Distro) -> tuple[str, ...]:
+    """Return uv's options for the Python of an image on a distro."""
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}[distro.architecture]
+    return (f"--python-version={version}", f"--python-platform={machine}-manylinux_{distro.glibc.replace('.', '_')}")
 
 
-def variant_locks(variant: Variant, kind: str = "") -> Iterator[Lock]:
-    """Yield a variant's locks, one for each layer, the lowest first; kind "-index": those with PyTorch's own index."""
-    options = (*python_options(variant.versions["python"], variant.distro), "--only-binary=:all:")
-    if kind:
+def list_variant_locks(variant: Variant, suffix: str = "") -> Iterator[Lock]:
+    """Yield a variant's locks, one for each layer, the lowest first; with "-index" those with PyTorch's own index."""
+    options = (*make_python_options(variant.versions["python"], variant.distro), "--only-binary=:all:")
+    if suffix:
         options = (*options, f"--torch-backend={TORCH_BACKENDS[variant.accelerator]}")
     own_versions = f"{variant.locks}.in"
     versions = (BOUNDS, own_versions) if (FOLDER / own_versions).is_file() else (BOUNDS,)
-    layers = [layer for flavor in variant.images for layer in LAYERS[variant.accelerator + kind][flavor]]
+    layers = [layer for flavor in variant.images for layer in LAYERS[variant.accelerator + suffix][flavor]]
     for layer in layers:
-        names = [f"{start}-{layer}.in" for start in (f"{variant.locks}{kind}", variant.accelerator)]
+        names = [f"{start}-{layer}.in" for start in (f"{variant.locks}{suffix}", variant.accelerator)]
         source = next((name for name in names if (FOLDER / name).is_file()), f"{layer}.in")
-        yield Lock(f"{variant.locks}{kind}-{layer}", source, versions, options, layer)
+        yield Lock(f"{variant.locks}{suffix}-{layer}", source, versions, options, layer)
 
 
-def workload_locks() -> Iterator[Lock]:
+def list_workload_locks() -> Iterator[Lock]:
     """Yield the locks of Dockerfile's targets, with the versions that the variants have and that one another has.
 
     By their names, which is what asks for most first. overrides.in keeps out what each variant has in its own version.
     """
-    rows = load_matrix()
-    python = python_options(rows.variants["cpu"].versions["python"], rows.default_distro)
+    matrix = load_matrix()
+    python = make_python_options(matrix.variants["cpu"].versions["python"], matrix.default_distro)
     options = (*python, "--overrides=overrides.in")
-    variants = [file.name for name in ("cpu-runtime", "cuda-devel") for file in rows.find_image(name).variant_locks]
+    variants = [file.name for name in ("cpu-runtime", "cuda-devel") for file in matrix.find_image(name).variant_locks]
     larger: tuple[str, ...] = (BOUNDS, *variants)
     for file in sorted(file for target in TARGETS for file in FOLDER.glob(f"{target}*.in")):
         layers = LAYERS.get(file.stem, {}).get(file.stem, ("",))
@@ -116,36 +116,36 @@ def workload_locks() -> Iterator[Lock]:
     yield Lock("elyra", "elyra.in", (), python)
 
 
-def index_locks(rows: Matrix) -> Iterator[Lock]:
+def list_index_locks(matrix: Matrix) -> Iterator[Lock]:
     """Yield the locks that take PyTorch from its own index, which is not reached everywhere."""
-    for variant in rows.variants.values():
+    for variant in matrix.variants.values():
         if variant.name in TORCH_BACKENDS:
-            yield from variant_locks(variant, INDEX)
+            yield from list_variant_locks(variant, INDEX)
 
 
-def variants(rows: Matrix) -> Iterator[Variant]:
+def list_variants(matrix: Matrix) -> Iterator[Variant]:
     """Yield the variants that have locks of their own."""
-    for variant in rows.variants.values():
+    for variant in matrix.variants.values():
         # A lock holds the hashes of each platform's wheels: one platform's is the others' as well.
         if variant.distro.platform == PLATFORMS[0]:
             yield variant
 
 
-def other_locks() -> Iterator[Lock]:
+def list_other_locks() -> Iterator[Lock]:
     """Yield the locks of Dockerfile's targets and of tools, in the order in which they are compiled."""
-    yield from workload_locks()
+    yield from list_workload_locks()
     for name in TOOLS:
         yield Lock(name, f"{name}.in", (), ("--universal", "--python-version=3.11"))
 
 
-def locks(rows: Matrix) -> Iterator[Lock]:
-    """Yield every lock of the repository but those of index_locks."""
-    for variant in variants(rows):
-        yield from variant_locks(variant)
-    yield from other_locks()
+def list_locks(matrix: Matrix) -> Iterator[Lock]:
+    """Yield every lock of the repository except those of list_index_locks."""
+    for variant in list_variants(matrix):
+        yield from list_variant_locks(variant)
+    yield from list_other_locks()
 
 
-def resolve(sources: Iterable[str], constraints: Iterable[str], options: Iterable[str], name: str) -> str:
+def resolve_lock(sources: Iterable[str], constraints: Iterable[str], options: Iterable[str], name: str) -> str:
     """Return what uv resolves the inputs to, with hashes; SlipwayError when it finds no solution."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "lock.txt"
@@ -164,9 +164,9 @@ def resolve(sources: Iterable[str], constraints: Iterable[str], options: Iterabl
         return output.read_text()
 
 
-def write(lock: Lock, text: str) -> None:
+def write_lock(lock: Lock, text: str) -> None:
     """Write a lock with the digest of its inputs; the old one stays when it could not be resolved."""
-    results.write(lock.file, f"{STAMP}{lock.stamp()}\n# Compiled from {lock.source} by: nox -s lock\n{text}")
+    results.write(lock.file, f"{STAMP}{lock.compute_digest()}\n# Compiled from {lock.source} by: nox -s lock\n{text}")
     print(f"requirements/{lock.file.name}", flush=True)
 
 
@@ -182,23 +182,23 @@ def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]])
             together = [lock for flavor in inside[:number] for lock in flavor]
             sources = dict.fromkeys(lock.source for lock in together)
             constraints = (*together[0].constraints, *larger)
-            text = resolve(sources, constraints, together[0].options, together[-1].file.name)
+            text = resolve_lock(sources, constraints, together[0].options, together[-1].file.name)
             file = Path(folder) / f"{number}.txt"
             file.write_text(text)
             larger.append(str(file))
             pins.insert(0, read_lock(file))
-    layers = [[(lock.layer, [file.name for file in lock.inputs()]) for lock in flavor] for flavor in inside]
-    for layer, text in split(zip(layers, pins, strict=True)):
-        write(by_layer[layer], text)
+    layers = [[(lock.layer, [file.name for file in lock.list_inputs()]) for lock in flavor] for flavor in inside]
+    for layer, text in split_layers(zip(layers, pins, strict=True)):
+        write_lock(by_layer[layer], text)
 
 
-def check() -> int:
+def check_locks() -> int:
     """Name the locks that no longer match their inputs; exit code 1 when there are any."""
-    rows = load_matrix()
-    stale = [lock for lock in locks(rows) if not lock.is_current()]
-    stale += [lock for lock in index_locks(rows) if lock.file.exists() and not lock.is_current()]
+    matrix = load_matrix()
+    stale = [lock for lock in list_locks(matrix) if not lock.is_current()]
+    stale += [lock for lock in list_index_locks(matrix) if lock.file.exists() and not lock.is_current()]
     for lock in stale:
-        inputs = ", ".join(file.name for file in lock.inputs())
+        inputs = ", ".join(file.name for file in lock.list_inputs())
         print(f"error: requirements/{lock.file.name} does not match {inputs}: run nox -s lock", file=sys.stderr)
     return 1 if stale else 0
 
@@ -206,7 +206,7 @@ def check() -> int:
 def require_current(image: Image) -> None:
     """Refuse to build an image from a lock that does not match its inputs."""
     wanted = image.locks
-    for lock in (*variant_locks(image.variant), *(workload_locks() if image.workload else ())):
+    for lock in (*list_variant_locks(image.variant), *(list_workload_locks() if image.workload else ())):
         if lock.file in wanted and not lock.is_current():
             raise SlipwayError(f"requirements/{lock.file.name} does not match {lock.source}: run nox -s lock")
 
@@ -218,17 +218,17 @@ def main() -> int:
     parser.add_argument("--index", action="store_true", help="compile those that take PyTorch from its own index")
     options = parser.parse_args()
     if options.check:
-        return check()
-    rows = load_matrix()
-    kind = INDEX if options.index else ""
-    for variant in variants(rows):
-        if not kind or variant.name in TORCH_BACKENDS:
-            compile_variant(list(variant_locks(variant, kind)), LAYERS[variant.accelerator + kind])
-    if not kind:
-        others = list(other_locks())
+        return check_locks()
+    matrix = load_matrix()
+    suffix = INDEX if options.index else ""
+    for variant in list_variants(matrix):
+        if not suffix or variant.name in TORCH_BACKENDS:
+            compile_variant(list(list_variant_locks(variant, suffix)), LAYERS[variant.accelerator + suffix])
+    if not suffix:
+        others = list(list_other_locks())
         for lock in others:
             if not lock.layer:
-                write(lock, resolve([lock.source], lock.constraints, lock.options, lock.file.name))
+                write_lock(lock, resolve_lock([lock.source], lock.constraints, lock.options, lock.file.name))
         compile_variant([lock for lock in others if lock.layer], LAYERS["workbench"])
     return 0
 

@@ -6,7 +6,7 @@ import platform
 from importlib import metadata
 
 
-def distribution(name: str) -> str | None:
+def find_distribution_version(name: str) -> str | None:
     """Return the version of an installed Python distribution, without a build's suffix such as +cpu."""
     try:
         return metadata.version(name).partition("+")[0]
@@ -14,7 +14,7 @@ def distribution(name: str) -> str | None:
         return None
 
 
-def library(sonames: list[str]) -> ctypes.CDLL | None:
+def load_library(sonames: list[str]) -> ctypes.CDLL | None:
     """Return the first library that the loader finds."""
     for soname in sonames:
         try:
@@ -24,9 +24,9 @@ def library(sonames: list[str]) -> ctypes.CDLL | None:
     return None
 
 
-def cuda() -> str | None:
+def find_cuda_version() -> str | None:
     """Return the CUDA runtime's version: cudaRuntimeGetVersion gives 13000 for 13.0."""
-    runtime = library(["libcudart.so.13", "libcudart.so.12"])
+    runtime = load_library(["libcudart.so.13", "libcudart.so.12"])
     if runtime is None:
         return None
     version = ctypes.c_int()
@@ -34,9 +34,9 @@ def cuda() -> str | None:
     return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
-def cudnn() -> str | None:
+def find_cudnn_version() -> str | None:
     """Return cuDNN's version: since 9, cudnnGetVersion gives 92000 for 9.20.0."""
-    found = library(["libcudnn.so.9"])
+    found = load_library(["libcudnn.so.9"])
     if found is None:
         return None
     found.cudnnGetVersion.restype = ctypes.c_size_t
@@ -44,9 +44,9 @@ def cudnn() -> str | None:
     return f"{version // 10000}.{version % 10000 // 100}.{version % 100}"
 
 
-def hip() -> str | None:
+def find_hip_version() -> str | None:
     """Return the HIP runtime's version: hipRuntimeGetVersion gives 50731921 for 5.7."""
-    runtime = library(["libamdhip64.so.5"])
+    runtime = load_library(["libamdhip64.so.5"])
     if runtime is None:
         return None
     version = ctypes.c_int()
@@ -56,11 +56,11 @@ def hip() -> str | None:
 
 versions = {
     "python": ".".join(platform.python_version_tuple()[:2]),
-    "cuda": cuda(),
-    "cudnn": cudnn(),
-    "hip": hip(),
-    "torch": distribution("torch"),
-    "tensorflow": distribution("tensorflow-cpu") or distribution("tensorflow"),
-    "onnxruntime": distribution("onnxruntime"),
+    "cuda": find_cuda_version(),
+    "cudnn": find_cudnn_version(),
+    "hip": find_hip_version(),
+    "torch": find_distribution_version("torch"),
+    "tensorflow": find_distribution_version("tensorflow-cpu") or find_distribution_version("tensorflow"),
+    "onnxruntime": find_distribution_version("onnxruntime"),
 }
 print(json.dumps({name: version for name, version in versions.items() if version}))

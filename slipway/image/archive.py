@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from slipway.errors import SlipwayError
 from slipway.image.layer_tar import MEMORY_LIMIT, Keep, Limits, Tape, read_entries, read_members
-from slipway.image.layers import Entry, Kept, SavedImage, image_from
+from slipway.image.layers import Entry, Kept, SavedImage, make_image
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -53,29 +53,29 @@ def read_archive(stream: BinaryIO, name: str = "the archive", keep: Keep | None 
     does not hold what its manifest and configuration name.
     """
     try:
-        return _assemble(_scan(stream, Limits(keep)))
+        return _assemble(_read_blobs(stream, Limits(keep)))
     except SlipwayError as error:
         raise SlipwayError(f"{name}: {error}") from None
 
 
-def _scan(stream: BinaryIO, limits: Limits) -> _Archive:
+def _read_blobs(stream: BinaryIO, limits: Limits) -> _Archive:
     """Read all layers and the documents that may be needed to put them in order."""
     archive = _Archive({}, {}, limits)
     tape = Tape(stream.read)
     try:
         for member in read_members(tape):
             if member.isreg():
-                _take(archive, posixpath.normpath(member.name), member.size, tape)
+                _read_member(archive, posixpath.normpath(member.name), member.size, tape)
     except tarfile.TarError as error:
         raise SlipwayError(f"not a complete tar archive ({error}); {AGAIN}") from None
     tape.drain()
     return archive
 
 
-def _take(archive: _Archive, name: str, size: int, tape: Tape) -> None:
+def _read_member(archive: _Archive, name: str, size: int, tape: Tape) -> None:
     """Keep of one member what its first bytes show it to be."""
     head = tape.peek(min(size, tarfile.BLOCKSIZE))
-    source = _part(tape, size, name)
+    source = _make_reader(tape, size, name)
     if _is_tar(head):
         archive.blobs[name] = _read_layer(source, archive.limits)
     elif head.startswith(GZIP_MAGIC):
@@ -84,13 +84,13 @@ def _take(archive: _Archive, name: str, size: int, tape: Tape) -> None:
         hint = "build the image with compression=gzip"
         archive.blobs[name] = _Blob(problem=f"is compressed with zstd, which is not read; {hint}")
     elif head.startswith((b"{", b"[")) and size <= MEMORY_LIMIT:
-        _take_document(archive, name, source(size))
+        _keep_document(archive, name, source(size))
 
 
-def _take_document(archive: _Archive, name: str, text: bytes) -> None:
+def _keep_document(archive: _Archive, name: str, text: bytes) -> None:
     """Keep manifest.json and what looks like a configuration; attestations can be large."""
     if name == "manifest.json" or b'"rootfs"' in text:
-        archive.limits.document(len(text))
+        archive.limits.count_document(len(text))
         archive.documents[name] = text
 
 
@@ -105,7 +105,7 @@ def _is_tar(head: bytes) -> bool:
     return True
 
 
-def _part(tape: Tape, size: int, name: str) -> Callable[[int], bytes]:
+def _make_reader(tape: Tape, size: int, name: str) -> Callable[[int], bytes]:
     """Return a read function for one member that does not let a truncated one end silently."""
     end = tape.tell() + size
 
@@ -126,7 +126,7 @@ def _read_layer(source: Callable[[int], bytes], limits: Limits) -> _Blob:
 
     def watch(chunk: bytes) -> None:
         digest.update(chunk)
-        limits.unpacked(len(chunk))
+        limits.count_bytes(len(chunk))
 
     tape = Tape(source, watch)
     entries: tuple[Entry, ...] = ()
@@ -154,8 +154,8 @@ def _read_gzip_layer(source: Callable[[int], bytes], limits: Limits) -> _Blob:
 
 def _assemble(archive: _Archive) -> SavedImage:
     """Put the layers in the configuration's order and check that they are the ones it names."""
-    config_name, layer_names = _manifest(archive)
-    raw = _config(archive, config_name)
+    config_name, layer_names = _read_manifest(archive)
+    raw = _read_config(archive, config_name)
     diff_ids = raw["rootfs"]["diff_ids"]
     if len(diff_ids) != len(layer_names):
         counts = f"{len(layer_names)} layers, its configuration {len(diff_ids)}"
@@ -164,12 +164,12 @@ def _assemble(archive: _Archive) -> SavedImage:
     found = {blob.diff_id: blob for blob in archive.blobs.values() if not blob.problem}
     for diff_id, name in zip(diff_ids, layer_names, strict=True):
         if diff_id not in found:
-            raise SlipwayError(_missing(diff_id, name, archive.blobs.get(name)))
+            raise SlipwayError(_explain_missing(diff_id, name, archive.blobs.get(name)))
     blobs = [found[diff_id] for diff_id in diff_ids]
-    return image_from(raw, [blob.entries for blob in blobs], [blob.kept for blob in blobs])
+    return make_image(raw, [blob.entries for blob in blobs], [blob.kept for blob in blobs])
 
 
-def _missing(diff_id: str, name: str, blob: _Blob | None) -> str:
+def _explain_missing(diff_id: str, name: str, blob: _Blob | None) -> str:
     """Say why a layer that the configuration names was not found."""
     if blob is None:
         return f"layer {name} is missing or is no tar archive; {AGAIN}"
@@ -178,11 +178,11 @@ def _missing(diff_id: str, name: str, blob: _Blob | None) -> str:
     return f"layer {name} is {blob.diff_id} where the configuration has {diff_id}; {AGAIN}"
 
 
-def _manifest(archive: _Archive) -> tuple[str, list[str]]:
+def _read_manifest(archive: _Archive) -> tuple[str, list[str]]:
     """Return the names of the configuration and of the layers."""
     if "manifest.json" not in archive.documents:
         raise SlipwayError(f"has no manifest.json, so it is incomplete or no image; {AGAIN}")
-    images = _json("manifest.json", archive.documents["manifest.json"])
+    images = _parse_json("manifest.json", archive.documents["manifest.json"])
     if not isinstance(images, list) or len(images) != 1:
         raise SlipwayError("manifest.json does not name exactly one image; save one image")
     match images[0]:
@@ -191,7 +191,7 @@ def _manifest(archive: _Archive) -> tuple[str, list[str]]:
     raise SlipwayError(f"manifest.json does not name a configuration and layers; {AGAIN}")
 
 
-def _config(archive: _Archive, name: str) -> dict[str, Any]:
+def _read_config(archive: _Archive, name: str) -> dict[str, Any]:
     """Return the image's configuration; its digest is its name."""
     if name not in archive.documents:
         raise SlipwayError(f"configuration {name} is missing or damaged; {AGAIN}")
@@ -199,7 +199,7 @@ def _config(archive: _Archive, name: str) -> dict[str, Any]:
     digest = hashlib.sha256(text).hexdigest()
     if digest != posixpath.basename(name).removesuffix(".json"):
         raise SlipwayError(f"configuration {name} has the digest {digest}; {AGAIN}")
-    config = _json(name, text)
+    config = _parse_json(name, text)
     match config:
         case {"rootfs": {"diff_ids": list(diff_ids)}} if _all_strings(diff_ids):
             return cast("dict[str, Any]", config)
@@ -210,7 +210,7 @@ def _all_strings(items: list[object]) -> bool:
     return all(isinstance(item, str) for item in items)
 
 
-def _json(name: str, text: bytes) -> object:
+def _parse_json(name: str, text: bytes) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

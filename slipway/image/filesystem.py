@@ -27,7 +27,7 @@ DOCUMENTS = {"RECORD", "METADATA", "PKG-INFO", "package.json", "pyvenv.cfg"}
 PYC_HEADER = 16
 
 
-def wanted(path: str) -> Wanted:
+def choose_content(path: str) -> Wanted:
     """Return how much of a file the reader of layers keeps for an audit."""
     folder, name = posixpath.split(path)
     md5 = not path.startswith(NOT_DPKGS)
@@ -52,15 +52,15 @@ class FileSystem:
         """Tell whether the image has a path; links among its folders are not followed."""
         return path in self.paths
 
-    def layer(self, path: str) -> int:
+    def find_layer(self, path: str) -> int:
         """Return the number of the highest layer with a path."""
         return self.paths[path][1]
 
-    def instruction(self, number: int) -> str:
+    def find_instruction(self, number: int) -> str:
         """Return the instruction that made a layer, on one line."""
         return " ".join(self.image.layers[number].created_by.split())
 
-    def entry(self, path: str) -> Entry:
+    def find_entry(self, path: str) -> Entry:
         """Return the entry of a path; for a hard link, that of the file with the content."""
         entry, layer = self.paths[path]
         if entry.kind is not Kind.HARDLINK:
@@ -76,7 +76,7 @@ class FileSystem:
             tables.append({e.path: e for e in layer.entries if e.path in targets and e.kind is Kind.FILE})
         return tables
 
-    def content(self, path: str) -> bytes:
+    def read_content(self, path: str) -> bytes:
         """Return the part of a file that was kept; empty if nothing was."""
         if path not in self.paths:
             return b""
@@ -84,18 +84,18 @@ class FileSystem:
         source = entry.target if entry.kind is Kind.HARDLINK else path
         return self.image.layers[layer].kept.get(source, b"")
 
-    def text(self, path: str) -> str:
+    def read_text(self, path: str) -> str:
         """Return a kept document as text."""
-        return self.content(path).decode(errors="replace")
+        return self.read_content(path).decode(errors="replace")
 
-    def resolve(self, path: str) -> str:
+    def resolve_folders(self, path: str) -> str:
         """Return a path with links among its folders resolved, but not a link at its end: /lib/x becomes /usr/lib/x."""
         folder, name = posixpath.split(posixpath.normpath(path))
         if folder not in self._folders:
-            self._folders[folder] = self.target(folder)
+            self._folders[folder] = self.resolve_links(folder)
         return posixpath.join(self._folders[folder], name)
 
-    def target(self, path: str) -> str:
+    def resolve_links(self, path: str) -> str:
         """Return a path with all links resolved; the path itself for a loop of links."""
         here, names, hops = "/", path.split("/")[::-1], 0
         while names:
@@ -112,6 +112,6 @@ class FileSystem:
             names += entry.target.split("/")[::-1]
         return here
 
-    def files(self) -> Iterator[str]:
+    def list_files(self) -> Iterator[str]:
         """Yield every path except those of folders."""
         return (path for path, (entry, _) in self.paths.items() if entry.kind is not Kind.DIRECTORY)

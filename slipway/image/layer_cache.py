@@ -17,22 +17,22 @@ VERSION = 2  # raise it when layers are read in another way, or more of them is 
 Contents = tuple[tuple[Entry, ...], Kept]
 
 
-def _file(folder: Path, diff_id: str) -> Path:
+def _make_path(folder: Path, diff_id: str) -> Path:
     return folder / f"{diff_id.removeprefix('sha256:')}.jsonl.gz"
 
 
-def _header(diff_id: str) -> dict[str, object]:
+def _make_header(diff_id: str) -> dict[str, object]:
     return {"version": VERSION, "diff_id": diff_id}
 
 
-def load(folder: Path, diff_id: str) -> Contents | None:
+def load_layer(folder: Path, diff_id: str) -> Contents | None:
     """Return a layer's entries and documents from the cache; None without a file or for a damaged one.
 
     gzip's own checksum detects a damaged file.
     """
     try:
-        with gzip.open(_file(folder, diff_id), "rt", encoding="ascii") as lines:
-            if json.loads(next(lines, "null")) != _header(diff_id):
+        with gzip.open(_make_path(folder, diff_id), "rt", encoding="ascii") as lines:
+            if json.loads(next(lines, "null")) != _make_header(diff_id):
                 return None
             kept = {path: b64decode(content) for path, content in json.loads(next(lines)).items()}
             rows = [json.loads(line) for line in lines]
@@ -41,14 +41,14 @@ def load(folder: Path, diff_id: str) -> Contents | None:
         return None
 
 
-def store(folder: Path, layer: Layer) -> None:
+def store_layer(folder: Path, layer: Layer) -> None:
     """Keep a layer's entries and documents; the file appears whole or not at all."""
     try:
         with (
-            write_whole(_file(folder, layer.diff_id)) as file,
+            write_whole(_make_path(folder, layer.diff_id)) as file,
             gzip.open(file, "wt", compresslevel=1, encoding="ascii") as lines,
         ):
-            lines.write(f"{json.dumps(_header(layer.diff_id))}\n")
+            lines.write(f"{json.dumps(_make_header(layer.diff_id))}\n")
             kept = {path: b64encode(content).decode() for path, content in layer.kept.items()}
             lines.write(f"{json.dumps(kept)}\n")
             lines.writelines(f"{json.dumps(entry)}\n" for entry in layer.entries)

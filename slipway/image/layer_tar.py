@@ -41,7 +41,7 @@ class Limits:
         self._bytes = 0
         self._documents = 0
 
-    def count(self, member: tarfile.TarInfo) -> None:
+    def count_entry(self, member: tarfile.TarInfo) -> None:
         """Count an entry of a layer; SlipwayError for too many entries or an impossible one."""
         self._entries += 1
         if self._entries > MOST_ENTRIES:
@@ -51,13 +51,13 @@ class Limits:
         if member.issparse():
             raise SlipwayError(f"holds a sparse file, which no engine saves: {member.name[:200]}")
 
-    def unpacked(self, size: int) -> None:
+    def count_bytes(self, size: int) -> None:
         """Count uncompressed bytes; SlipwayError for too many."""
         self._bytes += size
         if self._bytes > MOST_BYTES:
             raise SlipwayError(f"unpacks to more than {MOST_BYTES // 10**9} GB: no image is like that")
 
-    def document(self, size: int) -> None:
+    def count_document(self, size: int) -> None:
         """Count a kept document; SlipwayError when all of them are too large."""
         self._documents += size
         if self._documents > MOST_DOCUMENTS:
@@ -142,41 +142,41 @@ def read_members(tape: Tape) -> Iterator[tarfile.TarInfo]:
 def read_entries(tape: Tape, limits: Limits, kept: dict[str, bytes]) -> Iterator[Entry]:
     """Yield the entries of a layer; the first bytes of the wanted files are added to `kept`."""
     for member in read_members(tape):
-        limits.count(member)
-        folder, name = posixpath.split(_absolute(member.name))
+        limits.count_entry(member)
+        folder, name = posixpath.split(_make_absolute(member.name))
         if name == ".wh..wh..opq":
-            yield _entry(member, folder, Kind.OPAQUE)
+            yield _make_entry(member, folder, Kind.OPAQUE)
         elif name.startswith(".wh..wh."):
             continue  # bookkeeping of the aufs storage driver
         elif name.startswith(".wh."):
-            yield _entry(member, posixpath.join(folder, name[4:]), Kind.WHITEOUT)
+            yield _make_entry(member, posixpath.join(folder, name[4:]), Kind.WHITEOUT)
         else:
-            yield _ordinary_entry(member, tape, limits.keep, kept)
+            yield _read_entry(member, tape, limits.keep, kept)
 
 
-def _ordinary_entry(member: tarfile.TarInfo, tape: Tape, keep: Keep | None, kept: dict[str, bytes]) -> Entry:
+def _read_entry(member: tarfile.TarInfo, tape: Tape, keep: Keep | None, kept: dict[str, bytes]) -> Entry:
     """Return an entry other than a whiteout."""
-    path = _absolute(member.name)
+    path = _make_absolute(member.name)
     if member.isreg():
-        beginning, sha256, md5 = _content(member, tape, keep(path) if keep else None)
+        beginning, sha256, md5 = _read_content(member, tape, keep(path) if keep else None)
         if beginning:
             kept[path] = beginning
         mtime = int(member.mtime) if keep else 0
-        return _entry(member, path, Kind.FILE)._replace(size=member.size, sha256=sha256, mtime=mtime, md5=md5)
+        return _make_entry(member, path, Kind.FILE)._replace(size=member.size, sha256=sha256, mtime=mtime, md5=md5)
     if member.isdir():
-        return _entry(member, path, Kind.DIRECTORY)
+        return _make_entry(member, path, Kind.DIRECTORY)
     if member.issym():
-        return _entry(member, path, Kind.SYMLINK)._replace(target=member.linkname)
+        return _make_entry(member, path, Kind.SYMLINK)._replace(target=member.linkname)
     if member.islnk():
-        return _entry(member, path, Kind.HARDLINK)._replace(target=_absolute(member.linkname))
-    return _entry(member, path, Kind.DEVICE)
+        return _make_entry(member, path, Kind.HARDLINK)._replace(target=_make_absolute(member.linkname))
+    return _make_entry(member, path, Kind.DEVICE)
 
 
-def _entry(member: tarfile.TarInfo, path: str, kind: Kind) -> Entry:
+def _make_entry(member: tarfile.TarInfo, path: str, kind: Kind) -> Entry:
     return Entry(path, kind, 0, member.mode, member.uid, member.gid, "", "")
 
 
-def _content(member: tarfile.TarInfo, tape: Tape, wanted: Wanted | None) -> tuple[bytes, str, str]:
+def _read_content(member: tarfile.TarInfo, tape: Tape, wanted: Wanted | None) -> tuple[bytes, str, str]:
     """Read the file at the tape's position: the first bytes, SHA-256 and MD5, as wanted."""
     sha256 = hashlib.sha256()
     md5 = hashlib.md5(usedforsecurity=False) if wanted and wanted.md5 else None
@@ -190,6 +190,6 @@ def _content(member: tarfile.TarInfo, tape: Tape, wanted: Wanted | None) -> tupl
     return bytes(beginning), sha256.hexdigest(), md5.hexdigest() if md5 else ""
 
 
-def _absolute(name: str) -> str:
+def _make_absolute(name: str) -> str:
     """Return a member's name as a path from the root; ".." does not lead above it."""
     return posixpath.normpath("/" + name.lstrip("/"))

@@ -95,11 +95,11 @@ class SavedImage:
 
     def merged(self) -> Merged:
         """Return the final file system: each path with its entry and the index of the layer it is from."""
-        return _stack(self.layers)[0]
+        return _apply_layers(self.layers)[0]
 
     def waste(self) -> list[Wasted]:
         """Return the files that a later layer deletes or replaces, in the order of deletion."""
-        final, lost = _stack(self.layers)
+        final, lost = _apply_layers(self.layers)
         # A deleted file keeps its bytes in use for as long as a hard link to it is left.
         linked = {(e.target, layer) for e, layer in final.values() if e.kind is Kind.HARDLINK}
         return [item for item in lost if (item.entry.path, item.layer) not in linked]
@@ -108,12 +108,12 @@ class SavedImage:
 # --- Layers on top of each other ---
 
 
-def _stack(layers: Sequence[Layer]) -> tuple[Merged, list[Wasted]]:
+def _apply_layers(layers: Sequence[Layer]) -> tuple[Merged, list[Wasted]]:
     """Apply the layers in order; return the final paths and the deleted or replaced files with content."""
     final: Merged = {}
     lost: list[Wasted] = []
     for index, layer in enumerate(layers):
-        lost += [Wasted(*final.pop(path), index) for path in _hidden(final, layer)]
+        lost += [Wasted(*final.pop(path), index) for path in _find_hidden(final, layer)]
         for entry in layer.entries:
             if entry.kind not in (Kind.WHITEOUT, Kind.OPAQUE):
                 if entry.path in final:
@@ -122,7 +122,7 @@ def _stack(layers: Sequence[Layer]) -> tuple[Merged, list[Wasted]]:
     return final, [item for item in lost if item.entry.size]
 
 
-def _hidden(final: Merged, layer: Layer) -> list[str]:
+def _find_hidden(final: Merged, layer: Layer) -> list[str]:
     """Return the paths of lower layers that this layer's whiteouts and replaced directories hide."""
     gone = {entry.path for entry in layer.entries if entry.kind is Kind.WHITEOUT}
     emptied = {entry.path for entry in layer.entries if entry.kind is Kind.OPAQUE}
@@ -130,7 +130,7 @@ def _hidden(final: Merged, layer: Layer) -> list[str]:
     emptied |= gone
     if not emptied:
         return []
-    return [path for path in final if path in gone or not emptied.isdisjoint(_parents(path))]
+    return [path for path in final if path in gone or not emptied.isdisjoint(_iterate_parents(path))]
 
 
 def _replaces_directory(final: Merged, entry: Entry) -> bool:
@@ -140,7 +140,7 @@ def _replaces_directory(final: Merged, entry: Entry) -> bool:
     return final[entry.path][0].kind is Kind.DIRECTORY
 
 
-def _parents(path: str) -> Iterator[str]:
+def _iterate_parents(path: str) -> Iterator[str]:
     """Yield the directories above a path, up to the root."""
     while path != "/":
         path = posixpath.dirname(path)
@@ -150,11 +150,11 @@ def _parents(path: str) -> Iterator[str]:
 # --- From a configuration to an image ---
 
 
-def image_from(
+def make_image(
     raw: dict[str, Any], contents: Iterable[tuple[Entry, ...]], kept: Iterable[Kept] | None = None
 ) -> SavedImage:
     """Make an image from an OCI configuration and the entries of its layers, in order."""
-    config = _normal(raw)
+    config = _normalize_config(raw)
     diff_ids = raw["rootfs"]["diff_ids"]
     made = [item["created_by"] for item in config["history"] if not item["empty_layer"]]
     # Some tools write no history, or one that does not tell which entry made which layer.
@@ -163,7 +163,7 @@ def image_from(
     return SavedImage(tuple(Layer(*row) for row in rows), config)
 
 
-def _normal(raw: dict[str, Any]) -> dict[str, Any]:
+def _normalize_config(raw: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration with the fields that a saved image and `docker image inspect` have in common."""
     history = [
         {

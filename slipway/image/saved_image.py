@@ -16,7 +16,7 @@ from slipway import docker, tables
 from slipway.errors import run
 from slipway.image import filesystem, layer_cache
 from slipway.image.archive import read_archive
-from slipway.image.layers import SavedImage, image_from
+from slipway.image.layers import SavedImage, make_image
 from slipway.repository import cache_folder
 
 # BuildKit's and the older builder's instructions that change the configuration and no file.
@@ -32,31 +32,31 @@ def read_image(reference: str, cache: Path | None = None) -> SavedImage:
     """
     folder = cache if cache is not None else cache_folder("layers")
     inspected = docker.require_image(reference)
-    image = _from_cache(inspected, folder)
+    image = _read_cached(inspected, folder)
     if image is None:
         with tables.waiting(f"reading {reference}"), docker.save(inspected["Id"]) as archive:
-            image = read_archive(archive, reference, filesystem.wanted)
+            image = read_archive(archive, reference, filesystem.choose_content)
         for layer in image.layers:
-            layer_cache.store(folder, layer)
+            layer_cache.store_layer(folder, layer)
     return image
 
 
-def _from_cache(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
+def _read_cached(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
     """Return the image from the cache, None if it lacks a layer or the history lacks its instruction."""
     diff_ids = (inspected.get("RootFS") or {}).get("Layers") or []
-    contents = [layer_cache.load(cache, diff_id) for diff_id in diff_ids]
+    contents = [layer_cache.load_layer(cache, diff_id) for diff_id in diff_ids]
     known = [content for content in contents if content is not None]
     if len(known) < len(contents):
         return None
-    history = _history(inspected["Id"])
+    history = _read_history(inspected["Id"])
     if sum(not item["empty_layer"] for item in history) != len(diff_ids):
         return None
     entries, kept = zip(*known, strict=True)
     raw = {"config": inspected.get("Config"), "rootfs": {"diff_ids": diff_ids}, "history": history}
-    return image_from(raw, entries, kept)
+    return make_image(raw, entries, kept)
 
 
-def _history(image_id: str) -> list[dict[str, Any]]:
+def _read_history(image_id: str) -> list[dict[str, Any]]:
     """Return the image's history, oldest first. The engine does not say which entries made no layer."""
     lines = docker.output("history", "--no-trunc", "--format={{json .}}", "--", image_id).splitlines()
     items = [json.loads(line) for line in reversed(lines)]

@@ -110,7 +110,7 @@ def read_state(image: Image, inspected: Mapping[str, Any], now: datetime) -> Sta
     return State(
         image=image,
         age=format_age(now - datetime.fromisoformat(built)),
-        is_stale=bool(commit) and commit != current_commit(tuple(list_context(image))),
+        is_stale=bool(commit) and commit != find_current_commit(tuple(list_context(image))),
         checks=checks,
         audit=read_verdict(image, image_id, "audit.json"),
         scan=read_verdict(image, image_id, "scan.json"),
@@ -119,7 +119,7 @@ def read_state(image: Image, inspected: Mapping[str, Any], now: datetime) -> Sta
 
 
 @functools.cache
-def current_commit(context: tuple[str, ...]) -> str:
+def find_current_commit(context: tuple[str, ...]) -> str:
     """Return the commit of a build context, which several images share."""
     return find_commit(context)
 
@@ -130,7 +130,7 @@ def format_age(age: timedelta) -> str:
     return next(f"{seconds // size} {unit}" for unit, size in UNITS if seconds >= size)
 
 
-def images_table(images: Iterable[Image], states: Mapping[str, State]) -> Table:
+def make_images_table(images: Iterable[Image], states: Mapping[str, State]) -> Table:
     """Return one line for each image."""
     rows: list[list[Cell]] = []
     for image in images:
@@ -145,7 +145,7 @@ def images_table(images: Iterable[Image], states: Mapping[str, State]) -> Table:
     return make_table(["image", "built", "checks", "audit", "scan", "GB (budget)"], rows)
 
 
-def next_steps(images: Iterable[Image], states: Mapping[str, State]) -> Iterator[str]:
+def list_next_steps(images: Iterable[Image], states: Mapping[str, State]) -> Iterator[str]:
     """Yield the commands to run next: what is not built, then what was not checked, audited or scanned."""
     steps: dict[str, list[str]] = {"build": [], "test": [], "audit": [], "scan": []}
     for image in images:
@@ -165,8 +165,8 @@ def main() -> int:
     now = datetime.now(UTC)
     states = {image.name: read_state(image, found[image.tag], now) for image in images if image.tag in found}
     shown = [image for image in images if image.name in states or image.in_tests]
-    steps = next_steps(shown, states) if inspected is not None else ["no engine answers: nox -s setup"]
-    show(images_table(shown, states), "", *(f"next: {command}" for command in steps))
+    steps = list_next_steps(shown, states) if inspected is not None else ["no engine answers: nox -s setup"]
+    show(make_images_table(shown, states), "", *(f"next: {command}" for command in steps))
     if left_out := len(images) - len(shown):
         show(f"{left_out} more images can be built: nox -s matrix -- --all lists them")
     return 0

@@ -29,7 +29,7 @@ def read_checks(dist: Path) -> Iterator[Check]:
         yield from junit.read_report(file).checks
 
 
-def places_table(checks: Iterable[Check]) -> Table:
+def make_places_table(checks: Iterable[Check]) -> Table:
     """Return one line for each image: how many checks passed, failed, were not run."""
     counts: dict[str, Counter[str]] = {}
     for check in checks:
@@ -38,7 +38,7 @@ def places_table(checks: Iterable[Check]) -> Table:
     return make_table(["checked", *OUTCOMES], rows)
 
 
-def verdict(outcomes: set[str]) -> str:
+def combine_outcomes(outcomes: set[str]) -> str:
     """Return what several checks of one requirement come to: all must have run and passed."""
     return next(outcome for outcome in ("failed", "not run", "passed") if outcome in outcomes)
 
@@ -56,7 +56,7 @@ def list_requirements(file: Path = REQUIREMENTS) -> list[str]:
     return found
 
 
-def requirement_lines(checks: Iterable[Check]) -> list[str]:
+def format_requirements(checks: Iterable[Check]) -> list[str]:
     """Return a line for each requirement that a check names: where it is met, failed, not run."""
     found: dict[str, dict[str, set[str]]] = {}
     for check in checks:
@@ -65,8 +65,8 @@ def requirement_lines(checks: Iterable[Check]) -> list[str]:
             found.setdefault(name, {}).setdefault(check.place, set()).add(check.outcome)
     words = {"passed": "met", "failed": "FAILED", "not run": "not run"}
     lines = []
-    for name in sorted(found, key=order):
-        verdicts = {place: verdict(outcomes) for place, outcomes in found[name].items()}
+    for name in sorted(found, key=find_order):
+        verdicts = {place: combine_outcomes(outcomes) for place, outcomes in found[name].items()}
         for outcome in ("failed", "not run", "passed"):
             places = [place for place, found_outcome in verdicts.items() if found_outcome == outcome]
             if places:
@@ -74,19 +74,19 @@ def requirement_lines(checks: Iterable[Check]) -> list[str]:
     return lines
 
 
-def order(name: str) -> tuple[int, str]:
+def find_order(name: str) -> tuple[int, str]:
     """Sort as docs/requirements.md lists them, ids of earlier runs that it lists no longer at the end."""
     identifier, known = name.split(maxsplit=1)[0], list_requirements()
     return known.index(identifier) if identifier in known else len(known), name
 
 
-def unproved(checks: Iterable[Check]) -> list[str]:
+def list_unnamed_requirements(checks: Iterable[Check]) -> list[str]:
     """Return the requirements that no check of these runs names."""
     named = {requirement for check in checks for requirement in check.requirements}
     return [requirement for requirement in list_requirements() if requirement not in named]
 
 
-def reason_lines(checks: Iterable[Check]) -> list[str]:
+def format_reasons(checks: Iterable[Check]) -> list[str]:
     """Return each reason why checks were not run, with their number."""
     reasons = Counter(check.reason for check in checks if check.outcome == "not run")
     return [f"not run: {reason} ({count} checks)" for reason, count in reasons.items()]
@@ -99,7 +99,7 @@ def start_run() -> None:
     results.write_json(repository.ROOT / "dist" / "tests.json", {"started": time.time()})
 
 
-def note_duration(dist: Path) -> None:
+def record_duration(dist: Path) -> None:
     """Close a run of the session `tests`: note and say how long it took, in seconds."""
     file = dist / "tests.json"
     started = results.read_json(file).get("started")
@@ -114,13 +114,13 @@ def main() -> int:
     checks = list(read_checks(repository.ROOT / "dist"))
     if not checks:
         raise SlipwayError("no test session has left results in dist/: run nox -s tests")
-    show(places_table(checks))
-    for lines in (reason_lines(checks), requirement_lines(checks)):
+    show(make_places_table(checks))
+    for lines in (format_reasons(checks), format_requirements(checks)):
         if lines:
             show("", *lines)
-    if unnamed := unproved(checks):
+    if unnamed := list_unnamed_requirements(checks):
         show("", f"no check of these runs names: {', '.join(unnamed)}")
-    note_duration(repository.ROOT / "dist")
+    record_duration(repository.ROOT / "dist")
     return 1 if any(check.outcome == "failed" for check in checks) else 0
 
 

@@ -100,7 +100,7 @@ def file_system(*steps: Step) -> FileSystem:
     """Make the file system of an image, with the content that an audit reads."""
     history = [{"created_by": instruction, "empty_layer": members is None} for instruction, members in steps]
     data = saved(oci(*(tar(*members) for _, members in steps if members is not None), history=history))
-    return FileSystem(read_archive(io.BytesIO(data), "test:image", filesystem.wanted))
+    return FileSystem(read_archive(io.BytesIO(data), "test:image", filesystem.choose_content))
 
 
 def refused(data: bytes) -> str:

@@ -87,7 +87,7 @@ def make(folder: Path, repository: str) -> Checkout:
     (folder / "images.toml").write_text(small_matrix(repository))
     (folder / "Dockerfile.cpu").write_text(DOCKERFILE)
     only = next(iter(parse_matrix(small_matrix(repository)).variants.values()))
-    restamp(folder, next(locks.variant_locks(only)))
+    restamp(folder, next(locks.list_variant_locks(only)))
     return Checkout(folder, repository)
 
 
@@ -95,4 +95,4 @@ def restamp(folder: Path, item: locks.Lock) -> None:
     """Give a lock of the copy the digest of its inputs, which differ from the original's in constraints alone."""
     file = folder / "requirements" / item.file.name
     body = file.read_text().split("\n", 1)[1]
-    file.write_text(f"{locks.STAMP}{item.stamp()}\n{body}")
+    file.write_text(f"{locks.STAMP}{item.compute_digest()}\n{body}")

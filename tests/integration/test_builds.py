@@ -137,7 +137,7 @@ def test_a_changed_dependency_downloads_only_itself(tree: Path, tag: str) -> Non
     limit = tree / "limit.in"
     limit.write_text(f"idna<{pinned[1]}\n")
     command = [shutil.which("uv") or "uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
-    command += [*next(locks.variant_locks(image.variant)).options, f"--constraints={limit}"]
+    command += [*next(locks.list_variant_locks(image.variant)).options, f"--constraints={limit}"]
     text = re.sub(r"(?ms)^idna==.*?(?=^\w|\Z)", "", file.read_text())
     (tree / "new.in").write_text("idna\n")
     entry = subprocess.check_output([*command, str(tree / "new.in")], text=True)

@@ -51,23 +51,23 @@ def test_paths_and_links_that_lead_out_touch_nothing(tmp_path: Path, monkeypatch
     system = FileSystem(read(oci(layer)))
     assert outside.read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["outside"]
-    assert system.entry("/hard").kind is Kind.HARDLINK
-    assert system.content("/hard") == b""
+    assert system.find_entry("/hard").kind is Kind.HARDLINK
+    assert system.read_content("/hard") == b""
 
 
 def test_links_in_circles_end() -> None:
     """A link that leads nowhere is its own target, so that who follows it finds a link."""
     system = FileSystem(read(oci(tar(("a", "b"), ("b", "a"), ("c", "c/c"), ("d", "../../etc"), directory("etc")))))
-    assert system.target("/a") == "/a"
-    assert system.target("/c") == "/c"
-    assert system.target("/d") == "/etc"
-    assert system.resolve("/d/x") == "/etc/x"
-    assert system.resolve("/c/x") == "/c/x"
+    assert system.resolve_links("/a") == "/a"
+    assert system.resolve_links("/c") == "/c"
+    assert system.resolve_links("/d") == "/etc"
+    assert system.resolve_folders("/d/x") == "/etc/x"
+    assert system.resolve_folders("/c/x") == "/c/x"
 
 
 def test_a_path_of_very_many_folders_is_followed() -> None:
     path = "/a" * 2000
-    assert FileSystem(read(oci(tar((path, b""))))).resolve(path) == path
+    assert FileSystem(read(oci(tar((path, b""))))).resolve_folders(path) == path
 
 
 def test_a_sparse_file_is_refused() -> None:
@@ -118,7 +118,7 @@ def test_a_name_longer_than_any_path_is_refused() -> None:
 def test_of_a_path_that_is_there_twice_the_last_counts() -> None:
     """As every engine unpacks it."""
     system = FileSystem(read(oci(tar(("a", b"first"), ("a", b"second")))))
-    assert system.entry("/a").sha256 == digest(b"second")
+    assert system.find_entry("/a").sha256 == digest(b"second")
 
 
 def test_odd_whiteouts_reach_what_they_name_and_nothing_else() -> None:
@@ -171,10 +171,10 @@ def test_any_layers_are_read_as_they_are(layers: list[bytes], pack: object) -> N
     for path in system.paths:
         assert path.startswith("/")
         assert "/../" not in f"{path}/"
-        assert system.resolve(path).startswith("/")
-        assert system.target(path).startswith("/")
-        system.entry(path)
-        system.content(path)
+        assert system.resolve_folders(path).startswith("/")
+        assert system.resolve_links(path).startswith("/")
+        system.find_entry(path)
+        system.read_content(path)
 
 
 ARCHIVES = [saved(oci(LOWER, UPPER)), saved(classic(LOWER, UPPER)), saved(oci(LOWER, UPPER, pack=gzip.compress))]

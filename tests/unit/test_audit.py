@@ -86,14 +86,14 @@ def test_packages_are_read_from_dpkgs_status() -> None:
     assert list(found) == ["libc6", "tool", "postfix", "stray"]
     assert found["tool"].version == "1:2+b1"
     assert [sorted(choice) for choice in found["tool"].depends] == [["libc6"], ["exim4", "mail-agent"], ["python3"]]
-    assert found["libc6"].documents == "/var/lib/dpkg/info/libc6:amd64"
+    assert found["libc6"].info_prefix == "/var/lib/dpkg/info/libc6:amd64"
     assert found["libc6"].conffiles == {"/etc/ld.so.conf.d/x.conf": "d4e7a7b88a71b5ffd9e2644e71a0cfab"}
 
 
 def test_dependencies_are_found_by_provided_names() -> None:
     """And what nothing depends on is not among them."""
     found = debian_packages.read_packages(STATUS)
-    assert debian_packages.add_dependencies(found, {"tool"}) == {"tool", "libc6", "postfix"}
+    assert debian_packages.find_dependencies(found, {"tool"}) == {"tool", "libc6", "postfix"}
 
 
 def test_damaged_status_is_no_package() -> None:
@@ -113,9 +113,9 @@ def test_a_diverted_file_lies_where_the_diversion_says() -> None:
     ]
     image = file_system((APT, files))
     claims = debian_packages.claim_files(image, debian_packages.read_packages(STATUS))
-    assert claims["/usr/lib/a.other"][0].holds(image, "/usr/lib/a.other")
+    assert claims["/usr/lib/a.other"][0].matches(image, "/usr/lib/a.other")
     assert "/usr/lib/a" not in claims
-    assert not claims["/etc/ld.so.conf.d/x.conf"][0].holds(image, "/etc/ld.so.conf.d/x.conf")
+    assert not claims["/etc/ld.so.conf.d/x.conf"][0].matches(image, "/etc/ld.so.conf.d/x.conf")
 
 
 # --- Python's distributions ----------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_digest_that_is_no_sha256_explains_nothing() -> None:
     rows = python_packages.read_distribution("/x/a-1.0.dist-info/RECORD", "a,md5=x,1\nb,sha256=***,1\n").rows
     assert [digest for _, digest in rows] == ["bad", python_packages.decode_digest("sha256=***")]
     image = file_system((APT, [("a", b"x")]))
-    assert not Claim("pypi:a", "sha256", "bad").holds(image, "/a")
+    assert not Claim("pypi:a", "sha256", "bad").matches(image, "/a")
 
 
 def test_a_distribution_inside_another_is_that_ones_own() -> None:
@@ -191,7 +191,7 @@ def test_a_lock_without_versions_or_hashes_is_refused(tmp_path: Path, line: str)
 def test_every_locked_wheel_has_its_record() -> None:
     """requirements/records.list is complete: no RECORD of an image goes without its counterpart."""
     known = wheel_records.read_records()
-    assert [one.name for one in wheel_records.list_locks(MATRIX) if wheel_records.find_missing(one, known)] == []
+    assert [one.name for one in wheel_records.list_image_locks(MATRIX) if wheel_records.find_missing(one, known)] == []
 
 
 def test_a_wheels_own_bytecode_is_not_taken_at_its_word() -> None:
@@ -291,7 +291,7 @@ def find_problems(image: FileSystem, records: wheel_records.Records | None = Non
     origins = read_origins(image, DOCKERFILES)
     records = records or wheel_records.read_records()
     context = RuleContext(image, debian_packages.read_packages(STATUS), records, origins)
-    problems = {path: context.find_problem(path, RULES) for path in image.files()}
+    problems = {path: context.find_problem(path, RULES) for path in image.list_files()}
     return {path: problem for path, problem in problems.items() if problem}
 
 
@@ -361,7 +361,7 @@ def test_a_file_below_node_modules_is_a_locked_packages() -> None:
 def test_uv_is_the_locked_wheels() -> None:
     image = built([("usr/local/bin/uv", b"x")])
     assert "not bin/uv of the locked wheel" in find_problems(image)["/usr/local/bin/uv"]
-    digest = image.entry("/usr/local/bin/uv").sha256
+    digest = image.find_entry("/usr/local/bin/uv").sha256
     assert find_problems(image, wheel_records.Records(f"uv==1 3.13-x86_64 0 0 bin/uv {digest}\n")) == {}
 
 
@@ -612,7 +612,7 @@ def test_an_sbom_is_written_once_for_an_image(fake_syft: Callable[[str], Path], 
 
 
 def audited(image: FileSystem) -> Audit:
-    packages = debian_packages.read_packages(image.text(debian_packages.STATUS))
+    packages = debian_packages.read_packages(image.read_text(debian_packages.STATUS))
     found = python_packages.find_distributions(image)
     return Audit(IMAGE, image, packages, found, debian_packages.claim_files(image, packages), Origins())
 

@@ -53,19 +53,19 @@ def test_options_after_a_second_dash_are_pytests() -> None:
     """Whatever they are called."""
     options = command_line.read_options(["cpu-base", "--require-gpu", "--", "-k", "size", "--no-such"])
     assert options.images == ["cpu-base"]
-    assert command_line.test_options(options) == ["--require-gpu", "-k", "size", "--no-such"]
+    assert command_line.make_test_options(options) == ["--require-gpu", "-k", "size", "--no-such"]
 
 
 def test_options_reach_the_command_that_they_are_for() -> None:
     """And no other one."""
     options = command_line.read_options(["--no-cache", "--builder=b", "--allow-not-scanned", "--database=d"])
-    assert command_line.build_options(options) == ["--builder=b", "--no-cache"]
-    assert command_line.scan_options(options) == ["--database=d", "--allow-not-scanned"]
+    assert command_line.make_build_options(options) == ["--builder=b", "--no-cache"]
+    assert command_line.make_scan_options(options) == ["--database=d", "--allow-not-scanned"]
     image = matrix.load_matrix().find_image("cpu-base")
-    assert command_line.audit_options(image, options) == ["cpu-base"]
+    assert command_line.make_audit_options(image, options) == ["cpu-base"]
     other = command_line.read_options(["cpu-base", "--image=x:1"])
-    assert command_line.audit_options(image, other) == ["cpu-base", "--image=x:1"]
-    assert command_line.test_options(options) == []
+    assert command_line.make_audit_options(image, other) == ["cpu-base", "--image=x:1"]
+    assert command_line.make_test_options(options) == []
 
 
 def test_a_parametrized_session_takes_no_names() -> None:

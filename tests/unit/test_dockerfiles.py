@@ -78,7 +78,7 @@ def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
 
 
 @pytest.mark.requirement("U8")
-@pytest.mark.parametrize("file", sorted(each.file for each in locks.locks(MATRIX)), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(each.file for each in locks.list_locks(MATRIX)), ids=lambda file: file.name)
 def test_a_lock_has_a_hash_for_each_package_and_no_index(file: Path) -> None:
     """A lock serves behind any mirror, and the hash says that it is the same file."""
     text = file.read_text()
@@ -90,7 +90,7 @@ def test_a_lock_has_a_hash_for_each_package_and_no_index(file: Path) -> None:
 
 def test_every_lock_matches_its_inputs() -> None:
     """A changed .in without `nox -s lock` is caught."""
-    assert [item.name for item in locks.locks(MATRIX) if not item.is_current()] == []
+    assert [item.name for item in locks.list_locks(MATRIX) if not item.is_current()] == []
 
 
 @pytest.mark.parametrize(("file", "entry"), TRIMS)

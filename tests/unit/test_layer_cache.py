@@ -19,9 +19,9 @@ def layer() -> Layer:
 
 
 def test_a_layer_that_was_kept_is_known(layer: Layer, tmp_path: Path) -> None:
-    assert layer_cache.load(tmp_path, layer.diff_id) is None
-    layer_cache.store(tmp_path, layer)
-    assert layer_cache.load(tmp_path, layer.diff_id) == (layer.entries, layer.kept)
+    assert layer_cache.load_layer(tmp_path, layer.diff_id) is None
+    layer_cache.store_layer(tmp_path, layer)
+    assert layer_cache.load_layer(tmp_path, layer.diff_id) == (layer.entries, layer.kept)
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_a_layer_that_was_kept_is_known(layer: Layer, tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_file_is_ignored(layer: Layer, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
-    layer_cache.store(tmp_path, layer)
+    layer_cache.store_layer(tmp_path, layer)
     kept = tmp_path / f"{digest(LOWER)}.jsonl.gz"
     kept.write_bytes(damage(kept.read_bytes()))
-    assert layer_cache.load(tmp_path, layer.diff_id) is None
-    layer_cache.store(tmp_path, layer)
-    assert layer_cache.load(tmp_path, layer.diff_id) == (layer.entries, layer.kept)
+    assert layer_cache.load_layer(tmp_path, layer.diff_id) is None
+    layer_cache.store_layer(tmp_path, layer)
+    assert layer_cache.load_layer(tmp_path, layer.diff_id) == (layer.entries, layer.kept)
 
 
 def test_a_folder_that_cannot_be_written_is_named(layer: Layer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SlipwayError, match=r"cannot write to .*file/cache .*XDG_CACHE_HOME"):
-        layer_cache.store(tmp_path / "file/cache", layer)
+        layer_cache.store_layer(tmp_path / "file/cache", layer)

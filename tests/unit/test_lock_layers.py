@@ -38,7 +38,7 @@ def test_each_distribution_is_in_the_lowest_layer_that_needs_it(tmp_path: Path) 
     file = tmp_path / "resolved.txt"
     file.write_text(RESOLVED)
     layers = [("cuda", ["cuda.in"]), ("torch", ["cuda-torch.in"]), ("data-science", ["data-science.in"])]
-    assert dict(lock_layers.split([(layers, read_lock(file))])) == {
+    assert dict(lock_layers.split_layers([(layers, read_lock(file))])) == {
         "cuda": f"""\
 cuda-toolkit[cublas]==13.0 \\
     {HASH} \\
@@ -69,7 +69,7 @@ def test_the_largest_flavor_takes_the_rest(tmp_path: Path) -> None:
     file = tmp_path / "resolved.txt"
     file.write_text(RESOLVED)
     pins = read_lock(file)
-    [(base, first), (devel, second)] = lock_layers.split([([("base", [])], pins[:2]), ([("devel", [])], pins)])
+    [(base, first), (devel, second)] = lock_layers.split_layers([([("base", [])], pins[:2]), ([("devel", [])], pins)])
     assert (base, devel) == ("base", "devel")
     assert list_names(first) == ["cuda-toolkit[cublas]", "filelock"]
     assert list_names(second) == ["nvidia-nccl", "pandas", "torch"]

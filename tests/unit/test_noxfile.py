@@ -33,7 +33,7 @@ def scan(session):
             raise sessions.NotScannedError("not scanned")
         if image.name == "rocm-base":
             raise SlipwayError("vulnerable")
-    sessions.for_each(session, sessions.read_images(session, MATRIX), work)
+    sessions.run_for_each(session, sessions.read_images(session, MATRIX), work)
 """
 
 

@@ -90,7 +90,7 @@ DOCKERFILES = Dockerfiles([DOCKERFILE], {"NOTICE": "gone soon, use another"})
     ],
 )
 def test_a_recorded_instruction_is_one_of_the_dockerfiles_or_not(recorded: str, *, is_own: bool) -> None:
-    assert DOCKERFILES.has(recorded) == is_own
+    assert DOCKERFILES.contains(recorded) == is_own
 
 
 def test_the_first_file_of_a_stage_on_an_image_follows_the_base_image() -> None:
@@ -115,12 +115,12 @@ def test_the_workloads_and_their_variant_are_read_for_one_contract(
     monkeypatch.setattr(repository, "ROOT", tmp_path)
 
     found = read_dockerfiles(workload)
-    assert found.has(f"RUN |2 BASE=example.com/x:1 {name}={value} /bin/sh -c install workload")
-    assert not found.has(f"RUN |2 BASE=example.com/x:1 {name}=other /bin/sh -c install workload")
-    assert found.has(f"RUN |1 {key}=default /bin/sh -c install variant")
+    assert found.contains(f"RUN |2 BASE=example.com/x:1 {name}={value} /bin/sh -c install workload")
+    assert not found.contains(f"RUN |2 BASE=example.com/x:1 {name}=other /bin/sh -c install workload")
+    assert found.contains(f"RUN |1 {key}=default /bin/sh -c install variant")
     own = read_dockerfiles(IMAGE)
-    assert own.has(f"RUN |1 {key}={version} /bin/sh -c install variant")
-    assert not own.has(f"RUN |1 {key}=default /bin/sh -c install variant")
+    assert own.contains(f"RUN |1 {key}={version} /bin/sh -c install variant")
+    assert not own.contains(f"RUN |1 {key}=default /bin/sh -c install variant")
     assert own.cache_ids == {"own"}
 
 
@@ -212,7 +212,7 @@ def test_an_image_without_the_first_instruction_has_no_base_image() -> None:
 
 def test_an_image_without_a_history_is_foreign() -> None:
     data = saved(oci(tar(("a", b"")), history=[]))
-    image = FileSystem(read_archive(io.BytesIO(data), "test:image", filesystem.wanted))
+    image = FileSystem(read_archive(io.BytesIO(data), "test:image", filesystem.choose_content))
     assert read_origins(image, DOCKERFILES) == Origins(foreign=[(0, "")])
 
 

@@ -56,7 +56,7 @@ def test_a_lock_serves_every_platform() -> None:
     """It holds the hashes of all wheels of a version, so it is compiled once."""
     image = MATRIX.find_for_platform(MATRIX.find_image("cpu-base"), ARM64)
     assert image.variant_locks == MATRIX.find_image("cpu-base").variant_locks
-    names = [item.name for item in locks.locks(MATRIX)]
+    names = [item.name for item in locks.list_locks(MATRIX)]
     assert names.count("cpu-base") == 1
     locks.require_current(image)
 

@@ -36,7 +36,7 @@ def checks(dist: Path, **places: list[str]) -> list[junit.Check]:
 
 def test_each_outcome_is_counted_as_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An error of a fixture is a failure."""
-    tables.show(summary.places_table(checks(tmp_path, cpu=[case(outcome) for outcome in CASES])))
+    tables.show(summary.make_places_table(checks(tmp_path, cpu=[case(outcome) for outcome in CASES])))
     assert capsys.readouterr().out.splitlines()[1].split() == ["cpu", "1", "2", "1"]
 
 
@@ -46,26 +46,26 @@ def test_each_outcome_is_counted_as_itself(tmp_path: Path, capsys: pytest.Captur
 )
 def test_a_requirement_is_met_where_all_its_checks_passed(tmp_path: Path, outcomes: list[str], expected: str) -> None:
     """One check that was not run is enough to leave it open."""
-    lines = summary.requirement_lines(checks(tmp_path, cpu=[case(outcome, "A2") for outcome in outcomes]))
+    lines = summary.format_requirements(checks(tmp_path, cpu=[case(outcome, "A2") for outcome in outcomes]))
     assert [line.split(maxsplit=1) for line in lines] == [["A2", f"{expected:<8} cpu"]]
 
 
 def test_images_are_told_apart(tmp_path: Path) -> None:
     """Met on one image says nothing of another."""
-    lines = summary.requirement_lines(checks(tmp_path, cpu=[case("passed", "T6")], cuda=[case("failed", "T6")]))
+    lines = summary.format_requirements(checks(tmp_path, cpu=[case("passed", "T6")], cuda=[case("failed", "T6")]))
     assert [line.split() for line in lines] == [["T6", "FAILED", "cuda"], ["T6", "met", "cpu"]]
 
 
 def test_what_needs_a_gpu_is_a_line_of_its_own(tmp_path: Path) -> None:
     """The rest of the requirement can be met without one."""
-    lines = summary.requirement_lines(checks(tmp_path, cuda=[case("passed", "U9"), case("not run", "U9", gpu=True)]))
+    lines = summary.format_requirements(checks(tmp_path, cuda=[case("passed", "U9"), case("not run", "U9", gpu=True)]))
     assert [line.split()[:3] for line in lines] == [["U9", "met", "cuda"], ["U9", "GPU", "not"]]
 
 
 @pytest.mark.requirement("T11")
 def test_requirements_without_a_check_are_named(tmp_path: Path) -> None:
     """Silence would look like success."""
-    missing = summary.unproved(checks(tmp_path, cpu=[case("passed", "A1", "U13")]))
+    missing = summary.list_unnamed_requirements(checks(tmp_path, cpu=[case("passed", "A1", "U13")]))
     assert "A1" not in missing
     assert "U13" not in missing
     assert "A2" in missing
