@@ -85,28 +85,28 @@ TARGETS = {
 # --- what a figure comes to ----------------------------------------------------------------------
 
 
-def ratio(figure: Figure) -> float | None:
+def compute_ratio(figure: Figure) -> float | None:
     """Return how many times its yardstick a figure is."""
     return figure.measured / figure.yardstick if figure.measured is not None and figure.yardstick else None
 
 
-def compared(figure: Figure, target: Target) -> float | None:
+def compute_limited(figure: Figure, target: Target) -> float | None:
     """Return the value that a target limits; None where there is no yardstick to compare with."""
     if target.of == "itself" or figure.measured is None:
         return figure.measured
     if target.of == "ratio":
-        return ratio(figure)
+        return compute_ratio(figure)
     return None if figure.yardstick is None else figure.measured - figure.yardstick
 
 
-def verdict(figure: Figure) -> str:
+def decide_verdict(figure: Figure) -> str:
     """Return what a figure comes to; without a target it is just measured."""
     target = TARGETS.get(figure.what)
     if figure.failed:
         return "failed"
     if figure.measured is None:
         return "not measured"
-    value = compared(figure, target) if target else None
+    value = compute_limited(figure, target) if target else None
     if target is None or value is None:
         return "measured"
     return "met" if value <= target.most else "MISSED"
@@ -115,14 +115,14 @@ def verdict(figure: Figure) -> str:
 # --- table and file ------------------------------------------------------------------------------
 
 
-def number(value: float | None, unit: str = "") -> str:
+def format_number(value: float | None, unit: str = "") -> str:
     """Return a number with as many digits as are worth reading; a dash for none."""
     if value is None:
         return "-"
     return (f"{value:.0f}" if value >= 100 else f"{value:.2f}") + (f" {unit}" if unit else "")  # noqa: PLR2004
 
 
-def target_cell(figure: Figure) -> str:
+def format_target(figure: Figure) -> str:
     """Return a target as it is read: `<= 2 s`, `<= 2 x` of the yardstick, `<= +1 s` above it."""
     target = TARGETS.get(figure.what)
     if target is None:
@@ -131,33 +131,37 @@ def target_cell(figure: Figure) -> str:
     return f"<= {sign}{target.most:g} {'x' if target.of == 'ratio' else figure.unit}"
 
 
-def cells(figure: Figure) -> list[Cell]:
+def make_row(figure: Figure) -> list[Cell]:
     """Return a figure's row."""
-    yardstick = f"{number(figure.yardstick, figure.unit)} {figure.against}".rstrip()
-    note = f"{verdict(figure)}: {figure.note}" if figure.note else verdict(figure)
+    yardstick = f"{format_number(figure.yardstick, figure.unit)} {figure.against}".rstrip()
+    note = f"{decide_verdict(figure)}: {figure.note}" if figure.note else decide_verdict(figure)
     return [
         figure.what,
-        number(figure.measured, figure.unit),
+        format_number(figure.measured, figure.unit),
         yardstick,
-        number(ratio(figure)),
-        target_cell(figure),
+        format_number(compute_ratio(figure)),
+        format_target(figure),
         paint(note),
     ]
 
 
-def table(figures: Iterable[Figure]) -> Table:
+def make_figures_table(figures: Iterable[Figure]) -> Table:
     """Return one line for each figure."""
-    return make_table(["what", "measured", "yardstick", "ratio", "target", "verdict"], list(map(cells, figures)))
+    return make_table(["what", "measured", "yardstick", "ratio", "target", "verdict"], list(map(make_row, figures)))
 
 
-def record(figure: Figure) -> dict[str, Any]:
+def make_record(figure: Figure) -> dict[str, Any]:
     """Return a figure for bench.json."""
     target = TARGETS.get(figure.what)
-    found = {"ratio": ratio(figure), "target": target._asdict() if target else None, "verdict": verdict(figure)}
+    found = {
+        "ratio": compute_ratio(figure),
+        "target": target._asdict() if target else None,
+        "verdict": decide_verdict(figure),
+    }
     return asdict(figure) | found
 
 
-def machine() -> dict[str, Any]:
+def read_machine() -> dict[str, Any]:
     """Return what the figures depend on: the machine that the engine runs on, and how busy it is."""
     info = engine.parse(docker.call("info", "--format={{json .}}").stdout)
     return {
@@ -170,7 +174,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def machine_line(facts: dict[str, Any]) -> str:
+def format_machine(facts: dict[str, Any]) -> str:
     """Return the machine in one line."""
     return (
         f"{facts['cores']} cores, {facts['memory_gb']} GB memory, load {facts['load']} at the start, "
@@ -181,14 +185,14 @@ def machine_line(facts: dict[str, Any]) -> str:
 # --- the run -------------------------------------------------------------------------------------
 
 
-def not_built(images: Iterable[Image]) -> Iterator[Figure]:
+def list_not_built(images: Iterable[Image]) -> Iterator[Figure]:
     """Yield an unmeasured figure for each image that is not built, with the command that builds it."""
     for image in images:
         if not is_built(image):
             yield Figure(f"size {image.name}", note=f"not built: nox -s build -- {image.name}")
 
 
-def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
+def measure(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
     """Yield a measurement's figures; one that fails becomes a figure that says so, and the next goes on."""
     print(f"bench: {title}", flush=True)
     try:
@@ -198,33 +202,37 @@ def guarded(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[F
         yield Figure(title, note=str(error).splitlines()[0], failed=True)
 
 
-def if_built(title: str, needed: Iterable[Image], measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
+def measure_if_built(
+    title: str, needed: Iterable[Image], measuring: Callable[[], Iterator[Figure]]
+) -> Iterator[Figure]:
     """Yield a measurement's figures, or one that says which of the images that it needs are not built."""
     missing = [image.tag for image in needed if not is_built(image)]
     if missing:
         yield Figure(title, note=f"not built: {', '.join(missing)}")
     else:
-        yield from guarded(title, measuring)
+        yield from measure(title, measuring)
 
 
 def measure_all(matrix: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
     """Yield every figure of the images that are built, in the order of the table."""
-    yield from guarded("size", lambda: measurements.sizes(images))
+    yield from measure("size", lambda: measurements.measure_sizes(images))
     # Before any build: one of a new commit makes another image, which the results are not about.
-    yield from guarded("checks", lambda: measurements.checks(images))
-    yield from guarded("cold build", lambda: build_times.cold(matrix, wanted=with_cold))
+    yield from measure("checks", lambda: measurements.measure_checks(images))
+    yield from measure("cold build", lambda: build_times.measure_cold(matrix, wanted=with_cold))
     flavors = matrix.variants[build_times.VARIANT].images.values()
-    yield from if_built("nothing changed", flavors, lambda: build_times.unchanged(matrix))
+    yield from measure_if_built("nothing changed", flavors, lambda: build_times.measure_unchanged(matrix))
     for image in images:
-        yield from guarded(f"healthy {image.name}", lambda image=image: measurements.start(image))  # type: ignore[misc]
-    yield from guarded("memory", lambda: measurements.memory(images))
+        yield from measure(f"healthy {image.name}", lambda image=image: measurements.measure_start(image))  # type: ignore[misc]
+    yield from measure("memory", lambda: measurements.measure_memory(images))
     trusted = [image for image in images if image.name in TRUSTED]
-    yield from guarded("audit", lambda: measurements.audits(trusted))
-    yield from guarded("scan", lambda: measurements.scans(trusted))
-    yield from if_built("publish", [matrix.find_image(publish_times.IMAGE)], lambda: publish_times.unchanged(matrix))
-    yield from guarded("second start noxw", measurements.second_start)
-    yield from guarded("nothing to do slipway.host", measurements.nothing_to_set_up)
-    yield from guarded("nox -s tests", measurements.tests)
+    yield from measure("audit", lambda: measurements.measure_audits(trusted))
+    yield from measure("scan", lambda: measurements.measure_scans(trusted))
+    yield from measure_if_built(
+        "publish", [matrix.find_image(publish_times.IMAGE)], lambda: publish_times.measure_unchanged(matrix)
+    )
+    yield from measure("second start noxw", measurements.measure_second_start)
+    yield from measure("nothing to do slipway.host", measurements.measure_setup)
+    yield from measure("nox -s tests", measurements.measure_tests)
 
 
 def require_engine() -> None:
@@ -235,7 +243,7 @@ def require_engine() -> None:
         raise SlipwayError(f"{error}. Run: nox -s setup") from None
 
 
-def arguments(words: list[str] | None) -> argparse.Namespace:
+def read_arguments(words: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__.partition("\n")[0])
     parser.add_argument("--cold", action="store_true", help="also build without any cache: downloads about 4 GB")
@@ -244,7 +252,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
 
 def main(words: list[str] | None = None) -> int:
     """Measure, print the table and write dist/bench.json; exit code 1 when a measurement failed."""
-    options = arguments(words)
+    options = read_arguments(words)
     require_engine()
     matrix = load_matrix()
     images = [image for image in matrix.images if image.variant.name in VARIANTS]
@@ -252,11 +260,11 @@ def main(words: list[str] | None = None) -> int:
     if not built:
         raise SlipwayError("no image is built, and bench measures what is built. Run: nox -s build-cpu")
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    facts = machine()
-    figures = [*measure_all(matrix, built, with_cold=options.cold), *not_built(i for i in images if i.in_tests)]
-    results.write_json(FILE, {"started": started, "machine": facts, "figures": [record(f) for f in figures]})
-    counts = Counter(verdict(figure) for figure in figures)
-    show("", machine_line(facts), "", table(figures), "")
+    facts = read_machine()
+    figures = [*measure_all(matrix, built, with_cold=options.cold), *list_not_built(i for i in images if i.in_tests)]
+    results.write_json(FILE, {"started": started, "machine": facts, "figures": [make_record(f) for f in figures]})
+    counts = Counter(decide_verdict(figure) for figure in figures)
+    show("", format_machine(facts), "", make_figures_table(figures), "")
     print(
         ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE.relative_to(repository.ROOT)}"
     )

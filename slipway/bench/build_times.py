@@ -39,7 +39,7 @@ du --summarize --bytes /opt/venv
 # --- builds when nothing changed -----------------------------------------------------------------
 
 
-def build_command(matrix: Matrix, image: Image, settings: Host, *options: str) -> list[str]:
+def make_build_command(matrix: Matrix, image: Image, settings: Host, *options: str) -> list[str]:
     """Return the plain `docker buildx build` of an image, without labels and tag."""
     return [
         "docker",
@@ -56,27 +56,27 @@ def build_command(matrix: Matrix, image: Image, settings: Host, *options: str) -
     ]
 
 
-def plain_build(matrix: Matrix, image: Image) -> float:
+def time_plain_build(matrix: Matrix, image: Image) -> float:
     """Return the seconds of the plain build of an image; its result is removed."""
     settings = downloads.find(image.variant.distro.suite)
-    tag = f"{measurements.new_name()}:{image.name}"
+    tag = f"{measurements.make_name()}:{image.name}"
     options = [f"--file={image.variant.dockerfile}", f"--target={image.flavor}", f"--tag={tag}"]
-    command = build_command(matrix, image, settings, *options)
+    command = make_build_command(matrix, image, settings, *options)
     try:
-        return measurements.seconds(*command, **settings.environment())
+        return measurements.time_command(*command, **settings.environment())
     finally:
         docker.call("image", "rm", "--force", tag)
 
 
-def unchanged(matrix: Matrix) -> Iterator[Figure]:
+def measure_unchanged(matrix: Matrix) -> Iterator[Figure]:
     """Yield the seconds that the build session takes for a flavor when nothing changed, beside the plain build."""
     images = list(matrix.variants[VARIANT].images.values())
     command = [sys.executable, "-m", "nox", "-s", f"build-{VARIANT}"]
 
     def plain() -> float:
-        return sum(plain_build(matrix, image) for image in images)
+        return sum(time_plain_build(matrix, image) for image in images)
 
-    nox, buildx = measurements.alternate(lambda: measurements.seconds(*command), plain, BUILDS)
+    nox, buildx = measurements.measure_in_turns(lambda: measurements.time_command(*command), plain, BUILDS)
     for what in ("a flavor", "what nox and slipway add"):
         yield Figure(
             f"nothing changed, {what}",
@@ -90,31 +90,31 @@ def unchanged(matrix: Matrix) -> Iterator[Figure]:
 # --- with no cache at all -------------------------------------------------------------------------
 
 
-def cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
+def measure_cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
     """Yield the seconds of a cold build beside those of the bare installation, and both sizes."""
     if not wanted:
         yield Figure(f"cold build {COLD}", note="nox -s bench -- --cold measures it")
         return
     image = matrix.find_image(COLD)
     settings = downloads.find(image.variant.distro.suite)
-    measurements.say(f"building {COLD} with no cache")
-    ours = cold_build(matrix, image, settings)
-    measurements.say("installing the same lock in a bare environment")
-    bare, size = bare_install(matrix, image, settings)
+    measurements.print_progress(f"building {COLD} with no cache")
+    ours = time_cold_build(matrix, image, settings)
+    measurements.print_progress("installing the same lock in a bare environment")
+    bare, size = time_bare_install(matrix, image, settings)
     yield Figure(f"cold build {COLD}", ours, yardstick=bare, against="uv pip install")
     whole = saved_image.read_image(image.tag).size / 1e9
     yield Figure(f"size {COLD}, the whole system", whole, "GB", size / 1e9, "uv pip install")
 
 
-def cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
+def time_cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
     """Return the seconds of a build without any cache; what it leaves in the engine is removed."""
-    name = measurements.new_name()
+    name = measurements.make_name()
     tag = f"{name}:{image.name}"
     options = [f"--file={image.variant.dockerfile}", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
     options += [f"--build-arg=BUILDKIT_CACHE_MOUNT_NS={name}"]  # empty cache mounts
     before = build_cache.read_records()
     try:
-        return time_build(build_command(matrix, image, settings, *options), settings)
+        return time_build(make_build_command(matrix, image, settings, *options), settings)
     finally:
         docker.call("image", "rm", "--force", tag)
         remove_new_records(set(before), repository.ROOT / image.variant.dockerfile)
@@ -139,22 +139,22 @@ def remove_new_records(before: set[str], dockerfile: Path) -> None:
 # --- the yardstick -------------------------------------------------------------------------------
 
 
-def bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, float]:
+def time_bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, float]:
     """Return the seconds and the bytes of the lock installed in a container that has uv and nothing else."""
-    name = measurements.new_name()
+    name = measurements.make_name()
     tag = f"{name}:system"
     options = [f"--file={image.variant.dockerfile}", "--target=system", f"--tag={tag}"]
     try:
-        measurements.output(*build_command(matrix, image, settings, *options), **settings.environment())
+        measurements.run_command(*make_build_command(matrix, image, settings, *options), **settings.environment())
         started = time.monotonic()
-        printed = install(name, tag, image, settings)
+        printed = run_bare_install(name, tag, image, settings)
         return time.monotonic() - started, int(printed.split()[0])
     finally:
         docker.call("rm", "--force", "--volumes", name)
         docker.call("image", "rm", "--force", tag)
 
 
-def install(name: str, tag: str, image: Image, settings: Host) -> str:
+def run_bare_install(name: str, tag: str, image: Image, settings: Host) -> str:
     """Run the bare installation and return what it printed; SlipwayError when it fails."""
     files = [("slipway/lock.txt", image.lock_text.encode()), ("etc/uv/uv.toml", settings.uv_toml.encode())]
     variables = [*settings.proxies, "UV_CACHE_DIR=/tmp/uv"]

@@ -36,17 +36,17 @@ class Figure:
 # --- commands and their time ---------------------------------------------------------------------
 
 
-def say(text: str) -> None:
+def print_progress(text: str) -> None:
     """Show that a long measurement goes on."""
     print(f"bench:   {text}", flush=True)
 
 
-def new_name() -> str:
+def make_name() -> str:
     """Return a name that nothing else on the engine has."""
     return f"slipway-bench-{uuid.uuid4().hex[:8]}"
 
 
-def output(*command: str, **environment: str) -> str:
+def run_command(*command: str, **environment: str) -> str:
     """Run a command in the repository and return what it printed; SlipwayError when it fails."""
     result = subprocess.run(
         command,
@@ -63,14 +63,14 @@ def output(*command: str, **environment: str) -> str:
     return result.stdout
 
 
-def seconds(*command: str, **environment: str) -> float:
+def time_command(*command: str, **environment: str) -> float:
     """Return how long a command takes."""
     started = time.monotonic()
-    output(*command, **environment)
+    run_command(*command, **environment)
     return time.monotonic() - started
 
 
-def alternate(first: Callable[[], float], second: Callable[[], float], times: int) -> tuple[float, float]:
+def measure_in_turns(first: Callable[[], float], second: Callable[[], float], times: int) -> tuple[float, float]:
     """Return the medians of two measurements taken in turns, so that a busy spell touches both."""
     pairs = [(first(), second()) for _ in range(times)]
     return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
@@ -79,17 +79,17 @@ def alternate(first: Callable[[], float], second: Callable[[], float], times: in
 # --- sizes, checks, the whole run ----------------------------------------------------------------
 
 
-def sizes(images: list[Image]) -> Iterator[Figure]:
+def measure_sizes(images: list[Image]) -> Iterator[Figure]:
     """Yield the size of each image beside its parent's."""
     found: dict[str, float] = {}
     for image in images:
-        say(f"reading {image.tag}")
+        print_progress(f"reading {image.tag}")
         found[image.name] = saved_image.read_image(image.tag).size / 1e9
         below = found.get(image.parent)
         yield Figure(f"size {image.name}", found[image.name], "GB", below, image.parent if below else "")
 
 
-def checks(images: list[Image]) -> Iterator[Figure]:
+def measure_checks(images: list[Image]) -> Iterator[Figure]:
     """Yield how long the last run of each image's checks took."""
     for image in images:
         what = f"checks {image.name}"
@@ -100,7 +100,7 @@ def checks(images: list[Image]) -> Iterator[Figure]:
             yield Figure(what, note=f"nox -s test -- {image.name} has left no results")
 
 
-def tests() -> Iterator[Figure]:
+def measure_tests() -> Iterator[Figure]:
     """Yield how long the last run of the session `tests` took."""
     taken = results.read_json(repository.ROOT / "dist" / "tests.json").get("seconds")
     note = "the last run" if taken else "no run that ended; nox -s tests"
@@ -110,10 +110,10 @@ def tests() -> Iterator[Figure]:
 # --- starts --------------------------------------------------------------------------------------
 
 
-def start(image: Image) -> Iterator[Figure]:
+def measure_start(image: Image) -> Iterator[Figure]:
     """Yield the seconds from `docker run` to healthy, beside a container of the same image that does nothing."""
-    first = seconds_to_health(image.tag)
-    healthy, nothing = alternate(lambda: seconds_to_health(image.tag), lambda: run_nothing(image.tag), STARTS)
+    first = time_start(image.tag)
+    healthy, nothing = measure_in_turns(lambda: time_start(image.tag), lambda: time_empty_start(image.tag), STARTS)
     yield Figure(
         f"healthy {image.name}",
         healthy,
@@ -123,27 +123,27 @@ def start(image: Image) -> Iterator[Figure]:
     )
 
 
-def seconds_to_health(tag: str) -> float:
+def time_start(tag: str) -> float:
     """Start an image in its default mode; return the seconds until docker calls it healthy."""
-    name = new_name()
+    name = make_name()
     started = time.monotonic()
     try:
-        output("docker", "run", "--detach", f"--name={name}", tag)
-        return wait(lambda: health(name) == "healthy", tag) - started
+        run_command("docker", "run", "--detach", f"--name={name}", tag)
+        return wait_until(lambda: read_health(name) == "healthy", tag) - started
     finally:
         docker.call("rm", "--force", "--volumes", name)
 
 
-def run_nothing(tag: str) -> float:
+def time_empty_start(tag: str) -> float:
     """Return the seconds of a container that does nothing."""
-    name = new_name()
+    name = make_name()
     try:
-        return seconds("docker", "run", f"--name={name}", tag, "true")
+        return time_command("docker", "run", f"--name={name}", tag, "true")
     finally:
         docker.call("rm", "--force", "--volumes", name)
 
 
-def wait(condition: Callable[[], bool], tag: str) -> float:
+def wait_until(condition: Callable[[], bool], tag: str) -> float:
     """Return the moment when a condition holds; SlipwayError when it never does."""
     last = time.monotonic() + PATIENCE
     while not condition():
@@ -153,9 +153,11 @@ def wait(condition: Callable[[], bool], tag: str) -> float:
     return time.monotonic()
 
 
-def health(name: str) -> str:
+def read_health(name: str) -> str:
     """Return what docker says of a container's health; SlipwayError when it has ended."""
-    state, status = output("docker", "inspect", "--format={{.State.Status}} {{.State.Health.Status}}", name).split()
+    state, status = run_command(
+        "docker", "inspect", "--format={{.State.Status}} {{.State.Health.Status}}", name
+    ).split()
     if state != "running":
         raise SlipwayError(f"the service ended while it was starting: {state}")
     return status
@@ -164,42 +166,44 @@ def health(name: str) -> str:
 # --- Slipway's own processes ---------------------------------------------------------------------
 
 
-def memory(images: list[Image]) -> Iterator[Figure]:
+def measure_memory(images: list[Image]) -> Iterator[Figure]:
     """Yield the peak memory of reading the largest image, with nothing kept from before, and of setup."""
     largest = max(images, key=lambda image: saved_image.read_image(image.tag).size)
-    say(f"reading {largest.tag} with an empty cache")
+    print_progress(f"reading {largest.tag} with an empty cache")
     with tempfile.TemporaryDirectory() as cache:
-        reading = peak_memory("slipway.image.saved_image", largest.tag, XDG_CACHE_HOME=cache)
+        reading = measure_peak_memory("slipway.image.saved_image", largest.tag, XDG_CACHE_HOME=cache)
     yield Figure("memory slipway.image.saved_image", reading, "MB", note=largest.tag)
-    yield Figure("memory slipway.host", peak_memory("slipway.host"), "MB")
+    yield Figure("memory slipway.host", measure_peak_memory("slipway.host"), "MB")
 
 
-def audits(images: list[Image]) -> Iterator[Figure]:
+def measure_audits(images: list[Image]) -> Iterator[Figure]:
     """Yield the seconds of an audit with an empty cache, beside `docker save`, and after the checks.
 
     The SBOM is there already.
     """
     for image in images:
-        say(f"auditing {image.tag}")
+        print_progress(f"auditing {image.tag}")
         syft.provide_sbom(image, saved_image.find_id(image.tag))
-        alone = seconds("sh", "-c", 'docker save "$0" >/dev/null', image.tag)
+        alone = time_command("sh", "-c", 'docker save "$0" >/dev/null', image.tag)
         with tempfile.TemporaryDirectory() as cache:
-            memory_used = peak_memory("slipway.audit", image.name, XDG_CACHE_HOME=cache)
-            yield Figure(f"audit {image.name}", audit_seconds(image), "s", alone, "docker save")
-            output(sys.executable, "-m", "slipway.audit", image.name, XDG_CACHE_HOME=cache)
-        yield Figure(f"audit {image.name} after its checks", audit_seconds(image), note="they have read its layers")
+            memory_used = measure_peak_memory("slipway.audit", image.name, XDG_CACHE_HOME=cache)
+            yield Figure(f"audit {image.name}", read_audit_seconds(image), "s", alone, "docker save")
+            run_command(sys.executable, "-m", "slipway.audit", image.name, XDG_CACHE_HOME=cache)
+        yield Figure(
+            f"audit {image.name} after its checks", read_audit_seconds(image), note="they have read its layers"
+        )
         yield Figure(f"memory slipway.audit {image.name}", memory_used, "MB")
 
 
-def audit_seconds(image: Image) -> float:
+def read_audit_seconds(image: Image) -> float:
     """Return how long the last audit of an image took."""
     return float(results.read_json(image.results / "audit.json")["seconds"])
 
 
-def scans(images: list[Image]) -> Iterator[Figure]:
+def measure_scans(images: list[Image]) -> Iterator[Figure]:
     """Yield how long a scan takes and how much memory, whatever it comes to."""
     for image in images:
-        say(f"scanning {image.tag}")
+        print_progress(f"scanning {image.tag}")
         command = [sys.executable, "-m", "slipway.scan", image.name]
         result = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
         scan = results.read_json(image.results / "scan.json")
@@ -209,24 +213,24 @@ def scans(images: list[Image]) -> Iterator[Figure]:
         yield Figure(f"memory slipway.scan {image.name}", scan["memory_mb"], "MB", note=scan["verdict"])
 
 
-def peak_memory(*module: str, **environment: str) -> float:
+def measure_peak_memory(*module: str, **environment: str) -> float:
     """Return the largest resident set of a module's process or one of its children, in MB."""
-    return int(output(sys.executable, "-m", "slipway.bench.peak_memory", *module, **environment)) * 1024 / 1e6
+    return int(run_command(sys.executable, "-m", "slipway.bench.peak_memory", *module, **environment)) * 1024 / 1e6
 
 
-def second_start() -> Iterator[Figure]:
+def measure_second_start() -> Iterator[Figure]:
     """Yield the start of noxw when its environment is there, beside nox itself."""
-    output("./noxw", "--version")
+    run_command("./noxw", "--version")
     nox = [".noxw/bin/python", "-P", "-m", "nox", "--version"]
-    script, itself = alternate(lambda: seconds("./noxw", "--version"), lambda: seconds(*nox), STARTS)
+    script, itself = measure_in_turns(lambda: time_command("./noxw", "--version"), lambda: time_command(*nox), STARTS)
     note = f"median of {STARTS}"
     yield Figure("second start noxw", script, yardstick=itself, against="nox --version", note=note)
 
 
-def nothing_to_set_up() -> Iterator[Figure]:
+def measure_setup() -> Iterator[Figure]:
     """Yield the seconds of setup on a machine that is set up, beside asking the engine."""
     setup = [sys.executable, "-m", "slipway.host"]
-    output(*setup)
-    ours, asking = alternate(lambda: seconds(*setup), lambda: seconds("docker", "info"), STARTS)
+    run_command(*setup)
+    ours, asking = measure_in_turns(lambda: time_command(*setup), lambda: time_command("docker", "info"), STARTS)
     note = f"median of {STARTS}"
     yield Figure("nothing to do slipway.host", ours, yardstick=asking, against="docker info", note=note)

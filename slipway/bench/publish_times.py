@@ -32,7 +32,7 @@ http: {{addr: "{host}"}}
 """
 
 
-def unchanged(matrix: Matrix) -> Iterator[Figure]:
+def measure_unchanged(matrix: Matrix) -> Iterator[Figure]:
     """Publish an image, then measure publishing it again."""
     what = f"publish an unchanged {IMAGE}"
     image = matrix.find_image(IMAGE)
@@ -42,19 +42,21 @@ def unchanged(matrix: Matrix) -> Iterator[Figure]:
     if reasons:
         yield Figure(what, note=reasons[0])
         return
-    with tempfile.TemporaryDirectory() as name, registry(Path(name)) as host, kept(publish.file_of(image)):
+    with tempfile.TemporaryDirectory() as name, start_registry(Path(name)) as host, keep_record(publish.file_of(image)):
         key = make_key(Path(name))
         command = (sys.executable, "-m", "slipway.publish", f"--registry={host}/bench", f"--key={key}", image.name)
-        measurements.output(*command, COSIGN_PASSWORD="")
-        with pushed(image, host) as push:
-            times = measurements.alternate(
-                lambda: measurements.seconds(*command, COSIGN_PASSWORD=""), lambda: measurements.seconds(*push), TIMES
+        measurements.run_command(*command, COSIGN_PASSWORD="")
+        with push_by_docker(image, host) as push:
+            times = measurements.measure_in_turns(
+                lambda: measurements.time_command(*command, COSIGN_PASSWORD=""),
+                lambda: measurements.time_command(*push),
+                TIMES,
             )
     yield Figure(what, times[0], yardstick=times[1], against="docker push")
 
 
 @contextlib.contextmanager
-def registry(folder: Path) -> Iterator[str]:
+def start_registry(folder: Path) -> Iterator[str]:
     """Run a registry on a free port of this machine; yields its host."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -63,13 +65,13 @@ def registry(folder: Path) -> Iterator[str]:
     file.write_text(CONFIGURATION.format(folder=folder / "data", host=host), encoding="utf-8")
     with subprocess.Popen([PROGRAM, "serve", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            wait(host)
+            wait_for_registry(host)
             yield host
         finally:
             process.kill()
 
 
-def wait(host: str) -> None:
+def wait_for_registry(host: str) -> None:
     """Wait until a registry answers."""
     name, _, port = host.partition(":")
     end = time.monotonic() + PATIENCE
@@ -89,20 +91,20 @@ def make_key(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def pushed(image: Image, host: str) -> Iterator[tuple[str, ...]]:
+def push_by_docker(image: Image, host: str) -> Iterator[tuple[str, ...]]:
     """Push an image by docker; yields the command that does it again."""
     tag = f"{host}/bench:docker"
     command = ("docker", "push", "--quiet", tag)
     try:
-        measurements.output("docker", "tag", image.tag, tag)
-        measurements.output(*command)
+        measurements.run_command("docker", "tag", image.tag, tag)
+        measurements.run_command(*command)
         yield command
     finally:
         docker.call("image", "rm", tag)
 
 
 @contextlib.contextmanager
-def kept(file: Path) -> Iterator[None]:
+def keep_record(file: Path) -> Iterator[None]:
     """Leave the record of what was really published as it is."""
     before = file.read_text(encoding="utf-8") if file.is_file() else None
     try:

@@ -22,7 +22,7 @@ IDENTIFIER = re.compile(
 )
 
 
-def today() -> date:
+def find_today() -> date:
     """Return the current day in UTC, the one that counts everywhere."""
     return datetime.now(UTC).date()
 
@@ -36,7 +36,7 @@ def check_identifier(text: str) -> str:
 
 def check_day(day: date) -> date:
     """Return the day; ValueError when it is too far ahead."""
-    if day > today() + LONGEST:
+    if day > find_today() + LONGEST:
         raise ValueError
     return day
 
@@ -64,13 +64,13 @@ class Accepted(Table):
         AfterValidator(check_day),
     ]
 
-    def concerns(self, image: str) -> bool:
+    def applies_to(self, image: str) -> bool:
         """Whether it is for an image of this name."""
         return any(fnmatchcase(image, pattern) for pattern in self.images)
 
     def has_expired(self) -> bool:
         """Whether its last day is over, in UTC."""
-        return self.expires < today()
+        return self.expires < find_today()
 
     def __str__(self) -> str:
         """Return how a report names it."""
@@ -83,29 +83,29 @@ class Exceptions(Table):
     exception: list[Accepted] = Field([], description="[[exception]] tables")
 
 
-def load(images: Collection[str], file: Path = FILE) -> tuple[Accepted, ...]:
+def load_accepted(images: Collection[str], file: Path = FILE) -> tuple[Accepted, ...]:
     """Return the exceptions of this repository, none without a file; SlipwayError names what is wrong."""
-    return check(read_toml(file, Exceptions), images) if file.exists() else ()
+    return check_accepted(read_toml(file, Exceptions), images) if file.exists() else ()
 
 
-def read(text: str, images: Collection[str]) -> tuple[Accepted, ...]:
+def parse_accepted(text: str, images: Collection[str]) -> tuple[Accepted, ...]:
     """Return the exceptions of a TOML text, for images of these names; SlipwayError names the row, the key and why."""
-    return check(parse_toml(text, Exceptions, FILE.name), images)
+    return check_accepted(parse_toml(text, Exceptions, FILE.name), images)
 
 
-def check(content: Exceptions, images: Collection[str]) -> tuple[Accepted, ...]:
+def check_accepted(content: Exceptions, images: Collection[str]) -> tuple[Accepted, ...]:
     """Return the exceptions; SlipwayError for a pattern without an image, and for an exception given twice."""
     for number, item in enumerate(content.exception):
         for pattern in item.images:
             if not any(fnmatchcase(image, pattern) for image in images):
                 where = f"{FILE.name}: {join_names(['exception', number])}"
                 raise SlipwayError(f"{where} images has {pattern!r}, and images.toml has no image of that name")
-    for twice in _twice(content.exception):
+    for twice in _find_repeated(content.exception):
         raise SlipwayError(f"{FILE.name}: {twice} is there twice for the same image")
     return tuple(content.exception)
 
 
-def _twice(found: Collection[Accepted]) -> Iterator[Accepted]:
+def _find_repeated(found: Collection[Accepted]) -> Iterator[Accepted]:
     """Yield each exception that an earlier one covers already."""
     seen: set[tuple[str, str, str]] = set()
     for item in found:

@@ -37,14 +37,14 @@ class Kind:
         return ""
 
 
-def listed(image: Image, image_id: str) -> set[Package]:
+def read_sbom_packages(image: Image, image_id: str) -> set[Package]:
     """Return the packages of an image's SBOM; NotScannedError where there is none of this very image."""
     file = image.results / sbom.CYCLONEDX
     make = f"nox -s sbom -- {image.name}"
     if not file.is_file():
         raise NotScannedError(f"there is no SBOM to compare with: {make}")
     try:
-        packages = {package_urls.read(component.purl) for component in sbom.read_components(file)}
+        packages = {package_urls.parse_package_url(component.purl) for component in sbom.read_components(file)}
     except (SlipwayError, ValueError) as error:
         raise NotScannedError(f"{file.name} is not understood: {error}; run {make}") from None
     if sbom.find_image_ids(sbom.read_document(file)) != {image_id}:
@@ -54,7 +54,7 @@ def listed(image: Image, image_id: str) -> set[Package]:
     return packages
 
 
-def compare(
+def compare_packages(
     packages: Collection[Package], report: Report, known: Collection[str], unknown: Mapping[str, str]
 ) -> list[Kind]:
     """Return each kind of package that the SBOM lists, with what Trivy has examined of it."""

@@ -14,7 +14,7 @@ class Package(NamedTuple):
     version: str
 
 
-def read(text: str) -> Package:
+def parse_package_url(text: str) -> Package:
     """Return the package that a purl names; ValueError when it is none."""
     purl = PackageURL.from_string(text)
     name, version = purl.name, purl.version or ""

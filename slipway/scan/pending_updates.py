@@ -47,7 +47,7 @@ def pending_updates(image_id: str, suite: str, *, security_only: bool = True) ->
     name = f"slipway-updates-{image_id[-12:]}-{time.monotonic_ns()}"
     settings = downloads.find(suite)
     options = ["--user=0:0", "--entrypoint=sh", *(f"--env={variable}" for variable in settings.proxies)]
-    options += [f"--env=SOURCES={security_source(suite)}"] if security_only else []
+    options += [f"--env=SOURCES={make_security_source(suite)}"] if security_only else []
     command = ["run", "--rm", "--interactive", f"--name={name}", *options, image_id, "-c", LIST_UPDATES]
     try:
         result = docker.call(*command, data=engine.configuration(settings), timeout=PATIENCE)
@@ -56,17 +56,17 @@ def pending_updates(image_id: str, suite: str, *, security_only: bool = True) ->
     finally:
         docker.call("rm", "--force", name)  # --rm has removed it already, but for a time-out or Ctrl-C
     if result.returncode:
-        raise NotRunError(reason_of(result.stdout + result.stderr))
+        raise NotRunError(find_error(result.stdout + result.stderr))
     return read_updates(result.stdout)
 
 
-def security_source(suite: str) -> str:
+def make_security_source(suite: str) -> str:
     """Return the apt source of Debian's security suite, from this host's mirror when it has one."""
     _, security = apt.find_mirrors() or (None, SECURITY)
     return security.stanza(f"{suite}-security")
 
 
-def reason_of(output: str) -> str:
+def find_error(output: str) -> str:
     """Return apt's complaint."""
     lines = output.strip().splitlines() or ["no output"]
     return "Debian's package lists were not reached: " + next((x for x in lines if x.startswith("E:")), lines[-1])
@@ -84,15 +84,15 @@ def read_updates(output: str) -> list[str]:
 # --- locks ---------------------------------------------------------------------------------------
 
 
-def old_locks(image: Image, most_days: int) -> Iterator[str]:
+def list_old_locks(image: Image, most_days: int) -> Iterator[str]:
     """Yield a line for each lock of an image that was compiled too long ago; NotRunError where git cannot tell."""
     for lock in image.locks:
-        days = lock_age(lock)
+        days = compute_lock_age(lock)
         if days > most_days:
             yield f"{lock.relative_to(repository.ROOT)} is {days} days old, and {most_days} are allowed: nox -s lock"
 
 
-def lock_age(lock: Path) -> int:
+def compute_lock_age(lock: Path) -> int:
     """Return the days since a lock was committed as it is, 0 where it has been changed since then."""
     try:
         if git("status", "--porcelain", "--", str(lock)):

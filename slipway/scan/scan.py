@@ -78,22 +78,22 @@ def find_image(image: Image) -> dict[str, Any]:
 # --- what is done --------------------------------------------------------------------------------
 
 
-def scan(matrix: Matrix, image: Image, source: Source, accepted: Sequence[Accepted]) -> Result:
+def scan_image(matrix: Matrix, image: Image, source: Source, accepted: Sequence[Accepted]) -> Result:
     """Scan an image and judge it; leaves Trivy's report."""
     found = find_image(image)
     result = Result(found["Id"])
-    concerned = [item for item in accepted if item.concerns(image.name)]
+    concerned = [item for item in accepted if item.applies_to(image.name)]
     try:
-        examine(matrix, image, found, source, result)
+        examine_image(matrix, image, found, source, result)
     except NotScannedError as error:
         result.reasons[NOT_SCANNED].append(str(error))
-    judge_findings(result, concerned)
-    judge_exceptions(result, concerned)
-    judge_freshness(matrix, image, result)
+    check_findings(result, concerned)
+    check_exceptions(result, concerned)
+    check_updates_and_locks(matrix, image, result)
     return result
 
 
-def examine(matrix: Matrix, image: Image, found: dict[str, Any], source: Source, result: Result) -> None:
+def examine_image(matrix: Matrix, image: Image, found: dict[str, Any], source: Source, result: Result) -> None:
     """Run Trivy and compare what it examined with the SBOM; NotScannedError says what could not be done."""
     tool = tools.read_tool("trivy")
     program = tools.provide_program(tool)
@@ -101,41 +101,41 @@ def examine(matrix: Matrix, image: Image, found: dict[str, Any], source: Source,
     problems = result.reasons[NOT_SCANNED]
     with contextlib.ExitStack() as stack:
         try:
-            result.database = stack.enter_context(trivy_db.provide(program, source))
-            problems += filter(None, [trivy_db.too_old(result.database, matrix.scan.database_days)])
+            result.database = stack.enter_context(trivy_db.provide_database(program, source))
+            problems += filter(None, [trivy_db.explain_age(result.database, matrix.scan.database_days)])
         except NotScannedError as error:
             problems.append(str(error))
         folder = result.database.folder if result.database else None
-        result.report = look(program, image, found, folder)
-        result.report = report = with_settings(program, result.report, found["Config"])
-        problems += report_problems(report)
-        packages = completeness.listed(image, result.image)
+        result.report = scan_layers(program, image, found, folder)
+        result.report = report = add_settings(program, result.report, found["Config"])
+        problems += list_unexamined(report)
+        packages = completeness.read_sbom_packages(image, result.image)
         kinds = {package.type for package in packages}
-        known = trivy_db.known(program, folder, report.system, kinds) if folder else set()
-    result.kinds = completeness.compare(packages, report, known, matrix.scan.unknown)
+        known = trivy_db.find_known_kinds(program, folder, report.system, kinds) if folder else set()
+    result.kinds = completeness.compare_packages(packages, report, known, matrix.scan.unknown)
     problems += (kind.problem for kind in result.kinds if kind.problem and folder)
 
 
-def look(program: Path, image: Image, found: dict[str, Any], folder: Path | None) -> Report:
+def scan_layers(program: Path, image: Image, found: dict[str, Any], folder: Path | None) -> Report:
     """Run Trivy on an image, by the database in a folder; leaves trivy.json."""
     text = trivy.scan_image(program, found["Id"], folder)
     report = trivy.read_report(text)
     if report.image != found["Id"] or report.diff_ids != tuple(found["RootFS"]["Layers"]):
         raise NotScannedError(f"Trivy's report is about another image: {report.image or 'it names none'}")
-    results.write_json(image.results / "trivy.json", trivy.without_quotations(text))
+    results.write_json(image.results / "trivy.json", trivy.remove_secrets(text))
     # A secret in the settings has the image for its file; the next build is to have the same name for it.
     named = (replace(f, package=SETTINGS) if f.package == report.image else f for f in report.findings)
     return replace(report, findings=tuple(named))
 
 
-def with_settings(program: Path, report: Report, config: dict[str, Any]) -> Report:
+def add_settings(program: Path, report: Report, config: dict[str, Any]) -> Report:
     """Return the report with what Trivy finds in the image's settings."""
     settings = trivy.read_report(trivy.scan_settings(program, config))
     findings = (replace(finding, package=SETTINGS) for finding in settings.findings)
     return replace(report, checks=settings.checks, findings=(*report.findings, *findings))
 
 
-def report_problems(report: Report) -> Iterator[str]:
+def list_unexamined(report: Report) -> Iterator[str]:
     """Yield what Trivy has not looked at, as its report has it."""
     if not report.system:
         yield "Trivy does not know the image's operating system"
@@ -148,14 +148,14 @@ def report_problems(report: Report) -> Iterator[str]:
 # --- the verdict ---------------------------------------------------------------------------------
 
 
-def judge_findings(result: Result, accepted: Sequence[Accepted]) -> None:
+def check_findings(result: Result, accepted: Sequence[Accepted]) -> None:
     """Gate what is HIGH or CRITICAL and can be mended, unless an exception holds that has not expired."""
     holding = {(item.identifier, item.package): item for item in accepted if not item.has_expired()}
     for finding in result.report.findings if result.report else ():
         exception = holding.get((finding.identifier, finding.package))
-        if finding.gates and exception:
+        if finding.is_gating and exception:
             result.accepted.append(exception)
-        elif finding.gates:
+        elif finding.is_gating:
             result.gating.append(finding)
     result.accepted = list(dict.fromkeys(result.accepted))
     result.gating = list(dict.fromkeys(result.gating))
@@ -165,7 +165,7 @@ def judge_findings(result: Result, accepted: Sequence[Accepted]) -> None:
         result.reasons[VULNERABLE].append(f"HIGH or CRITICAL, and can be mended: {found}")
 
 
-def judge_exceptions(result: Result, accepted: Sequence[Accepted]) -> None:
+def check_exceptions(result: Result, accepted: Sequence[Accepted]) -> None:
     """Fail exceptions that have expired, and those that nothing needs where all was scanned."""
     complete = not result.reasons[NOT_SCANNED]
     for item in accepted:
@@ -175,7 +175,7 @@ def judge_exceptions(result: Result, accepted: Sequence[Accepted]) -> None:
             result.reasons[FAILED].append(f"the exception for {item} is needed by nothing here: take it out")
 
 
-def judge_freshness(matrix: Matrix, image: Image, result: Result) -> None:
+def check_updates_and_locks(matrix: Matrix, image: Image, result: Result) -> None:
     """Gate pending security updates and old locks; what could not be asked was not scanned."""
     try:
         result.updates = pending_updates.pending_updates(result.image, image.variant.distro.suite)
@@ -183,7 +183,7 @@ def judge_freshness(matrix: Matrix, image: Image, result: Result) -> None:
     except NotRunError as error:
         result.reasons[NOT_SCANNED].append(str(error))
     try:
-        result.reasons[FAILED] += pending_updates.old_locks(image, matrix.scan.lock_days)
+        result.reasons[FAILED] += pending_updates.list_old_locks(image, matrix.scan.lock_days)
     except NotRunError as error:
         result.reasons[NOT_SCANNED].append(str(error))
 
@@ -191,7 +191,7 @@ def judge_freshness(matrix: Matrix, image: Image, result: Result) -> None:
 # --- what is told --------------------------------------------------------------------------------
 
 
-def coverage_table(result: Result) -> Table:
+def make_coverage_table(result: Result) -> Table:
     """Return what was examined, kind by kind."""
     rows = []
     for kind in result.kinds:
@@ -200,7 +200,7 @@ def coverage_table(result: Result) -> Table:
     return make_table(("packages", "in the SBOM", "examined", "database"), rows)
 
 
-def counts(result: Result) -> dict[str, dict[str, int] | None]:
+def count_findings(result: Result) -> dict[str, dict[str, int] | None]:
     """Return how many findings there are by kind and severity, None for a kind that nobody has looked for.
 
     Vulnerabilities that nobody has mended yet are a kind of their own.
@@ -219,16 +219,16 @@ def counts(result: Result) -> dict[str, dict[str, int] | None]:
     return {kind: dict(found[kind]) if there else None for kind, there in looked.items()}
 
 
-def counts_table(result: Result) -> Table:
+def make_counts_table(result: Result) -> Table:
     """Return how much was found of which severity, a dash where nobody has looked."""
     rows = [
         (kind, *(NOTHING if found is None else str(found.get(severity, 0)) for severity in SEVERITIES))
-        for kind, found in counts(result).items()
+        for kind, found in count_findings(result).items()
     ]
     return make_table(("found", *SEVERITIES), rows)
 
 
-def findings_table(result: Result) -> Table:
+def make_findings_table(result: Result) -> Table:
     """Return what must be mended, the worst first."""
     rows = [
         (f.severity, f.identifier, f"{f.package} {f.installed}".strip(), f.fixed, f.title[:WIDTH])
@@ -237,7 +237,7 @@ def findings_table(result: Result) -> Table:
     return make_table(("severity", "finding", "package", "fixed in", "title"), rows)
 
 
-def verdict_lines(result: Result, *, allowed: bool) -> list[str]:
+def format_verdict(result: Result, *, allowed: bool) -> list[str]:
     """Return the verdict with all its reasons."""
     lines = [f"{verdict}: {reason}" for verdict, reasons in result.reasons.items() for reason in reasons]
     lines += [f"accepted until {item.expires}: {item}, {item.reason} ({item.owner})" for item in result.accepted]
@@ -245,7 +245,7 @@ def verdict_lines(result: Result, *, allowed: bool) -> list[str]:
     return lines
 
 
-def head(image: Image, result: Result) -> list[str]:
+def format_head(image: Image, result: Result) -> list[str]:
     """Return what was scanned, by what."""
     age = f"{result.database.source}, {result.database.days:.1f} days old" if result.database else "none"
     updates = "not run" if result.updates is None else ", ".join(result.updates) or "none"
@@ -259,7 +259,7 @@ def head(image: Image, result: Result) -> list[str]:
     ]
 
 
-def record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
+def make_record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
     """Return what scan.json holds. `memory_mb` is the peak of Trivy, the largest process that was started."""
     used = result.database
     return {
@@ -274,7 +274,7 @@ def record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
         "database": {"source": used.source, "updated": used.updated.isoformat(), "note": used.note} if used else None,
         "system": result.report.system if result.report else "",
         "coverage": [asdict(kind) for kind in result.kinds],
-        "found": counts(result),
+        "found": count_findings(result),
         "gating": [asdict(finding) for finding in result.gating],
         "exceptions": [item.model_dump() | {"expires": str(item.expires)} for item in result.accepted],
         "security updates": result.updates,
@@ -282,7 +282,7 @@ def record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
     }
 
 
-def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+def read_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m slipway.scan", allow_abbrev=False)
     parser.add_argument("image", help="an image of images.toml, cuda-devel")
@@ -295,20 +295,20 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Scan one image, print a table and the verdict, leave scan.json; the exit code is the verdict's."""
-    options = arguments(words)
+    options = read_arguments(words)
     matrix = load_matrix()
     image = matrix.find_image(options.image)
     for name in ("scan.json", "trivy.json"):
         (image.results / name).unlink(missing_ok=True)
-    accepted = accepted_findings.load([each.name for each in matrix.images])
+    accepted = accepted_findings.load_accepted([each.name for each in matrix.images])
     source = Source(options.db_repository, trivy_db.require_path(options.database) if options.database else None)
     started = time.monotonic()
-    result = scan(matrix, image, source, accepted)
+    result = scan_image(matrix, image, source, accepted)
     allowed = options.allow_not_scanned and result.verdict == NOT_SCANNED
-    results.write_json(image.results / "scan.json", record(result, time.monotonic() - started, allowed=allowed))
-    show(*head(image, result))
-    for table in (coverage_table(result), counts_table(result), findings_table(result)):
+    results.write_json(image.results / "scan.json", make_record(result, time.monotonic() - started, allowed=allowed))
+    show(*format_head(image, result))
+    for table in (make_coverage_table(result), make_counts_table(result), make_findings_table(result)):
         if table.row_count:
             show("", table)
-    show("", *verdict_lines(result, allowed=allowed))
+    show("", *format_verdict(result, allowed=allowed))
     return 0 if allowed else EXIT_CODES[result.verdict]

@@ -22,7 +22,7 @@ from slipway.scan.package_urls import Package
 SCHEMA = 2  # of the report
 PATIENCE = 3600  # seconds; CUDA's largest image takes some minutes
 SCANNERS = ("vuln", "secret", "license")
-TOOK = (
+PASSED_ON = (
     "TRIVY_DB_REPOSITORY",
     "TRIVY_JAVA_DB_REPOSITORY",
     "TRIVY_INSECURE",
@@ -53,7 +53,7 @@ class Finding:
     type: str  # of the package, as its purl has it: deb, pypi
 
     @property
-    def gates(self) -> bool:
+    def is_gating(self) -> bool:
         """Whether it is HIGH or CRITICAL and somebody can mend it: a secret can be taken out."""
         mendable = self.kind != "vulnerability" or bool(self.fixed)
         return mendable and self.severity in ("HIGH", "CRITICAL")
@@ -76,19 +76,19 @@ class Report:
 # --- run -----------------------------------------------------------------------------------------
 
 
-def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+def make_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment without Trivy's variables, but for those about where databases come from."""
-    return {name: value for name, value in given.items() if not name.startswith("TRIVY_") or name in TOOK}
+    return {name: value for name, value in given.items() if not name.startswith("TRIVY_") or name in PASSED_ON}
 
 
-def run(program: Path, *words: str) -> str:
+def run_trivy(program: Path, *words: str) -> str:
     """Run Trivy in an empty folder and return its standard output; NotScannedError when it fails, hangs or crashes."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             result = subprocess.run(
                 [program, *words, *QUIET],
                 cwd=folder,
-                env=environment() | {"TMPDIR": folder},
+                env=make_environment() | {"TMPDIR": folder},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -101,16 +101,16 @@ def run(program: Path, *words: str) -> str:
         except OSError as error:
             raise NotScannedError(f"Trivy does not start: {program}: {error.strerror}") from None
     if result.returncode:
-        raise NotScannedError(f"Trivy {ending(result.returncode)}: {complaint(result.stderr)}")
+        raise NotScannedError(f"Trivy {describe_exit(result.returncode)}: {find_error(result.stderr)}")
     return result.stdout
 
 
-def ending(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Return how a program ended, in words."""
     return f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
 
 
-def complaint(stderr: str) -> str:
+def find_error(stderr: str) -> str:
     """Return what Trivy died of, on one line: from its last word on, or the last lines where it had none."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     dying = next((number for number, line in enumerate(lines) if "FATAL" in line or "panic:" in line), -LINES)
@@ -121,7 +121,7 @@ def complaint(stderr: str) -> str:
 def scan_image(program: Path, image_id: str, cache: Path | None) -> str:
     """Return Trivy's report of an image of the engine, as JSON text; without a database all but vulnerabilities."""
     with tempfile.TemporaryDirectory() as empty:
-        return run(
+        return run_trivy(
             program,
             "image",
             "--image-src=docker",
@@ -151,7 +151,7 @@ def scan_sbom(program: Path, document: Mapping[str, Any], cache: Path) -> str:
             f"--cache-dir={cache}",
             "--cache-backend=memory",
         )
-        return run(program, "sbom", *options, file.name)
+        return run_trivy(program, "sbom", *options, file.name)
 
 
 def scan_settings(program: Path, config: Mapping[str, Any]) -> str:
@@ -161,14 +161,14 @@ def scan_settings(program: Path, config: Mapping[str, Any]) -> str:
     without a word when a RUN has several lines; it would gate the sample files of packages.
     """
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "Dockerfile").write_text(dockerfile(config), encoding="utf-8")
-        return run(program, "config", "--format=json", "--skip-check-update", f"--module-dir={folder}", folder)
+        (Path(folder) / "Dockerfile").write_text(make_dockerfile(config), encoding="utf-8")
+        return run_trivy(program, "config", "--format=json", "--skip-check-update", f"--module-dir={folder}", folder)
 
 
-def dockerfile(config: Mapping[str, Any]) -> str:
+def make_dockerfile(config: Mapping[str, Any]) -> str:
     """Return the instructions that give an image its settings."""
     variables = (text.partition("=") for text in config.get("Env") or [])
-    lines = [f"ENV {name}={quoted(value)}" for name, _, value in variables]
+    lines = [f"ENV {name}={quote_value(value)}" for name, _, value in variables]
     lines += [f"EXPOSE {port}" for port in config.get("ExposedPorts") or {}]
     lines += [f"USER {config['User']}"] if config.get("User") else []
     match (config.get("Healthcheck") or {}).get("Test") or []:
@@ -180,7 +180,7 @@ def dockerfile(config: Mapping[str, Any]) -> str:
     return "\n".join(["FROM scratch", *lines, ""])
 
 
-def quoted(text: str) -> str:
+def quote_value(text: str) -> str:
     """Return a value as an ENV instruction has it."""
     return json.dumps(text, ensure_ascii=False).replace("$", "\\$")
 
@@ -194,38 +194,38 @@ def read_report(text: str) -> Report:
         document = json.loads(text)
         schema = document["SchemaVersion"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise NotScannedError(f"Trivy's report is not understood: {reason(error)}") from None
+        raise NotScannedError(f"Trivy's report is not understood: {describe_error(error)}") from None
     if schema != SCHEMA:
         raise NotScannedError(f"Trivy's report has schema {schema!r}; schema {SCHEMA} is understood")
     try:
-        return _report(document)
+        return _read_document(document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotScannedError(f"Trivy's report is not as schema {SCHEMA} has it: {reason(error)}") from None
+        raise NotScannedError(f"Trivy's report is not as schema {SCHEMA} has it: {describe_error(error)}") from None
 
 
-def reason(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return what is wrong with a document, in words."""
     return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _report(document: dict[str, Any]) -> Report:
+def _read_document(document: dict[str, Any]) -> Report:
     """Return what a report of the known schema says."""
     metadata = document.get("Metadata", {})
     system = metadata.get("OS") or {}
-    results = [_checked(result) for result in document.get("Results") or []]
+    results = [_require_known_class(result) for result in document.get("Results") or []]
     return Report(
         image=metadata.get("ImageID", ""),
         diff_ids=tuple(metadata.get("DiffIDs", [])),
         system=f"{system['Family']} {system['Name']}" if system and system["Family"] != "none" else "",
         outdated=bool(system.get("EOSL")),
-        packages=frozenset(package for result in results for package in _packages(result)),
-        findings=tuple(finding for result in results for finding in _findings(result)),
+        packages=frozenset(package for result in results for package in _read_packages(result)),
+        findings=tuple(finding for result in results for finding in _read_findings(result)),
         checks=sum(sum(result["MisconfSummary"].values()) for result in results if "MisconfSummary" in result),
         licenses=Counter(each["Category"] for result in results for each in result.get("Licenses") or []),
     )
 
 
-def _checked(result: dict[str, Any]) -> dict[str, Any]:
+def _require_known_class(result: dict[str, Any]) -> dict[str, Any]:
     """Return a result; ValueError when it is of a class that holds something unknown."""
     known = ("os-pkgs", "lang-pkgs", "config", "secret", "license", "license-file")
     if result["Class"] not in known or not isinstance(result["Target"], str):
@@ -233,15 +233,15 @@ def _checked(result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _packages(result: dict[str, Any]) -> Iterator[Package]:
+def _read_packages(result: dict[str, Any]) -> Iterator[Package]:
     """Yield the packages that a result is about; one that has no purl cannot be compared."""
     if result["Class"] in ("os-pkgs", "lang-pkgs"):
         for package in result.get("Packages") or []:
             if "PURL" in package.get("Identifier", {}):
-                yield package_urls.read(package["Identifier"]["PURL"])
+                yield package_urls.parse_package_url(package["Identifier"]["PURL"])
 
 
-def _findings(result: dict[str, Any]) -> Iterator[Finding]:
+def _read_findings(result: dict[str, Any]) -> Iterator[Finding]:
     """Yield what a result found, of all severities."""
     for found in result.get("Vulnerabilities") or []:
         yield Finding(
@@ -252,7 +252,9 @@ def _findings(result: dict[str, Any]) -> Iterator[Finding]:
             installed=found["InstalledVersion"],
             fixed=found.get("FixedVersion", ""),
             title=found.get("Title", ""),
-            type=package_urls.read(found["PkgIdentifier"]["PURL"]).type if found["PkgIdentifier"].get("PURL") else "",
+            type=package_urls.parse_package_url(found["PkgIdentifier"]["PURL"]).type
+            if found["PkgIdentifier"].get("PURL")
+            else "",
         )
     for kind, key, name in (("secret", "Secrets", "RuleID"), ("misconfiguration", "Misconfigurations", "ID")):
         for found in result.get(key) or []:
@@ -261,7 +263,7 @@ def _findings(result: dict[str, Any]) -> Iterator[Finding]:
                 yield Finding(kind, found[name], found["Severity"], where, "", "", found["Title"], "")
 
 
-def without_quotations(text: str) -> dict[str, Any]:
+def remove_secrets(text: str) -> dict[str, Any]:
     """Return a report without the image's settings and the lines around a secret: Trivy censors what it knows alone."""
     document: dict[str, Any] = json.loads(text)
     document["Metadata"].pop("ImageConfig", None)

@@ -64,33 +64,33 @@ class Database:
 
 
 @contextlib.contextmanager
-def provide(program: Path, source: Source) -> Iterator[Database]:
+def provide_database(program: Path, source: Source) -> Iterator[Database]:
     """Provide the database; NotScannedError says why there is none."""
     with tempfile.TemporaryDirectory() as temporary:
         if source.path is None:
-            yield download(program, source)
+            yield download_database(program, source)
         elif source.path.is_dir():
-            yield read(link(source.path.absolute(), Path(temporary)), source)
+            yield read_database(link_folder(source.path.absolute(), Path(temporary)), source)
         elif source.path.is_file():
-            yield read(unpack(source.path, Path(temporary)), source)
+            yield read_database(unpack_archive(source.path, Path(temporary)), source)
         else:
             raise NotScannedError(f"there is no vulnerability database: {source.path} does not exist")
 
 
-def download(program: Path, source: Source) -> Database:
+def download_database(program: Path, source: Source) -> Database:
     """Fetch or renew the database in Slipway's cache; the one that is there may serve where that fails."""
     cache = Path(os.environ.get("TRIVY_CACHE_DIR") or cache_folder("trivy"))
     mirror = [f"--db-repository={source.repository}"] if source.repository else []
     try:
-        trivy.run(program, "image", "--download-db-only", "--no-progress", f"--cache-dir={cache}", *mirror)
-        return read(cache, source)
+        trivy.run_trivy(program, "image", "--download-db-only", "--no-progress", f"--cache-dir={cache}", *mirror)
+        return read_database(cache, source)
     except NotScannedError as error:
         with contextlib.suppress(NotScannedError):
-            return read(cache, source, note=f"not renewed: {error}")
+            return read_database(cache, source, note=f"not renewed: {error}")
         raise NotScannedError(f"there is no vulnerability database: {error}") from None
 
 
-def link(folder: Path, cache: Path) -> Path:
+def link_folder(folder: Path, cache: Path) -> Path:
     """Show Trivy a folder as its cache: the folder holds the database's files, or is such a cache itself."""
     inside = folder / "db" if (folder / "db").is_dir() else folder
     (cache / "db").symlink_to(inside)
@@ -99,7 +99,7 @@ def link(folder: Path, cache: Path) -> Path:
     return cache
 
 
-def unpack(archive: Path, cache: Path) -> Path:
+def unpack_archive(archive: Path, cache: Path) -> Path:
     """Unpack the database's two files and nothing else, whatever else an archive holds."""
     (cache / "db").mkdir()
     try:
@@ -107,7 +107,7 @@ def unpack(archive: Path, cache: Path) -> Path:
             for member in members:
                 name = member.name.removeprefix("./").removeprefix("db/")
                 if name in FILES and member.isreg() and member.size <= LARGEST:
-                    copy(members.extractfile(member), cache / "db" / name)
+                    copy_member(members.extractfile(member), cache / "db" / name)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise NotScannedError(
             f"there is no vulnerability database: {archive} is no readable archive: {error}"
@@ -115,14 +115,14 @@ def unpack(archive: Path, cache: Path) -> Path:
     return cache
 
 
-def copy(source: IO[bytes] | None, target: Path) -> None:
+def copy_member(source: IO[bytes] | None, target: Path) -> None:
     """Write one file of an archive."""
     if source is not None:
         with source, target.open("wb") as output:
             shutil.copyfileobj(source, output)
 
 
-def read(cache: Path, source: Source, note: str = "") -> Database:
+def read_database(cache: Path, source: Source, note: str = "") -> Database:
     """Return the database in a folder; NotScannedError when it is none."""
     missing = [name for name in FILES if not (cache / "db" / name).is_file()]
     if missing:
@@ -138,7 +138,7 @@ def read(cache: Path, source: Source, note: str = "") -> Database:
 # --- may it be relied on -------------------------------------------------------------------------
 
 
-def too_old(database: Database, most_days: int) -> str:
+def explain_age(database: Database, most_days: int) -> str:
     """Say why a database is older than a limit, or that it is from the future; empty for one that serves."""
     if database.days < -1 / 24:
         return f"the vulnerability database says it is of {database.updated:%F %T} UTC, which is to come"
@@ -148,14 +148,14 @@ def too_old(database: Database, most_days: int) -> str:
     return ""
 
 
-def known(program: Path, folder: Path, system: str, kinds: Collection[str]) -> set[str]:
+def find_known_kinds(program: Path, folder: Path, system: str, kinds: Collection[str]) -> set[str]:
     """Return the kinds of packages, of those given, in which the database of a folder finds what everybody knows."""
     asked = [kind for kind in kinds if kind in VULNERABLE]
-    report = trivy.read_report(trivy.scan_sbom(program, well_known(system, asked), folder))
+    report = trivy.read_report(trivy.scan_sbom(program, make_vulnerable_sbom(system, asked), folder))
     return {finding.type for finding in report.findings}
 
 
-def well_known(system: str, kinds: Collection[str]) -> dict[str, object]:
+def make_vulnerable_sbom(system: str, kinds: Collection[str]) -> dict[str, object]:
     """Return an SBOM of packages that have well-known vulnerabilities, on a system such as `debian 13.2`."""
     family, _, release = system.partition(" ")
     components: list[dict[str, object]] = [

@@ -66,7 +66,7 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
         yield Figure("size cpu-base", 0.3, "GB")
         raise SlipwayError("the engine went away\nand more")
 
-    stand_in += [*bench.guarded("size", broken), Figure("size cuda-base", 1.5, "GB")]
+    stand_in += [*bench.measure("size", broken), Figure("size cuda-base", 1.5, "GB")]
     assert bench.main([]) == 1
     verdicts = [figure["verdict"] for figure in json.loads((tmp_path / "bench.json").read_text())["figures"]]
     assert verdicts == ["met", "failed", "met"]
@@ -92,11 +92,13 @@ def test_a_measurement_that_needs_an_image_that_is_not_built(
 ) -> None:
     """Nothing is built for it: `nox -s build-cuda` with nothing changed needs all three of them."""
     monkeypatch.setattr(bench, "is_built", lambda image: image.name != "cuda-devel")
-    [figure] = bench.if_built("nothing changed", the_matrix.variants["cuda"].images.values(), lambda: iter([]))
+    [figure] = bench.measure_if_built("nothing changed", the_matrix.variants["cuda"].images.values(), lambda: iter([]))
     assert figure.measured is None
     assert figure.note == "not built: slipway:cuda-devel"
     measured = [Figure("publish", 1)]
-    assert list(bench.if_built("publish", [the_matrix.find_image("cpu-base")], lambda: iter(measured))) == measured
+    assert (
+        list(bench.measure_if_built("publish", [the_matrix.find_image("cpu-base")], lambda: iter(measured))) == measured
+    )
 
 
 @pytest.mark.usefixtures("stand_in")

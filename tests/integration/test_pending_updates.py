@@ -100,16 +100,16 @@ def test_an_image_without_apt_is_not_run(try_image: TryImage, cpu_base: str) -> 
 def test_a_lock_older_than_the_limit_is_named() -> None:
     """By the commit that changed it last, whatever was committed since."""
     image = matrix.load_matrix().find_image("cpu-base")
-    lines = list(pending_updates.old_locks(image, 9))
+    lines = list(pending_updates.list_old_locks(image, 9))
     assert lines == ["requirements/cpu-base.txt is 10 days old, and 9 are allowed: nox -s lock"]
-    assert list(pending_updates.old_locks(image, 10)) == []
+    assert list(pending_updates.list_old_locks(image, 10)) == []
 
 
 def test_a_lock_that_was_just_compiled_is_new(history: Path) -> None:
     """Before it is committed."""
     image = matrix.load_matrix().find_image("cpu-base")
     image.locks[0].write_text("# compiled anew\n")
-    assert list(pending_updates.old_locks(image, 9)) == []
+    assert list(pending_updates.list_old_locks(image, 9)) == []
 
 
 def test_a_clone_without_history_is_not_run(history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +117,10 @@ def test_a_clone_without_history_is_not_run(history: Path, tmp_path: Path, monke
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{history}", "shallow")
     monkeypatch.setattr(repository, "ROOT", tmp_path / "shallow")
     with pytest.raises(NotRunError, match="git fetch --unshallow"):
-        list(pending_updates.old_locks(matrix.load_matrix().find_image("cpu-base"), 9))
+        list(pending_updates.list_old_locks(matrix.load_matrix().find_image("cpu-base"), 9))
 
 
 def test_outside_a_repository_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     with pytest.raises(NotRunError, match="the age of the locks is unknown"):
-        pending_updates.lock_age(tmp_path / "lock.txt")
+        pending_updates.compute_lock_age(tmp_path / "lock.txt")

@@ -38,7 +38,7 @@ RUN mkdir -p /opt/venv/lib/python3.13/site-packages/shop-1.0.dist-info \\
 USER 1000:0
 HEALTHCHECK CMD true
 """
-TODAY = accepted_findings.today()
+TODAY = accepted_findings.find_today()
 # A key in form; nothing is locked by it.
 BODY = base64.encodebytes(bytes(number * 89 % 251 for number in range(1200))).decode()
 KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}-----END RSA PRIVATE KEY-----\n"
@@ -50,7 +50,7 @@ KNOWN_SETTINGS: dict[str, str] = {}
 
 def scan_settings_once(program: Path, config: dict[str, Any]) -> str:
     """Ask Trivy once for the same settings: most of these images have them."""
-    key = trivy.dockerfile(config)
+    key = trivy.make_dockerfile(config)
     if key not in KNOWN_SETTINGS:
         KNOWN_SETTINGS[key] = real_scan_settings(program, config)
     return KNOWN_SETTINGS[key]
@@ -117,12 +117,12 @@ class Scanned:
 def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanned]:
     """An image that has no pending update and no old lock; it is gone afterwards."""
     made = Scanned(tmp_path, f"slipway-test-{uuid.uuid4().hex[:8]}")
-    load = accepted_findings.load
+    load = accepted_findings.load_accepted
     monkeypatch.setattr(scan, "load_matrix", lambda: made.matrix)
     monkeypatch.setattr(matrix.Image, "results", property(lambda _: made.results))
-    monkeypatch.setattr(accepted_findings, "load", lambda images: load(images, made.exceptions))
+    monkeypatch.setattr(accepted_findings, "load_accepted", lambda images: load(images, made.exceptions))
     monkeypatch.setattr(pending_updates, "pending_updates", lambda *_: [])
-    monkeypatch.setattr(pending_updates, "old_locks", lambda *_: [])
+    monkeypatch.setattr(pending_updates, "list_old_locks", lambda *_: [])
     monkeypatch.setattr(trivy, "scan_settings", scan_settings_once)
     monkeypatch.setenv("TRIVY_CACHE_DIR", str(tmp_path / "trivy"))
     yield made
@@ -436,7 +436,7 @@ def test_a_scan_that_cannot_ask_debian_is_not_scanned(
 
 def test_a_pending_update_and_an_old_lock_fail(ready: Scanned, database: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever Trivy finds."""
-    monkeypatch.setattr(pending_updates, "old_locks", lambda *_: ["requirements/x.txt is 99 days old"])
+    monkeypatch.setattr(pending_updates, "list_old_locks", lambda *_: ["requirements/x.txt is 99 days old"])
     assert ready.scan(database()) == 1
     assert ready.result["verdict"] == "failed"
     monkeypatch.setattr(pending_updates, "pending_updates", lambda *_: ["openssl 1 -> 2"])

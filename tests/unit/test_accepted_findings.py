@@ -10,7 +10,7 @@ from slipway.errors import SlipwayError
 from slipway.scan import accepted_findings
 
 IMAGES = ("cpu-base", "cuda-devel")
-SOON = accepted_findings.today() + timedelta(days=30)
+SOON = accepted_findings.find_today() + timedelta(days=30)
 ROW = f"""\
 [[exception]]
 identifier = "CVE-2026-12345"
@@ -24,36 +24,36 @@ expires = {SOON}
 
 def test_this_repositorys_file_is_valid() -> None:
     """As it is committed."""
-    accepted_findings.load([image.name for image in matrix.load_matrix().images])
+    accepted_findings.load_accepted([image.name for image in matrix.load_matrix().images])
 
 
 def test_a_row_is_read() -> None:
     """All of it, and which images it is for."""
-    (item,) = accepted_findings.read(ROW, IMAGES)
+    (item,) = accepted_findings.parse_accepted(ROW, IMAGES)
     assert (item.identifier, item.package, item.owner, item.expires) == (
         "CVE-2026-12345",
         "libexample1",
         "platform team",
         SOON,
     )
-    assert item.concerns("cuda-devel")
-    assert not item.concerns("cpu-base")
+    assert item.applies_to("cuda-devel")
+    assert not item.applies_to("cpu-base")
 
 
 def test_without_images_it_is_for_every_image() -> None:
-    (item,) = accepted_findings.read(ROW.replace('images = ["cuda-*"]\n', ""), IMAGES)
-    assert item.concerns("cpu-base")
+    (item,) = accepted_findings.parse_accepted(ROW.replace('images = ["cuda-*"]\n', ""), IMAGES)
+    assert item.applies_to("cpu-base")
 
 
 def test_no_file_means_no_exception(tmp_path: Path) -> None:
-    assert accepted_findings.load(IMAGES, tmp_path / "exceptions.toml") == ()
+    assert accepted_findings.load_accepted(IMAGES, tmp_path / "exceptions.toml") == ()
 
 
 @pytest.mark.parametrize(("days", "over"), [(0, False), (1, False), (-1, True)])
 def test_the_last_day_counts(days: int, over: bool) -> None:  # noqa: FBT001
     """It holds on the day that it names."""
-    text = ROW.replace(str(SOON), str(accepted_findings.today() + timedelta(days=days)))
-    assert accepted_findings.read(text, IMAGES)[0].has_expired() is over
+    text = ROW.replace(str(SOON), str(accepted_findings.find_today() + timedelta(days=days)))
+    assert accepted_findings.parse_accepted(text, IMAGES)[0].has_expired() is over
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,12 @@ def test_the_last_day_counts(days: int, over: bool) -> None:  # noqa: FBT001
 )
 def test_what_a_scan_names_can_be_accepted(identifier: str) -> None:
     """Vulnerabilities by their databases' numbers, rules of misconfigurations and of secrets."""
-    assert accepted_findings.read(ROW.replace("CVE-2026-12345", identifier), IMAGES)[0].identifier == identifier
+    assert (
+        accepted_findings.parse_accepted(ROW.replace("CVE-2026-12345", identifier), IMAGES)[0].identifier == identifier
+    )
 
 
-FAR = date(accepted_findings.today().year + 2, 1, 1)
+FAR = date(accepted_findings.find_today().year + 2, 1, 1)
 MISTAKES = {
     "no TOML": ("[[exception]]", "[[exception", "exceptions.toml is not valid TOML"),
     "other table": ("[[exception]]", "[[exemption]]", "has an unknown key 'exemption'; allowed: exception"),
@@ -116,17 +118,17 @@ def test_a_mistake_is_named(mistake: str) -> None:
     old, new, message = MISTAKES[mistake]
     assert old in ROW
     with pytest.raises(SlipwayError, match=message):
-        accepted_findings.read(ROW.replace(old, new), IMAGES)
+        accepted_findings.parse_accepted(ROW.replace(old, new), IMAGES)
 
 
 def test_the_same_twice_is_named() -> None:
     """The second would outlive the first without a word."""
     with pytest.raises(SlipwayError, match="CVE-2026-12345 of libexample1 is there twice"):
-        accepted_findings.read(ROW + ROW, IMAGES)
+        accepted_findings.parse_accepted(ROW + ROW, IMAGES)
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     file = tmp_path / "exceptions.toml"
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(SlipwayError, match="is not UTF-8 text"):
-        accepted_findings.load(IMAGES, file)
+        accepted_findings.load_accepted(IMAGES, file)

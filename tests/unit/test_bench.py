@@ -38,7 +38,7 @@ def the_matrix() -> matrix.Matrix:
 )
 def test_a_verdict_compares_a_figure_with_its_target(figure: Figure, expected: str) -> None:
     """The figure itself, its ratio to the yardstick, or what it is above it."""
-    assert bench.verdict(figure) == expected
+    assert bench.decide_verdict(figure) == expected
 
 
 def test_every_target_is_that_of_a_known_image(the_matrix: matrix.Matrix) -> None:
@@ -56,7 +56,7 @@ def test_the_table_shows_measured_yardstick_ratio_target_and_verdict(capsys: pyt
         Figure("checks cuda-devel", note="no tests.xml"),
         Figure("memory slipway.image.saved_image", 251.3, "MB"),
     ]
-    tables.show(bench.table(figures))
+    tables.show(bench.make_figures_table(figures))
     lines = [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         ["what", "measured", "yardstick", "ratio", "target", "verdict"],
@@ -68,8 +68,8 @@ def test_the_table_shows_measured_yardstick_ratio_target_and_verdict(capsys: pyt
 
 def test_targets_beside_a_yardstick_say_so() -> None:
     """`<= 2 x` of it and `<= +1 s` above it are not `<= 2 s`."""
-    assert bench.target_cell(Figure("cold build cuda-runtime")) == "<= 2 x"
-    assert bench.target_cell(Figure("nothing changed, what nox and slipway add")) == "<= +1 s"
+    assert bench.format_target(Figure("cold build cuda-runtime")) == "<= 2 x"
+    assert bench.format_target(Figure("nothing changed, what nox and slipway add")) == "<= +1 s"
 
 
 # --- measuring -----------------------------------------------------------------------------------
@@ -85,20 +85,20 @@ def test_medians_are_of_measurements_in_turns() -> None:
             yield value
 
     first, second = series("a", 1, 90, 2), series("b", 5, 4, 70)
-    assert measurements.alternate(lambda: next(first), lambda: next(second), 3) == (2, 5)
+    assert measurements.measure_in_turns(lambda: next(first), lambda: next(second), 3) == (2, 5)
     assert "".join(order) == "ababab"
 
 
 def test_a_command_that_fails_is_an_error_with_its_last_line() -> None:
     """A time of it would be worth nothing."""
     with pytest.raises(SlipwayError, match=r"`sh -c .*` failed: oh no"):
-        measurements.seconds("sh", "-c", "echo before; echo oh no >&2; exit 3")
+        measurements.time_command("sh", "-c", "echo before; echo oh no >&2; exit 3")
 
 
 def test_peak_memory_is_that_of_the_process_not_of_the_bench() -> None:
     """A child's peak begins with that of the process it was forked from."""
     ballast = bytearray(150_000_000)
-    assert 3 < measurements.peak_memory("this") < 100
+    assert 3 < measurements.measure_peak_memory("this") < 100
     assert len(ballast) == 150_000_000
 
 
@@ -108,15 +108,15 @@ def test_checks_are_timed_by_their_junit_file(
     """Where there is none, the session that leaves one is named; a damaged one is an error."""
     image = the_matrix.find_image("cuda-devel")
     monkeypatch.setattr(repository, "ROOT", tmp_path)
-    [figure] = measurements.checks([image])
+    [figure] = measurements.measure_checks([image])
     assert figure.measured is None
     assert "nox -s test -- cuda-devel" in figure.note
     image.results.mkdir(parents=True)
     (image.results / "tests.xml").write_text('<testsuites><testsuite time="61.5"/></testsuites>')
-    assert next(measurements.checks([image])).measured == pytest.approx(61.5)
+    assert next(measurements.measure_checks([image])).measured == pytest.approx(61.5)
     (image.results / "tests.xml").write_text("<testsuites><te")
     with pytest.raises(SlipwayError, match="cannot be read"):
-        list(measurements.checks([image]))
+        list(measurements.measure_checks([image]))
 
 
 def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,4 +125,4 @@ def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch:
     (tmp_path / "dist").mkdir()
     for content, expected in (('{"started": 1.5}', None), ('{"seconds": 400}', 400)):
         (tmp_path / "dist" / "tests.json").write_text(content)
-        assert next(measurements.tests()).measured == expected
+        assert next(measurements.measure_tests()).measured == expected

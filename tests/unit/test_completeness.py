@@ -30,7 +30,7 @@ def document(*components: object, about: dict[str, Any] = ABOUT) -> dict[str, An
 def test_the_packages_of_an_sbom(image: Image) -> None:
     """Files have no purl, and are no packages."""
     results.write_json(image.results / sbom.CYCLONEDX, document(APT, {"type": "file", "name": "/x"}))
-    assert completeness.listed(image, "sha256:1") == {Package("deb", "apt", "3.0.3")}
+    assert completeness.read_sbom_packages(image, "sha256:1") == {Package("deb", "apt", "3.0.3")}
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_what_is_no_sbom_of_the_image(image: Image, content: dict[str, Any] | No
     if content is not None:
         results.write_json(image.results / sbom.CYCLONEDX, content)
     with pytest.raises(NotScannedError, match=f"{reason}.*nox -s sbom -- cpu-base"):
-        completeness.listed(image, "sha256:1")
+        completeness.read_sbom_packages(image, "sha256:1")

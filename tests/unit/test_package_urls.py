@@ -23,10 +23,10 @@ from slipway.scan import package_urls
 )
 def test_purl_is_read(text: str, package: tuple[str, str, str]) -> None:
     """By its kind's own rules of spelling."""
-    assert package_urls.read(text) == package
+    assert package_urls.parse_package_url(text) == package
 
 
 @pytest.mark.parametrize("text", ["", "apt", "pkg:deb", "http://example.com/"])
 def test_what_is_no_purl_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="purl"):
-        package_urls.read(text)
+        package_urls.parse_package_url(text)

@@ -35,7 +35,7 @@ def link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
 
 def refusal(path: Path) -> str:
     """Provide a database and return why there is none."""
-    with pytest.raises(NotScannedError) as caught, trivy_db.provide(PROGRAM, Source(path=path)):
+    with pytest.raises(NotScannedError) as caught, trivy_db.provide_database(PROGRAM, Source(path=path)):
         pass
     return str(caught.value)
 
@@ -44,7 +44,7 @@ def refusal(path: Path) -> str:
 def test_an_archive_is_unpacked_for_as_long_as_it_is_used(tmp_path: Path, prefix: str) -> None:
     """As registries hold it, or as Trivy's cache has it."""
     members = [(tarfile.TarInfo(f"{prefix}{name}"), METADATA.encode()) for name in trivy_db.FILES]
-    with trivy_db.provide(PROGRAM, Source(path=pack(tmp_path / "db.tar", *members))) as found:
+    with trivy_db.provide_database(PROGRAM, Source(path=pack(tmp_path / "db.tar", *members))) as found:
         assert sorted(file.name for file in (found.folder / "db").iterdir()) == sorted(trivy_db.FILES)
         assert abs(found.days) < 1
     assert not found.folder.exists()
@@ -99,11 +99,11 @@ def test_metadata_that_is_not_understood_is_said(tmp_path: Path, metadata: str) 
 )
 def test_an_age_is_judged(days: float, problem: str) -> None:
     """A clock that is some minutes off is none from the future."""
-    found = trivy_db.too_old(Database(Path(), "x", NOW - timedelta(days=days)), 3)
+    found = trivy_db.explain_age(Database(Path(), "x", NOW - timedelta(days=days)), 3)
     assert bool(found) is bool(problem)
     assert problem in found
 
 
 def test_an_earlier_database_that_is_too_old_says_why_it_was_not_renewed() -> None:
     found = Database(Path(), "x", NOW - timedelta(days=9), note="not renewed: connection refused")
-    assert trivy_db.too_old(found, 3).endswith("(not renewed: connection refused)")
+    assert trivy_db.explain_age(found, 3).endswith("(not renewed: connection refused)")
