@@ -36,13 +36,17 @@ def measure_unchanged(matrix: Matrix) -> Iterator[Figure]:
     """Publish an image, then measure publishing it again."""
     what = f"publish an unchanged {IMAGE}"
     image = matrix.find_image(IMAGE)
-    reasons = release_checks.examine(image)[1]
+    reasons = release_checks.examine_image(image)[1]
     if not which(PROGRAM):
         reasons.append(f"there is no {PROGRAM}: nox -s setup -- --registry")
     if reasons:
         yield Figure(what, note=reasons[0])
         return
-    with tempfile.TemporaryDirectory() as name, start_registry(Path(name)) as host, keep_record(publish.file_of(image)):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        start_registry(Path(name)) as host,
+        keep_record(publish.find_record(image)),
+    ):
         key = make_key(Path(name))
         command = (sys.executable, "-m", "slipway.publish", f"--registry={host}/bench", f"--key={key}", image.name)
         measurements.run_command(*command, COSIGN_PASSWORD="")
@@ -86,7 +90,7 @@ def wait_for_registry(host: str) -> None:
 def make_key(folder: Path) -> Path:
     """Make a key without a password, that is gone with its folder."""
     prefix = folder / "cosign"
-    signing.cosign("generate-key-pair", f"--output-key-prefix={prefix}")
+    signing.run_cosign("generate-key-pair", f"--output-key-prefix={prefix}")
     return prefix.with_suffix(".key")
 
 

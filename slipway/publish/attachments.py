@@ -34,12 +34,12 @@ class Attachment:
     manifest: Manifest
 
 
-def attachment(name: str, kind: str, document: bytes, subject: Descriptor) -> Attachment:
+def make_attachment(name: str, kind: str, document: bytes, subject: Descriptor) -> Attachment:
     """Return the artifact of a document."""
-    blob = registry.describe(document, kind)
+    blob = registry.make_descriptor(document, kind)
     content = {
         "artifactType": kind,
-        "config": registry.describe(EMPTY, EMPTY_TYPE).as_json(),
+        "config": registry.make_descriptor(EMPTY, EMPTY_TYPE).as_json(),
         "layers": [blob.as_json() | {"annotations": {TITLE: name}}],
         "subject": {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size},
         "annotations": {TITLE: name},
@@ -47,24 +47,24 @@ def attachment(name: str, kind: str, document: bytes, subject: Descriptor) -> At
     return Attachment(document, registry.make_manifest(content))
 
 
-def of(candidate: Candidate, repository: Registry, subject: Descriptor) -> list[Attachment]:
+def make_attachments(candidate: Candidate, repository: Registry, subject: Descriptor) -> list[Attachment]:
     """Return all evidence of an image, as artifacts that refer to its manifest."""
     folder = candidate.image.results
     made: dict[str, Any] = {
-        "provenance.json": provenance.statement(candidate, str(repository), subject.digest),
+        "provenance.json": provenance.make_statement(candidate, str(repository), subject.digest),
         "tests.json": candidate.tests,
     }
     attachments = []
     for name, kind in TYPES.items():
         try:
-            document = text(made[name]) if name in made else (folder / name).read_bytes()
+            document = encode_json(made[name]) if name in made else (folder / name).read_bytes()
         except OSError as error:
             raise SlipwayError(f"cannot read {folder / name}: {error.strerror}") from None
-        attachments.append(attachment(name, kind, document, subject))
+        attachments.append(make_attachment(name, kind, document, subject))
     return attachments
 
 
-def text(document: object) -> bytes:
+def encode_json(document: object) -> bytes:
     """Return a JSON document."""
     return (json.dumps(document, indent=2) + "\n").encode()
 
@@ -78,11 +78,11 @@ def attach(repository: Registry, subject: Descriptor, wanted: list[Attachment]) 
     for each in new:
         repository.put_bytes(each.document, str(each.manifest.json["artifactType"]))
     if new:
-        repository.refer(subject, [each.manifest for each in new])
+        repository.send_referrers(subject, [each.manifest for each in new])
     return [each.manifest.digest for each in new]
 
 
-def attached(repository: Registry, digest: str, *kinds: str) -> dict[str, list[Manifest]]:
+def find_attached(repository: Registry, digest: str, *kinds: str) -> dict[str, list[Manifest]]:
     """Return the artifacts of some types that refer to a manifest, by type; each says itself what it refers to."""
     found: dict[str, list[Manifest]] = {}
     for row in repository.referrers(digest):
@@ -92,7 +92,7 @@ def attached(repository: Registry, digest: str, *kinds: str) -> dict[str, list[M
     return found
 
 
-def document(repository: Registry, manifest: Manifest) -> bytes:
+def read_bytes(repository: Registry, manifest: Manifest) -> bytes:
     """Return the one document of an artifact, compared with its digest."""
     match manifest.json.get("layers"):
         case [row]:
@@ -100,10 +100,10 @@ def document(repository: Registry, manifest: Manifest) -> bytes:
     raise RegistryError(f"{manifest.digest} in {repository} does not hold exactly one document")
 
 
-def read(repository: Registry, manifest: Manifest) -> Mapping[str, Any]:
+def read_document(repository: Registry, manifest: Manifest) -> Mapping[str, Any]:
     """Return an artifact's document as JSON."""
     try:
-        found = json.loads(document(repository, manifest))
+        found = json.loads(read_bytes(repository, manifest))
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

@@ -39,28 +39,28 @@ class Credentials:
         return tuple(filter(None, (self.basic.removeprefix("Basic "), self.password, self.identity_token)))
 
 
-def configuration() -> Path:
+def find_configuration() -> Path:
     """Return docker's configuration file."""
     return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
 
 
-def find(host: str) -> Credentials:
+def find_credentials(host: str) -> Credentials:
     """Return docker's credentials for a registry; anonymous ones where it has none.
 
     SlipwayError when the file or a helper that it names cannot be read; neither's content is shown.
     """
-    settings = read(configuration())
+    settings = read_configuration(find_configuration())
     key = HUB if host in ("docker.io", "registry-1.docker.io") else host
-    helper = table(settings, "credHelpers").get(key) or settings.get("credsStore")
+    helper = find_table(settings, "credHelpers").get(key) or settings.get("credsStore")
     if helper:
-        found = ask(str(helper), key)
+        found = ask_helper(str(helper), key)
         if found:
             return found
-    auths = table(settings, "auths")
-    return from_file(auths.get(key) or auths.get(f"https://{key}") or {}, key)
+    auths = find_table(settings, "auths")
+    return read_login(auths.get(key) or auths.get(f"https://{key}") or {}, key)
 
 
-def read(file: Path) -> dict[str, Any]:
+def read_configuration(file: Path) -> dict[str, Any]:
     """Read docker's configuration; empty where there is none."""
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
@@ -71,31 +71,33 @@ def read(file: Path) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def table(settings: dict[str, Any], name: str) -> dict[str, Any]:
+def find_table(settings: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a table of the configuration; empty where it is missing."""
     found = settings.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def from_file(entry: object, key: str) -> Credentials:
+def read_login(entry: object, key: str) -> Credentials:
     """Return what docker keeps of a login in its own file."""
     if not isinstance(entry, dict):
         return Credentials()
     try:
         text = base64.b64decode(entry.get("auth") or "", validate=True).decode()
     except (binascii.Error, ValueError, TypeError):
-        raise SlipwayError(f"the login for {key} in {configuration()} is damaged; run `docker login {key}`") from None
+        raise SlipwayError(
+            f"the login for {key} in {find_configuration()} is damaged; run `docker login {key}`"
+        ) from None
     user, _, password = text.partition(":")
     return Credentials(user, password.rstrip("\0"), str(entry.get("identitytoken") or ""))
 
 
-def ask(helper: str, key: str) -> Credentials | None:
+def ask_helper(helper: str, key: str) -> Credentials | None:
     """Ask a credential helper; None where it knows no login for the registry."""
     program = f"docker-credential-{helper}"
     try:
         result = subprocess.run([program, "get"], input=key, capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
-        raise SlipwayError(f"{program}, which {configuration()} names, does not answer; install it") from None
+        raise SlipwayError(f"{program}, which {find_configuration()} names, does not answer; install it") from None
     if result.returncode and "not found" in (result.stdout + result.stderr).lower():
         return None
     try:

@@ -25,7 +25,7 @@ from slipway.errors import SlipwayError
 from slipway.host import install
 from slipway.image.archive import AGAIN, GZIP_MAGIC, ZSTD_MAGIC
 from slipway.image.layer_tar import MEMORY_LIMIT
-from slipway.publish.registry import Descriptor, Manifest, describe, digest_of, is_digest, make_manifest
+from slipway.publish.registry import Descriptor, Manifest, compute_digest, is_digest, make_descriptor, make_manifest
 from slipway.repository import cache_folder
 
 CONFIGURATION = "application/vnd.oci.image.config.v1+json"
@@ -46,7 +46,7 @@ class LocalImage:
     platform: Mapping[str, str]
 
 
-def inspect(reference: str) -> LocalImage | None:
+def inspect_image(reference: str) -> LocalImage | None:
     """Return what the engine knows of an image, None where it has none of this name."""
     found = docker.inspect(reference)
     if found is None:
@@ -69,45 +69,45 @@ def require_zstd() -> None:
 # --- what is remembered of layers ---
 
 
-def memory() -> Path:
+def find_folder() -> Path:
     """Return the folder with a file for each layer that was compressed."""
     return cache_folder("compressed")
 
 
-def recall(diff_id: str) -> Descriptor | None:
+def read_compressed(diff_id: str) -> Descriptor | None:
     """Return what came of a layer; None when it was never compressed here, or the file is damaged."""
-    match results.read_json(memory() / f"{diff_id.removeprefix('sha256:')}.json"):
+    match results.read_json(find_folder() / f"{diff_id.removeprefix('sha256:')}.json"):
         case {"diff_id": str(known), "digest": str(digest), "size": int(size)} if known == diff_id:
             return Descriptor(LAYER, digest, size) if is_digest(digest) else None
     return None
 
 
-def remember(diff_id: str, layer: Descriptor) -> None:
+def record_compressed(diff_id: str, layer: Descriptor) -> None:
     """Keep what came of a layer."""
-    file = memory() / f"{diff_id.removeprefix('sha256:')}.json"
+    file = find_folder() / f"{diff_id.removeprefix('sha256:')}.json"
     results.write_json(file, {"diff_id": diff_id, "digest": layer.digest, "size": layer.size})
 
 
 # --- packing ---
 
 
-def pack(image: LocalImage, present: Callable[[Descriptor], bool], send: Send) -> tuple[bytes, Manifest]:
+def pack_image(image: LocalImage, present: Callable[[Descriptor], bool], send: Send) -> tuple[bytes, Manifest]:
     """Hand every layer that is not present to `send`; return the configuration and the manifest.
 
     SlipwayError when the engine does not give what it says the image is made of.
     """
     require_zstd()
-    recalled = {diff_id: recall(diff_id) for diff_id in dict.fromkeys(image.diff_ids)}
+    recalled = {diff_id: read_compressed(diff_id) for diff_id in dict.fromkeys(image.diff_ids)}
     reader = Reader(image, send, {diff_id: layer for diff_id, layer in recalled.items() if layer and present(layer)})
     with docker.save(image.id) as stream:
         reader.read(stream)
     config = find_configuration(image, reader.documents)
-    return config, manifest_of(config, [reader.layers[diff_id] for diff_id in image.diff_ids])
+    return config, make_image_manifest(config, [reader.layers[diff_id] for diff_id in image.diff_ids])
 
 
-def manifest_of(config: bytes, layers: list[Descriptor]) -> Manifest:
+def make_image_manifest(config: bytes, layers: list[Descriptor]) -> Manifest:
     """Return the manifest of an image."""
-    described = describe(config, CONFIGURATION).as_json()
+    described = make_descriptor(config, CONFIGURATION).as_json()
     return make_manifest({"config": described, "layers": [layer.as_json() for layer in layers]})
 
 
@@ -128,7 +128,7 @@ class Reader:
                 for member in archive:
                     # By its name a layer is skipped, but never taken.
                     if member.isreg() and member.name.rpartition("/")[2] not in known:
-                        self.take(member, cast("BinaryIO", archive.extractfile(member)))
+                        self.read_member(member, cast("BinaryIO", archive.extractfile(member)))
                     cast("Any", archive).members.clear()
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise SlipwayError(f"{self.image.id} is not saved as a complete archive ({error}); {AGAIN}") from None
@@ -136,7 +136,7 @@ class Reader:
         if missing:
             raise SlipwayError(f"{self.image.id} is saved without its layers {', '.join(missing)}; {AGAIN}")
 
-    def take(self, member: tarfile.TarInfo, content: BinaryIO) -> None:
+    def read_member(self, member: tarfile.TarInfo, content: BinaryIO) -> None:
         """Keep a document; compress anything else, and send it if it is a layer of the image."""
         head = content.read(len(ZSTD_MAGIC))
         if head.startswith(ZSTD_MAGIC):
@@ -147,11 +147,11 @@ class Reader:
         plain: After | gzip.GzipFile = After(head, content)
         if head.startswith(GZIP_MAGIC):
             plain = gzip.GzipFile(fileobj=cast("BinaryIO", plain), mode="rb")
-        with scratch() as file:
-            diff_id, layer = compress(plain, file)
+        with open_temporary_file() as file:
+            diff_id, layer = compress_layer(plain, file)
             if diff_id in self.image.diff_ids and diff_id not in self.layers:
                 self.send(layer, file)
-                remember(diff_id, layer)
+                record_compressed(diff_id, layer)
                 self.layers[diff_id] = layer
 
 
@@ -171,21 +171,23 @@ class After:
 
 
 @contextlib.contextmanager
-def scratch() -> Iterator[BinaryIO]:
+def open_temporary_file() -> Iterator[BinaryIO]:
     """Open a file that has no name and is gone afterwards; SlipwayError when the disk is full."""
     try:
-        memory().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=memory()) as file:
+        find_folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=find_folder()) as file:
             yield cast("BinaryIO", file)
     except gzip.BadGzipFile:
         raise
     except BrokenPipeError:
         raise SlipwayError("zstd ended before its input did; is the disk full?") from None
     except OSError as error:
-        raise SlipwayError(f"cannot write {memory()}: {error.strerror}; free space or set XDG_CACHE_HOME") from None
+        raise SlipwayError(
+            f"cannot write {find_folder()}: {error.strerror}; free space or set XDG_CACHE_HOME"
+        ) from None
 
 
-def compress(plain: After | gzip.GzipFile, file: BinaryIO) -> tuple[str, Descriptor]:
+def compress_layer(plain: After | gzip.GzipFile, file: BinaryIO) -> tuple[str, Descriptor]:
     """Compress a stream into a file; return its digest and what came of it."""
     digest = hashlib.sha256()
     with subprocess.Popen(COMPRESS, stdin=subprocess.PIPE, stdout=file) as process:
@@ -214,8 +216,8 @@ def find_configuration(image: LocalImage, documents: Mapping[str, bytes]) -> byt
         raise SlipwayError(f"{image.id} is saved without a configuration; {AGAIN}") from None
     if diff_ids != image.diff_ids:
         raise SlipwayError(f"{image.id} is saved with another image's configuration; {AGAIN}")
-    if not leads_to(documents, image.id, digest_of(config)):
-        raise SlipwayError(f"{image.id} is saved as another image, {digest_of(config)}; {AGAIN}")
+    if not leads_to(documents, image.id, compute_digest(config)):
+        raise SlipwayError(f"{image.id} is saved as another image, {compute_digest(config)}; {AGAIN}")
     return config
 
 
@@ -224,7 +226,7 @@ def leads_to(documents: Mapping[str, bytes], start: str, end: str) -> bool:
 
     The classic store names an image by its configuration, the containerd store by its manifest.
     """
-    by_digest = {digest_of(text): text.decode(errors="replace") for text in documents.values()}
+    by_digest = {compute_digest(text): text.decode(errors="replace") for text in documents.values()}
     seen: set[str] = set()
     ahead = {start}
     while ahead:

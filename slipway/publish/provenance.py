@@ -11,14 +11,14 @@ from typing import Any
 from slipway import repository
 from slipway.matrix import Image
 from slipway.publish import release_checks
-from slipway.publish.registry import digest_of
+from slipway.publish.registry import compute_digest
 from slipway.publish.release_checks import Candidate
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 
 
-def statement(candidate: Candidate, repository: str, digest: str) -> dict[str, Any]:
+def make_statement(candidate: Candidate, repository: str, digest: str) -> dict[str, Any]:
     """Return the provenance of an image that was published under a digest; the same for the same build."""
     labels = candidate.local.labels
     source = f"git+{labels.get(release_checks.SOURCE, '')}"
@@ -29,23 +29,23 @@ def statement(candidate: Candidate, repository: str, digest: str) -> dict[str, A
         "predicate": {
             "buildDefinition": {
                 "buildType": f"{labels.get(release_checks.SOURCE, '')}/blob/{candidate.commit}/noxfile.py",
-                "externalParameters": parameters(candidate.image),
+                "externalParameters": list_parameters(candidate.image),
                 "internalParameters": {"image": candidate.local.id},
                 "resolvedDependencies": [
                     {"uri": source, "digest": {"gitCommit": candidate.commit}},
-                    base(labels),
-                    *files(candidate),
+                    describe_base(labels),
+                    *list_files(candidate),
                 ],
             },
             "runDetails": {
                 "builder": {"id": f"{labels.get(release_checks.SOURCE, '')}/blob/{candidate.commit}/noxfile.py"},
-                "metadata": times(candidate.build),
+                "metadata": format_times(candidate.build),
             },
         },
     }
 
 
-def parameters(image: Image) -> dict[str, Any]:
+def list_parameters(image: Image) -> dict[str, Any]:
     """Return what was asked of the build."""
     return {
         "session": f"build -- {image.name}",
@@ -56,26 +56,26 @@ def parameters(image: Image) -> dict[str, Any]:
     }
 
 
-def base(labels: Mapping[str, str]) -> dict[str, Any]:
+def describe_base(labels: Mapping[str, str]) -> dict[str, Any]:
     """Return the image that it stands on."""
     name = "org.opencontainers.image.base"
     algorithm, _, value = labels.get(f"{name}.digest", "").partition(":")
     return {"uri": f"pkg:docker/{labels.get(f'{name}.name', '')}", "digest": {algorithm: value}}
 
 
-def files(candidate: Candidate) -> list[dict[str, Any]]:
+def list_files(candidate: Candidate) -> list[dict[str, Any]]:
     """Return the files that pin what was installed, as they were at the commit."""
     image = candidate.image
     paths = [image.dockerfile, "images.toml", *(str(lock.relative_to(repository.ROOT)) for lock in image.locks)]
     found = ((path, repository.file_at(candidate.commit, path)) for path in paths)
     return [
-        {"name": path, "digest": {"sha256": digest_of(content).removeprefix("sha256:")}}
+        {"name": path, "digest": {"sha256": compute_digest(content).removeprefix("sha256:")}}
         for path, content in found
         if content is not None
     ]
 
 
-def times(build: dict[str, Any]) -> dict[str, str]:
+def format_times(build: dict[str, Any]) -> dict[str, str]:
     """Return when the build ran."""
     end = datetime.datetime.fromisoformat(str(build["built"]))
     start = end - datetime.timedelta(seconds=float(build["seconds"]))

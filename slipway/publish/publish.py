@@ -70,7 +70,7 @@ class Outcome:
 # --- what to publish ---
 
 
-def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m slipway.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -106,31 +106,31 @@ UNSIGNED = (
 )
 
 
-def examine(images: Sequence[Image]) -> tuple[list[Publication], list[str]]:
+def examine_images(images: Sequence[Image]) -> tuple[list[Publication], list[str]]:
     """Return what may be published and every reason why something may not."""
     found: dict[str, list[Candidate]] = {}
     problems: list[str] = []
     for image in images:
-        candidate, reasons = release_checks.examine(image)
+        candidate, reasons = release_checks.examine_image(image)
         problems += reasons
         if candidate:
             found.setdefault(candidate.tags[0], []).append(candidate)
     publications = [Publication(tuple(group)) for group in found.values()]
     for publication in publications:
-        problems += disagreements(publication)
+        problems += list_disagreements(publication)
     return publications, problems
 
 
-def disagreements(publication: Publication) -> Iterator[str]:
+def list_disagreements(publication: Publication) -> Iterator[str]:
     """Yield why the images of one tag do not belong together."""
-    platforms = [platform_of(each.local.platform) for each in publication.candidates]
+    platforms = [format_platform(each.local.platform) for each in publication.candidates]
     if len(set(platforms)) < len(platforms):
         yield f"{publication.names}: these are for the same platform and would both be {publication.tag}"
     if len({each.commit for each in publication.candidates}) > 1:
         yield f"{publication.names}: these were built from different commits"
 
 
-def platform_of(platform: Mapping[str, Any]) -> str:
+def format_platform(platform: Mapping[str, Any]) -> str:
     """Return `linux/amd64`."""
     return f"{platform['os']}/{platform['architecture']}"
 
@@ -138,38 +138,40 @@ def platform_of(platform: Mapping[str, Any]) -> str:
 # --- publishing ---
 
 
-def publish(repository: Registry, signer: Signer, publication: Publication) -> None:
+def publish_images(repository: Registry, signer: Signer, publication: Publication) -> None:
     """Publish an image with its evidence, and say what came of it."""
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         for candidate in publication.candidates:
             stack.enter_context(results.exclusive(candidate.image))
-            if release_checks.examine(candidate.image)[0] != candidate:
+            if release_checks.examine_image(candidate.image)[0] != candidate:
                 raise SlipwayError(f"{candidate.image.name} was built or tested again meanwhile; run this again")
         repository.written = repository.bytes_written = 0
-        known = known_revision(repository, publication)
-        highest, current, free = revisions.highest(repository, publication.tag, known)
-        outcome = provide(repository, publication, current)
-        attach(repository, publication, outcome)
-        sign(repository, signer, outcome)
+        known = read_known_revision(repository, publication)
+        highest, current, free = revisions.find_highest(repository, publication.tag, known)
+        outcome = find_or_send(repository, publication, current)
+        attach_evidence(repository, publication, outcome)
+        sign_all(repository, signer, outcome)
         outcome.revision = free if outcome.new else highest
         if outcome.new:
-            revisions.allocate(repository, publication.tag, free, outcome.manifest)
-            verify.read_again(repository, outcome.manifest, outcome.images)
+            revisions.allocate_revision(repository, publication.tag, free, outcome.manifest)
+            verify.check_published(repository, outcome.manifest, outcome.images)
         move(repository, publication, outcome)
-        outcome.deprecated = verify.deprecations(repository, outcome.manifest.digest, own_mark(signer))
-        record(repository, signer, publication, outcome)
-    say(repository, publication, outcome, time.monotonic() - started)
+        outcome.deprecated = verify.list_deprecations(repository, outcome.manifest.digest, make_mark_check(signer))
+        write_record(repository, signer, publication, outcome)
+    print_outcome(repository, publication, outcome, time.monotonic() - started)
 
 
-def provide(repository: Registry, publication: Publication, current: Manifest | None) -> Outcome:
+def find_or_send(repository: Registry, publication: Publication, current: Manifest | None) -> Outcome:
     """Return what the tag is to point at: the highest revision where it is these very images, else what was sent."""
-    published = verify.images(repository, current) if current else []
-    if current and (same := match(published, [known_configuration(each) for each in publication.candidates])):
+    published = verify.list_images(repository, current) if current else []
+    if current and (
+        same := match_images(published, [read_known_configuration(each) for each in publication.candidates])
+    ):
         return Outcome(current, same, new=False)
     require_platforms(repository, publication, published)
-    sent = [send(repository, candidate) for candidate in publication.candidates]
-    if current and (same := match(published, [each.configuration for each in sent])):
+    sent = [send_image(repository, candidate) for candidate in publication.candidates]
+    if current and (same := match_images(published, [each.configuration for each in sent])):
         return Outcome(current, same, new=False)
     manifest = sent[0].manifest
     if len(sent) > 1:
@@ -180,7 +182,7 @@ def provide(repository: Registry, publication: Publication, current: Manifest | 
     return Outcome(manifest, sent, new=True)
 
 
-def match(published: list[PublishedImage], configurations: list[str]) -> list[PublishedImage]:
+def match_images(published: list[PublishedImage], configurations: list[str]) -> list[PublishedImage]:
     """Return the published images in the order of these configurations; empty where they are not the same ones."""
     by_configuration = {each.configuration: each for each in published}
     if set(by_configuration) != set(configurations):
@@ -190,8 +192,8 @@ def match(published: list[PublishedImage], configurations: list[str]) -> list[Pu
 
 def require_platforms(repository: Registry, publication: Publication, published: list[PublishedImage]) -> None:
     """Refuse to take away a platform that the tag has."""
-    there = {platform_of(each.settings(repository)) for each in published}
-    left_out = there - {platform_of(each.local.platform) for each in publication.candidates}
+    there = {format_platform(each.settings(repository)) for each in published}
+    left_out = there - {format_platform(each.local.platform) for each in publication.candidates}
     if left_out:
         raise SlipwayError(
             f"{repository}:{publication.tag} is also there for {', '.join(sorted(left_out))}: name that image, too, so "
@@ -199,29 +201,29 @@ def require_platforms(repository: Registry, publication: Publication, published:
         )
 
 
-def send(repository: Registry, candidate: Candidate) -> PublishedImage:
+def send_image(repository: Registry, candidate: Candidate) -> PublishedImage:
     """Send an image by its digest: the layers that are missing, the configuration, the manifest."""
 
     def send_layer(layer: Descriptor, file: BinaryIO) -> None:
         if not repository.has_blob(layer):
             repository.put_blob(layer, file)
 
-    configuration, manifest = oci_image.pack(candidate.local, repository.has_blob, send_layer)
+    configuration, manifest = oci_image.pack_image(candidate.local, repository.has_blob, send_layer)
     repository.put_bytes(configuration, oci_image.CONFIGURATION)
     repository.put_manifest(manifest)
     return PublishedImage(manifest)
 
 
-def attach(repository: Registry, publication: Publication, outcome: Outcome) -> None:
+def attach_evidence(repository: Registry, publication: Publication, outcome: Outcome) -> None:
     """Attach its evidence to each image."""
     for candidate, image in zip(publication.candidates, outcome.images, strict=True):
         subject = image.manifest.descriptor
-        wanted = attachments.of(candidate, repository, subject)
+        wanted = attachments.make_attachments(candidate, repository, subject)
         outcome.newly_attached += attachments.attach(repository, subject, wanted)
         outcome.evidence += [each.manifest.digest for each in wanted]
 
 
-def sign(repository: Registry, signer: Signer, outcome: Outcome) -> None:
+def sign_all(repository: Registry, signer: Signer, outcome: Outcome) -> None:
     """Sign what has no signature yet, and verify that of everything; nothing that others attached is signed."""
     digests = [outcome.manifest.digest, *(each.manifest.digest for each in outcome.images), *outcome.evidence]
     outcome.signed = list(dict.fromkeys(digests))
@@ -236,7 +238,7 @@ def sign(repository: Registry, signer: Signer, outcome: Outcome) -> None:
 
 def move(repository: Registry, publication: Publication, outcome: Outcome) -> None:
     """Let the tags without a revision point at the highest one."""
-    outcome.newest, _, outcome.moved = revisions.settle(
+    outcome.newest, _, outcome.moved = revisions.settle_tags(
         repository,
         publication.tag,
         publication.followers,
@@ -247,11 +249,11 @@ def move(repository: Registry, publication: Publication, outcome: Outcome) -> No
 
 def is_later(repository: Registry, publication: Publication, now: Manifest) -> bool:
     """Tell whether a publication is no earlier release than what a tag points at: `latest` never goes back."""
-    own = release(publication.candidates[0].local.labels)
-    return all(release(each.labels(repository)) <= own for each in verify.images(repository, now))
+    own = read_release(publication.candidates[0].local.labels)
+    return all(read_release(each.labels(repository)) <= own for each in verify.list_images(repository, now))
 
 
-def release(labels: Mapping[str, str]) -> tuple[int, ...]:
+def read_release(labels: Mapping[str, str]) -> tuple[int, ...]:
     """Return the release on an image's labels as numbers; nothing where it has none."""
     parts = str(labels.get(tags.RELEASE, "")).split(".")
     return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
@@ -260,30 +262,30 @@ def release(labels: Mapping[str, str]) -> tuple[int, ...]:
 # --- what is remembered of it ---
 
 
-def file_of(image: Image) -> Path:
+def find_record(image: Image) -> Path:
     """Return the record of what was published."""
     return image.results / "publish.json"
 
 
-def known_revision(repository: Registry, publication: Publication) -> int:
+def read_known_revision(repository: Registry, publication: Publication) -> int:
     """Return the revision that was published from here the last time, 0 where there was none."""
-    found = results.read_json(file_of(publication.candidates[0].image))
+    found = results.read_json(find_record(publication.candidates[0].image))
     number = found.get("revision")
     same = found.get("registry") == str(repository) and found.get("tag") == publication.tag
     return number if same and isinstance(number, int) else 0
 
 
-def known_configuration(candidate: Candidate) -> str:
+def read_known_configuration(candidate: Candidate) -> str:
     """Return the digest of an image's configuration: its ID, but for an engine that names it by its manifest."""
-    found = results.read_json(file_of(candidate.image))
+    found = results.read_json(find_record(candidate.image))
     known = found.get("configuration") if found.get("image") == candidate.local.id else None
     return known if isinstance(known, str) else candidate.local.id
 
 
-def record(repository: Registry, signer: Signer, publication: Publication, outcome: Outcome) -> None:
+def write_record(repository: Registry, signer: Signer, publication: Publication, outcome: Outcome) -> None:
     """Leave dist/<image>/publish.json."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    revision = revisions.name(publication.tag, outcome.revision)
+    revision = revisions.name_revision(publication.tag, outcome.revision)
     for candidate, image in zip(publication.candidates, outcome.images, strict=True):
         content = {
             "image": candidate.local.id,
@@ -299,12 +301,12 @@ def record(repository: Registry, signer: Signer, publication: Publication, outco
             "signed": outcome.signed,
             "signer": str(signer),
         }
-        results.write_json(file_of(candidate.image), content)
+        results.write_json(find_record(candidate.image), content)
 
 
-def say(repository: Registry, publication: Publication, outcome: Outcome, seconds: float) -> None:
+def print_outcome(repository: Registry, publication: Publication, outcome: Outcome, seconds: float) -> None:
     """Say what is published now, what was sent for it, and what its users must know."""
-    revision = f"{repository}:{revisions.name(publication.tag, outcome.revision)}"
+    revision = f"{repository}:{revisions.name_revision(publication.tag, outcome.revision)}"
     sent = f"{repository.written} objects, {repository.bytes_written / 1e6:.1f} MB sent"
     state = "published" if outcome.new else "is published already"
     sent = sent if repository.written else "nothing sent"
@@ -327,18 +329,21 @@ def say(repository: Registry, publication: Publication, outcome: Outcome, second
 # --- the other actions ---
 
 
-def foretell(repository: Registry, publications: Sequence[Publication]) -> None:
+def print_plan(repository: Registry, publications: Sequence[Publication]) -> None:
     """Say what publishing would do; nothing is written anywhere."""
     for publication in publications:
-        known = known_revision(repository, publication)
-        highest, current, free = revisions.highest(repository, publication.tag, known)
-        published = verify.images(repository, current) if current else []
-        if match(published, [known_configuration(each) for each in publication.candidates]):
-            print(f"{repository}:{revisions.name(publication.tag, highest)} is published already: {publication.names}")
+        known = read_known_revision(repository, publication)
+        highest, current, free = revisions.find_highest(repository, publication.tag, known)
+        published = verify.list_images(repository, current) if current else []
+        if match_images(published, [read_known_configuration(each) for each in publication.candidates]):
+            revision = revisions.name_revision(publication.tag, highest)
+            print(f"{repository}:{revision} is published already: {publication.names}")
             target = current.digest if current else ""
         else:
             require_platforms(repository, publication, published)
-            print(f"{repository}:{revisions.name(publication.tag, free)} would be published: {publication.names}")
+            print(
+                f"{repository}:{revisions.name_revision(publication.tag, free)} would be published: {publication.names}"
+            )
             target = ""
         for tag in (publication.tag, *publication.followers):
             now = repository.manifest(tag)
@@ -350,21 +355,23 @@ def foretell(repository: Registry, publications: Sequence[Publication]) -> None:
                 print(f"  {tag} would move there from {now.digest if now else 'nothing'}")
 
 
-def own_mark(signer: Signer) -> Callable[[str], bool]:
+def make_mark_check(signer: Signer) -> Callable[[str], bool]:
     """Return how to tell a mark that this signer has made."""
     return lambda reference: signer.has_signed([reference], private=True)
 
 
-def deprecate(repository: Registry, signer: Signer, tag: str, reason: str) -> None:
+def deprecate_tag(repository: Registry, signer: Signer, tag: str, reason: str) -> None:
     """Mark what a tag points at, with all its platforms; nothing is moved or deleted."""
-    manifest = repository.need(tag)
-    targets = {each.digest: each for each in (manifest, *(i.manifest for i in verify.images(repository, manifest)))}
+    manifest = repository.require_manifest(tag)
+    targets = {
+        each.digest: each for each in (manifest, *(i.manifest for i in verify.list_images(repository, manifest)))
+    }
     for target in targets.values():
-        if reason in verify.deprecations(repository, target.digest, own_mark(signer)):
+        if reason in verify.list_deprecations(repository, target.digest, make_mark_check(signer)):
             continue
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        document = attachments.text({"digest": target.digest, "since": today, "reason": reason})
-        mark = attachments.attachment("deprecation.json", attachments.DEPRECATION, document, target.descriptor)
+        document = attachments.encode_json({"digest": target.digest, "since": today, "reason": reason})
+        mark = attachments.make_attachment("deprecation.json", attachments.DEPRECATION, document, target.descriptor)
         attachments.attach(repository, target.descriptor, [mark])
         signer.sign([f"{repository}@{mark.manifest.digest}"])
     print(f"{repository}:{tag}  {manifest.digest}  is marked as deprecated: {reason}")
@@ -372,7 +379,7 @@ def deprecate(repository: Registry, signer: Signer, tag: str, reason: str) -> No
 
 def main(words: Sequence[str] | None = None) -> int:
     """Publish, foretell, verify or deprecate; exit code 1 where something is refused, missing or wrong."""
-    options = arguments(words)
+    options = read_arguments(words)
     signer = find_signer(options)
     repository = registry.parse_repository(options.registry)
     if options.verify or options.deprecate:
@@ -380,18 +387,18 @@ def main(words: Sequence[str] | None = None) -> int:
             raise SlipwayError(UNSIGNED)
         for tag in options.names:
             if options.deprecate:
-                deprecate(repository, signer, tag, options.deprecate.strip())
+                deprecate_tag(repository, signer, tag, options.deprecate.strip())
             else:
-                print(verify.verify(repository, signer, tag))
+                print(verify.verify_tag(repository, signer, tag))
         return 0
     matrix = load_matrix()
-    publications, problems = examine([matrix.find_image(name) for name in dict.fromkeys(options.names)])
+    publications, problems = examine_images([matrix.find_image(name) for name in dict.fromkeys(options.names)])
     if signer is None:
         problems.append(UNSIGNED)
     if options.dry_run:
-        foretell(repository, publications)
+        print_plan(repository, publications)
     if problems or signer is None:
         raise SlipwayError("\n  ".join(["nothing is published, because of this:", *problems]))
     for publication in publications if not options.dry_run else ():
-        publish(repository, signer, publication)
+        publish_images(repository, signer, publication)
     return 0

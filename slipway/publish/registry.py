@@ -24,7 +24,7 @@ from slipway.publish import credentials
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
-OF_DOCKER = (
+DOCKER_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
@@ -67,7 +67,7 @@ class Manifest:
     @property
     def digest(self) -> str:
         """Its name."""
-        return digest_of(self.content)
+        return compute_digest(self.content)
 
     @property
     def json(self) -> dict[str, Any]:
@@ -95,14 +95,14 @@ class Answer:
     body: bytes
 
 
-def digest_of(content: bytes) -> str:
+def compute_digest(content: bytes) -> str:
     """Return the digest of some bytes."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def describe(content: bytes, media_type: str) -> Descriptor:
+def make_descriptor(content: bytes, media_type: str) -> Descriptor:
     """Return the descriptor of some bytes."""
-    return Descriptor(media_type, digest_of(content), len(content))
+    return Descriptor(media_type, compute_digest(content), len(content))
 
 
 def make_manifest(content: Mapping[str, Any], media_type: str = MANIFEST) -> Manifest:
@@ -157,7 +157,7 @@ class Registry:
     def __init__(self, host: str, name: str) -> None:
         self.host = host
         self.name = name
-        self.credentials = credentials.find(host)
+        self.credentials = credentials.find_credentials(host)
         api = "registry-1.docker.io" if host == "docker.io" else host
         scheme = "http" if is_loopback(f"//{host}") else "https"
         self.origin = f"{scheme}://{api}"
@@ -178,18 +178,18 @@ class Registry:
 
         RegistryError when the registry fails, and when the bytes are not the digest's.
         """
-        headers = {"Accept": ", ".join((MANIFEST, INDEX, *OF_DOCKER)), "Cache-Control": "no-cache"}
+        headers = {"Accept": ", ".join((MANIFEST, INDEX, *DOCKER_TYPES)), "Cache-Control": "no-cache"}
         answer = self.repeat("GET", self.url("manifests", reference), headers=headers)
         if answer.status == NOT_FOUND:
             return None
-        self.expect(answer, f"reading {reference}", OK)
+        self.require_status(answer, f"reading {reference}", OK)
         found = Manifest(answer.body, answer.headers.get_content_type())
         claimed = reference if is_digest(reference) else answer.headers.get("Docker-Content-Digest", found.digest)
         if found.digest != claimed:
             raise RegistryError(f"{self} answers {reference} with {found.digest}, and says that it is {claimed}")
         return found
 
-    def need(self, reference: str) -> Manifest:
+    def require_manifest(self, reference: str) -> Manifest:
         """Return a manifest that must be there."""
         found = self.manifest(reference)
         if found is None:
@@ -218,13 +218,13 @@ class Registry:
         for wait in WAITS:
             if answer.status != TOO_MANY:  # which says that it was not looked at
                 break
-            time.sleep(asked_for(answer, wait))
+            time.sleep(find_wait(answer, wait))
             answer = self.exchange("PUT", self.url("manifests", tag), body=manifest.content, headers=headers)
         self.check_written(answer, manifest, tag)
 
     def check_written(self, answer: Answer, manifest: Manifest, reference: str) -> None:
         """Refuse an answer that does not confirm what was sent."""
-        self.expect(answer, f"writing {reference}", CREATED)
+        self.require_status(answer, f"writing {reference}", CREATED)
         said = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if said != manifest.digest:
             raise RegistryError(f"{self} stored {manifest.digest} as {said}")
@@ -239,7 +239,7 @@ class Registry:
             answer = self.repeat("GET", url)
             if answer.status == NOT_FOUND:
                 return found
-            self.expect(answer, "listing tags", OK)
+            self.require_status(answer, "listing tags", OK)
             match self.parse(answer.body, "its list of tags"):
                 case {"tags": list(tags)} if all(isinstance(tag, str) for tag in tags):
                     found += tags
@@ -247,10 +247,10 @@ class Registry:
                     pass
                 case _:
                     raise RegistryError(f"{self} lists its tags in a form that is unknown")
-            url = self.next_page(answer, url)
+            url = self.find_next_page(answer, url)
         return found
 
-    def next_page(self, answer: Answer, url: str) -> str:
+    def find_next_page(self, answer: Answer, url: str) -> str:
         """Return where a list goes on, empty at its end; it does not lead to another host."""
         link = re.match(r'<([^>]+)>;\s*rel="?next', answer.headers.get("Link", ""))
         following = urljoin(url, link[1]) if link else ""
@@ -265,7 +265,7 @@ class Registry:
         answer = self.repeat("HEAD", self.url("blobs", blob.digest))
         if answer.status == NOT_FOUND:
             return False
-        self.expect(answer, f"looking for {blob.digest}", OK)
+        self.require_status(answer, f"looking for {blob.digest}", OK)
         return answer.headers.get("Content-Length") == str(blob.size)
 
     def blob(self, blob: Descriptor) -> bytes:
@@ -273,9 +273,9 @@ class Registry:
         if not 0 <= blob.size <= MEMORY_LIMIT:
             raise RegistryError(f"{blob.digest} in {self} is said to have {blob.size} bytes: too many for a document")
         answer = self.repeat("GET", self.url("blobs", blob.digest))
-        self.expect(answer, f"reading {blob.digest}", OK)
-        if (len(answer.body), digest_of(answer.body)) != (blob.size, blob.digest):
-            raise RegistryError(f"{self} answers {blob.digest} with {digest_of(answer.body)}")
+        self.require_status(answer, f"reading {blob.digest}", OK)
+        if (len(answer.body), compute_digest(answer.body)) != (blob.size, blob.digest):
+            raise RegistryError(f"{self} answers {blob.digest} with {compute_digest(answer.body)}")
         return answer.body
 
     def check_blob(self, blob: Descriptor) -> None:
@@ -287,14 +287,14 @@ class Registry:
             return digests[-1].update  # type: ignore[no-any-return]
 
         answer = self.repeat("GET", self.url("blobs", blob.digest), sink=start, limit=blob.size)
-        self.expect(answer, f"reading {blob.digest}", OK)
+        self.require_status(answer, f"reading {blob.digest}", OK)
         found = f"sha256:{digests[-1].hexdigest()}"
         if found != blob.digest:
             raise RegistryError(f"{self} answers {blob.digest} with {found}")
 
     def put_bytes(self, content: bytes, media_type: str) -> Descriptor:
         """Send some bytes, unless they are there."""
-        blob = describe(content, media_type)
+        blob = make_descriptor(content, media_type)
         if not self.has_blob(blob):
             self.put_blob(blob, content)
         return blob
@@ -305,11 +305,11 @@ class Registry:
         for wait in WAITS:
             if answer is not None and answer.status not in TEMPORARY:
                 break
-            time.sleep(asked_for(answer, wait) if answer else wait)
+            time.sleep(find_wait(answer, wait) if answer else wait)
             answer = self.upload(blob, content)
         if answer is None:
             raise RegistryError(f"{self} breaks off whenever {blob.digest} is sent; nothing was published")
-        self.expect(answer, f"writing {blob.digest}", CREATED)
+        self.require_status(answer, f"writing {blob.digest}", CREATED)
         self.written += 1
         self.bytes_written += blob.size
 
@@ -335,14 +335,14 @@ class Registry:
         while url:
             answer = self.repeat("GET", url, headers={"Accept": INDEX})
             if answer.status == NOT_FOUND or answer.headers.get_content_type() != INDEX:
-                index = self.manifest(fallback_tag(digest))
+                index = self.manifest(make_fallback_tag(digest))
                 return read_referrers(index) if index else []
-            self.expect(answer, f"listing what refers to {digest}", OK)
+            self.require_status(answer, f"listing what refers to {digest}", OK)
             rows += read_referrers(Manifest(answer.body, INDEX))
-            url = self.next_page(answer, url)
+            url = self.find_next_page(answer, url)
         return rows
 
-    def refer(self, subject: Descriptor, manifests: list[Manifest]) -> None:
+    def send_referrers(self, subject: Descriptor, manifests: list[Manifest]) -> None:
         """Send manifests that refer to a subject, and see that they are listed there."""
         listed_by_itself = [bool(self.put_manifest(each).headers.get("OCI-Subject")) for each in manifests]
         if not all(listed_by_itself):
@@ -359,13 +359,13 @@ class Registry:
 
         Another publisher may write the same tag at the same time, so it is read again.
         """
-        tag = fallback_tag(digest)
+        tag = make_fallback_tag(digest)
         before = self.manifest(tag)
         rows = read_referrers(before) if before else []
         known = {row.digest for row in rows}
-        rows += [referrer(each) for each in manifests if each.digest not in known]
+        rows += [make_referrer(each) for each in manifests if each.digest not in known]
         self.write_tag(tag, make_manifest({"manifests": [row.as_json() for row in rows]}, INDEX))
-        after = {row.digest for row in read_referrers(self.need(tag))}
+        after = {row.digest for row in read_referrers(self.require_manifest(tag))}
         return all(each.digest in after for each in manifests)
 
     # --- requests ---
@@ -388,7 +388,7 @@ class Registry:
                 continue
             if answer.status not in TEMPORARY:
                 return answer
-            time.sleep(asked_for(answer, wait))
+            time.sleep(find_wait(answer, wait))
         return self.exchange(method, url, **options)
 
     def exchange(self, method: str, url: str, **options: Any) -> Answer:  # noqa: ANN401 - send's own
@@ -427,9 +427,10 @@ class Registry:
                 return Answer(response.status, response.headers, self.read(response, sink, limit))
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
+            text = self.hide_secrets(str(reason) or type(reason).__name__)
             raise Unreachable(
-                f"{self} does not answer: {self.hide(str(reason) or type(reason).__name__)}; look at the network, at "
-                "the proxy settings and at the registry, then run this again"
+                f"{self} does not answer: {text}; check the network, the proxy settings and the registry, then "
+                "run this again"
             ) from None
 
     def open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
@@ -455,11 +456,11 @@ class Registry:
             raise http.client.IncompleteRead(b"", response.length)
         return b"".join(pieces)
 
-    def expect(self, answer: Answer, doing: str, status: int) -> None:
+    def require_status(self, answer: Answer, doing: str, status: int) -> None:
         """Raise RegistryError unless the answer has a status."""
         if answer.status == status:
             return
-        said = " ".join(self.hide(reason_of(answer.body)).split())[:200]
+        said = " ".join(self.hide_secrets(find_reason(answer.body)).split())[:200]
         reason = f"{answer.status} {http.client.responses.get(answer.status, '')} {said}".strip()
         if answer.status in (UNAUTHORIZED, FORBIDDEN):
             raise RegistryError(f"{doing} in {self} is not allowed ({reason}): docker login {self.host}")
@@ -500,13 +501,13 @@ class Registry:
         else:
             login = self.credentials.basic if self.credentials.password else ""
             answer = self.send("GET", f"{realm}?{urlencode(wanted)}", authorization=login)
-        self.expect(answer, "logging in", OK)
+        self.require_status(answer, "logging in", OK)
         match self.parse(answer.body, "its answer to a login"):
             case {"token": str(token)} | {"access_token": str(token)} if token and token.isprintable():
                 return token
         raise RegistryError(f"{self.host} gave no token: docker login {self.host}")
 
-    def hide(self, text: str) -> str:
+    def hide_secrets(self, text: str) -> str:
         """Take every secret out of a text that the registry or the system wrote."""
         for secret in (*self.credentials.secrets, self.authorization.partition(" ")[2]):
             if secret:
@@ -532,13 +533,13 @@ def parse_repository(text: str) -> Registry:
     return Registry(host, name)
 
 
-def asked_for(answer: Answer, wait: float) -> float:
+def find_wait(answer: Answer, wait: float) -> float:
     """Return how long to wait: what the registry asks for within reason, else our own."""
     seconds = answer.headers.get("Retry-After", "")
     return min(float(seconds), LONGEST_WAIT) if re.fullmatch(r"\d{1,6}", seconds) else wait
 
 
-def reason_of(body: bytes) -> str:
+def find_reason(body: bytes) -> str:
     """Return a registry's own words for what is wrong, empty where it has none."""
     try:
         error = json.loads(body)["errors"][0]
@@ -548,7 +549,7 @@ def reason_of(body: bytes) -> str:
     return "".join(character for character in text if character.isprintable())
 
 
-def fallback_tag(digest: str) -> str:
+def make_fallback_tag(digest: str) -> str:
     """Return the tag that lists referrers where the registry has no API for them."""
     return digest.replace(":", "-")
 
@@ -561,13 +562,13 @@ def read_referrers(index: Manifest) -> list[Descriptor]:
     return [read_descriptor(row) for row in rows]
 
 
-def referrer(manifest: Manifest) -> Descriptor:
+def make_referrer(manifest: Manifest) -> Descriptor:
     """Return the row of a manifest in a list of referrers."""
     said = manifest.json
     more: dict[str, Any] = {key: said[key] for key in ("artifactType", "annotations") if key in said}
     return Descriptor(manifest.media_type, manifest.digest, len(manifest.content), more)
 
 
-def children(manifest: Manifest) -> Iterator[Descriptor]:
+def list_children(manifest: Manifest) -> Iterator[Descriptor]:
     """Yield the manifests of an index; none for an image."""
     yield from (read_descriptor(row) for row in manifest.json.get("manifests") or ())

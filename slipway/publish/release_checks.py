@@ -39,12 +39,12 @@ class Candidate:
         return self.local.labels[REVISION]
 
 
-def examine(image: Image) -> tuple[Candidate | None, list[str]]:
+def examine_image(image: Image) -> tuple[Candidate | None, list[str]]:
     """Return an image with all its evidence, or None and every reason why it may not be published."""
     build = results.read_json(image.results / "build.json")
     identity = str(build.get("image", ""))
-    local = oci_image.inspect(identity) if identity else None
-    tagged = oci_image.inspect(image.tag)
+    local = oci_image.inspect_image(identity) if identity else None
+    tagged = oci_image.inspect_image(image.tag)
     again = f"nox -s build -- {image.name}"
     if local is None:
         return None, [f"{image.name}: it was not built here, or its last build failed: {again}"]
@@ -53,7 +53,7 @@ def examine(image: Image) -> tuple[Candidate | None, list[str]]:
     tests, failed = examine_tests(image, local.id)
     problems = [*examine_commit(image, local), *failed, *examine_verdicts(image, local.id)]
     try:
-        names = tuple(tags.of(image, local.labels))
+        names = tuple(tags.list_tags(image, local.labels))
     except SlipwayError as error:
         problems.append(f"{image.name}: {error}")
         names = ()
@@ -115,7 +115,7 @@ def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
         if found and identity not in sbom.find_image_ids(found)
     )
     yield from examine_verdict(image, identity, "audit.json", f"nox -s audit -- {image.name}", lambda _: "")
-    yield from examine_verdict(image, identity, "scan.json", f"nox -s scan -- {image.name}", not_scanned)
+    yield from examine_verdict(image, identity, "scan.json", f"nox -s scan -- {image.name}", read_allowed_verdict)
 
 
 def examine_verdict(
@@ -132,6 +132,6 @@ def examine_verdict(
         yield f"{image.name}: the verdict of {name} is {verdict!r}: {verb}"
 
 
-def not_scanned(scan: dict[str, Any]) -> str:
+def read_allowed_verdict(scan: dict[str, Any]) -> str:
     """Return the verdict that a scan was told to let pass: --allow-not-scanned is recorded in it."""
     return "not scanned" if scan.get("allow_not_scanned") is True else ""

@@ -37,29 +37,29 @@ class LostRaceError(RegistryError):
     """Another publisher is allocating the same revision; nothing was overwritten."""
 
 
-def name(tag: str, number: int) -> str:
+def name_revision(tag: str, number: int) -> str:
     """Return the tag of a revision."""
     return f"{tag}-r{number}"
 
 
-def highest_listed(tag: str, tags: Iterable[str]) -> int:
+def find_highest_listed(tag: str, tags: Iterable[str]) -> int:
     """Return the highest revision among some tags, 0 where there is none."""
     matches = (re.fullmatch(rf"{re.escape(tag)}-r([1-9]\d{{0,8}})", each) for each in tags)
     return max((int(match[1]) for match in matches if match), default=0)
 
 
-def highest(repository: Registry, tag: str, known: int = 0) -> tuple[int, Manifest | None, int]:
+def find_highest(repository: Registry, tag: str, known: int = 0) -> tuple[int, Manifest | None, int]:
     """Return the highest revision's number and manifest (0 and None where there is none), and the first free number.
 
     The list of tags may be old and `known` is only where to start: whatever comes above is asked for by name.
     """
-    number = max(known, highest_listed(tag, repository.tags()))
+    number = max(known, find_highest_listed(tag, repository.tags()))
     found, manifest = number, None
-    while found and (manifest := repository.manifest(name(tag, found))) is None:
+    while found and (manifest := repository.manifest(name_revision(tag, found))) is None:
         found -= 1  # somebody has deleted it
     while True:
-        following = repository.manifest(name(tag, number + 1))
-        if following is None and repository.manifest(f"{name(tag, number + 1)}.taken") is None:
+        following = repository.manifest(name_revision(tag, number + 1))
+        if following is None and repository.manifest(f"{name_revision(tag, number + 1)}.taken") is None:
             break
         number += 1
         if following is not None:
@@ -67,63 +67,63 @@ def highest(repository: Registry, tag: str, known: int = 0) -> tuple[int, Manife
     return found, manifest, number + 1
 
 
-def allocate(repository: Registry, tag: str, number: int, manifest: Manifest) -> None:
+def allocate_revision(repository: Registry, tag: str, number: int, manifest: Manifest) -> None:
     """Publish a manifest as a revision that nobody has yet.
 
     LostRaceError when another publisher takes the number at the same time, RegistryError when something is not
     certain; in both cases no revision was overwritten.
     """
-    revision = name(tag, number)
+    revision = name_revision(tag, number)
     if number == 1 and repository.manifest(tag) is not None:
         if repository.manifest(revision) is not None:  # since it was looked for
-            raise lost(repository, revision)
+            raise make_lost_error(repository, revision)
         raise RegistryError(
             f"{repository}:{tag} is there and no revision of it is found, so the next number cannot be told. "
             "Was it pushed by hand, or does the registry list its tags only later? Nothing was written"
         )
-    win(repository, revision)
+    win_revision(repository, revision)
     if repository.manifest(revision) is not None:
         raise RegistryError(f"{repository}:{revision} was written by something that does not take turns; left as it is")
     repository.write_tag(revision, manifest)
-    confirm(repository, revision, manifest)
+    confirm_tag(repository, revision, manifest)
 
 
-def win(repository: Registry, revision: str) -> None:
+def win_revision(repository: Registry, revision: str) -> None:
     """Win the right to write a revision, by the steps above; LostRaceError when it went to somebody else."""
     repository.put_bytes(EMPTY, EMPTY_TYPE)
     claim, taken = f"{revision}.claim", f"{revision}.taken"
-    own = note({"slipway.publisher": secrets.token_hex(16)})
+    own = make_note({"slipway.publisher": secrets.token_hex(16)})
     repository.write_tag(claim, own)
     if repository.manifest(taken) is not None:
-        raise lost(repository, revision)
-    repository.write_tag(taken, note({"slipway.taken": revision}))
+        raise make_lost_error(repository, revision)
+    repository.write_tag(taken, make_note({"slipway.taken": revision}))
     if repository.digest(claim) != own.digest:
-        raise lost(repository, revision)
+        raise make_lost_error(repository, revision)
 
 
-def note(annotations: dict[str, str]) -> Manifest:
+def make_note(annotations: dict[str, str]) -> Manifest:
     """Return a manifest that holds nothing but its annotations."""
-    empty = registry.describe(EMPTY, EMPTY_TYPE).as_json()
+    empty = registry.make_descriptor(EMPTY, EMPTY_TYPE).as_json()
     return registry.make_manifest(
         {"artifactType": TYPE, "config": empty, "layers": [empty], "annotations": annotations}
     )
 
 
-def lost(repository: Registry, revision: str) -> LostRaceError:
+def make_lost_error(repository: Registry, revision: str) -> LostRaceError:
     """Return the error of a race that was lost."""
     return LostRaceError(
         f"another publisher took {repository}:{revision} at the same time. Nothing was overwritten; run this again"
     )
 
 
-def confirm(repository: Registry, tag: str, manifest: Manifest) -> None:
+def confirm_tag(repository: Registry, tag: str, manifest: Manifest) -> None:
     """Read a tag again; RegistryError when it does not point at what was written."""
     found = repository.digest(tag)
     if found != manifest.digest:
         raise RegistryError(f"{repository}:{tag} is {found or 'missing'} after {manifest.digest} was written there")
 
 
-def settle(
+def settle_tags(
     repository: Registry, tag: str, followers: Iterable[str], known: int, may_move: Callable[[Manifest], bool]
 ) -> tuple[int, Manifest, list[str]]:
     """Let the tags without a revision point at the highest one, until no higher one has appeared meanwhile.
@@ -133,9 +133,9 @@ def settle(
     """
     moved: list[str] = []
     for _ in range(ROUNDS):
-        number, manifest, _ = highest(repository, tag, known)
+        number, manifest, _ = find_highest(repository, tag, known)
         if manifest is None:
-            raise RegistryError(f"{repository}:{name(tag, known)} was there and is gone")
+            raise RegistryError(f"{repository}:{name_revision(tag, known)} was there and is gone")
         late = [tag] if repository.digest(tag) != manifest.digest else []
         for follower in followers:
             now = repository.manifest(follower)
@@ -143,14 +143,14 @@ def settle(
                 late.append(follower)
         for each in late:
             repository.write_tag(each, manifest)
-            confirm_or_newer(repository, each)
+            require_tag(repository, each)
         moved += late
         if not late:
             return number, manifest, list(dict.fromkeys(moved))
     raise RegistryError(f"{repository}:{tag} is published by others again and again; run this again to move its tags")
 
 
-def confirm_or_newer(repository: Registry, tag: str) -> None:
+def require_tag(repository: Registry, tag: str) -> None:
     """Read a tag that was just written; it may have been moved on by somebody else, but it must be there."""
     if repository.manifest(tag) is None:
         raise RegistryError(f"{repository}:{tag} is missing after it was written")

@@ -35,7 +35,7 @@ class Signer:
     def sign(self, references: Iterable[str]) -> None:
         """Sign what is in a registry, each by its digest."""
         how = [f"--key={self.key}", "--tlog-upload=false"] if self.key else []
-        cosign("sign", "--yes", *how, *references)
+        run_cosign("sign", "--yes", *how, *references)
 
     def verify(self, references: Iterable[str], *, private: bool) -> None:
         """Verify a signature of each; SlipwayError where one is missing or somebody else's.
@@ -44,14 +44,14 @@ class Signer:
         """
         if not self.key:
             who = [f"--certificate-identity={self.identity}", f"--certificate-oidc-issuer={self.issuer}"]
-            cosign("verify", *who, *references)
+            run_cosign("verify", *who, *references)
             return
         with tempfile.TemporaryDirectory() as folder:
             key = self.key
             if private:
                 key = str(Path(folder) / "cosign.pub")
-                Path(key).write_text(cosign("public-key", f"--key={self.key}"), encoding="utf-8")
-            cosign("verify", f"--key={key}", OFFLINE_KEY, *references)
+                Path(key).write_text(run_cosign("public-key", f"--key={self.key}"), encoding="utf-8")
+            run_cosign("verify", f"--key={key}", OFFLINE_KEY, *references)
 
     def has_signed(self, references: Iterable[str], *, private: bool) -> bool:
         """Tell whether all of them bear this signature already."""
@@ -67,15 +67,15 @@ class UnsignedError(SlipwayError):
 
 
 @functools.cache
-def program() -> Path:
+def provide_cosign() -> Path:
     """Return cosign's program, built if need be."""
     return tools.provide_program(tools.read_tool("cosign"))
 
 
-def cosign(*arguments: str) -> str:
+def run_cosign(*arguments: str) -> str:
     """Run cosign and return its output; its last lines are the error."""
     result = subprocess.run(
-        [program(), *arguments],
+        [provide_cosign(), *arguments],
         env={"COSIGN_PASSWORD": "", **os.environ},  # an unset one would be asked for
         stdin=subprocess.DEVNULL,
         capture_output=True,

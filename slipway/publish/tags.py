@@ -20,12 +20,12 @@ RELEASE = "org.opencontainers.image.version"
 ACCELERATORS = {"cpu": ("cpu", ""), "cuda": ("cuda", "slipway.cuda"), "rocm": ("rocm", "slipway.hip")}
 
 
-def of(image: Image, labels: Mapping[str, str]) -> list[str]:
+def list_tags(image: Image, labels: Mapping[str, str]) -> list[str]:
     """Return an image's tags, the one that revisions belong to first; SlipwayError when its labels do not tell them."""
-    release = label(image, labels, RELEASE, r"\d+\.\d+\.\d+")
+    release = read_label(image, labels, RELEASE, r"\d+\.\d+\.\d+")
     releases = (release, release.rpartition(".")[0], "latest")
-    suffix = flavor(image, labels)
-    suffixes = [f"-{accelerator(image, labels)}-{suffix}"]
+    suffix = name_flavor(image, labels)
+    suffixes = [f"-{name_accelerator(image, labels)}-{suffix}"]
     if image.variant.name.split("-")[0] == DEFAULT:
         suffixes.append(f"-{suffix}")
     if image.variant.name == DEFAULT and suffix == "base":
@@ -33,23 +33,23 @@ def of(image: Image, labels: Mapping[str, str]) -> list[str]:
     return [f"{each}{suffix}" for suffix in suffixes for each in releases]
 
 
-def accelerator(image: Image, labels: Mapping[str, str]) -> str:
+def name_accelerator(image: Image, labels: Mapping[str, str]) -> str:
     """Return `cuda13.0`: the accelerator with the version in the image; a CPU has none."""
     name, version = ACCELERATORS[image.variant.accelerator]
-    return name + label(image, labels, version, r"\d+\.\d+") if version else name
+    return name + read_label(image, labels, version, r"\d+\.\d+") if version else name
 
 
-def flavor(image: Image, labels: Mapping[str, str]) -> str:
+def name_flavor(image: Image, labels: Mapping[str, str]) -> str:
     """Return `devel`, `devel-py3.11`, `devel-training`: what follows the accelerator."""
-    parts = [label(image, labels, "slipway.flavor", image.flavor)]
+    parts = [read_label(image, labels, "slipway.flavor", image.flavor)]
     if "-py" in image.variant.name:
-        parts.append("py" + label(image, labels, "slipway.python", r"\d+\.\d+"))
+        parts.append("py" + read_label(image, labels, "slipway.python", r"\d+\.\d+"))
     if image.workload:
-        parts.append(label(image, labels, "slipway.workload", image.workload.name))
+        parts.append(read_label(image, labels, "slipway.workload", image.workload.name))
     return "-".join(parts)
 
 
-def label(image: Image, labels: Mapping[str, str], name: str, pattern: str) -> str:
+def read_label(image: Image, labels: Mapping[str, str], name: str, pattern: str) -> str:
     """Return a label that matches a pattern."""
     value = labels.get(name, "")
     if not re.fullmatch(pattern, value):

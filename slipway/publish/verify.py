@@ -49,28 +49,28 @@ class PublishedImage:
         return (self.settings(repository).get("config") or {}).get("Labels") or {}
 
 
-def images(repository: Registry, manifest: Manifest) -> list[PublishedImage]:
+def list_images(repository: Registry, manifest: Manifest) -> list[PublishedImage]:
     """Return the images of a manifest: itself, or those of an index."""
     if "manifests" not in manifest.json:
         return [PublishedImage(manifest)]
-    return [PublishedImage(repository.need(row.digest)) for row in registry.children(manifest)]
+    return [PublishedImage(repository.require_manifest(row.digest)) for row in registry.list_children(manifest)]
 
 
-def read_again(repository: Registry, manifest: Manifest, published: Iterable[PublishedImage]) -> None:
+def check_published(repository: Registry, manifest: Manifest, published: Iterable[PublishedImage]) -> None:
     """See that what was just published is there under its digest, with each layer in its size."""
-    repository.need(manifest.digest)
+    repository.require_manifest(manifest.digest)
     for image in published:
-        repository.need(image.manifest.digest)
+        repository.require_manifest(image.manifest.digest)
         missing = [layer.digest for layer in image.layers if not repository.has_blob(layer)]
         if missing:
             raise RegistryError(f"{repository}@{image.manifest.digest} lacks its layers {', '.join(missing)}")
 
 
-def verify(repository: Registry, signer: Signer, tag: str) -> str:
+def verify_tag(repository: Registry, signer: Signer, tag: str) -> str:
     """Verify all of a tag and return a line that says so; SlipwayError names what is wrong."""
-    manifest = repository.need(tag)
+    manifest = repository.require_manifest(tag)
     require_highest(repository, tag, manifest)
-    published = images(repository, manifest)
+    published = list_images(repository, manifest)
     signer.verify(
         [f"{repository}@{digest}" for digest in {manifest.digest, *(each.manifest.digest for each in published)}],
         private=False,
@@ -83,7 +83,9 @@ def verify(repository: Registry, signer: Signer, tag: str) -> str:
             repository.check_blob(layer)
             size += layer.size
         notes += verify_evidence(repository, signer, image)
-    reasons = deprecations(repository, manifest.digest, lambda reference: signer.has_signed([reference], private=False))
+    reasons = list_deprecations(
+        repository, manifest.digest, lambda reference: signer.has_signed([reference], private=False)
+    )
     notes += [f"DEPRECATED: {reason}" for reason in reasons]
     found = ", ".join(dict.fromkeys(notes))
     return f"{repository}:{tag}  {manifest.digest}  signed; {size / 1e6:.1f} MB of layers as they should be; {found}"
@@ -91,7 +93,7 @@ def verify(repository: Registry, signer: Signer, tag: str) -> str:
 
 def require_highest(repository: Registry, tag: str, manifest: Manifest) -> None:
     """Refuse a tag that has revisions and is not the highest of them."""
-    number, highest, _ = revisions.highest(repository, tag)
+    number, highest, _ = revisions.find_highest(repository, tag)
     if highest and highest.digest != manifest.digest:
         raise SlipwayError(f"{repository}:{tag} is {manifest.digest}, its highest revision -r{number} {highest.digest}")
 
@@ -100,11 +102,13 @@ def verify_evidence(repository: Registry, signer: Signer, image: PublishedImage)
     """Verify what is attached to an image, and return what is to be told of it."""
     where = f"{repository}@{image.manifest.digest}"
     kinds = attachments.TYPES.values()
-    found = attachments.attached(repository, image.manifest.digest, *kinds)
+    found = attachments.find_attached(repository, image.manifest.digest, *kinds)
     missing = [name for name, kind in attachments.TYPES.items() if not found.get(kind)]
     if missing:
         raise SlipwayError(f"{where} has no {', '.join(missing)} attached; publish it again")
-    genuine = {each.digest for each in signed(repository, signer, [each for kind in kinds for each in found[kind]])}
+    genuine = {
+        each.digest for each in select_signed(repository, signer, [each for kind in kinds for each in found[kind]])
+    }
     found = {kind: [each for each in found[kind] if each.digest in genuine] for kind in kinds}
     forged = [name for name, kind in attachments.TYPES.items() if not found[kind]]
     if forged:
@@ -112,11 +116,11 @@ def verify_evidence(repository: Registry, signer: Signer, image: PublishedImage)
     notes = list(attachments.TYPES)
     for name, kind in attachments.TYPES.items():
         for artifact in found[kind]:
-            notes += judge(repository, image, name, attachments.read(repository, artifact), found)
+            notes += check_document(repository, image, name, attachments.read_document(repository, artifact), found)
     return notes
 
 
-def judge(
+def check_document(
     repository: Registry, image: PublishedImage, name: str, document: Mapping[str, Any], found: Artifacts
 ) -> list[str]:
     """Refuse a document about another image, or one that does not say what was needed to publish."""
@@ -128,7 +132,7 @@ def judge(
         return []
     is_sbom = name.startswith("sbom.")
     about = sbom.find_image_ids(document) if is_sbom else {str(document.get("image"))}
-    if not about & identities(repository, image, found):
+    if not about & list_identities(repository, image, found):
         raise SlipwayError(f"{where} is of another image")
     if is_sbom:
         return []
@@ -139,30 +143,30 @@ def judge(
     return []
 
 
-def identities(repository: Registry, image: PublishedImage, found: Artifacts) -> set[str]:
+def list_identities(repository: Registry, image: PublishedImage, found: Artifacts) -> set[str]:
     """Return the IDs of an image: its configuration's digest, and what its builder's engine called it."""
     own = {image.configuration}
     for artifact in found[attachments.TYPES["provenance.json"]]:
-        predicate = attachments.read(repository, artifact).get("predicate") or {}
+        predicate = attachments.read_document(repository, artifact).get("predicate") or {}
         parameters = (predicate.get("buildDefinition") or {}).get("internalParameters") or {}
         own.add(str(parameters.get("image")))
     return own
 
 
-def signed(repository: Registry, signer: Signer, artifacts: list[Manifest]) -> list[Manifest]:
+def select_signed(repository: Registry, signer: Signer, artifacts: list[Manifest]) -> list[Manifest]:
     """Return those artifacts that this signer has signed; others may have attached their own."""
     try:
         signer.verify([f"{repository}@{each.digest}" for each in artifacts], private=False)
     except UnsignedError:
         if len(artifacts) == 1:
             return []
-        return [each for artifact in artifacts for each in signed(repository, signer, [artifact])]
+        return [each for artifact in artifacts for each in select_signed(repository, signer, [artifact])]
     return artifacts
 
 
-def deprecations(repository: Registry, digest: str, is_genuine: Callable[[str], bool]) -> list[str]:
+def list_deprecations(repository: Registry, digest: str, is_genuine: Callable[[str], bool]) -> list[str]:
     """Return the reasons why a published image is deprecated, none for most; marks of strangers do not count."""
     kind = attachments.DEPRECATION
-    marks = attachments.attached(repository, digest, kind).get(kind, [])
+    marks = attachments.find_attached(repository, digest, kind).get(kind, [])
     genuine = [mark for mark in marks if is_genuine(f"{repository}@{mark.digest}")]
-    return [str(attachments.read(repository, mark).get("reason")) for mark in genuine]
+    return [str(attachments.read_document(repository, mark).get("reason")) for mark in genuine]

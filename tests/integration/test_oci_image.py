@@ -50,7 +50,7 @@ def pack(
         file.seek(0)
         sent[layer.digest] = file.read()
 
-    return oci_image.pack(image, present, send)[1], sent
+    return oci_image.pack_image(image, present, send)[1], sent
 
 
 def unpacked(content: bytes) -> bytes:
@@ -100,7 +100,7 @@ def test_a_layer_is_compressed_once(bin_folder: Path, monkeypatch: pytest.Monkey
     again, sent_again = pack(image, present=lambda layer: layer.digest == first.json["layers"][0]["digest"])
     assert again == first
     assert list(sent_again) == [first.json["layers"][1]["digest"]]
-    monkeypatch.setattr(oci_image, "compress", lambda *_: pytest.fail("it was compressed again"))
+    monkeypatch.setattr(oci_image, "compress_layer", lambda *_: pytest.fail("it was compressed again"))
     assert pack(image, present=lambda _: True) == (first, {})
 
 

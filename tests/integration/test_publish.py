@@ -37,7 +37,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a cosign key and another one."""
     folder = tmp_path_factory.mktemp("keys")
     for name in ("cosign", "other"):
-        command = [str(signing.program()), "generate-key-pair", f"--output-key-prefix={name}"]
+        command = [str(signing.provide_cosign()), "generate-key-pair", f"--output-key-prefix={name}"]
         subprocess.run(
             command, cwd=folder, env={**os.environ, "COSIGN_PASSWORD": PASSWORD}, capture_output=True, check=True
         )
@@ -51,7 +51,7 @@ def proxy(upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COSIGN_PASSWORD", PASSWORD)
-    signing.program()  # found while the cache is the user's
+    signing.provide_cosign()  # found while the cache is the user's
     with Proxy(upstream) as running:
         yield running
 
@@ -72,7 +72,7 @@ def target(proxy: Proxy) -> str:
 @pytest.fixture
 def unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take cosign out, for what is not about signatures."""
-    monkeypatch.setattr(signing, "cosign", lambda *_: "")
+    monkeypatch.setattr(signing, "run_cosign", lambda *_: "")
 
 
 @pytest.fixture
@@ -113,13 +113,13 @@ def test_an_image_goes_up_with_all_that_belongs_to_it(  # noqa: PLR0913 - fixtur
     digests = {there.digest(tag) for tag in names}
     assert len(digests) == 1
     digest = digests.pop()
-    found = attachments.attached(there, digest, *KINDS)
+    found = attachments.find_attached(there, digest, *KINDS)
     assert set(found) == set(attachments.TYPES.values())
-    layers = there.need("latest").json["layers"]
+    layers = there.require_manifest("latest").json["layers"]
     assert [layer["mediaType"] for layer in layers] == ["application/vnd.oci.image.layer.v1.tar+zstd"] * 2
     record = results.read_json(image.results / "publish.json")
     assert (record["verdict"], record["digest"], record["revision"]) == ("published", digest, 1)
-    tests = attachments.read(there, found[attachments.TYPES["tests.json"]][0])
+    tests = attachments.read_document(there, found[attachments.TYPES["tests.json"]][0])
     assert (tests["passed"], tests["not run"]) == (2, {"no GPU on this host": 1})
     assert "the-builders-machine" not in json.dumps(tests)
     docker("image", "rm", "--force", image.tag)
@@ -141,8 +141,8 @@ def test_provenance_says_how_it_was_built(shop: Workshop, run: Callable[..., int
     run("cuda-base")
     there = open_registry(target)
     digest = there.digest("latest")
-    (artifact,) = attachments.attached(there, digest, *KINDS)[attachments.TYPES["provenance.json"]]
-    said = attachments.read(there, artifact)
+    (artifact,) = attachments.find_attached(there, digest, *KINDS)[attachments.TYPES["provenance.json"]]
+    said = attachments.read_document(there, artifact)
     assert said["subject"] == [{"name": target, "digest": {"sha256": digest.removeprefix("sha256:")}}]
     build = said["predicate"]["buildDefinition"]
     assert build["externalParameters"]["session"] == "build -- cuda-base"
@@ -189,7 +189,7 @@ def test_new_evidence_of_an_unchanged_image_is_attached(
     run("cuda-base")
     there = open_registry(target)
     assert not there.digest("0.1.0-cuda13.0-base-r2")
-    found = attachments.attached(there, there.digest("latest"), *KINDS)
+    found = attachments.find_attached(there, there.digest("latest"), *KINDS)
     assert [len(found[kind]) for kind in attachments.TYPES.values()] == [1, 1, 1, 1, 1, 2]
 
 
@@ -201,11 +201,11 @@ def test_a_changed_image_is_the_next_revision_and_sends_only_what_is_new(
     shop.make("cuda-base")
     run("cuda-base")
     there = open_registry(target)
-    first = there.need("latest")
+    first = there.require_manifest("latest")
     proxy.requests.clear()
     shop.make("cuda-base", content="2")
     run("cuda-base")
-    second = there.need("latest")
+    second = there.require_manifest("latest")
     assert there.digest("0.1.0-cuda13.0-base-r1") == first.digest
     assert there.digest("0.1.0-cuda13.0-base-r2") == second.digest
     assert first.json["layers"][0] == second.json["layers"][0]
@@ -238,11 +238,11 @@ def test_two_platforms_become_one_index(shop: Workshop, run: Callable[..., int],
     shop.make("cpu-base-arm64")
     run("cpu-base", "cpu-base-arm64")
     there = open_registry(target)
-    index = there.need("0.1.0-cpu-base-r1")
+    index = there.require_manifest("0.1.0-cpu-base-r1")
     rows = index.json["manifests"]
     assert [row["platform"]["architecture"] for row in rows] == ["amd64", "arm64"]
     for row in rows:
-        found = attachments.attached(there, row["digest"], *KINDS)
+        found = attachments.find_attached(there, row["digest"], *KINDS)
         assert set(found) == set(attachments.TYPES.values())
     shop.make("cpu-base", content="2")
     with pytest.raises(SlipwayError, match="is also there for linux/arm64: name that image, too"):
@@ -491,7 +491,7 @@ def test_a_deprecated_revision_is_marked_and_stays(
     for _ in range(2):
         assert run("--deprecate", "its OpenSSL is broken", "0.1.0-cuda13.0-base-r1") == 0
     assert {tag: there.digest(tag) for tag in there.tags() if not tag.startswith("sha256-")} == before
-    assert verify.deprecations(there, before["latest"], lambda _: True) == ["its OpenSSL is broken"]
+    assert verify.list_deprecations(there, before["latest"], lambda _: True) == ["its OpenSSL is broken"]
     capsys.readouterr()
     run("--verify", "latest")
     run("cuda-base")
@@ -506,8 +506,8 @@ def test_verifying_finds_what_is_wrong(shop: Workshop, run: Callable[..., int], 
     shop.make("cuda-base")
     run("cuda-base")
     there = open_registry(target)
-    manifest = there.need("latest")
-    forged = attachments.attachment(
+    manifest = there.require_manifest("latest")
+    forged = attachments.make_attachment(
         "scan.json", attachments.TYPES["scan.json"], b'{"verdict":"passed"}', manifest.descriptor
     )
     attachments.attach(there, manifest.descriptor, [forged])
@@ -548,9 +548,9 @@ def test_evidence_that_does_not_say_what_it_must_is_found(  # noqa: PLR0913, PLR
     run("cpu-base")
     identity = results.read_json(image.results / "build.json")["image"]
     there = open_registry(target)
-    subject = there.need("0.1.0-cpu-base").descriptor
+    subject = there.require_manifest("0.1.0-cpu-base").descriptor
     text = json.dumps(document).replace("ID", identity).encode()
-    attachments.attach(there, subject, [attachments.attachment(name, attachments.TYPES[name], text, subject)])
+    attachments.attach(there, subject, [attachments.make_attachment(name, attachments.TYPES[name], text, subject)])
     with pytest.raises(SlipwayError, match=reason):
         run("--verify", "0.1.0-cpu-base")
 
@@ -580,8 +580,8 @@ def test_verifying_misses_what_is_not_attached(
     shop.make("cuda-base")
     run("cuda-base")
     there = open_registry(target)
-    tag = registry.fallback_tag(there.digest("latest"))
-    rows = there.need(tag).json["manifests"]
+    tag = registry.make_fallback_tag(there.digest("latest"))
+    rows = there.require_manifest(tag).json["manifests"]
     there.write_tag(tag, registry.make_manifest({"manifests": rows[:1]}, registry.INDEX))
     with pytest.raises(
         SlipwayError, match=r"has no sbom.spdx.json, provenance.json, tests.json, .* attached; publish it"
@@ -632,7 +632,8 @@ def test_from_any_request_on_a_registry_may_fail(  # noqa: PLR0913, PLR0917 - fi
         now = {tag: there.digest(tag) for tag in there.tags() if re.search(r"-r\d+$", tag)}
         assert seen.items() <= now.items()
         assert (
-            there.digest("0.1.0-cpu-base") == now[f"0.1.0-cpu-base-r{revisions.highest_listed('0.1.0-cpu-base', now)}"]
+            there.digest("0.1.0-cpu-base")
+            == now[f"0.1.0-cpu-base-r{revisions.find_highest_listed('0.1.0-cpu-base', now)}"]
         )
         seen = now
         if not broken:
@@ -716,7 +717,7 @@ def test_two_programs_at_once_lose_nothing(proxy: Proxy, tmp_path: Path, target:
         assert len(set(found.values())) == len(found) == 6
         assert (
             there.digest("0.1.0-cpu-base")
-            == found[f"0.1.0-cpu-base-r{revisions.highest_listed('0.1.0-cpu-base', found)}"]
+            == found[f"0.1.0-cpu-base-r{revisions.find_highest_listed('0.1.0-cpu-base', found)}"]
         )
     written = {(each.path, each.digest) for each in proxy.written() if re.search(r"-r\d+$", each.path)}
     assert len(written) == 6
@@ -832,9 +833,9 @@ def test_credentials_go_to_no_address_without_tls(
 def test_an_image_that_is_built_again_meanwhile_is_not_published(shop: Workshop, target: str, unsigned: None) -> None:
     """Between the look at its evidence and the first byte."""
     shop.make("cpu-base")
-    (publication,), _ = publish.examine([shop.the_matrix.find_image("cpu-base")])
+    (publication,), _ = publish.examine_images([shop.the_matrix.find_image("cpu-base")])
     shop.make("cpu-base", content="2")
     there = open_registry(target)
     with pytest.raises(SlipwayError, match="cpu-base was built or tested again meanwhile"):
-        publish.publish(there, signing.Signer("key"), publication)
+        publish.publish_images(there, signing.Signer("key"), publication)
     assert there.tags() == []

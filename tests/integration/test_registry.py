@@ -146,7 +146,7 @@ def test_two_that_attach_at_once_are_both_listed(proxy: Proxy, repository: Regis
     """Where a registry has no API for referrers, another publisher may write the list in between."""
     proxy.referrers = api
     repository.put_bytes(EMPTY, EMPTY_TYPE)
-    empty = registry.describe(EMPTY, EMPTY_TYPE).as_json()
+    empty = registry.make_descriptor(EMPTY, EMPTY_TYPE).as_json()
     subject = registry.make_manifest({"config": empty, "layers": [empty]})
     repository.put_manifest(subject)
 
@@ -159,14 +159,14 @@ def test_two_that_attach_at_once_are_both_listed(proxy: Proxy, repository: Regis
     done: list[Request] = []
 
     def interfere(request: Request) -> Fault | None:
-        if request.method == "PUT" and request.path.endswith(registry.fallback_tag(subject.digest)) and not done:
+        if request.method == "PUT" and request.path.endswith(registry.make_fallback_tag(subject.digest)) and not done:
             done.append(request)
-            other.refer(subject.descriptor, [artifact("test/other")])
+            other.send_referrers(subject.descriptor, [artifact("test/other")])
         return None
 
     proxy.rules.append(interfere)
-    repository.refer(subject.descriptor, [artifact("test/own")])
-    other.refer(subject.descriptor, [artifact("test/other")])
+    repository.send_referrers(subject.descriptor, [artifact("test/own")])
+    other.send_referrers(subject.descriptor, [artifact("test/other")])
     found = {str(row.more["artifactType"]) for row in repository.referrers(subject.digest)}
     assert found == {"test/own", "test/other"}
 
@@ -197,10 +197,10 @@ def test_a_registry_may_ask_to_wait_but_not_for_ever() -> None:
     """A day is not waited."""
     reply = registry.Answer(429, Message(), b"")
     reply.headers["Retry-After"] = "86400"
-    assert registry.asked_for(reply, 1.0) == registry.LONGEST_WAIT
+    assert registry.find_wait(reply, 1.0) == registry.LONGEST_WAIT
     del reply.headers["Retry-After"]
     reply.headers["Retry-After"] = "soon"
-    assert registry.asked_for(reply, 1.0) == 1.0
+    assert registry.find_wait(reply, 1.0) == 1.0
 
 
 def test_nothing_is_sent_where_nobody_encrypts(proxy: Proxy, repository: Registry) -> None:
@@ -321,8 +321,8 @@ def test_docker_hub_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
     """docker keeps its login under an old address."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     log_in(tmp_path, auths={credentials.HUB: login()})
-    assert credentials.find(host).password == SECRET
-    assert credentials.find("quay.io").password == ""
+    assert credentials.find_credentials(host).password == SECRET
+    assert credentials.find_credentials("quay.io").password == ""
 
 
 def test_a_helper_that_knows_nothing_leaves_it_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,14 +333,14 @@ def test_a_helper_that_knows_nothing_leaves_it_to_the_file(tmp_path: Path, monke
     helper.write_text("#!/bin/sh\necho credentials not found in native keychain\nexit 1\n")
     helper.chmod(0o755)
     log_in(tmp_path, credsStore="test", auths={"quay.io": login()})
-    assert credentials.find("quay.io").password == SECRET
+    assert credentials.find_credentials("quay.io").password == SECRET
     helper.write_text(f"#!/bin/sh\necho {SECRET}\nexit 1\n")
     with pytest.raises(SlipwayError, match=r"docker-credential-test gave no login for quay\.io") as error:
-        credentials.find("quay.io")
+        credentials.find_credentials("quay.io")
     assert SECRET not in str(error.value)
     helper.unlink()
     with pytest.raises(SlipwayError, match="does not answer; install it"):
-        credentials.find("quay.io")
+        credentials.find_credentials("quay.io")
 
 
 @pytest.mark.parametrize("text", ["{", '{"auths": {"quay.io": {"auth": "%%%"}}}', "\xff"])
@@ -349,7 +349,7 @@ def test_a_damaged_configuration_is_an_error(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(SlipwayError, match=r"config\.json") as error:
-        credentials.find("quay.io")
+        credentials.find_credentials("quay.io")
     assert "%%%" not in str(error.value)
 
 

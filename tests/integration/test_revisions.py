@@ -45,24 +45,24 @@ def repository(proxy: Proxy) -> Registry:
 def manifest(repository: Registry, text: str) -> Manifest:
     """Put a small manifest into a repository, by its digest."""
     repository.put_bytes(EMPTY, EMPTY_TYPE)
-    made = revisions.note({"test": text})
+    made = revisions.make_note({"test": text})
     repository.put_manifest(made)
     return made
 
 
 def publish(repository: Registry, made: Manifest) -> int:
     """Do what publishing does once the image is there; returns the revision."""
-    free = revisions.highest(repository, TAG)[2]
-    revisions.allocate(repository, TAG, free, made)
-    revisions.settle(repository, TAG, ["latest"], free, lambda _: True)
+    free = revisions.find_highest(repository, TAG)[2]
+    revisions.allocate_revision(repository, TAG, free, made)
+    revisions.settle_tags(repository, TAG, ["latest"], free, lambda _: True)
     return free
 
 
 def published(host: str, repository: Registry) -> dict[int, str]:
     """Return the revisions with their digests, from the registry itself."""
     plain = Registry(host, repository.name)
-    numbers = [revisions.highest_listed(TAG, [tag]) for tag in plain.tags()]
-    return {number: plain.digest(revisions.name(TAG, number)) for number in numbers if number}
+    numbers = [revisions.find_highest_listed(TAG, [tag]) for tag in plain.tags()]
+    return {number: plain.digest(revisions.name_revision(TAG, number)) for number in numbers if number}
 
 
 # --- one publisher -------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def test_a_number_that_somebody_else_wrote_is_left_as_it_is(repository: Registry
     own, other = manifest(repository, "own"), manifest(repository, "other")
     repository.write_tag(f"{TAG}-r1", other)
     with pytest.raises(RegistryError, match="was written by something that does not take turns"):
-        revisions.allocate(repository, TAG, 1, own)
+        revisions.allocate_revision(repository, TAG, 1, own)
     assert repository.digest(f"{TAG}-r1") == other.digest
 
 
@@ -101,7 +101,7 @@ def test_a_first_revision_that_another_publisher_has_just_written_is_a_lost_race
     own, other = manifest(repository, "own"), manifest(repository, "other")
     publish(repository, other)
     with pytest.raises(LostRaceError, match="Nothing was overwritten; run this again"):
-        revisions.allocate(repository, TAG, 1, own)
+        revisions.allocate_revision(repository, TAG, 1, own)
     assert repository.digest(f"{TAG}-r1") == repository.digest(TAG) == other.digest
 
 
@@ -112,7 +112,7 @@ def test_a_list_of_tags_that_is_old_hides_no_revision(proxy: Proxy, repository: 
         body = registry.make_manifest({"tags": old}).content
         proxy.rules.clear()
         proxy.fail("GET", "/tags/list", Fault(status=200, headers={"Content-Type": "application/json"}, body=body))
-        before = revisions.highest(repository, TAG)[0]
+        before = revisions.find_highest(repository, TAG)[0]
         assert publish(repository, manifest(repository, str(old))) == before + 1
     assert len({repository.digest(f"{TAG}-r{number}") for number in (1, 2)}) == 2
 
@@ -121,7 +121,7 @@ def test_a_deleted_revision_is_not_given_again(proxy: Proxy, repository: Registr
     """The number stays taken although its tag is gone."""
     publish(repository, manifest(repository, "1"))
     proxy.fail("GET", "-r1$", Fault(status=404))
-    assert revisions.highest(repository, TAG) == (0, None, 2)
+    assert revisions.find_highest(repository, TAG) == (0, None, 2)
 
 
 @pytest.mark.parametrize("fault", [Fault(status=500), Fault(status=503), Fault(cut=True), Fault(cut=True, late=True)])
@@ -242,7 +242,7 @@ def orders(*counts: int) -> Iterator[tuple[int, ...]]:
 
 def naive(repository: Registry, revision: str) -> None:
     """Look, write, look again: what would let two publishers have the same number."""
-    own = revisions.note({"publisher": uuid.uuid4().hex})
+    own = revisions.make_note({"publisher": uuid.uuid4().hex})
     if repository.manifest(revision) is not None:
         raise LostRaceError(revision)
     repository.write_tag(revision, own)
@@ -252,13 +252,13 @@ def naive(repository: Registry, revision: str) -> None:
 
 def late_claim(repository: Registry, revision: str) -> None:
     """The write of a publisher that ended, which arrives at some time."""
-    repository.write_tag(f"{revision}.claim", revisions.note({"publisher": "ended"}))
+    repository.write_tag(f"{revision}.claim", revisions.make_note({"publisher": "ended"}))
     raise LostRaceError(revision)
 
 
 def late_taken(repository: Registry, revision: str) -> None:
     """The same of its second write."""
-    repository.write_tag(f"{revision}.taken", revisions.note({"publisher": "ended"}))
+    repository.write_tag(f"{revision}.taken", revisions.make_note({"publisher": "ended"}))
     raise LostRaceError(revision)
 
 
@@ -270,7 +270,7 @@ def test_looking_and_writing_is_not_enough() -> None:
 @pytest.mark.requirement("V7")
 def test_in_no_order_of_steps_do_two_publishers_win_a_number() -> None:
     """All 70; one alone wins."""
-    found = [winners(order, revisions.win, revisions.win) for order in orders(4, 4)]
+    found = [winners(order, revisions.win_revision, revisions.win_revision) for order in orders(4, 4)]
     assert set(found) == {0, 1}
     assert found[0] == found[-1] == 1
 
@@ -279,7 +279,7 @@ def test_in_no_order_of_steps_do_two_publishers_win_a_number() -> None:
 @pytest.mark.requirement("V7")
 def test_a_write_that_arrives_late_lets_nobody_win(ended: Steps) -> None:
     """All 630 orders of two publishers and of a write that belongs to a third."""
-    assert max(winners(order, revisions.win, revisions.win, ended) for order in orders(4, 4, 1)) == 1
+    assert max(winners(order, revisions.win_revision, revisions.win_revision, ended) for order in orders(4, 4, 1)) == 1
 
 
 @pytest.mark.requirement("V7")
@@ -290,7 +290,7 @@ def test_three_publishers_have_one_winner_at_most() -> None:
     found = set()
     for _ in range(1000):
         chance.shuffle(steps)
-        found.add(winners(steps, revisions.win, revisions.win, revisions.win))
+        found.add(winners(steps, revisions.win_revision, revisions.win_revision, revisions.win_revision))
     assert found == {0, 1}
 
 
@@ -298,8 +298,8 @@ def publish_until_done(repository: Registry, made: Manifest, allocated: dict[int
     """Run a publisher again for as long as it loses or the registry fails, and note what it was told."""
     for _ in range(200):
         try:
-            free = revisions.highest(repository, TAG)[2]
-            revisions.allocate(repository, TAG, free, made)
+            free = revisions.find_highest(repository, TAG)[2]
+            revisions.allocate_revision(repository, TAG, free, made)
         except RegistryError:
             continue
         assert free not in allocated, "two publishers were told that this revision is theirs"
@@ -307,7 +307,7 @@ def publish_until_done(repository: Registry, made: Manifest, allocated: dict[int
         break
     for _ in range(200):
         with suppress(RegistryError):
-            revisions.settle(repository, TAG, ["latest"], free, lambda _: True)
+            revisions.settle_tags(repository, TAG, ["latest"], free, lambda _: True)
             return
     pytest.fail("it never ended")
 

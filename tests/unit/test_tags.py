@@ -55,13 +55,13 @@ def labels(image: Image, **changes: str) -> dict[str, str]:
 def test_tags_are_as_promised(name: str, expected: str) -> None:
     """The default CUDA version also without its part, its base flavor without any."""
     image = MATRIX.find_image(name)
-    assert tags.of(image, labels(image)) == expected.split()
+    assert tags.list_tags(image, labels(image)) == expected.split()
 
 
 @pytest.mark.requirement("A5")
 def test_no_two_images_share_a_tag_but_two_platforms_of_one() -> None:
     """Whatever is in the matrix; and each can be a tag, with a revision and what is beside it."""
-    found = {image.name: set(tags.of(image, labels(image))) for image in MATRIX.images}
+    found = {image.name: set(tags.list_tags(image, labels(image))) for image in MATRIX.images}
     for one, other in itertools.combinations(found, 2):
         same_image = one.removesuffix("-arm64") == other.removesuffix("-arm64")
         assert same_image or not found[one] & found[other]
@@ -72,9 +72,9 @@ def test_no_two_images_share_a_tag_but_two_platforms_of_one() -> None:
 def test_versions_are_the_images_own() -> None:
     """images.toml promises another one, which does not count."""
     image = MATRIX.find_image("cuda-base")
-    assert tags.of(image, labels(image, cuda="13.9"))[0] == "1.2.3-cuda13.9-base"
+    assert tags.list_tags(image, labels(image, cuda="13.9"))[0] == "1.2.3-cuda13.9-base"
     image = MATRIX.find_image("cuda-base-py3.11")
-    assert tags.of(image, labels(image, python="3.12"))[0] == "1.2.3-cuda13.0-base-py3.12"
+    assert tags.list_tags(image, labels(image, python="3.12"))[0] == "1.2.3-cuda13.0-base-py3.12"
 
 
 @pytest.mark.parametrize(("label", "value"), [("cuda", ""), ("cuda", "13"), ("cuda", "13.0 x"), ("flavor", "devel")])
@@ -83,4 +83,4 @@ def test_a_label_that_tells_no_tag_is_refused(label: str, value: str) -> None:
     """The message has its name, its value, and what helps."""
     image = MATRIX.find_image("cuda-base")
     with pytest.raises(SlipwayError, match=rf"has {value or 'nothing'} on its label slipway.{label}\b.*cuda-base"):
-        tags.of(image, labels(image, **{label: value}))
+        tags.list_tags(image, labels(image, **{label: value}))
