@@ -1,6 +1,6 @@
-"""The evidence of a published image: each piece is an OCI artifact that refers to the image's digest.
+"""The evidence of a published image: each document is an OCI artifact that refers to the image's digest.
 
-The same evidence makes the same artifact, so what is attached already is not sent again.
+The same evidence makes the same artifact, so an attached one is not sent again.
 """
 
 import json
@@ -13,7 +13,7 @@ from slipway.publish import provenance, registry
 from slipway.publish.registry import EMPTY, EMPTY_TYPE, Descriptor, Manifest, Registry, RegistryError
 from slipway.publish.release_checks import Candidate
 
-# What is attached, by the artifact's type; `--verify` wants one of each.
+# The type of each attached document; `--verify` requires one of each.
 TYPES = {
     "sbom.cdx.json": "application/vnd.cyclonedx+json",
     "sbom.spdx.json": "application/spdx+json",
@@ -48,7 +48,7 @@ def make_attachment(name: str, kind: str, document: bytes, subject: Descriptor) 
 
 
 def make_attachments(candidate: Candidate, repository: Registry, subject: Descriptor) -> list[Attachment]:
-    """Return all evidence of an image, as artifacts that refer to its manifest."""
+    """Return the evidence of an image as artifacts that refer to its manifest."""
     folder = candidate.image.results
     made: dict[str, Any] = {
         "provenance.json": provenance.make_statement(candidate, str(repository), subject.digest),
@@ -65,12 +65,12 @@ def make_attachments(candidate: Candidate, repository: Registry, subject: Descri
 
 
 def encode_json(document: object) -> bytes:
-    """Return a JSON document."""
+    """Return a document as JSON text."""
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def attach(repository: Registry, subject: Descriptor, wanted: list[Attachment]) -> list[str]:
-    """Send what is not attached yet; return the digests of what was new."""
+    """Send what is not attached yet; return the digests of the new artifacts."""
     listed = {row.digest for row in repository.referrers(subject.digest)}
     new = [each for each in wanted if each.manifest.digest not in listed]
     if new:
@@ -83,7 +83,7 @@ def attach(repository: Registry, subject: Descriptor, wanted: list[Attachment]) 
 
 
 def find_attached(repository: Registry, digest: str, *kinds: str) -> dict[str, list[Manifest]]:
-    """Return the artifacts of some types that refer to a manifest, by type; each says itself what it refers to."""
+    """Return the artifacts of some types that refer to a manifest, by type; their own `subject` is compared."""
     found: dict[str, list[Manifest]] = {}
     for row in repository.referrers(digest):
         manifest = repository.manifest(row.digest) if row.more.get("artifactType") in kinds else None
@@ -93,7 +93,7 @@ def find_attached(repository: Registry, digest: str, *kinds: str) -> dict[str, l
 
 
 def read_bytes(repository: Registry, manifest: Manifest) -> bytes:
-    """Return the one document of an artifact, compared with its digest."""
+    """Return the only document of an artifact, compared with its digest."""
     match manifest.json.get("layers"):
         case [row]:
             return repository.blob(registry.read_descriptor(row))

@@ -1,6 +1,6 @@
-"""Docker's own credentials for a registry, as `docker login` left them: in its file, or with a credential helper.
+"""Docker's credentials for a registry, from `docker login`: in its file, or in a credential helper.
 
-They are handed to nothing but the registry's requests: no argument of a process, no log and no file holds them.
+They are used only in requests to the registry, never in arguments of a process, in a log or in a file.
 """
 
 import base64
@@ -14,13 +14,13 @@ from typing import Any
 
 from slipway.errors import SlipwayError
 
-HUB = "https://index.docker.io/v1/"  # what docker calls the account of docker.io
-TOKEN_USER = "<token>"  # noqa: S105 - a helper's user name that says: the secret is an identity token
+HUB = "https://index.docker.io/v1/"  # docker's key for docker.io
+TOKEN_USER = "<token>"  # noqa: S105 - the user name of a helper whose secret is an identity token
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user with a password or an identity token; all of them empty for an anonymous one."""
+    """A user with a password or an identity token; all empty for anonymous access."""
 
     user: str = ""
     password: str = field(default="", repr=False)
@@ -33,7 +33,7 @@ class Credentials:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no message may hold."""
+        """The texts that are removed from every message."""
         if not self.password:
             return (self.identity_token,) if self.identity_token else ()
         return tuple(filter(None, (self.basic.removeprefix("Basic "), self.password, self.identity_token)))
@@ -45,9 +45,9 @@ def find_configuration() -> Path:
 
 
 def find_credentials(host: str) -> Credentials:
-    """Return docker's credentials for a registry; anonymous ones where it has none.
+    """Return docker's credentials for a registry, anonymous ones without any.
 
-    SlipwayError when the file or a helper that it names cannot be read; neither's content is shown.
+    SlipwayError when the file or its helper cannot be read; the message shows the content of neither.
     """
     settings = read_configuration(find_configuration())
     key = HUB if host in ("docker.io", "registry-1.docker.io") else host
@@ -61,7 +61,7 @@ def find_credentials(host: str) -> Credentials:
 
 
 def read_configuration(file: Path) -> dict[str, Any]:
-    """Read docker's configuration; empty where there is none."""
+    """Return docker's configuration; empty without one."""
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -72,13 +72,13 @@ def read_configuration(file: Path) -> dict[str, Any]:
 
 
 def find_table(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a table of the configuration; empty where it is missing."""
+    """Return a table of the configuration; empty when it is missing."""
     found = settings.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def read_login(entry: object, key: str) -> Credentials:
-    """Return what docker keeps of a login in its own file."""
+    """Return the credentials in an entry of docker's configuration."""
     if not isinstance(entry, dict):
         return Credentials()
     try:
@@ -92,7 +92,7 @@ def read_login(entry: object, key: str) -> Credentials:
 
 
 def ask_helper(helper: str, key: str) -> Credentials | None:
-    """Ask a credential helper; None where it knows no login for the registry."""
+    """Return the credentials of a credential helper, None without a login for the registry."""
     program = f"docker-credential-{helper}"
     try:
         result = subprocess.run([program, "get"], input=key, capture_output=True, text=True, check=False, timeout=60)

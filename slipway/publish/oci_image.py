@@ -1,7 +1,7 @@
-"""An image of the local engine as a registry holds it: its configuration, and its layers compressed with zstd.
+"""Converts an image of the local engine for a registry: its configuration, and its layers compressed with zstd.
 
-The configuration goes up byte for byte, so a published image has the ID that was tested, audited and scanned. A layer
-is compressed once: what came of it is remembered by its diff ID, and a registry that has the result is sent nothing.
+The configuration is sent unchanged, so a published image has the ID that was tested, audited and scanned. A layer
+is compressed once: the digest of the result is recorded by diff ID, and not sent to a registry that has it.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ Send = Callable[[Descriptor, BinaryIO], None]
 
 @dataclass(frozen=True)
 class LocalImage:
-    """What the engine says of an image."""
+    """The engine's description of an image."""
 
     id: str
     diff_ids: tuple[str, ...]
@@ -47,7 +47,7 @@ class LocalImage:
 
 
 def inspect_image(reference: str) -> LocalImage | None:
-    """Return what the engine knows of an image, None where it has none of this name."""
+    """Return the engine's description of an image, None without such an image."""
     found = docker.inspect(reference)
     if found is None:
         return None
@@ -61,21 +61,21 @@ def inspect_image(reference: str) -> LocalImage | None:
 
 
 def require_zstd() -> None:
-    """Install zstd where it is missing; SlipwayError where that is not possible."""
+    """Install zstd if it is missing; SlipwayError when that fails."""
     if not which("zstd"):
         install.install_as_is("zstd", reason="layers are published compressed with zstd, and there is none")
 
 
-# --- what is remembered of layers ---
+# --- records of compressed layers ---
 
 
 def find_folder() -> Path:
-    """Return the folder with a file for each layer that was compressed."""
+    """Return the folder with a record of each compressed layer."""
     return cache_folder("compressed")
 
 
 def read_compressed(diff_id: str) -> Descriptor | None:
-    """Return what came of a layer; None when it was never compressed here, or the file is damaged."""
+    """Return the descriptor of a compressed layer; None without a record or for a damaged one."""
     match results.read_json(find_folder() / f"{diff_id.removeprefix('sha256:')}.json"):
         case {"diff_id": str(known), "digest": str(digest), "size": int(size)} if known == diff_id:
             return Descriptor(LAYER, digest, size) if is_digest(digest) else None
@@ -83,7 +83,7 @@ def read_compressed(diff_id: str) -> Descriptor | None:
 
 
 def record_compressed(diff_id: str, layer: Descriptor) -> None:
-    """Keep what came of a layer."""
+    """Record the descriptor of a compressed layer."""
     file = find_folder() / f"{diff_id.removeprefix('sha256:')}.json"
     results.write_json(file, {"diff_id": diff_id, "digest": layer.digest, "size": layer.size})
 
@@ -92,9 +92,9 @@ def record_compressed(diff_id: str, layer: Descriptor) -> None:
 
 
 def pack_image(image: LocalImage, present: Callable[[Descriptor], bool], send: Send) -> tuple[bytes, Manifest]:
-    """Hand every layer that is not present to `send`; return the configuration and the manifest.
+    """Send every layer that is not present; return the configuration and the manifest.
 
-    SlipwayError when the engine does not give what it says the image is made of.
+    SlipwayError when the saved image differs from the engine's description.
     """
     require_zstd()
     recalled = {diff_id: read_compressed(diff_id) for diff_id in dict.fromkeys(image.diff_ids)}
@@ -112,7 +112,7 @@ def make_image_manifest(config: bytes, layers: list[Descriptor]) -> Manifest:
 
 
 class Reader:
-    """What was found in an image's archive: documents by name, and layers by diff ID, sent where they were missing."""
+    """Reads an image's archive: keeps the documents by name, and sends missing layers, recorded by diff ID."""
 
     def __init__(self, image: LocalImage, send: Send, layers: dict[str, Descriptor]) -> None:
         self.image = image
@@ -121,12 +121,12 @@ class Reader:
         self.documents: dict[str, bytes] = {}
 
     def read(self, stream: BinaryIO) -> None:
-        """Read the archive once, as it streams by; every layer must be in it or be known."""
+        """Read the archive as a stream; SlipwayError unless every layer is in it or known."""
         known = {diff_id.removeprefix("sha256:") for diff_id in self.layers}
         try:
             with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as archive:
                 for member in archive:
-                    # By its name a layer is skipped, but never taken.
+                    # A layer may be skipped by its name, but is only accepted by its digest.
                     if member.isreg() and member.name.rpartition("/")[2] not in known:
                         self.read_member(member, cast("BinaryIO", archive.extractfile(member)))
                     cast("Any", archive).members.clear()
@@ -137,7 +137,7 @@ class Reader:
             raise SlipwayError(f"{self.image.id} is saved without its layers {', '.join(missing)}; {AGAIN}")
 
     def read_member(self, member: tarfile.TarInfo, content: BinaryIO) -> None:
-        """Keep a document; compress anything else, and send it if it is a layer of the image."""
+        """Keep a document; compress any other member, and send it if it is a layer of the image."""
         head = content.read(len(ZSTD_MAGIC))
         if head.startswith(ZSTD_MAGIC):
             raise SlipwayError(f"{self.image.id} is saved with zstd layers, which are not read; build it with gzip")
@@ -156,7 +156,7 @@ class Reader:
 
 
 class After:
-    """A stream after its first bytes, which were read already."""
+    """A stream whose first bytes were read already: returns them again, then the rest."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self.head = head
@@ -172,7 +172,7 @@ class After:
 
 @contextlib.contextmanager
 def open_temporary_file() -> Iterator[BinaryIO]:
-    """Open a file that has no name and is gone afterwards; SlipwayError when the disk is full."""
+    """Open a temporary file without a name; SlipwayError when the disk is full."""
     try:
         find_folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=find_folder()) as file:
@@ -188,7 +188,7 @@ def open_temporary_file() -> Iterator[BinaryIO]:
 
 
 def compress_layer(plain: After | gzip.GzipFile, file: BinaryIO) -> tuple[str, Descriptor]:
-    """Compress a stream into a file; return its digest and what came of it."""
+    """Compress a stream into a file; return the stream's digest and the descriptor of the file."""
     digest = hashlib.sha256()
     with subprocess.Popen(COMPRESS, stdin=subprocess.PIPE, stdout=file) as process:
         target = cast("BinaryIO", process.stdin)
@@ -207,7 +207,7 @@ def compress_layer(plain: After | gzip.GzipFile, file: BinaryIO) -> tuple[str, D
 
 
 def find_configuration(image: LocalImage, documents: Mapping[str, bytes]) -> bytes:
-    """Return the image's configuration: the one that its archive names, of the very layers."""
+    """Return the image's configuration; SlipwayError when it is missing or has other layers or another ID."""
     try:
         (row,) = json.loads(documents["manifest.json"])
         config = documents[row["Config"]]
@@ -222,7 +222,7 @@ def find_configuration(image: LocalImage, documents: Mapping[str, bytes]) -> byt
 
 
 def leads_to(documents: Mapping[str, bytes], start: str, end: str) -> bool:
-    """Tell whether an image's ID is its configuration's digest, or that of a manifest or index that leads there.
+    """Tell whether an image's ID is its configuration's digest, or that of a manifest or index that refers to it.
 
     The classic store names an image by its configuration, the containerd store by its manifest.
     """

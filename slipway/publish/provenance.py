@@ -1,7 +1,7 @@
-"""How an image was built, an in-toto statement with SLSA's predicate: from its build.json and the commit's own files.
+"""The provenance of an image, an in-toto statement with SLSA's predicate, from its build.json and the commit's files.
 
-It says what was built, from which sources, with which arguments and on which base; not who ran it. The signature on
-the published image covers it by its digest.
+It has the sources, arguments and base image of a build, but not who ran it. The signature of the published image
+covers it by its digest.
 """
 
 import datetime
@@ -19,7 +19,7 @@ PREDICATE = "https://slsa.dev/provenance/v1"
 
 
 def make_statement(candidate: Candidate, repository: str, digest: str) -> dict[str, Any]:
-    """Return the provenance of an image that was published under a digest; the same for the same build."""
+    """Return the provenance of an image with a digest; the same for the same build."""
     labels = candidate.local.labels
     source = f"git+{labels.get(release_checks.SOURCE, '')}"
     return {
@@ -46,7 +46,7 @@ def make_statement(candidate: Candidate, repository: str, digest: str) -> dict[s
 
 
 def list_parameters(image: Image) -> dict[str, Any]:
-    """Return what was asked of the build."""
+    """Return the session, Dockerfile and arguments of the build."""
     return {
         "session": f"build -- {image.name}",
         "dockerfile": image.dockerfile,
@@ -57,14 +57,14 @@ def list_parameters(image: Image) -> dict[str, Any]:
 
 
 def describe_base(labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return the image that it stands on."""
+    """Return the base image."""
     name = "org.opencontainers.image.base"
     algorithm, _, value = labels.get(f"{name}.digest", "").partition(":")
     return {"uri": f"pkg:docker/{labels.get(f'{name}.name', '')}", "digest": {algorithm: value}}
 
 
 def list_files(candidate: Candidate) -> list[dict[str, Any]]:
-    """Return the files that pin what was installed, as they were at the commit."""
+    """Return the files that pin the installed packages, with their digests at the commit."""
     image = candidate.image
     paths = [image.dockerfile, "images.toml", *(str(lock.relative_to(repository.ROOT)) for lock in image.locks)]
     found = ((path, repository.file_at(candidate.commit, path)) for path in paths)
@@ -76,7 +76,7 @@ def list_files(candidate: Candidate) -> list[dict[str, Any]]:
 
 
 def format_times(build: dict[str, Any]) -> dict[str, str]:
-    """Return when the build ran."""
+    """Return the start and the end of the build."""
     end = datetime.datetime.fromisoformat(str(build["built"]))
     start = end - datetime.timedelta(seconds=float(build["seconds"]))
     return {

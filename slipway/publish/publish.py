@@ -1,4 +1,4 @@
-"""Publishes images with their evidence, and looks at what is published.
+"""Publishes images with their evidence, and verifies or deprecates published ones.
 
     python -m slipway.publish --registry HOST/NAME --key cosign.key IMAGE...
     python -m slipway.publish --registry HOST/NAME --key cosign.key --dry-run IMAGE...
@@ -6,8 +6,8 @@
     python -m slipway.publish --registry HOST/NAME --key cosign.key --deprecate REASON TAG...
 
 IMAGE is a name of images.toml, TAG one of the registry. Two platforms of an image, named together, become one index.
-An image goes up by its digest, its evidence and signatures after it, and only then it gets a revision and the tags
-move: whoever pulls a tag finds everything there. What ended in between is taken up again by the next run.
+An image is sent by its digest, then its evidence and signatures. Only after that it gets a revision and the tags
+move, so a tag always has complete evidence. The next run continues a run that was interrupted.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from slipway.publish.verify import PublishedImage
 
 @dataclass(frozen=True)
 class Publication:
-    """What goes under one tag: an image, or the same image for several platforms."""
+    """The content of one tag: an image, or the same image for several platforms."""
 
     candidates: tuple[Candidate, ...]
 
@@ -53,16 +53,16 @@ class Publication:
 
 @dataclass
 class Outcome:
-    """What is in the registry: the manifest for the tag, its images in order; and what was done, step by step."""
+    """The result of publishing: the manifest of the tag, its images in order, and what each step has changed."""
 
     manifest: Manifest
     images: list[PublishedImage]
     new: bool
-    evidence: list[str] = field(default_factory=list)  # digests of what is attached, and of what of it is new
+    evidence: list[str] = field(default_factory=list)  # digests of all attachments; `newly_attached`: of the new ones
     newly_attached: list[str] = field(default_factory=list)
     signed: list[str] = field(default_factory=list)
     revision: int = 0
-    newest: int = 0  # the highest revision when all was done
+    newest: int = 0  # the highest revision at the end
     moved: list[str] = field(default_factory=list)
     deprecated: list[str] = field(default_factory=list)
 
@@ -76,18 +76,23 @@ def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m slipway.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="+", metavar="IMAGE", help="an image of images.toml, or a published tag")
-    parser.add_argument("--registry", required=True, metavar="HOST/NAME", help="where; log in by docker login HOST")
+    parser.add_argument(
+        "--registry",
+        required=True,
+        metavar="HOST/NAME",
+        help="the repository to publish to; log in by docker login HOST",
+    )
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
-        "--dry-run", action="store_true", help="say what would happen and what is missing; write nothing"
+        "--dry-run", action="store_true", help="print what would be published and what is missing; write nothing"
     )
-    action.add_argument("--verify", action="store_true", help="read published tags again, with everything attached")
-    action.add_argument("--deprecate", metavar="REASON", help="mark published tags; nothing is deleted")
+    action.add_argument("--verify", action="store_true", help="verify published tags with all their evidence")
+    action.add_argument("--deprecate", metavar="REASON", help="mark published tags as deprecated; nothing is deleted")
     parser.add_argument(
         "--key", default="", help="cosign's key: a file, a KMS, env://VARIABLE; COSIGN_PASSWORD opens it"
     )
-    parser.add_argument("--identity", default="", help="without a key: the identity that a CI system proves")
-    parser.add_argument("--issuer", default="", help="without a key: who vouches for the identity")
+    parser.add_argument("--identity", default="", help="without a key: the identity of the CI job")
+    parser.add_argument("--issuer", default="", help="without a key: the issuer of the identity")
     options = parser.parse_args(words)
     if options.deprecate is not None and not (options.deprecate.strip() and options.deprecate.isprintable()):
         parser.error("--deprecate wants a reason in one line")
@@ -95,19 +100,17 @@ def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def find_signer(options: argparse.Namespace) -> Signer | None:
-    """Return who signs; None where nobody was named."""
+    """Return the signer, or None without a key or identity."""
     if options.key or (options.identity and options.issuer):
         return Signer(options.key, options.identity, options.issuer)
     return None
 
 
-UNSIGNED = (
-    "there is nothing to sign with or to verify by: --key FILE, or --identity and --issuer for a keyless signature"
-)
+UNSIGNED = "no key or identity to sign or verify with: --key FILE, or --identity and --issuer for a keyless signature"
 
 
 def examine_images(images: Sequence[Image]) -> tuple[list[Publication], list[str]]:
-    """Return what may be published and every reason why something may not."""
+    """Return what may be published, and every reason against the rest."""
     found: dict[str, list[Candidate]] = {}
     problems: list[str] = []
     for image in images:
@@ -122,7 +125,7 @@ def examine_images(images: Sequence[Image]) -> tuple[list[Publication], list[str
 
 
 def list_disagreements(publication: Publication) -> Iterator[str]:
-    """Yield why the images of one tag do not belong together."""
+    """Yield the reasons why images cannot share a tag."""
     platforms = [format_platform(each.local.platform) for each in publication.candidates]
     if len(set(platforms)) < len(platforms):
         yield f"{publication.names}: these are for the same platform and would both be {publication.tag}"
@@ -139,7 +142,7 @@ def format_platform(platform: Mapping[str, Any]) -> str:
 
 
 def publish_images(repository: Registry, signer: Signer, publication: Publication) -> None:
-    """Publish an image with its evidence, and say what came of it."""
+    """Publish the images of one tag with their evidence, and print the result."""
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         for candidate in publication.candidates:
@@ -163,7 +166,7 @@ def publish_images(repository: Registry, signer: Signer, publication: Publicatio
 
 
 def find_or_send(repository: Registry, publication: Publication, current: Manifest | None) -> Outcome:
-    """Return what the tag is to point at: the highest revision where it is these very images, else what was sent."""
+    """Return the highest revision if it has these images; otherwise send them and return the new manifest."""
     published = verify.list_images(repository, current) if current else []
     if current and (
         same := match_images(published, [read_known_configuration(each) for each in publication.candidates])
@@ -183,7 +186,7 @@ def find_or_send(repository: Registry, publication: Publication, current: Manife
 
 
 def match_images(published: list[PublishedImage], configurations: list[str]) -> list[PublishedImage]:
-    """Return the published images in the order of these configurations; empty where they are not the same ones."""
+    """Return the published images in the order of these configurations; empty when they differ."""
     by_configuration = {each.configuration: each for each in published}
     if set(by_configuration) != set(configurations):
         return []
@@ -191,7 +194,7 @@ def match_images(published: list[PublishedImage], configurations: list[str]) -> 
 
 
 def require_platforms(repository: Registry, publication: Publication, published: list[PublishedImage]) -> None:
-    """Refuse to take away a platform that the tag has."""
+    """Raise SlipwayError when the tag would lose a platform."""
     there = {format_platform(each.settings(repository)) for each in published}
     left_out = there - {format_platform(each.local.platform) for each in publication.candidates}
     if left_out:
@@ -202,7 +205,7 @@ def require_platforms(repository: Registry, publication: Publication, published:
 
 
 def send_image(repository: Registry, candidate: Candidate) -> PublishedImage:
-    """Send an image by its digest: the layers that are missing, the configuration, the manifest."""
+    """Send an image by its digest: the missing layers, the configuration, the manifest."""
 
     def send_layer(layer: Descriptor, file: BinaryIO) -> None:
         if not repository.has_blob(layer):
@@ -215,7 +218,7 @@ def send_image(repository: Registry, candidate: Candidate) -> PublishedImage:
 
 
 def attach_evidence(repository: Registry, publication: Publication, outcome: Outcome) -> None:
-    """Attach its evidence to each image."""
+    """Attach the evidence of each image."""
     for candidate, image in zip(publication.candidates, outcome.images, strict=True):
         subject = image.manifest.descriptor
         wanted = attachments.make_attachments(candidate, repository, subject)
@@ -224,7 +227,7 @@ def attach_evidence(repository: Registry, publication: Publication, outcome: Out
 
 
 def sign_all(repository: Registry, signer: Signer, outcome: Outcome) -> None:
-    """Sign what has no signature yet, and verify that of everything; nothing that others attached is signed."""
+    """Sign what has no signature yet, and verify all signatures; attachments of others are not signed."""
     digests = [outcome.manifest.digest, *(each.manifest.digest for each in outcome.images), *outcome.evidence]
     outcome.signed = list(dict.fromkeys(digests))
     references = [f"{repository}@{digest}" for digest in outcome.signed]
@@ -237,7 +240,7 @@ def sign_all(repository: Registry, signer: Signer, outcome: Outcome) -> None:
 
 
 def move(repository: Registry, publication: Publication, outcome: Outcome) -> None:
-    """Let the tags without a revision point at the highest one."""
+    """Move the tags without a revision to the highest revision."""
     outcome.newest, _, outcome.moved = revisions.settle_tags(
         repository,
         publication.tag,
@@ -248,27 +251,27 @@ def move(repository: Registry, publication: Publication, outcome: Outcome) -> No
 
 
 def is_later(repository: Registry, publication: Publication, now: Manifest) -> bool:
-    """Tell whether a publication is no earlier release than what a tag points at: `latest` never goes back."""
+    """Tell whether a publication is no earlier release than a tag's manifest: `latest` never goes back."""
     own = read_release(publication.candidates[0].local.labels)
     return all(read_release(each.labels(repository)) <= own for each in verify.list_images(repository, now))
 
 
 def read_release(labels: Mapping[str, str]) -> tuple[int, ...]:
-    """Return the release on an image's labels as numbers; nothing where it has none."""
+    """Return the release of an image's labels as numbers; empty without one."""
     parts = str(labels.get(tags.RELEASE, "")).split(".")
     return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
 
 
-# --- what is remembered of it ---
+# --- the record ---
 
 
 def find_record(image: Image) -> Path:
-    """Return the record of what was published."""
+    """Return the file that records the last publication of an image."""
     return image.results / "publish.json"
 
 
 def read_known_revision(repository: Registry, publication: Publication) -> int:
-    """Return the revision that was published from here the last time, 0 where there was none."""
+    """Return the last revision that was published from this checkout, 0 without one."""
     found = results.read_json(find_record(publication.candidates[0].image))
     number = found.get("revision")
     same = found.get("registry") == str(repository) and found.get("tag") == publication.tag
@@ -276,14 +279,14 @@ def read_known_revision(repository: Registry, publication: Publication) -> int:
 
 
 def read_known_configuration(candidate: Candidate) -> str:
-    """Return the digest of an image's configuration: its ID, but for an engine that names it by its manifest."""
+    """Return the digest of an image's configuration: its ID, unless the engine's ID is the manifest's digest."""
     found = results.read_json(find_record(candidate.image))
     known = found.get("configuration") if found.get("image") == candidate.local.id else None
     return known if isinstance(known, str) else candidate.local.id
 
 
 def write_record(repository: Registry, signer: Signer, publication: Publication, outcome: Outcome) -> None:
-    """Leave dist/<image>/publish.json."""
+    """Write dist/<image>/publish.json."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     revision = revisions.name_revision(publication.tag, outcome.revision)
     for candidate, image in zip(publication.candidates, outcome.images, strict=True):
@@ -305,7 +308,7 @@ def write_record(repository: Registry, signer: Signer, publication: Publication,
 
 
 def print_outcome(repository: Registry, publication: Publication, outcome: Outcome, seconds: float) -> None:
-    """Say what is published now, what was sent for it, and what its users must know."""
+    """Print the published revision, what was sent, and notes for users."""
     revision = f"{repository}:{revisions.name_revision(publication.tag, outcome.revision)}"
     sent = f"{repository.written} objects, {repository.bytes_written / 1e6:.1f} MB sent"
     state = "published" if outcome.new else "is published already"
@@ -314,9 +317,7 @@ def print_outcome(repository: Registry, publication: Publication, outcome: Outco
     if outcome.moved:
         print(f"  moved: {', '.join(outcome.moved)}")
     if outcome.newest > outcome.revision:
-        print(
-            f"  -r{outcome.newest} was published by somebody else meanwhile; the tags without a revision are that one"
-        )
+        print(f"  another publisher published -r{outcome.newest} meanwhile; the tags without a revision point at it")
     for candidate in publication.candidates:
         not_run = sum(candidate.tests["not run"].values())
         print(f"  {candidate.image.name}: {candidate.tests['passed']} checks passed, {not_run} not run")
@@ -330,7 +331,7 @@ def print_outcome(repository: Registry, publication: Publication, outcome: Outco
 
 
 def print_plan(repository: Registry, publications: Sequence[Publication]) -> None:
-    """Say what publishing would do; nothing is written anywhere."""
+    """Print what publishing would do; nothing is written."""
     for publication in publications:
         known = read_known_revision(repository, publication)
         highest, current, free = revisions.find_highest(repository, publication.tag, known)
@@ -356,12 +357,12 @@ def print_plan(repository: Registry, publications: Sequence[Publication]) -> Non
 
 
 def make_mark_check(signer: Signer) -> Callable[[str], bool]:
-    """Return how to tell a mark that this signer has made."""
+    """Return a function that tells whether a mark has this signer's signature."""
     return lambda reference: signer.has_signed([reference], private=True)
 
 
 def deprecate_tag(repository: Registry, signer: Signer, tag: str, reason: str) -> None:
-    """Mark what a tag points at, with all its platforms; nothing is moved or deleted."""
+    """Mark the manifest of a tag and its platforms as deprecated; nothing is moved or deleted."""
     manifest = repository.require_manifest(tag)
     targets = {
         each.digest: each for each in (manifest, *(i.manifest for i in verify.list_images(repository, manifest)))
@@ -378,7 +379,7 @@ def deprecate_tag(repository: Registry, signer: Signer, tag: str, reason: str) -
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Publish, foretell, verify or deprecate; exit code 1 where something is refused, missing or wrong."""
+    """Publish, verify or deprecate; exit code 1 when evidence is missing or wrong."""
     options = read_arguments(words)
     signer = find_signer(options)
     repository = registry.parse_repository(options.registry)
@@ -398,7 +399,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.dry_run:
         print_plan(repository, publications)
     if problems or signer is None:
-        raise SlipwayError("\n  ".join(["nothing is published, because of this:", *problems]))
+        raise SlipwayError("\n  ".join(["nothing is published, because:", *problems]))
     for publication in publications if not options.dry_run else ():
         publish_images(repository, signer, publication)
     return 0

@@ -1,9 +1,9 @@
 """A small client of the OCI distribution API: the manifests, blobs, tags and referrers of one repository.
 
-Tools that push (crane, oras, skopeo) repeat a write that failed, and do not tell whether the first one arrived. What
-moves tags without ever overwriting a revision (slipway/publish/revisions.py) must know: here a tag is written once, and
-everything else, whose name is its digest, is repeated. Each answer is compared with its digest. Credentials are
-docker's own, and no message shows them. HTTPS, but for a registry on this very machine.
+Tools that push (crane, oras, skopeo) repeat a write that failed, and do not report whether the first one arrived. To
+move tags without overwriting a revision (slipway/publish/revisions.py) that must be known: here the write of a tag is
+never repeated, and everything else, which is named by its digest, is. Each answer is compared with its digest.
+Credentials are docker's, and no message shows them. HTTPS is required, except for a registry on this machine.
 """
 
 import hashlib
@@ -32,20 +32,20 @@ EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 EMPTY = b"{}"
 OK, CREATED, ACCEPTED, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 201, 202, 401, 403, 404, 429
 TEMPORARY = (TOO_MANY, 500, 502, 503, 504)
-WAITS = (0.5, 2.0, 5.0)  # seconds before what may be repeated is sent again
-LONGEST_WAIT = 60.0  # seconds that a registry may ask for
+WAITS = (0.5, 2.0, 5.0)  # seconds before each repetition of a request
+LONGEST_WAIT = 60.0  # seconds, the most that a Retry-After is obeyed
 TIMEOUT = 300.0  # seconds without a byte: some registries take minutes to store a large layer
 MEMORY_LIMIT = 64 << 20  # bytes of a document: a manifest, a configuration, an SBOM
 CHUNK = 1 << 20
 
 
 class RegistryError(SlipwayError):
-    """A registry that refuses, fails, or answers with something else than was asked for."""
+    """A registry refuses, fails, or gives a wrong answer."""
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a manifest says of a blob or of another manifest."""
+    """The descriptor of a blob or manifest: its type, digest and size."""
 
     media_type: str
     digest: str
@@ -53,7 +53,7 @@ class Descriptor:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it in the form of manifests."""
+        """Return it as manifests have it."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size, **self.more}
 
 
@@ -66,12 +66,12 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Its name."""
+        """Its digest."""
         return compute_digest(self.content)
 
     @property
     def json(self) -> dict[str, Any]:
-        """What it says; RegistryError when that is no JSON object."""
+        """Its content; RegistryError when that is no JSON object."""
         try:
             found = json.loads(self.content)
         except (ValueError, RecursionError):
@@ -82,13 +82,13 @@ class Manifest:
 
     @property
     def descriptor(self) -> Descriptor:
-        """What another manifest says of it."""
+        """Its descriptor in another manifest."""
         return Descriptor(self.media_type, self.digest, len(self.content))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a registry answered; `body` is empty where it went elsewhere."""
+    """A registry's answer; `body` is empty when it was passed to a sink."""
 
     status: int
     headers: Message
@@ -106,13 +106,13 @@ def make_descriptor(content: bytes, media_type: str) -> Descriptor:
 
 
 def make_manifest(content: Mapping[str, Any], media_type: str = MANIFEST) -> Manifest:
-    """Return a manifest of a content: the same bytes each time."""
+    """Return the manifest with a content; the same content gives the same bytes."""
     text = json.dumps({"schemaVersion": 2, "mediaType": media_type, **content}, separators=(",", ":"))
     return Manifest(text.encode(), media_type)
 
 
 def read_descriptor(row: object) -> Descriptor:
-    """Return a descriptor as a manifest has it; RegistryError when it is none."""
+    """Return a descriptor of a manifest; RegistryError for an invalid one."""
     match row:
         case {"mediaType": str(kind), "digest": str(digest), "size": int(size)} if is_digest(digest):
             own = ("mediaType", "digest", "size")
@@ -122,21 +122,21 @@ def read_descriptor(row: object) -> Descriptor:
 
 
 def is_digest(text: str) -> bool:
-    """Tell a digest of the one kind that is used here."""
+    """Tell whether a text is a SHA-256 digest."""
     return bool(re.fullmatch(r"sha256:[0-9a-f]{64}", text))
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether a URL leads to this very machine, where plain HTTP is as good."""
+    """Tell whether a URL is on this machine, where plain HTTP is safe."""
     name = urlsplit(address).hostname or ""
     return name in ("localhost", "::1") or name.startswith("127.")
 
 
 class Redirection(urllib.request.HTTPRedirectHandler):
-    """Follows to where a registry keeps its blobs; a HEAD stays one, which urllib would make a download."""
+    """Follows a registry's redirection to its blobs; a HEAD stays a HEAD, which urllib would turn into a GET."""
 
     def redirect_request(self, *request: Any) -> urllib.request.Request | None:  # noqa: ANN401 - urllib's own
-        """Return the request to the other place, where it is encrypted."""
+        """Return the redirected request; RegistryError for an address without TLS."""
         found = super().redirect_request(*request)
         if found is not None:
             require_tls(found.full_url)
@@ -145,10 +145,10 @@ class Redirection(urllib.request.HTTPRedirectHandler):
 
 
 def require_tls(url: str) -> None:
-    """Refuse an address that is neither encrypted nor on this machine."""
+    """Raise RegistryError for an address that is neither HTTPS nor on this machine."""
     if not url.startswith("https://") and not (url.startswith("http://") and is_loopback(url)):
         host = urlsplit(url).hostname
-        raise RegistryError(f"the registry leads to {host}, an address without TLS; nothing is sent there")
+        raise RegistryError(f"the registry redirects to {host}, an address without TLS; nothing is sent there")
 
 
 class Registry:
@@ -163,20 +163,20 @@ class Registry:
         self.origin = f"{scheme}://{api}"
         self.base = f"{self.origin}/v2/{name}"
         self.authorization = ""
-        self.written = 0  # blobs, manifests and tags that were sent
+        self.written = 0  # the number of blobs, manifests and tags that were sent
         self.bytes_written = 0
         self._opener = urllib.request.build_opener(Redirection)
 
     def __str__(self) -> str:
-        """Return what stands before a tag."""
+        """Return the part of a reference before the tag."""
         return f"{self.host}/{self.name}"
 
     # --- manifests and tags ---
 
     def manifest(self, reference: str) -> Manifest | None:
-        """Return a manifest by tag or digest, None where there is none.
+        """Return a manifest by tag or digest, None without one.
 
-        RegistryError when the registry fails, and when the bytes are not the digest's.
+        RegistryError when the registry fails, or when the content does not have the digest.
         """
         headers = {"Accept": ", ".join((MANIFEST, INDEX, *DOCKER_TYPES)), "Cache-Control": "no-cache"}
         answer = self.repeat("GET", self.url("manifests", reference), headers=headers)
@@ -190,40 +190,40 @@ class Registry:
         return found
 
     def require_manifest(self, reference: str) -> Manifest:
-        """Return a manifest that must be there."""
+        """Return a manifest; RegistryError when it does not exist."""
         found = self.manifest(reference)
         if found is None:
             raise RegistryError(f"there is no {reference} in {self}")
         return found
 
     def digest(self, tag: str) -> str:
-        """Return the digest that a tag points at, empty where there is no such tag."""
+        """Return the digest of a tag, empty without such a tag."""
         found = self.manifest(tag)
         return found.digest if found else ""
 
     def put_manifest(self, manifest: Manifest) -> Answer:
-        """Send a manifest under its digest, where no other can ever be."""
+        """Send a manifest by its digest, which overwrites nothing."""
         url = self.url("manifests", manifest.digest)
         answer = self.repeat("PUT", url, body=manifest.content, headers={"Content-Type": manifest.media_type})
         self.check_written(answer, manifest, manifest.digest)
         return answer
 
     def write_tag(self, tag: str, manifest: Manifest) -> None:
-        """Let a tag point at a manifest. Sent once: a write that failed may still arrive, and is not repeated.
+        """Point a tag at a manifest. Sent once: a write that failed may still arrive, so it is not repeated.
 
-        RegistryError when it is not certain that it was written.
+        RegistryError when it is uncertain that it was written.
         """
         headers = {"Content-Type": manifest.media_type}
         answer = self.exchange("PUT", self.url("manifests", tag), body=manifest.content, headers=headers)
         for wait in WAITS:
-            if answer.status != TOO_MANY:  # which says that it was not looked at
+            if answer.status != TOO_MANY:  # a request that the registry has not processed
                 break
             time.sleep(find_wait(answer, wait))
             answer = self.exchange("PUT", self.url("manifests", tag), body=manifest.content, headers=headers)
         self.check_written(answer, manifest, tag)
 
     def check_written(self, answer: Answer, manifest: Manifest, reference: str) -> None:
-        """Refuse an answer that does not confirm what was sent."""
+        """Raise RegistryError for an answer that does not confirm the manifest."""
         self.require_status(answer, f"writing {reference}", CREATED)
         said = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if said != manifest.digest:
@@ -232,7 +232,7 @@ class Registry:
         self.bytes_written += len(manifest.content)
 
     def tags(self) -> list[str]:
-        """Return the tags that the registry lists, which may be yesterday's."""
+        """Return the registry's list of tags, which may be old."""
         url = f"{self.base}/tags/list?n=1000"
         found: list[str] = []
         while url:
@@ -246,22 +246,22 @@ class Registry:
                 case {"tags": None}:
                     pass
                 case _:
-                    raise RegistryError(f"{self} lists its tags in a form that is unknown")
+                    raise RegistryError(f"{self} lists its tags in an unknown form")
             url = self.find_next_page(answer, url)
         return found
 
     def find_next_page(self, answer: Answer, url: str) -> str:
-        """Return where a list goes on, empty at its end; it does not lead to another host."""
+        """Return the URL of a list's next page, empty at its end; RegistryError for another host."""
         link = re.match(r'<([^>]+)>;\s*rel="?next', answer.headers.get("Link", ""))
         following = urljoin(url, link[1]) if link else ""
         if following and (not self.is_own(following) or following == url):
-            raise RegistryError(f"{self} goes on with a list in a place that is not its own")
+            raise RegistryError(f"{self} continues a list on another host")
         return following
 
     # --- blobs ---
 
     def has_blob(self, blob: Descriptor) -> bool:
-        """Tell whether a blob is there with its size."""
+        """Tell whether the registry has a blob with its size."""
         answer = self.repeat("HEAD", self.url("blobs", blob.digest))
         if answer.status == NOT_FOUND:
             return False
@@ -271,7 +271,7 @@ class Registry:
     def blob(self, blob: Descriptor) -> bytes:
         """Return a blob that fits into memory, compared with its digest."""
         if not 0 <= blob.size <= MEMORY_LIMIT:
-            raise RegistryError(f"{blob.digest} in {self} is said to have {blob.size} bytes: too many for a document")
+            raise RegistryError(f"{blob.digest} in {self} has {blob.size} bytes: too many for a document")
         answer = self.repeat("GET", self.url("blobs", blob.digest))
         self.require_status(answer, f"reading {blob.digest}", OK)
         if (len(answer.body), compute_digest(answer.body)) != (blob.size, blob.digest):
@@ -279,7 +279,7 @@ class Registry:
         return answer.body
 
     def check_blob(self, blob: Descriptor) -> None:
-        """Read a blob of any size and compare it with its digest; it is kept nowhere."""
+        """Read a blob of any size and compare it with its digest, without storing it."""
         digests: list[Any] = []
 
         def start() -> Callable[[bytes], None]:
@@ -293,14 +293,14 @@ class Registry:
             raise RegistryError(f"{self} answers {blob.digest} with {found}")
 
     def put_bytes(self, content: bytes, media_type: str) -> Descriptor:
-        """Send some bytes, unless they are there."""
+        """Send a blob, unless the registry has it."""
         blob = make_descriptor(content, media_type)
         if not self.has_blob(blob):
             self.put_blob(blob, content)
         return blob
 
     def put_blob(self, blob: Descriptor, content: bytes | BinaryIO) -> None:
-        """Send a blob, which the registry compares with its digest; RegistryError when it is not there then."""
+        """Send a blob, which the registry compares with its digest; RegistryError when that fails."""
         answer = self.upload(blob, content)
         for wait in WAITS:
             if answer is not None and answer.status not in TEMPORARY:
@@ -308,13 +308,13 @@ class Registry:
             time.sleep(find_wait(answer, wait) if answer else wait)
             answer = self.upload(blob, content)
         if answer is None:
-            raise RegistryError(f"{self} breaks off whenever {blob.digest} is sent; nothing was published")
+            raise RegistryError(f"{self} closes the connection each time {blob.digest} is sent; nothing was published")
         self.require_status(answer, f"writing {blob.digest}", CREATED)
         self.written += 1
         self.bytes_written += blob.size
 
     def upload(self, blob: Descriptor, content: bytes | BinaryIO) -> Answer | None:
-        """Try once to send a blob; None where the connection broke."""
+        """Try once to send a blob; None when the connection broke."""
         try:
             answer = self.exchange("POST", f"{self.base}/blobs/uploads/", body=b"")
             if answer.status != ACCEPTED:
@@ -329,7 +329,7 @@ class Registry:
     # --- referrers ---
 
     def referrers(self, digest: str) -> list[Descriptor]:
-        """Return what refers to a manifest: by the API for it, or by the tag that stands in for it."""
+        """Return the referrers of a manifest, by the referrers API, or by the fallback tag."""
         url = self.url("referrers", digest)
         rows: list[Descriptor] = []
         while url:
@@ -343,7 +343,7 @@ class Registry:
         return rows
 
     def send_referrers(self, subject: Descriptor, manifests: list[Manifest]) -> None:
-        """Send manifests that refer to a subject, and see that they are listed there."""
+        """Send manifests that refer to a subject; RegistryError when the registry does not list them afterwards."""
         listed_by_itself = [bool(self.put_manifest(each).headers.get("OCI-Subject")) for each in manifests]
         if not all(listed_by_itself):
             for _ in WAITS:
@@ -355,7 +355,7 @@ class Registry:
             raise RegistryError(f"{self} does not list what was attached to {subject.digest}: {', '.join(missing)}")
 
     def add_referrers(self, digest: str, manifests: list[Manifest]) -> bool:
-        """Add to the tag of a registry that has no API for referrers; tell whether they are there afterwards.
+        """Add referrers to the fallback tag of a registry without the API; tell whether they are listed afterwards.
 
         Another publisher may write the same tag at the same time, so it is read again.
         """
@@ -375,11 +375,11 @@ class Registry:
         return f"{self.base}/{kind}/{quote(reference, safe=':')}"
 
     def is_own(self, url: str) -> bool:
-        """Tell whether a URL belongs to the registry, which alone gets the credentials."""
+        """Tell whether a URL is the registry's own; credentials are sent only there."""
         return url.startswith(f"{self.origin}/")
 
     def repeat(self, method: str, url: str, **options: Any) -> Answer:  # noqa: ANN401 - exchange's own
-        """Send a request that does no harm when it is sent twice, until the registry has answered it."""
+        """Send a request that may be sent twice, until the registry answers it."""
         for wait in WAITS:
             try:
                 answer = self.exchange(method, url, **options)
@@ -392,14 +392,14 @@ class Registry:
         return self.exchange(method, url, **options)
 
     def exchange(self, method: str, url: str, **options: Any) -> Answer:  # noqa: ANN401 - send's own
-        """Send a request once; again with an authorization where the registry asks for one."""
+        """Send a request once; again with an authorization if the registry asks for one."""
         answer = self.send(method, url, **options)
         if answer.status == UNAUTHORIZED and self.is_own(url):
             self.authorize(answer.headers.get("WWW-Authenticate", ""))
             answer = self.send(method, url, **options)
         return answer
 
-    def send(  # noqa: PLR0913 - what a request is made of
+    def send(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
         url: str,
@@ -410,9 +410,9 @@ class Registry:
         limit: int = MEMORY_LIMIT,
         authorization: str | None = None,
     ) -> Answer:
-        """Send one request; Unreachable when no whole answer comes back.
+        """Send one request; Unreachable without a complete answer.
 
-        `authorization` is for the place that gives tokens, instead of the registry's; no redirection takes it along.
+        `authorization` replaces the registry's, for the token server; it is not sent to a redirection.
         """
         require_tls(url)
         if body is not None and not isinstance(body, bytes):
@@ -434,7 +434,7 @@ class Registry:
             ) from None
 
     def open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        """Return the response, whatever its status."""
+        """Return the response with any status."""
         try:
             return cast("http.client.HTTPResponse", self._opener.open(request, timeout=TIMEOUT))
         except urllib.error.HTTPError as error:
@@ -443,21 +443,21 @@ class Registry:
     def read(
         self, response: http.client.HTTPResponse, sink: Callable[[], Callable[[bytes], None]] | None, limit: int
     ) -> bytes:
-        """Return the body, or hand it on piece by piece; more bytes than may come are an error."""
+        """Return the body, or pass its pieces to the sink; RegistryError for more bytes than the limit."""
         pieces: list[bytes] = []
         take = sink() if sink and response.status == OK else pieces.append
         left = max(limit, MEMORY_LIMIT) if take == pieces.append else limit
         while piece := response.read(CHUNK):
             left -= len(piece)
             if left < 0:
-                raise RegistryError(f"{self} answers with more bytes than it should")
+                raise RegistryError(f"{self} answers with too many bytes")
             take(piece)
-        if response.length:  # urllib does not complain of a body that ends early
+        if response.length:  # urllib raises no error for a body that ends early
             raise http.client.IncompleteRead(b"", response.length)
         return b"".join(pieces)
 
     def require_status(self, answer: Answer, doing: str, status: int) -> None:
-        """Raise RegistryError unless the answer has a status."""
+        """Raise RegistryError for another status."""
         if answer.status == status:
             return
         said = " ".join(self.hide_secrets(find_reason(answer.body)).split())[:200]
@@ -476,23 +476,23 @@ class Registry:
     # --- authorization ---
 
     def authorize(self, challenge: str) -> None:
-        """Get what the registry asks for: basic credentials, or a token from where it says."""
+        """Set the authorization that the registry asks for: basic credentials, or a token of its token server."""
         kind, _, rest = challenge.partition(" ")
         if kind.lower() == "basic":
             if not self.credentials.password:
-                raise RegistryError(f"{self.host} wants a login: docker login {self.host}")
+                raise RegistryError(f"{self.host} requires a login: docker login {self.host}")
             self.authorization = self.credentials.basic
         elif kind.lower() == "bearer":
             fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
             self.authorization = f"Bearer {self.token(fields)}"
         else:
-            raise RegistryError(f"{self.host} asks for an authorization that is unknown; is it a registry?")
+            raise RegistryError(f"{self.host} asks for an unknown kind of authorization; is it a registry?")
 
     def token(self, fields: Mapping[str, str]) -> str:
-        """Return a token for the scope that the registry named."""
+        """Return a token for the scope that the registry asks for."""
         realm = fields.get("realm", "")
         if not realm.startswith("https://") and not is_loopback(realm):
-            raise RegistryError(f"{self.host} wants credentials sent to an address without TLS; they were not sent")
+            raise RegistryError(f"{self.host} asks for credentials at an address without TLS; they were not sent")
         wanted = {key: fields[key] for key in ("service", "scope") if key in fields}
         if self.credentials.identity_token:
             form = wanted | {"grant_type": "refresh_token", "client_id": "slipway"}
@@ -508,7 +508,7 @@ class Registry:
         raise RegistryError(f"{self.host} gave no token: docker login {self.host}")
 
     def hide_secrets(self, text: str) -> str:
-        """Take every secret out of a text that the registry or the system wrote."""
+        """Remove every secret from a text of the registry or the system."""
         for secret in (*self.credentials.secrets, self.authorization.partition(" ")[2]):
             if secret:
                 text = text.replace(secret, "***")
@@ -516,11 +516,11 @@ class Registry:
 
 
 class Unreachable(RegistryError):  # noqa: N818 - a state, not a mistake
-    """No whole answer came back: what was sent may have arrived or not."""
+    """There was no complete answer; the request may have arrived or not."""
 
 
 def parse_repository(text: str) -> Registry:
-    """Return the repository of `HOST/NAME`; SlipwayError says what is wrong with it, and shows no password."""
+    """Return the repository of `HOST/NAME`; SlipwayError for a wrong name, without showing a password."""
     host, _, name = text.partition("/")
     if "@" in text or "://" in text:
         raise SlipwayError("name the registry as HOST/NAME, without https:// and without a login: docker login HOST")
@@ -534,13 +534,13 @@ def parse_repository(text: str) -> Registry:
 
 
 def find_wait(answer: Answer, wait: float) -> float:
-    """Return how long to wait: what the registry asks for within reason, else our own."""
+    """Return the seconds to wait: the registry's Retry-After up to LONGEST_WAIT, otherwise `wait`."""
     seconds = answer.headers.get("Retry-After", "")
     return min(float(seconds), LONGEST_WAIT) if re.fullmatch(r"\d{1,6}", seconds) else wait
 
 
 def find_reason(body: bytes) -> str:
-    """Return a registry's own words for what is wrong, empty where it has none."""
+    """Return the registry's error message, empty without one."""
     try:
         error = json.loads(body)["errors"][0]
         text = f"{error.get('code', '')}: {error.get('message', '')}"
@@ -550,12 +550,12 @@ def find_reason(body: bytes) -> str:
 
 
 def make_fallback_tag(digest: str) -> str:
-    """Return the tag that lists referrers where the registry has no API for them."""
+    """Return the tag that lists referrers in a registry without the API."""
     return digest.replace(":", "-")
 
 
 def read_referrers(index: Manifest) -> list[Descriptor]:
-    """Return the rows of a list of referrers."""
+    """Return the descriptors in a list of referrers."""
     rows = index.json.get("manifests")
     if not isinstance(rows, list):
         raise RegistryError("a list of referrers has no manifests")
@@ -563,7 +563,7 @@ def read_referrers(index: Manifest) -> list[Descriptor]:
 
 
 def make_referrer(manifest: Manifest) -> Descriptor:
-    """Return the row of a manifest in a list of referrers."""
+    """Return the descriptor of a manifest for a list of referrers."""
     said = manifest.json
     more: dict[str, Any] = {key: said[key] for key in ("artifactType", "annotations") if key in said}
     return Descriptor(manifest.media_type, manifest.digest, len(manifest.content), more)

@@ -1,8 +1,8 @@
-"""What must be in dist/ before an image may be published: each missing or failed piece of evidence is named.
+"""Checks the evidence in dist/ before an image is published, and names each missing or failed document.
 
-All of it must be about the very image that the engine has: built from a clean commit, checked, audited and scanned.
-"not run" and "not scanned" are never taken for "passed"; they are accepted where their own session was told to, and
-stand in what is published.
+All evidence must be about the image that the engine has: built from a clean commit, tested, audited and scanned.
+"not run" and "not scanned" never count as "passed"; they are accepted if the user allowed them in the test or scan
+session, and are part of the published evidence.
 """
 
 import re
@@ -35,12 +35,12 @@ class Candidate:
 
     @property
     def commit(self) -> str:
-        """The commit that it was built from."""
+        """The commit of the build."""
         return self.local.labels[REVISION]
 
 
 def examine_image(image: Image) -> tuple[Candidate | None, list[str]]:
-    """Return an image with all its evidence, or None and every reason why it may not be published."""
+    """Return an image with its evidence, or None; and every reason why it may not be published."""
     build = results.read_json(image.results / "build.json")
     identity = str(build.get("image", ""))
     local = oci_image.inspect_image(identity) if identity else None
@@ -61,7 +61,7 @@ def examine_image(image: Image) -> tuple[Candidate | None, list[str]]:
 
 
 def examine_commit(image: Image, local: LocalImage) -> Iterator[str]:
-    """Yield what is wrong with the commit that an image was built from."""
+    """Yield the problems of the commit that an image was built from."""
     commit = local.labels.get(REVISION, "")
     again = f"commit, then nox -s build -- {image.name}"
     if commit.endswith("-dirty"):
@@ -73,7 +73,7 @@ def examine_commit(image: Image, local: LocalImage) -> Iterator[str]:
 
 
 def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what the checks of an image came to, and what is wrong with it."""
+    """Return the results of an image's checks, and their problems."""
     again = f"nox -s test -- {image.name}"
     file = image.results / "tests.xml"
     if not file.is_file():
@@ -91,7 +91,7 @@ def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str
 
 
 def read_tests(file: Path) -> dict[str, Any]:
-    """Return the outcomes of a JUnit file without what it says of the machine; a run of nothing has not passed."""
+    """Return the outcomes in a JUnit file without facts about the machine; a run without checks has failed."""
     report = junit.read_report(file)
     found = Counter(check.outcome for check in report.checks)
     good = found["passed"] and not found["failed"] and not report.problems
@@ -105,12 +105,12 @@ def read_tests(file: Path) -> dict[str, Any]:
 
 
 def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
-    """Yield what is missing or wrong among the SBOMs, the audit and the scan."""
+    """Yield the problems of the SBOMs, the audit and the scan."""
     verb = f"nox -s sbom -- {image.name}"
     documents = {name: results.read_json(image.results / name) for name in SBOMS}
     yield from (f"{image.name}: there is no readable {name}: {verb}" for name, found in documents.items() if not found)
     yield from (
-        f"{image.name}: {name} is of another image: {verb}"
+        f"{image.name}: {name} is about another image: {verb}"
         for name, found in documents.items()
         if found and identity not in sbom.find_image_ids(found)
     )
@@ -121,17 +121,17 @@ def examine_verdicts(image: Image, identity: str) -> Iterator[str]:
 def examine_verdict(
     image: Image, identity: str, name: str, verb: str, accepted: Callable[[dict[str, Any]], str]
 ) -> Iterator[str]:
-    """Yield what is wrong with a piece of evidence that has a verdict; `accepted` names another than passed."""
+    """Yield the problems of a document with a verdict; `accepted` returns a verdict that is accepted besides passed."""
     found = results.read_json(image.results / name)
     verdict = found.get("verdict")
     if not found:
         yield f"{image.name}: there is no readable {name}: {verb}"
     elif found.get("image") != identity:
-        yield f"{image.name}: {name} is of another image: {verb}"
+        yield f"{image.name}: {name} is about another image: {verb}"
     elif verdict != "passed" and (not verdict or verdict != accepted(found)):
         yield f"{image.name}: the verdict of {name} is {verdict!r}: {verb}"
 
 
 def read_allowed_verdict(scan: dict[str, Any]) -> str:
-    """Return the verdict that a scan was told to let pass: --allow-not-scanned is recorded in it."""
+    """Return the verdict that the user allowed by --allow-not-scanned; empty without it."""
     return "not scanned" if scan.get("allow_not_scanned") is True else ""

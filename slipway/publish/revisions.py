@@ -1,25 +1,25 @@
-"""Revisions, TAG-r1, TAG-r2 and so on: which is the highest, how a new one is allocated, what the other tags follow.
+"""Revisions, TAG-r1, TAG-r2 and so on: finds the highest, allocates a new one, moves the other tags.
 
-A registry has no create-only write: whoever writes a tag last has it. Two publishers that both find TAG-r5 free and
-write it would both believe that it is theirs, and one of them would have moved a published revision. So nobody writes
-TAG-r5 who has not won it before, in two tags beside it that nothing else depends on:
+A registry cannot refuse to overwrite a tag: the last write wins. Two publishers that both find TAG-r5 free would both
+write it, and one of them would overwrite a published revision. So a publisher must first win the number, with two tags
+that are used for nothing else:
 
-    1. write TAG-r5.claim with a note of one's own, which no other publisher writes
-    2. read TAG-r5.taken: if it is there, the number is lost
+    1. write TAG-r5.claim with a random note
+    2. read TAG-r5.taken: if it exists, the number is lost
     3. write TAG-r5.taken
-    4. read TAG-r5.claim: if it is not one's own note, the number is lost; else it is won
+    4. read TAG-r5.claim: if it is another note, the number is lost; otherwise it is won
 
-At most one publisher wins, however slow each of them is and however their steps mix (this is Moir and Anderson's
-splitter). For two to win, both must find `taken` missing and their own note in `claim` at the end. Whoever wrote
-`claim` last did so before either wrote `taken`, so the other reads that note at the end, and loses. It is enough that
-reading a tag gives what was last written; the list of tags, which may be old, is not relied on. A write that failed
-may still arrive. So none is repeated: its publisher ends there, and a note of a publisher that has ended can make
-others lose, but never win. A number that nobody won, or whose winner was cut off, stays unused: a gap, nothing else.
-Two publishers at once may both lose; then both end with an error, nothing is overwritten, and either can be run again.
+At most one publisher wins, however slow the publishers are and in whatever order their steps are run (this is Moir and
+Anderson's splitter). For two to win, both must find `taken` missing and their own note in `claim` at the end. The last
+write of `claim` was before either write of `taken`, so the other publisher reads that note at the end, and loses. Reads
+of a tag must return the last write; the list of tags, which may be old, is not relied on. A write that failed may still
+arrive. It is not repeated: its publisher stops, and the note of a stopped publisher can make others lose, but never
+win. A number that nobody won, or whose winner was interrupted, stays unused: a gap, and no harm. Two publishers at the
+same time may both lose; then both stop with an error, nothing is overwritten, and each can be run again.
 
-The tags without a revision are written after TAG-r5, and the revisions are looked at again after that. Whoever writes
-them last has seen the highest revision, or the publisher of a higher one has still to write them. What a publisher
-that was cut off left behind is put right by the next.
+The tags without a revision are written after TAG-r5, and the revisions are read again after that. The last publisher
+that writes them has seen the highest revision, or the publisher of a higher one has still to write them. The next
+publisher completes the work of an interrupted one.
 """
 
 import re
@@ -29,8 +29,8 @@ from collections.abc import Callable, Iterable
 from slipway.publish import registry
 from slipway.publish.registry import EMPTY, EMPTY_TYPE, Manifest, Registry, RegistryError
 
-TYPE = "application/vnd.slipway.claim.v1+json"  # what the tags beside a revision point at
-ROUNDS = 10  # how often other publishers may interfere with the moving of tags
+TYPE = "application/vnd.slipway.claim.v1+json"  # of the manifests of .claim and .taken
+ROUNDS = 10  # tries to move the tags while others publish
 
 
 class LostRaceError(RegistryError):
@@ -43,20 +43,20 @@ def name_revision(tag: str, number: int) -> str:
 
 
 def find_highest_listed(tag: str, tags: Iterable[str]) -> int:
-    """Return the highest revision among some tags, 0 where there is none."""
+    """Return the highest revision among some tags, 0 without any."""
     matches = (re.fullmatch(rf"{re.escape(tag)}-r([1-9]\d{{0,8}})", each) for each in tags)
     return max((int(match[1]) for match in matches if match), default=0)
 
 
 def find_highest(repository: Registry, tag: str, known: int = 0) -> tuple[int, Manifest | None, int]:
-    """Return the highest revision's number and manifest (0 and None where there is none), and the first free number.
+    """Return the highest revision's number and manifest (0 and None without one), and the first free number.
 
-    The list of tags may be old and `known` is only where to start: whatever comes above is asked for by name.
+    The list of tags may be old, and `known` is only a lower bound: higher revisions are looked up by name.
     """
     number = max(known, find_highest_listed(tag, repository.tags()))
     found, manifest = number, None
     while found and (manifest := repository.manifest(name_revision(tag, found))) is None:
-        found -= 1  # somebody has deleted it
+        found -= 1  # it was deleted
     while True:
         following = repository.manifest(name_revision(tag, number + 1))
         if following is None and repository.manifest(f"{name_revision(tag, number + 1)}.taken") is None:
@@ -68,28 +68,28 @@ def find_highest(repository: Registry, tag: str, known: int = 0) -> tuple[int, M
 
 
 def allocate_revision(repository: Registry, tag: str, number: int, manifest: Manifest) -> None:
-    """Publish a manifest as a revision that nobody has yet.
+    """Publish a manifest as a new revision.
 
-    LostRaceError when another publisher takes the number at the same time, RegistryError when something is not
-    certain; in both cases no revision was overwritten.
+    LostRaceError when another publisher takes the number at the same time, RegistryError when the state of the registry
+    is uncertain; in both cases no revision was overwritten.
     """
     revision = name_revision(tag, number)
     if number == 1 and repository.manifest(tag) is not None:
-        if repository.manifest(revision) is not None:  # since it was looked for
+        if repository.manifest(revision) is not None:  # it was written meanwhile
             raise make_lost_error(repository, revision)
         raise RegistryError(
-            f"{repository}:{tag} is there and no revision of it is found, so the next number cannot be told. "
-            "Was it pushed by hand, or does the registry list its tags only later? Nothing was written"
+            f"{repository}:{tag} exists without a revision, so the next number is unknown. "
+            "Was it pushed by hand, or is the registry's list of tags old? Nothing was written"
         )
     win_revision(repository, revision)
     if repository.manifest(revision) is not None:
-        raise RegistryError(f"{repository}:{revision} was written by something that does not take turns; left as it is")
+        raise RegistryError(f"{repository}:{revision} was written by another tool meanwhile; it was not overwritten")
     repository.write_tag(revision, manifest)
     confirm_tag(repository, revision, manifest)
 
 
 def win_revision(repository: Registry, revision: str) -> None:
-    """Win the right to write a revision, by the steps above; LostRaceError when it went to somebody else."""
+    """Win the right to write a revision by the steps above; LostRaceError when another publisher has it."""
     repository.put_bytes(EMPTY, EMPTY_TYPE)
     claim, taken = f"{revision}.claim", f"{revision}.taken"
     own = make_note({"slipway.publisher": secrets.token_hex(16)})
@@ -102,7 +102,7 @@ def win_revision(repository: Registry, revision: str) -> None:
 
 
 def make_note(annotations: dict[str, str]) -> Manifest:
-    """Return a manifest that holds nothing but its annotations."""
+    """Return a manifest that has only annotations."""
     empty = registry.make_descriptor(EMPTY, EMPTY_TYPE).as_json()
     return registry.make_manifest(
         {"artifactType": TYPE, "config": empty, "layers": [empty], "annotations": annotations}
@@ -117,7 +117,7 @@ def make_lost_error(repository: Registry, revision: str) -> LostRaceError:
 
 
 def confirm_tag(repository: Registry, tag: str, manifest: Manifest) -> None:
-    """Read a tag again; RegistryError when it does not point at what was written."""
+    """Read a tag again; RegistryError when it does not point at the manifest that was written."""
     found = repository.digest(tag)
     if found != manifest.digest:
         raise RegistryError(f"{repository}:{tag} is {found or 'missing'} after {manifest.digest} was written there")
@@ -126,16 +126,16 @@ def confirm_tag(repository: Registry, tag: str, manifest: Manifest) -> None:
 def settle_tags(
     repository: Registry, tag: str, followers: Iterable[str], known: int, may_move: Callable[[Manifest], bool]
 ) -> tuple[int, Manifest, list[str]]:
-    """Let the tags without a revision point at the highest one, until no higher one has appeared meanwhile.
+    """Move the tags without a revision to the highest one; repeat if a higher one has appeared meanwhile.
 
-    A follower that points at something else now is asked for: `may_move` tells whether it may be taken from there.
-    Returns the highest revision's number and manifest, and the tags that had to be moved.
+    `may_move` tells whether a follower may be moved away from its present manifest. Returns the number and manifest of
+    the highest revision, and the tags that were moved.
     """
     moved: list[str] = []
     for _ in range(ROUNDS):
         number, manifest, _ = find_highest(repository, tag, known)
         if manifest is None:
-            raise RegistryError(f"{repository}:{name_revision(tag, known)} was there and is gone")
+            raise RegistryError(f"{repository}:{name_revision(tag, known)} has disappeared")
         late = [tag] if repository.digest(tag) != manifest.digest else []
         for follower in followers:
             now = repository.manifest(follower)
@@ -147,10 +147,10 @@ def settle_tags(
         moved += late
         if not late:
             return number, manifest, list(dict.fromkeys(moved))
-    raise RegistryError(f"{repository}:{tag} is published by others again and again; run this again to move its tags")
+    raise RegistryError(f"{repository}:{tag} is published by others at the same time; run this again to move its tags")
 
 
 def require_tag(repository: Registry, tag: str) -> None:
-    """Read a tag that was just written; it may have been moved on by somebody else, but it must be there."""
+    """Raise RegistryError when a tag is missing; another publisher may have moved it."""
     if repository.manifest(tag) is None:
         raise RegistryError(f"{repository}:{tag} is missing after it was written")

@@ -1,8 +1,8 @@
-"""Signatures by cosign: with a key, or keyless with the identity that a CI system proves.
+"""Signatures by cosign: with a key, or keyless with the identity of a CI job.
 
-A key is what cosign takes for one: a file, a key management service, env://VARIABLE. cosign reads its password from
-COSIGN_PASSWORD and its login from docker's configuration; neither is an argument. A signature by key goes into no
-public log, since images may be private; a keyless one must.
+A key is a file, a key management service or env://VARIABLE. cosign reads its password from
+COSIGN_PASSWORD and its login from docker's configuration; neither is an argument. A signature by key is not written
+to a public log, since images may be private; a keyless one must be.
 """
 
 import functools
@@ -16,31 +16,31 @@ from pathlib import Path
 from slipway import tools
 from slipway.errors import SlipwayError
 
-OFFLINE_KEY = "--insecure-ignore-tlog=true"  # cosign's name for: no public log was asked for
+OFFLINE_KEY = "--insecure-ignore-tlog=true"  # accepts signatures that are in no public log
 LAST_LINES = 4
 
 
 @dataclass(frozen=True)
 class Signer:
-    """Who signs, or who must have signed."""
+    """The key or the identity that signs or verifies."""
 
     key: str = ""
     identity: str = ""
     issuer: str = ""
 
     def __str__(self) -> str:
-        """Return what a report may show: a key's name, or an identity."""
+        """Return its name in reports: that of the key, or the identity."""
         return f"key {self.key}" if self.key else f"{self.identity} by {self.issuer}"
 
     def sign(self, references: Iterable[str]) -> None:
-        """Sign what is in a registry, each by its digest."""
+        """Sign manifests in a registry, given by their digests."""
         how = [f"--key={self.key}", "--tlog-upload=false"] if self.key else []
         run_cosign("sign", "--yes", *how, *references)
 
     def verify(self, references: Iterable[str], *, private: bool) -> None:
-        """Verify a signature of each; SlipwayError where one is missing or somebody else's.
+        """Verify a signature of each; SlipwayError when one is missing or has another signer.
 
-        `private`: the key is the signing one, whose public half is taken.
+        `private`: the key is the private one, and its public key is used.
         """
         if not self.key:
             who = [f"--certificate-identity={self.identity}", f"--certificate-oidc-issuer={self.issuer}"]
@@ -54,7 +54,7 @@ class Signer:
             run_cosign("verify", f"--key={key}", OFFLINE_KEY, *references)
 
     def has_signed(self, references: Iterable[str], *, private: bool) -> bool:
-        """Tell whether all of them bear this signature already."""
+        """Tell whether all of them have a signature of this signer."""
         try:
             self.verify(references, private=private)
         except UnsignedError:
@@ -63,20 +63,20 @@ class Signer:
 
 
 class UnsignedError(SlipwayError):
-    """cosign finds no signature that it was asked for."""
+    """cosign found no signature of the signer."""
 
 
 @functools.cache
 def provide_cosign() -> Path:
-    """Return cosign's program, built if need be."""
+    """Return cosign's program, built if it is missing."""
     return tools.provide_program(tools.read_tool("cosign"))
 
 
 def run_cosign(*arguments: str) -> str:
-    """Run cosign and return its output; its last lines are the error."""
+    """Run cosign and return its output; SlipwayError with its last lines when it fails."""
     result = subprocess.run(
         [provide_cosign(), *arguments],
-        env={"COSIGN_PASSWORD": "", **os.environ},  # an unset one would be asked for
+        env={"COSIGN_PASSWORD": "", **os.environ},  # cosign asks for an unset one
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,11 +1,11 @@
-"""The tags of a published image: release, accelerator with the version that it holds, flavor, Python, workload.
+"""The tags of a published image: release, accelerator with its version, flavor, Python, workload.
 
     0.1.0-cuda13.0-devel   0.1-cuda13.0-devel   latest-cuda13.0-devel     every image has these three
     0.1.0-devel            0.1-devel            latest-devel              the default CUDA version: without its part
-    0.1.0                  0.1                  latest                    its base flavor alone: no part at all
+    0.1.0                  0.1                  latest                    the base flavor of it: without any part
 
-The first is the one that revisions belong to. Versions are the image's own, from labels that were read from it; what
-images.toml says of them is not looked at.
+Revisions belong to the first. Versions are from the image's labels, which were read from its content, not from
+images.toml.
 """
 
 import re
@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from slipway.errors import SlipwayError
 from slipway.matrix import Image
 
-DEFAULT = "cuda"  # the variant whose part may be left out; a variant of another version has it in its name
+DEFAULT = "cuda"  # the variant whose part may be left out; variants of other versions have it in their names
 RELEASE = "org.opencontainers.image.version"
-# What the part of an accelerator is called, and the label with its version.
+# The part of a tag for each accelerator, and the label with its version.
 ACCELERATORS = {"cpu": ("cpu", ""), "cuda": ("cuda", "slipway.cuda"), "rocm": ("rocm", "slipway.hip")}
 
 
 def list_tags(image: Image, labels: Mapping[str, str]) -> list[str]:
-    """Return an image's tags, the one that revisions belong to first; SlipwayError when its labels do not tell them."""
+    """Return an image's tags, the first with revisions; SlipwayError when a label is missing or wrong."""
     release = read_label(image, labels, RELEASE, r"\d+\.\d+\.\d+")
     releases = (release, release.rpartition(".")[0], "latest")
     suffix = name_flavor(image, labels)
@@ -34,13 +34,13 @@ def list_tags(image: Image, labels: Mapping[str, str]) -> list[str]:
 
 
 def name_accelerator(image: Image, labels: Mapping[str, str]) -> str:
-    """Return `cuda13.0`: the accelerator with the version in the image; a CPU has none."""
+    """Return `cuda13.0`, the accelerator with the version in the image; `cpu` has none."""
     name, version = ACCELERATORS[image.variant.accelerator]
     return name + read_label(image, labels, version, r"\d+\.\d+") if version else name
 
 
 def name_flavor(image: Image, labels: Mapping[str, str]) -> str:
-    """Return `devel`, `devel-py3.11`, `devel-training`: what follows the accelerator."""
+    """Return the part after the accelerator: `devel`, `devel-py3.11`, `devel-training`."""
     parts = [read_label(image, labels, "slipway.flavor", image.flavor)]
     if "-py" in image.variant.name:
         parts.append("py" + read_label(image, labels, "slipway.python", r"\d+\.\d+"))
@@ -50,11 +50,11 @@ def name_flavor(image: Image, labels: Mapping[str, str]) -> str:
 
 
 def read_label(image: Image, labels: Mapping[str, str], name: str, pattern: str) -> str:
-    """Return a label that matches a pattern."""
+    """Return a label; SlipwayError when it does not match a pattern."""
     value = labels.get(name, "")
     if not re.fullmatch(pattern, value):
         raise SlipwayError(
-            f"{image.tag} has {value or 'nothing'} on its label {name}, so its tags cannot be told; build it again: "
+            f"{image.tag} has {value or 'nothing'} on its label {name}, so its tags are unknown; build it again: "
             f"nox -s build -- {image.name}"
         )
     return value

@@ -1,4 +1,4 @@
-"""What is published, read again from the registry alone: every byte, every piece of evidence, every signature."""
+"""Verifies what is published, from the registry alone: every layer, every document of evidence, every signature."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ class PublishedImage:
 
     @property
     def configuration(self) -> str:
-        """The digest of its configuration: the ID that the classic engine gives it."""
+        """The digest of its configuration: its ID in the classic store of an engine."""
         return registry.read_descriptor(self.manifest.json.get("config")).digest
 
     @property
@@ -34,14 +34,16 @@ class PublishedImage:
         return [registry.read_descriptor(row) for row in rows]
 
     def settings(self, repository: Registry) -> Mapping[str, Any]:
-        """Return its configuration."""
+        """Return its configuration; RegistryError when it is none of an image."""
         text = repository.blob(registry.read_descriptor(self.manifest.json.get("config")))
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or not {"os", "architecture"} <= found.keys():
-            raise RegistryError(f"the configuration of {repository}@{self.manifest.digest} is none of an image")
+            raise RegistryError(
+                f"the configuration of {repository}@{self.manifest.digest} is no configuration of an image"
+            )
         return found
 
     def labels(self, repository: Registry) -> Mapping[str, str]:
@@ -50,14 +52,14 @@ class PublishedImage:
 
 
 def list_images(repository: Registry, manifest: Manifest) -> list[PublishedImage]:
-    """Return the images of a manifest: itself, or those of an index."""
+    """Return the images of a manifest: those of an index, otherwise itself."""
     if "manifests" not in manifest.json:
         return [PublishedImage(manifest)]
     return [PublishedImage(repository.require_manifest(row.digest)) for row in registry.list_children(manifest)]
 
 
 def check_published(repository: Registry, manifest: Manifest, published: Iterable[PublishedImage]) -> None:
-    """See that what was just published is there under its digest, with each layer in its size."""
+    """Raise RegistryError unless the manifests are in the registry, and each layer with its size."""
     repository.require_manifest(manifest.digest)
     for image in published:
         repository.require_manifest(image.manifest.digest)
@@ -67,7 +69,7 @@ def check_published(repository: Registry, manifest: Manifest, published: Iterabl
 
 
 def verify_tag(repository: Registry, signer: Signer, tag: str) -> str:
-    """Verify all of a tag and return a line that says so; SlipwayError names what is wrong."""
+    """Verify a tag and return a line with the result; SlipwayError for the first problem."""
     manifest = repository.require_manifest(tag)
     require_highest(repository, tag, manifest)
     published = list_images(repository, manifest)
@@ -92,14 +94,14 @@ def verify_tag(repository: Registry, signer: Signer, tag: str) -> str:
 
 
 def require_highest(repository: Registry, tag: str, manifest: Manifest) -> None:
-    """Refuse a tag that has revisions and is not the highest of them."""
+    """Raise SlipwayError for a tag that has revisions and does not point at the highest."""
     number, highest, _ = revisions.find_highest(repository, tag)
     if highest and highest.digest != manifest.digest:
         raise SlipwayError(f"{repository}:{tag} is {manifest.digest}, its highest revision -r{number} {highest.digest}")
 
 
 def verify_evidence(repository: Registry, signer: Signer, image: PublishedImage) -> list[str]:
-    """Verify what is attached to an image, and return what is to be told of it."""
+    """Verify the documents attached to an image, and return notes about them."""
     where = f"{repository}@{image.manifest.digest}"
     kinds = attachments.TYPES.values()
     found = attachments.find_attached(repository, image.manifest.digest, *kinds)
@@ -123,17 +125,17 @@ def verify_evidence(repository: Registry, signer: Signer, image: PublishedImage)
 def check_document(
     repository: Registry, image: PublishedImage, name: str, document: Mapping[str, Any], found: Artifacts
 ) -> list[str]:
-    """Refuse a document about another image, or one that does not say what was needed to publish."""
+    """Return notes about a document; SlipwayError when it is about another image or its verdict forbids publishing."""
     where = f"{repository}@{image.manifest.digest}: its {name}"
     if name == "provenance.json":
         digests = [(row.get("digest") or {}).get("sha256") for row in document.get("subject") or ()]
         if digests != [image.manifest.digest.removeprefix("sha256:")]:
-            raise SlipwayError(f"{where} is of another image")
+            raise SlipwayError(f"{where} is about another image")
         return []
     is_sbom = name.startswith("sbom.")
     about = sbom.find_image_ids(document) if is_sbom else {str(document.get("image"))}
     if not about & list_identities(repository, image, found):
-        raise SlipwayError(f"{where} is of another image")
+        raise SlipwayError(f"{where} is about another image")
     if is_sbom:
         return []
     if name == "scan.json" and document.get("verdict") == "not scanned":
@@ -144,7 +146,7 @@ def check_document(
 
 
 def list_identities(repository: Registry, image: PublishedImage, found: Artifacts) -> set[str]:
-    """Return the IDs of an image: its configuration's digest, and what its builder's engine called it."""
+    """Return the IDs of an image: its configuration's digest, and the ID in the engine that built it."""
     own = {image.configuration}
     for artifact in found[attachments.TYPES["provenance.json"]]:
         predicate = attachments.read_document(repository, artifact).get("predicate") or {}
@@ -154,7 +156,7 @@ def list_identities(repository: Registry, image: PublishedImage, found: Artifact
 
 
 def select_signed(repository: Registry, signer: Signer, artifacts: list[Manifest]) -> list[Manifest]:
-    """Return those artifacts that this signer has signed; others may have attached their own."""
+    """Return the artifacts with a signature of this signer; others may have attached their own."""
     try:
         signer.verify([f"{repository}@{each.digest}" for each in artifacts], private=False)
     except UnsignedError:
@@ -165,7 +167,7 @@ def select_signed(repository: Registry, signer: Signer, artifacts: list[Manifest
 
 
 def list_deprecations(repository: Registry, digest: str, is_genuine: Callable[[str], bool]) -> list[str]:
-    """Return the reasons why a published image is deprecated, none for most; marks of strangers do not count."""
+    """Return the reasons of an image's deprecation marks; marks of other signers do not count."""
     kind = attachments.DEPRECATION
     marks = attachments.find_attached(repository, digest, kind).get(kind, [])
     genuine = [mark for mark in marks if is_genuine(f"{repository}@{mark.digest}")]

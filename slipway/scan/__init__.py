@@ -1,1 +1,1 @@
-"""Scans an image with Trivy and says what the scan covered. Read scan.py first."""
+"""Scans an image with Trivy and reports which packages were examined. Read scan.py first."""

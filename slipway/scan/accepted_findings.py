@@ -1,4 +1,4 @@
-"""The findings of a scan that are accepted, as exceptions.toml lists them: by whom, why, and until when."""
+"""Accepted findings of a scan, from exceptions.toml: each with an owner, a reason and an expiry date."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -15,7 +15,7 @@ from slipway.toml import Table, join_names, parse_toml, read_toml
 
 FILE = repository.ROOT / "exceptions.toml"
 LONGEST = timedelta(days=366)
-# What a scan can name: vulnerabilities as their databases number them, rules of misconfigurations and of secrets.
+# Identifiers in a scan: of vulnerabilities, and of Trivy's rules for misconfigurations and secrets.
 IDENTIFIER = re.compile(
     r"CVE-\d{4}-\d{4,}|GHSA(-[23456789cfghjmpqrvwx]{4}){3}|(DSA|DLA)-\d+-\d+|TEMP-\d{7}-[0-9A-F]{6}"
     r"|(PYSEC|GO|RUSTSEC|OSV)-\d{4}-\d+|(AVD-)?[A-Z]{2,8}-\d{4}|[a-z][a-z0-9]*(-[a-z0-9]+)+"
@@ -23,12 +23,12 @@ IDENTIFIER = re.compile(
 
 
 def find_today() -> date:
-    """Return the current day in UTC, the one that counts everywhere."""
+    """Return the current day in UTC."""
     return datetime.now(UTC).date()
 
 
 def check_identifier(text: str) -> str:
-    """Return the text; ValueError when no scan reports such an identifier."""
+    """Return the text; ValueError when it has the form of no identifier."""
     if not IDENTIFIER.fullmatch(text):
         raise ValueError
     return text
@@ -47,7 +47,7 @@ Text = Annotated[
 
 
 class Accepted(Table):
-    """A [[exception]] table: one accepted finding, in the images whose names fit one of the patterns."""
+    """An [[exception]] table: one accepted finding, in the images whose names match one of the patterns."""
 
     identifier: Annotated[
         str, Field(description="one that a scan names: CVE-2026-12345"), AfterValidator(check_identifier)
@@ -65,15 +65,15 @@ class Accepted(Table):
     ]
 
     def applies_to(self, image: str) -> bool:
-        """Whether it is for an image of this name."""
+        """Tell whether it is for an image."""
         return any(fnmatchcase(image, pattern) for pattern in self.images)
 
     def has_expired(self) -> bool:
-        """Whether its last day is over, in UTC."""
+        """Tell whether its last day (UTC) is over."""
         return self.expires < find_today()
 
     def __str__(self) -> str:
-        """Return how a report names it."""
+        """Return its name in reports."""
         return f"{self.identifier} of {self.package}"
 
 
@@ -84,29 +84,29 @@ class Exceptions(Table):
 
 
 def load_accepted(images: Collection[str], file: Path = FILE) -> tuple[Accepted, ...]:
-    """Return the exceptions of this repository, none without a file; SlipwayError names what is wrong."""
+    """Return the exceptions of this repository, none without the file; SlipwayError for an invalid one."""
     return check_accepted(read_toml(file, Exceptions), images) if file.exists() else ()
 
 
 def parse_accepted(text: str, images: Collection[str]) -> tuple[Accepted, ...]:
-    """Return the exceptions of a TOML text, for images of these names; SlipwayError names the row, the key and why."""
+    """Return the exceptions of a TOML text for images of these names; SlipwayError for an invalid one."""
     return check_accepted(parse_toml(text, Exceptions, FILE.name), images)
 
 
 def check_accepted(content: Exceptions, images: Collection[str]) -> tuple[Accepted, ...]:
-    """Return the exceptions; SlipwayError for a pattern without an image, and for an exception given twice."""
+    """Return the exceptions; SlipwayError for a pattern that matches no image, or a repeated exception."""
     for number, item in enumerate(content.exception):
         for pattern in item.images:
             if not any(fnmatchcase(image, pattern) for image in images):
                 where = f"{FILE.name}: {join_names(['exception', number])}"
-                raise SlipwayError(f"{where} images has {pattern!r}, and images.toml has no image of that name")
+                raise SlipwayError(f"{where} images has {pattern!r}, which matches no image of images.toml")
     for twice in _find_repeated(content.exception):
-        raise SlipwayError(f"{FILE.name}: {twice} is there twice for the same image")
+        raise SlipwayError(f"{FILE.name}: {twice} is listed twice for the same image")
     return tuple(content.exception)
 
 
 def _find_repeated(found: Collection[Accepted]) -> Iterator[Accepted]:
-    """Yield each exception that an earlier one covers already."""
+    """Yield each exception that repeats an earlier one."""
     seen: set[tuple[str, str, str]] = set()
     for item in found:
         keys = {(item.identifier, item.package, pattern) for pattern in item.images}

@@ -1,4 +1,4 @@
-"""Package URLs, by which an SBOM and a scanner name the same package: pkg:deb/debian/apt@3.0.3?arch=amd64."""
+"""Package URLs, the common names of packages in SBOMs and scanners: pkg:deb/debian/apt@3.0.3?arch=amd64."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from packaging.utils import canonicalize_name
 
 
 class Package(NamedTuple):
-    """A package in one version, in the spelling in which two tools agree."""
+    """A package in one version, spelled in a way that is the same for Syft and Trivy."""
 
     type: str
     name: str
@@ -15,10 +15,10 @@ class Package(NamedTuple):
 
 
 def parse_package_url(text: str) -> Package:
-    """Return the package that a purl names; ValueError when it is none."""
+    """Return the package of a purl; ValueError for an invalid one."""
     purl = PackageURL.from_string(text)
     name, version = purl.name, purl.version or ""
-    if purl.type == "deb":  # its namespace is the vendor, which is the image's
+    if purl.type == "deb":  # the namespace is the distribution of the image
         epoch = dict(purl.qualifiers).get("epoch", "0")
         version = f"{epoch}:{version}" if epoch != "0" and ":" not in version else version
     elif purl.namespace:

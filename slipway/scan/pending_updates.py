@@ -1,4 +1,4 @@
-"""What can be told of an image's age without any vulnerability database: pending security updates, old locks."""
+"""Checks of an image's age that need no vulnerability database: pending security updates, old locks."""
 
 import re
 import subprocess
@@ -13,10 +13,10 @@ from slipway.matrix import Image
 from slipway.repository import GitError, git
 
 SECURITY = apt.Mirror("http://security.debian.org/debian-security")
-PATIENCE = 300  # seconds; an emulated image takes some of them
+PATIENCE = 300  # seconds; an emulated image is slow
 DAY = 86400
 
-# Preferences of the image are not read: they could hide a newer version.
+# The image's preferences are not read: they could hide a newer version.
 LIST_UPDATES = """
 tar -x -C / || exit
 sources=/etc/apt/sources.list.d/debian.sources
@@ -32,17 +32,17 @@ UPGRADABLE = re.compile(r"(\S+?)/\S+ (\S+) \S+ \[upgradable from: (\S+)\]")
 
 
 class NotRunError(SlipwayError):
-    """A check could not be made here; its text says why."""
+    """A check could not be run; the text is the reason."""
 
 
 # --- Debian's security updates -------------------------------------------------------------------
 
 
 def pending_updates(image_id: str, suite: str, *, security_only: bool = True) -> list[str]:
-    """Return the packages of an image that Debian has newer; NotRunError when Debian is not reached.
+    """Return the packages of an image that have a newer version in Debian; NotRunError when Debian is not reached.
 
-    Every fix of a release is in the security suite first. That is the default, whatever sources the image has;
-    otherwise all suites of the image's sources are asked.
+    Fixes of a release come to the security suite first, so by default only that suite is read, whatever sources the
+    image has; otherwise all suites of the image's sources.
     """
     name = f"slipway-updates-{image_id[-12:]}-{time.monotonic_ns()}"
     settings = downloads.find(suite)
@@ -61,23 +61,23 @@ def pending_updates(image_id: str, suite: str, *, security_only: bool = True) ->
 
 
 def make_security_source(suite: str) -> str:
-    """Return the apt source of Debian's security suite, from this host's mirror when it has one."""
+    """Return the apt source of Debian's security suite, on this host's mirror if it has one."""
     _, security = apt.find_mirrors() or (None, SECURITY)
     return security.stanza(f"{suite}-security")
 
 
 def find_error(output: str) -> str:
-    """Return apt's complaint."""
+    """Return apt's error message."""
     lines = output.strip().splitlines() or ["no output"]
     return "Debian's package lists were not reached: " + next((x for x in lines if x.startswith("E:")), lines[-1])
 
 
 def read_updates(output: str) -> list[str]:
-    """Return `NAME OLD -> NEW` for each package; NotRunError where apt's list reads otherwise than it should."""
+    """Return `NAME OLD -> NEW` for each package; NotRunError when apt's list has an unknown form."""
     lines = output.split("\n")
     matches = [UPGRADABLE.fullmatch(line) for line in lines[1:] if line]
     if not lines[0].startswith("Listing...") or not all(matches):
-        raise NotRunError(f"apt's list is not understood: {output[:200]!r}")
+        raise NotRunError(f"apt's list has an unknown form: {output[:200]!r}")
     return [f"{match[1]} {match[3]} -> {match[2]}" for match in matches if match]
 
 
@@ -85,7 +85,7 @@ def read_updates(output: str) -> list[str]:
 
 
 def list_old_locks(image: Image, most_days: int) -> Iterator[str]:
-    """Yield a line for each lock of an image that was compiled too long ago; NotRunError where git cannot tell."""
+    """Yield a message for each lock of an image that is older than `most_days`; NotRunError without git's history."""
     for lock in image.locks:
         days = compute_lock_age(lock)
         if days > most_days:
@@ -93,7 +93,7 @@ def list_old_locks(image: Image, most_days: int) -> Iterator[str]:
 
 
 def compute_lock_age(lock: Path) -> int:
-    """Return the days since a lock was committed as it is, 0 where it has been changed since then."""
+    """Return the days since the last commit of a lock, 0 for one with uncommitted changes."""
     try:
         if git("status", "--porcelain", "--", str(lock)):
             return 0

@@ -1,11 +1,11 @@
-"""Scans an image by Trivy and says passed, vulnerable, or not scanned: by what was found and by what was looked at.
+"""Scans an image with Trivy. The verdict is passed, vulnerable, failed or not scanned.
 
     python -m slipway.scan cpu-base                            exit code 0 passed, 1 vulnerable or failed, 3 not scanned
     python -m slipway.scan cpu-base --db-repository HOST/NAME  the vulnerability database from a mirror
     python -m slipway.scan cpu-base --database PATH            from a folder or an archive, without network
-    python -m slipway.scan cpu-base --allow-not-scanned        succeed although it was not, or not all of it, scanned
+    python -m slipway.scan cpu-base --allow-not-scanned        succeed although the image was not scanned completely
 
-Leaves dist/<image>/trivy.json, Trivy's own report, and scan.json, the verdict and what it rests on.
+Writes Trivy's report to dist/<image>/trivy.json, and the verdict with its reasons to scan.json.
 """
 
 import argparse
@@ -35,13 +35,13 @@ from slipway.tables import NOTHING, make_table, show
 PASSED, VULNERABLE, FAILED, NOT_SCANNED = "passed", "vulnerable", "failed", "not scanned"
 EXIT_CODES = {PASSED: 0, VULNERABLE: 1, FAILED: 1, NOT_SCANNED: 3}
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
-SETTINGS = "the image's settings"  # where a report would name a package or a file
-WIDTH = 60  # of a title in the table
+SETTINGS = "the image's settings"  # in place of a package or file, for findings in the image's configuration
+WIDTH = 60  # characters of a title in the table
 
 
 @dataclass
 class Result:
-    """All that is known of an image when its scan ends. Of the verdicts with a reason the first one counts."""
+    """The result of a scan. The verdict is the first key of `reasons` that has one, or passed."""
 
     image: str
     reasons: dict[str, list[str]] = field(default_factory=lambda: {VULNERABLE: [], FAILED: [], NOT_SCANNED: []})
@@ -55,7 +55,7 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """What it comes to: what was found counts before what was not looked at."""
+        """The verdict: findings come before what was not scanned."""
         return next((verdict for verdict, reasons in self.reasons.items() if reasons), PASSED)
 
 
@@ -63,7 +63,7 @@ class Result:
 
 
 def find_image(image: Image) -> dict[str, Any]:
-    """Return what the engine says of the image that was built last; SlipwayError when it is not there any more."""
+    """Return the engine's description of the last built image; SlipwayError when the tag names another one or none."""
     found = docker.inspect(image.tag)
     build = f"nox -s build -- {image.name}"
     if found is None:
@@ -75,11 +75,11 @@ def find_image(image: Image) -> dict[str, Any]:
     return found
 
 
-# --- what is done --------------------------------------------------------------------------------
+# --- the scan ------------------------------------------------------------------------------------
 
 
 def scan_image(matrix: Matrix, image: Image, source: Source, accepted: Sequence[Accepted]) -> Result:
-    """Scan an image and judge it; leaves Trivy's report."""
+    """Scan an image and write Trivy's report; return the result."""
     found = find_image(image)
     result = Result(found["Id"])
     concerned = [item for item in accepted if item.applies_to(image.name)]
@@ -94,7 +94,7 @@ def scan_image(matrix: Matrix, image: Image, source: Source, accepted: Sequence[
 
 
 def examine_image(matrix: Matrix, image: Image, found: dict[str, Any], source: Source, result: Result) -> None:
-    """Run Trivy and compare what it examined with the SBOM; NotScannedError says what could not be done."""
+    """Run Trivy and compare the packages that it examined with the SBOM; NotScannedError when a step fails."""
     tool = tools.read_tool("trivy")
     program = tools.provide_program(tool)
     result.scanner = f"Trivy {tool.version}"
@@ -117,30 +117,30 @@ def examine_image(matrix: Matrix, image: Image, found: dict[str, Any], source: S
 
 
 def scan_layers(program: Path, image: Image, found: dict[str, Any], folder: Path | None) -> Report:
-    """Run Trivy on an image, by the database in a folder; leaves trivy.json."""
+    """Run Trivy on an image with the database in a folder, write trivy.json, and return the report."""
     text = trivy.scan_image(program, found["Id"], folder)
     report = trivy.read_report(text)
     if report.image != found["Id"] or report.diff_ids != tuple(found["RootFS"]["Layers"]):
         raise NotScannedError(f"Trivy's report is about another image: {report.image or 'it names none'}")
     results.write_json(image.results / "trivy.json", trivy.remove_secrets(text))
-    # A secret in the settings has the image for its file; the next build is to have the same name for it.
+    # Trivy names the image's ID as the file of a secret in the settings. An exception needs a name that stays the same.
     named = (replace(f, package=SETTINGS) if f.package == report.image else f for f in report.findings)
     return replace(report, findings=tuple(named))
 
 
 def add_settings(program: Path, report: Report, config: dict[str, Any]) -> Report:
-    """Return the report with what Trivy finds in the image's settings."""
+    """Return the report with the findings in the image's settings added."""
     settings = trivy.read_report(trivy.scan_settings(program, config))
     findings = (replace(finding, package=SETTINGS) for finding in settings.findings)
     return replace(report, checks=settings.checks, findings=(*report.findings, *findings))
 
 
 def list_unexamined(report: Report) -> Iterator[str]:
-    """Yield what Trivy has not looked at, as its report has it."""
+    """Yield the reasons, by Trivy's report, why the image was not scanned completely."""
     if not report.system:
         yield "Trivy does not know the image's operating system"
     elif report.outdated:
-        yield f"{report.system} gets no security fixes any longer, so nobody lists what it would need"
+        yield f"{report.system} gets no security fixes any longer, so no database lists its vulnerabilities"
     if not report.checks:
         yield "Trivy has checked none of the image's settings"
 
@@ -149,7 +149,7 @@ def list_unexamined(report: Report) -> Iterator[str]:
 
 
 def check_findings(result: Result, accepted: Sequence[Accepted]) -> None:
-    """Gate what is HIGH or CRITICAL and can be mended, unless an exception holds that has not expired."""
+    """Fail the scan for HIGH or CRITICAL findings that have a fix, except those with a valid exception."""
     holding = {(item.identifier, item.package): item for item in accepted if not item.has_expired()}
     for finding in result.report.findings if result.report else ():
         exception = holding.get((finding.identifier, finding.package))
@@ -162,21 +162,21 @@ def check_findings(result: Result, accepted: Sequence[Accepted]) -> None:
     if result.gating:
         counts = Counter(finding.kind for finding in result.gating)
         found = ", ".join(f"{kind} {count}" for kind, count in counts.items())
-        result.reasons[VULNERABLE].append(f"HIGH or CRITICAL, and can be mended: {found}")
+        result.reasons[VULNERABLE].append(f"HIGH or CRITICAL with a fix: {found}")
 
 
 def check_exceptions(result: Result, accepted: Sequence[Accepted]) -> None:
-    """Fail exceptions that have expired, and those that nothing needs where all was scanned."""
+    """Fail the scan for expired exceptions and, after a complete scan, for unused ones."""
     complete = not result.reasons[NOT_SCANNED]
     for item in accepted:
         if item.has_expired():
             result.reasons[FAILED].append(f"the exception for {item} has expired on {item.expires}: {item.owner}")
         elif complete and item not in result.accepted:
-            result.reasons[FAILED].append(f"the exception for {item} is needed by nothing here: take it out")
+            result.reasons[FAILED].append(f"the exception for {item} matches no finding: remove it")
 
 
 def check_updates_and_locks(matrix: Matrix, image: Image, result: Result) -> None:
-    """Gate pending security updates and old locks; what could not be asked was not scanned."""
+    """Fail the scan for pending security updates and old locks; it is not scanned when they cannot be determined."""
     try:
         result.updates = pending_updates.pending_updates(result.image, image.variant.distro.suite)
         result.reasons[VULNERABLE] += [f"Debian has a security update: {update}" for update in result.updates]
@@ -188,11 +188,11 @@ def check_updates_and_locks(matrix: Matrix, image: Image, result: Result) -> Non
         result.reasons[NOT_SCANNED].append(str(error))
 
 
-# --- what is told --------------------------------------------------------------------------------
+# --- the output ----------------------------------------------------------------------------------
 
 
 def make_coverage_table(result: Result) -> Table:
-    """Return what was examined, kind by kind."""
+    """Return a row for each kind of package: listed in the SBOM, examined, known to the database."""
     rows = []
     for kind in result.kinds:
         knows = f"none: {kind.unknown_because}" if kind.unknown_because else "knows them" if kind.known else "NO"
@@ -201,9 +201,9 @@ def make_coverage_table(result: Result) -> Table:
 
 
 def count_findings(result: Result) -> dict[str, dict[str, int] | None]:
-    """Return how many findings there are by kind and severity, None for a kind that nobody has looked for.
+    """Return the number of findings by kind and severity; None for a kind that was not scanned for.
 
-    Vulnerabilities that nobody has mended yet are a kind of their own.
+    Vulnerabilities without a fix are a kind of their own.
     """
     report = result.report
     looked = {
@@ -220,7 +220,7 @@ def count_findings(result: Result) -> dict[str, dict[str, int] | None]:
 
 
 def make_counts_table(result: Result) -> Table:
-    """Return how much was found of which severity, a dash where nobody has looked."""
+    """Return a row for each kind of finding, with the number of each severity; a dash when it was not scanned for."""
     rows = [
         (kind, *(NOTHING if found is None else str(found.get(severity, 0)) for severity in SEVERITIES))
         for kind, found in count_findings(result).items()
@@ -229,7 +229,7 @@ def make_counts_table(result: Result) -> Table:
 
 
 def make_findings_table(result: Result) -> Table:
-    """Return what must be mended, the worst first."""
+    """Return the findings that fail the scan, the most severe first."""
     rows = [
         (f.severity, f.identifier, f"{f.package} {f.installed}".strip(), f.fixed, f.title[:WIDTH])
         for f in sorted(result.gating, key=lambda f: (SEVERITIES.index(f.severity), f.identifier, f.package))
@@ -238,7 +238,7 @@ def make_findings_table(result: Result) -> Table:
 
 
 def format_verdict(result: Result, *, allowed: bool) -> list[str]:
-    """Return the verdict with all its reasons."""
+    """Return the lines with all reasons, the accepted findings and the verdict."""
     lines = [f"{verdict}: {reason}" for verdict, reasons in result.reasons.items() for reason in reasons]
     lines += [f"accepted until {item.expires}: {item}, {item.reason} ({item.owner})" for item in result.accepted]
     lines.append(f"verdict: {result.verdict}" + (", which --allow-not-scanned accepts" if allowed else ""))
@@ -246,7 +246,7 @@ def format_verdict(result: Result, *, allowed: bool) -> list[str]:
 
 
 def format_head(image: Image, result: Result) -> list[str]:
-    """Return what was scanned, by what."""
+    """Return the lines with the image, the scanner, the database and the security updates."""
     age = f"{result.database.source}, {result.database.days:.1f} days old" if result.database else "none"
     updates = "not run" if result.updates is None else ", ".join(result.updates) or "none"
     system = result.report.system if result.report else ""
@@ -260,7 +260,7 @@ def format_head(image: Image, result: Result) -> list[str]:
 
 
 def make_record(result: Result, seconds: float, *, allowed: bool) -> dict[str, Any]:
-    """Return what scan.json holds. `memory_mb` is the peak of Trivy, the largest process that was started."""
+    """Return the content of scan.json. `memory_mb` is the peak memory of Trivy, the largest child process."""
     used = result.database
     return {
         "image": result.image,
@@ -285,16 +285,16 @@ def make_record(result: Result, seconds: float, *, allowed: bool) -> dict[str, A
 def read_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m slipway.scan", allow_abbrev=False)
-    parser.add_argument("image", help="an image of images.toml, cuda-devel")
-    parser.add_argument("--allow-not-scanned", action="store_true", help="succeed although it was not scanned")
+    parser.add_argument("image", help="an image of images.toml, such as cuda-devel")
+    parser.add_argument("--allow-not-scanned", action="store_true", help="succeed although the image was not scanned")
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--db-repository", metavar="REF", default="", help="where Trivy's database is mirrored")
+    place.add_argument("--db-repository", metavar="REF", default="", help="a mirror of Trivy's database")
     place.add_argument("--database", metavar="PATH", help="a folder with Trivy's database, or an archive of it")
     return parser.parse_args(words)
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Scan one image, print a table and the verdict, leave scan.json; the exit code is the verdict's."""
+    """Scan one image, print tables and the verdict, and write scan.json; the exit code is the verdict's."""
     options = read_arguments(words)
     matrix = load_matrix()
     image = matrix.find_image(options.image)

@@ -1,7 +1,7 @@
-"""Runs Trivy, gives it a database, and reads its report strictly: what cannot be read was not scanned.
+"""Runs Trivy and reads its report strictly: an unknown form of the report counts as not scanned.
 
-Of the user's environment and folders Trivy sees what TOOK names. A trivy.yaml, a .trivyignore or a variable such as
-TRIVY_SEVERITY would otherwise take findings out of the report without a word.
+Of Trivy's environment variables only those in PASSED_ON are passed, and it runs in an empty folder: a trivy.yaml, a
+.trivyignore or a variable such as TRIVY_SEVERITY could remove findings from the report silently.
 """
 
 import json
@@ -19,8 +19,8 @@ from slipway.errors import SlipwayError
 from slipway.scan import package_urls
 from slipway.scan.package_urls import Package
 
-SCHEMA = 2  # of the report
-PATIENCE = 3600  # seconds; CUDA's largest image takes some minutes
+SCHEMA = 2  # the version of the report's schema
+PATIENCE = 3600  # seconds; the largest CUDA image takes some minutes
 SCANNERS = ("vuln", "secret", "license")
 PASSED_ON = (
     "TRIVY_DB_REPOSITORY",
@@ -31,41 +31,41 @@ PASSED_ON = (
     "TRIVY_PASSWORD",
     "TRIVY_REGISTRY_TOKEN",
 )
-QUIET = ("--skip-version-check", "--disable-telemetry")  # nothing is sent to its maker
-LINES = 5  # of a complaint that are shown
+QUIET = ("--skip-version-check", "--disable-telemetry")  # no requests to Trivy's vendor
+LINES = 5  # of an error message
 
 
 class NotScannedError(SlipwayError):
-    """An image was not scanned, or not all of it; the text says why."""
+    """An image was not scanned, or not completely; the text is the reason."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that Trivy found. `package` is the file of a secret or misconfiguration."""
+    """A finding of Trivy. `package` is the file of a secret or misconfiguration."""
 
     kind: str  # vulnerability, secret, misconfiguration
     identifier: str
     severity: str
     package: str
     installed: str
-    fixed: str  # the version that mends a vulnerability, empty where there is none yet
+    fixed: str  # the version that fixes a vulnerability; empty when there is none yet
     title: str
-    type: str  # of the package, as its purl has it: deb, pypi
+    type: str  # of the package, as in its purl: deb, pypi
 
     @property
     def is_gating(self) -> bool:
-        """Whether it is HIGH or CRITICAL and somebody can mend it: a secret can be taken out."""
-        mendable = self.kind != "vulnerability" or bool(self.fixed)
-        return mendable and self.severity in ("HIGH", "CRITICAL")
+        """Whether it fails a scan: HIGH or CRITICAL, and either no vulnerability or one with a fix."""
+        has_fix = self.kind != "vulnerability" or bool(self.fixed)
+        return has_fix and self.severity in ("HIGH", "CRITICAL")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What Trivy says it looked at, and what it found."""
+    """The content of Trivy's report: what was examined and what was found."""
 
     image: str
     diff_ids: tuple[str, ...]
-    system: str  # its name and version, `debian 13.2`; empty where Trivy knows none
+    system: str  # name and version, `debian 13.2`; empty when Trivy does not know it
     outdated: bool  # the system gets no more security fixes
     packages: frozenset[Package]
     findings: tuple[Finding, ...]
@@ -77,12 +77,12 @@ class Report:
 
 
 def make_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment without Trivy's variables, but for those about where databases come from."""
+    """Return the environment without Trivy's variables, except those about the sources of its databases."""
     return {name: value for name, value in given.items() if not name.startswith("TRIVY_") or name in PASSED_ON}
 
 
 def run_trivy(program: Path, *words: str) -> str:
-    """Run Trivy in an empty folder and return its standard output; NotScannedError when it fails, hangs or crashes."""
+    """Run Trivy in an empty folder and return its standard output; NotScannedError when it fails or hangs."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             result = subprocess.run(
@@ -106,12 +106,12 @@ def run_trivy(program: Path, *words: str) -> str:
 
 
 def describe_exit(code: int) -> str:
-    """Return how a program ended, in words."""
+    """Return the exit of a program in words."""
     return f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
 
 
 def find_error(stderr: str) -> str:
-    """Return what Trivy died of, on one line: from its last word on, or the last lines where it had none."""
+    """Return Trivy's fatal error on one line, or the last lines of its output when there is none."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     dying = next((number for number, line in enumerate(lines) if "FATAL" in line or "panic:" in line), -LINES)
     text = " ".join(" ".join(lines[dying:][:LINES]).split())
@@ -119,7 +119,7 @@ def find_error(stderr: str) -> str:
 
 
 def scan_image(program: Path, image_id: str, cache: Path | None) -> str:
-    """Return Trivy's report of an image of the engine, as JSON text; without a database all but vulnerabilities."""
+    """Return Trivy's report on an image of the engine as JSON; without a database, no vulnerabilities."""
     with tempfile.TemporaryDirectory() as empty:
         return run_trivy(
             program,
@@ -140,7 +140,7 @@ def scan_image(program: Path, image_id: str, cache: Path | None) -> str:
 
 
 def scan_sbom(program: Path, document: Mapping[str, Any], cache: Path) -> str:
-    """Return Trivy's report of the packages that an SBOM (CycloneDX) lists, as JSON text."""
+    """Return Trivy's report on the packages of an SBOM (CycloneDX) as JSON."""
     with tempfile.NamedTemporaryFile("w", suffix=".cdx.json") as file:
         json.dump(document, file)
         file.flush()
@@ -155,10 +155,10 @@ def scan_sbom(program: Path, document: Mapping[str, Any], cache: Path) -> str:
 
 
 def scan_settings(program: Path, config: Mapping[str, Any]) -> str:
-    """Return Trivy's report of an image's settings, as JSON text, by the checks that this version was built with.
+    """Return Trivy's report on an image's settings as JSON, by the checks built into this version.
 
-    Trivy's scanner of misconfigurations would put a Dockerfile together from the image's history, and leave it out
-    without a word when a RUN has several lines; it would gate the sample files of packages.
+    Trivy's own scan of an image for misconfigurations makes a Dockerfile of the image's history and skips it silently
+    when a RUN has several lines; it also reports the sample files of packages.
     """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Dockerfile").write_text(make_dockerfile(config), encoding="utf-8")
@@ -166,7 +166,7 @@ def scan_settings(program: Path, config: Mapping[str, Any]) -> str:
 
 
 def make_dockerfile(config: Mapping[str, Any]) -> str:
-    """Return the instructions that give an image its settings."""
+    """Return a Dockerfile with the settings of an image."""
     variables = (text.partition("=") for text in config.get("Env") or [])
     lines = [f"ENV {name}={quote_value(value)}" for name, _, value in variables]
     lines += [f"EXPOSE {port}" for port in config.get("ExposedPorts") or {}]
@@ -181,7 +181,7 @@ def make_dockerfile(config: Mapping[str, Any]) -> str:
 
 
 def quote_value(text: str) -> str:
-    """Return a value as an ENV instruction has it."""
+    """Return a value in quotes for an ENV instruction."""
     return json.dumps(text, ensure_ascii=False).replace("$", "\\$")
 
 
@@ -189,12 +189,12 @@ def quote_value(text: str) -> str:
 
 
 def read_report(text: str) -> Report:
-    """Return what a report says; NotScannedError when it has another form than the one known here."""
+    """Return the content of a report; NotScannedError for an unknown form."""
     try:
         document = json.loads(text)
         schema = document["SchemaVersion"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise NotScannedError(f"Trivy's report is not understood: {describe_error(error)}") from None
+        raise NotScannedError(f"Trivy's report cannot be read: {describe_error(error)}") from None
     if schema != SCHEMA:
         raise NotScannedError(f"Trivy's report has schema {schema!r}; schema {SCHEMA} is understood")
     try:
@@ -204,12 +204,12 @@ def read_report(text: str) -> Report:
 
 
 def describe_error(error: Exception) -> str:
-    """Return what is wrong with a document, in words."""
+    """Return the message for an error in a document."""
     return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _read_document(document: dict[str, Any]) -> Report:
-    """Return what a report of the known schema says."""
+    """Return the content of a report with the known schema."""
     metadata = document.get("Metadata", {})
     system = metadata.get("OS") or {}
     results = [_require_known_class(result) for result in document.get("Results") or []]
@@ -226,7 +226,7 @@ def _read_document(document: dict[str, Any]) -> Report:
 
 
 def _require_known_class(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result; ValueError when it is of a class that holds something unknown."""
+    """Return a result; ValueError for an unknown class."""
     known = ("os-pkgs", "lang-pkgs", "config", "secret", "license", "license-file")
     if result["Class"] not in known or not isinstance(result["Target"], str):
         raise ValueError(f"a result of the class {result['Class']!r}")
@@ -234,7 +234,7 @@ def _require_known_class(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_packages(result: dict[str, Any]) -> Iterator[Package]:
-    """Yield the packages that a result is about; one that has no purl cannot be compared."""
+    """Yield the packages of a result that have a purl; others cannot be compared."""
     if result["Class"] in ("os-pkgs", "lang-pkgs"):
         for package in result.get("Packages") or []:
             if "PURL" in package.get("Identifier", {}):
@@ -242,7 +242,7 @@ def _read_packages(result: dict[str, Any]) -> Iterator[Package]:
 
 
 def _read_findings(result: dict[str, Any]) -> Iterator[Finding]:
-    """Yield what a result found, of all severities."""
+    """Yield the findings of a result, of every severity."""
     for found in result.get("Vulnerabilities") or []:
         yield Finding(
             kind="vulnerability",
@@ -264,7 +264,7 @@ def _read_findings(result: dict[str, Any]) -> Iterator[Finding]:
 
 
 def remove_secrets(text: str) -> dict[str, Any]:
-    """Return a report without the image's settings and the lines around a secret: Trivy censors what it knows alone."""
+    """Return a report without the image's settings and the lines around a secret, which Trivy censors only in part."""
     document: dict[str, Any] = json.loads(text)
     document["Metadata"].pop("ImageConfig", None)
     for result in document.get("Results") or []:

@@ -1,7 +1,7 @@
-"""Trivy's vulnerability database, from its default place, a mirror, a folder or an archive; its age and what it knows.
+"""Trivy's vulnerability database, from its default place, a mirror, a folder or an archive.
 
-A database that lacks a distribution or a language finds nothing in it, and Trivy says "0". So it is asked: it must find
-packages that everybody knows to be vulnerable.
+Trivy reports 0 findings for a distribution or language that its database lacks. Each kind of package is therefore
+tested with a package that is known to be vulnerable. The age of the database is limited, too.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from slipway.scan import trivy
 from slipway.scan.trivy import NotScannedError
 
 FILES = ("trivy.db", "metadata.json")
-LARGEST = 8 << 30  # bytes of one file of an archive; the real database has about a tenth of it
+LARGEST = 8 << 30  # bytes of one file of an archive; the real database has about a tenth of this
 DAY = 86400
-# Vulnerable since long ago, in every database that knows anything of their kind. `deb` is a source package's name.
+# Packages that every database of their kind lists as vulnerable. `deb` has the name of a source package.
 VULNERABLE = {
     "deb": ("openssl", "0.0.1"),
     "pypi": ("django", "1.0"),
@@ -38,24 +38,24 @@ VULNERABLE = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where the database comes from; with neither of the two from Trivy's default place."""
+    """The source of the database: a repository, a path, or Trivy's default place."""
 
     repository: str = ""
     path: Path | None = None
 
     def __str__(self) -> str:
-        """Return how a report names it."""
+        """Return its name in reports."""
         return str(self.path) if self.path else self.repository or "Trivy's default place"
 
 
 @dataclass(frozen=True)
 class Database:
-    """A database that lies in a folder, as Trivy has it: db/trivy.db and db/metadata.json."""
+    """A database in a folder with Trivy's layout: db/trivy.db and db/metadata.json."""
 
     folder: Path
     source: str
     updated: datetime
-    note: str = ""  # why it could not be renewed, where it is an earlier one
+    note: str = ""  # why an earlier one could not be renewed
 
     @property
     def days(self) -> float:
@@ -65,7 +65,7 @@ class Database:
 
 @contextlib.contextmanager
 def provide_database(program: Path, source: Source) -> Iterator[Database]:
-    """Provide the database; NotScannedError says why there is none."""
+    """Yield the database; NotScannedError without one."""
     with tempfile.TemporaryDirectory() as temporary:
         if source.path is None:
             yield download_database(program, source)
@@ -78,7 +78,7 @@ def provide_database(program: Path, source: Source) -> Iterator[Database]:
 
 
 def download_database(program: Path, source: Source) -> Database:
-    """Fetch or renew the database in Slipway's cache; the one that is there may serve where that fails."""
+    """Download or renew the database in Slipway's cache; if that fails, return the earlier one."""
     cache = Path(os.environ.get("TRIVY_CACHE_DIR") or cache_folder("trivy"))
     mirror = [f"--db-repository={source.repository}"] if source.repository else []
     try:
@@ -91,7 +91,7 @@ def download_database(program: Path, source: Source) -> Database:
 
 
 def link_folder(folder: Path, cache: Path) -> Path:
-    """Show Trivy a folder as its cache: the folder holds the database's files, or is such a cache itself."""
+    """Link a folder into a cache for Trivy; it holds the database's files or is a cache of Trivy itself."""
     inside = folder / "db" if (folder / "db").is_dir() else folder
     (cache / "db").symlink_to(inside)
     if (folder / "java-db").is_dir():
@@ -100,7 +100,7 @@ def link_folder(folder: Path, cache: Path) -> Path:
 
 
 def unpack_archive(archive: Path, cache: Path) -> Path:
-    """Unpack the database's two files and nothing else, whatever else an archive holds."""
+    """Unpack only the database's two files from an archive."""
     (cache / "db").mkdir()
     try:
         with tarfile.open(archive, "r:*") as members:
@@ -116,14 +116,14 @@ def unpack_archive(archive: Path, cache: Path) -> Path:
 
 
 def copy_member(source: IO[bytes] | None, target: Path) -> None:
-    """Write one file of an archive."""
+    """Write a file of an archive."""
     if source is not None:
         with source, target.open("wb") as output:
             shutil.copyfileobj(source, output)
 
 
 def read_database(cache: Path, source: Source, note: str = "") -> Database:
-    """Return the database in a folder; NotScannedError when it is none."""
+    """Return the database in a folder; NotScannedError for a missing or damaged one."""
     missing = [name for name in FILES if not (cache / "db" / name).is_file()]
     if missing:
         raise NotScannedError(f"there is no vulnerability database: {source} holds no {missing[0]}")
@@ -132,16 +132,16 @@ def read_database(cache: Path, source: Source, note: str = "") -> Database:
         updated = datetime.fromisoformat(metadata["UpdatedAt"])
         return Database(cache, str(source), updated.astimezone(UTC), note)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotScannedError(f"the vulnerability database's metadata.json is not understood: {error}") from None
+        raise NotScannedError(f"the vulnerability database's metadata.json cannot be read: {error}") from None
 
 
-# --- may it be relied on -------------------------------------------------------------------------
+# --- age and content -----------------------------------------------------------------------------
 
 
 def explain_age(database: Database, most_days: int) -> str:
-    """Say why a database is older than a limit, or that it is from the future; empty for one that serves."""
+    """Return why a database is too old or dated in the future; empty when its age is right."""
     if database.days < -1 / 24:
-        return f"the vulnerability database says it is of {database.updated:%F %T} UTC, which is to come"
+        return f"the vulnerability database is dated {database.updated:%F %T} UTC, in the future"
     if database.days > most_days:
         old = f"the vulnerability database is {database.days:.1f} days old, and {most_days} are allowed"
         return f"{old} ({database.note})" if database.note else old
@@ -149,14 +149,14 @@ def explain_age(database: Database, most_days: int) -> str:
 
 
 def find_known_kinds(program: Path, folder: Path, system: str, kinds: Collection[str]) -> set[str]:
-    """Return the kinds of packages, of those given, in which the database of a folder finds what everybody knows."""
+    """Return the kinds of packages whose well-known vulnerable package the database finds."""
     asked = [kind for kind in kinds if kind in VULNERABLE]
     report = trivy.read_report(trivy.scan_sbom(program, make_vulnerable_sbom(system, asked), folder))
     return {finding.type for finding in report.findings}
 
 
 def make_vulnerable_sbom(system: str, kinds: Collection[str]) -> dict[str, object]:
-    """Return an SBOM of packages that have well-known vulnerabilities, on a system such as `debian 13.2`."""
+    """Return an SBOM of packages with well-known vulnerabilities on a system such as `debian 13.2`."""
     family, _, release = system.partition(" ")
     components: list[dict[str, object]] = [
         {"type": "operating-system", "name": family, "version": release, "bom-ref": "system"}
@@ -181,7 +181,7 @@ def make_vulnerable_sbom(system: str, kinds: Collection[str]) -> dict[str, objec
 
 
 def require_path(path: str) -> Path:
-    """Return a folder or archive that the user names; SlipwayError where it is not there."""
+    """Return the path of a folder or archive; SlipwayError when it does not exist."""
     found = Path(path)
     if not found.exists():
         raise SlipwayError(f"--database: there is no {path}; name a folder with trivy.db, or an archive of it")

@@ -360,11 +360,11 @@ def damaged_scan(shop: Workshop) -> None:
         (tested_nothing, r"its tests have not passed \(0 failed, 0 passed\)"),
         (damaged_tests, "tests.xml is damaged"),
         (no_sbom, r"there is no readable sbom.spdx.json: nox -s sbom -- cuda-base"),
-        (sbom_of_another, "sbom.cdx.json is of another image"),
-        (other_sbom_of_another, "sbom.spdx.json is of another image"),
-        (strange_sbom, "sbom.cdx.json is of another image"),
+        (sbom_of_another, "sbom.cdx.json is about another image"),
+        (other_sbom_of_another, "sbom.spdx.json is about another image"),
+        (strange_sbom, "sbom.cdx.json is about another image"),
         (audit_failed, "the verdict of audit.json is 'failed'"),
-        (audit_of_another, "audit.json is of another image"),
+        (audit_of_another, "audit.json is about another image"),
         (vulnerable, r"the verdict of scan.json is 'vulnerable': nox -s scan -- cuda-base"),
         (not_scanned, "the verdict of scan.json is 'not scanned'"),
         (no_verdict, "the verdict of scan.json is None"),
@@ -385,7 +385,7 @@ def test_what_lacks_evidence_is_refused_before_the_registry_is_asked(  # noqa: P
     breakage(shop)
     with pytest.raises(SlipwayError, match=reason) as error:
         run("cuda-base")
-    assert "nothing is published, because of this:\n" in str(error.value)
+    assert "nothing is published, because:\n" in str(error.value)
     assert proxy.requests == []
 
 
@@ -421,7 +421,7 @@ def test_every_reason_is_named_at_once(shop: Workshop, target: str, unsigned: No
         publish.main([f"--registry={target}", "cuda-base", "cpu-base", "cpu-runtime"])
     lines = str(error.value).splitlines()
     assert len(lines) == 6
-    assert "there is nothing to sign with" in lines[-1]
+    assert "no key or identity to sign or verify with" in lines[-1]
 
 
 @pytest.mark.requirement("T11")
@@ -531,11 +531,11 @@ def test_verifying_finds_what_is_wrong(shop: Workshop, run: Callable[..., int], 
 @pytest.mark.parametrize(
     ("name", "document", "reason"),
     [
-        ("sbom.cdx.json", {"metadata": {"properties": []}}, "its sbom.cdx.json is of another image"),
-        ("tests.json", {"image": "sha256:1", "verdict": "passed"}, "its tests.json is of another image"),
+        ("sbom.cdx.json", {"metadata": {"properties": []}}, "its sbom.cdx.json is about another image"),
+        ("tests.json", {"image": "sha256:1", "verdict": "passed"}, "its tests.json is about another image"),
         ("scan.json", {"image": "ID", "verdict": "vulnerable"}, "its scan.json says 'vulnerable'"),
         ("audit.json", {"image": "ID"}, "its audit.json says None"),
-        ("provenance.json", {"subject": []}, "its provenance.json is of another image"),
+        ("provenance.json", {"subject": []}, "its provenance.json is about another image"),
         ("scan.json", [1], "holds no JSON object"),
     ],
 )
@@ -814,7 +814,7 @@ def test_without_a_login_the_message_says_how(shop: Workshop, run: Callable[...,
     """docker's own command."""
     require_login(proxy, "basic")
     shop.make("cpu-base")
-    with pytest.raises(SlipwayError, match=f"wants a login: docker login {proxy.host}"):
+    with pytest.raises(SlipwayError, match=f"requires a login: docker login {proxy.host}"):
         run("cpu-base")
 
 
@@ -826,7 +826,7 @@ def test_credentials_go_to_no_address_without_tls(
     challenge = {"WWW-Authenticate": 'Bearer realm="http://elsewhere.example.com/token"'}
     proxy.fail("GET", "", Fault(status=401, headers=challenge))
     shop.make("cpu-base")
-    with pytest.raises(SlipwayError, match="wants credentials sent to an address without TLS; they were not sent"):
+    with pytest.raises(SlipwayError, match="asks for credentials at an address without TLS; they were not sent"):
         run("cpu-base")
 
 

@@ -64,7 +64,7 @@ def test_a_blob_arrives_in_spite_of_a_fault(proxy: Proxy, repository: Registry, 
 def test_a_blob_that_never_arrives_is_an_error(proxy: Proxy, repository: Registry) -> None:
     """After a few attempts."""
     proxy.fail("PUT", "/blobs/", Fault(cut=True))
-    with pytest.raises(RegistryError, match="breaks off whenever sha256:"):
+    with pytest.raises(RegistryError, match="closes the connection each time sha256:"):
         repository.put_bytes(b"content", "text/plain")
     assert len(proxy.written()) == 8
 
@@ -87,7 +87,7 @@ def test_more_bytes_than_a_blob_has_are_not_read(proxy: Proxy, repository: Regis
     """Neither an endless answer nor a size that fits no memory."""
     blob = repository.put_bytes(b"content", "text/plain")
     proxy.fail("GET", "/blobs/", answer(b"content" * 1000))
-    with pytest.raises(RegistryError, match="more bytes than it should"):
+    with pytest.raises(RegistryError, match="too many bytes"):
         repository.check_blob(blob)
     with pytest.raises(RegistryError, match="too many for a document"):
         repository.blob(Descriptor("text/plain", blob.digest, 10**12))
@@ -137,7 +137,7 @@ def test_a_long_list_of_tags_is_read_to_its_end(proxy: Proxy, repository: Regist
     assert repository.tags() == ["a", "b", "c"]
     proxy.rules.clear()
     proxy.fail("GET", "/tags/list", answer({"tags": ["a"]}, Link='<http://127.0.0.1:1/v2/x/tags/list>; rel="next"'))
-    with pytest.raises(RegistryError, match="in a place that is not its own"):
+    with pytest.raises(RegistryError, match="continues a list on another host"):
         repository.tags()
 
 
@@ -247,7 +247,7 @@ def test_looking_for_a_blob_that_is_kept_elsewhere_reads_none_of_it(proxy: Proxy
         assert repository.has_blob(blob)
         assert [request.method for request in elsewhere.requests] == ["HEAD"]
     proxy.fail("GET", "/blobs/", Fault(status=307, headers={"Location": "http://elsewhere.example.com/blob"}))
-    with pytest.raises(RegistryError, match=r"leads to elsewhere\.example\.com, an address without TLS"):
+    with pytest.raises(RegistryError, match=r"redirects to elsewhere\.example\.com, an address without TLS"):
         repository.blob(blob)
 
 
@@ -290,8 +290,8 @@ def test_an_identity_token_is_exchanged(proxy: Proxy, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("challenge", "reason"),
     [
-        ("", "asks for an authorization that is unknown"),
-        ("Negotiate", "asks for an authorization that is unknown"),
+        ("", "asks for an unknown kind of authorization"),
+        ("Negotiate", "asks for an unknown kind of authorization"),
         ('Bearer realm="http://127.0.0.1:1/token"', "does not answer"),
         ('Bearer realm="ftp://elsewhere/token"', "they were not sent"),
         ("Bearer", "they were not sent"),

@@ -292,7 +292,7 @@ def test_an_exception_for_something_else_accepts_nothing(
     ready.accept(identifier, package)
     assert ready.scan(database(debian("bash", "99"))) == 1
     assert ready.result["verdict"] == "vulnerable"
-    assert f"the exception for {identifier} of {package} is needed by nothing here" in ready.reasons()
+    assert f"the exception for {identifier} of {package} matches no finding" in ready.reasons()
 
 
 def test_a_wrong_exceptions_file_ends_the_scan_before_it_begins(ready: Scanned, database: Make) -> None:
@@ -343,7 +343,7 @@ def test_an_archive_that_is_damaged_is_not_scanned(ready: Scanned, tmp_path: Pat
     assert_not_scanned(ready, "is no readable archive", f"--database={whole}")
 
 
-@pytest.mark.parametrize(("days", "reason"), [(4, "4.0 days old, and 3 are allowed"), (-2, "which is to come")])
+@pytest.mark.parametrize(("days", "reason"), [(4, "4.0 days old, and 3 are allowed"), (-2, "in the future")])
 def test_a_database_of_another_time_is_not_scanned(ready: Scanned, database: Make, days: int, reason: str) -> None:
     """Older than the limit of images.toml, or from the future."""
     assert_not_scanned(ready, reason, database(days=days))
@@ -368,7 +368,7 @@ def test_a_database_that_lacks_a_kind_of_packages_is_not_scanned(
 ) -> None:
     """Trivy finds nothing in them, and says 0."""
     folder = databases.make(tmp_path / "database", [known])
-    reason = f"the vulnerability database knows nothing of {kind} packages on this system"
+    reason = f"the vulnerability database lists no {kind} packages of this system"
     assert_not_scanned(ready, reason, f"--database={folder}")
 
 
@@ -465,12 +465,12 @@ IMAGE_ONLY = 'case "$*" in *--image-src*) {} ;; *) exec "$real" "$@" ;; esac'
 CRASHES = {
     "killed": ("kill -KILL $$", "Trivy was ended by signal 9"),
     "fails": ("echo FATAL: out of paper >&2; exit 1", "Trivy failed with exit code 1: FATAL: out of paper"),
-    "says nothing": (":", "Trivy's report is not understood"),
-    "no JSON": ("echo '<report/>'", "Trivy's report is not understood"),
-    "a list": ("echo '[]'", "Trivy's report is not understood"),
+    "says nothing": (":", "Trivy's report cannot be read"),
+    "no JSON": ("echo '<report/>'", "Trivy's report cannot be read"),
+    "a list": ("echo '[]'", "Trivy's report cannot be read"),
     "another schema": ("echo '{\"SchemaVersion\": 3}'", "Trivy's report has schema 3; schema 2 is understood"),
     "no schema": ("echo '{}'", "'SchemaVersion' is missing"),
-    "cut off": ('"$real" "$@" | head --bytes=5000', "Trivy's report is not understood"),
+    "cut off": ('"$real" "$@" | head --bytes=5000', "Trivy's report cannot be read"),
     "other results": (
         'echo \'{"SchemaVersion": 2, "Results": [{"Target": "x", "Class": "magic"}]}\'',
         "a result of the class 'magic'",
@@ -492,7 +492,7 @@ CRASHES = {
 def test_a_scanner_that_fails_is_not_scanned(
     ready: Scanned, database: Make, stand_in: Callable[[str], None], crash: str
 ) -> None:
-    """It crashes, is killed, or leaves a report that is not understood."""
+    """It crashes, is killed, or leaves a report that cannot be read."""
     script, reason = CRASHES[crash]
     option = database()
     stand_in(IMAGE_ONLY.format(script))

@@ -97,7 +97,7 @@ MISTAKES = {
     "no package": ('"libexample1"', '" "', "package is ' '; it must be a string that says something"),
     "no reason": ('reason = "the', '# reason = "the', "reason is missing"),
     "no owner": ('"platform team"', '""', "owner is ''"),
-    "unknown image": ("cuda-*", "tpu-*", "images has 'tpu-\\*', and images.toml has no image of that name"),
+    "unknown image": ("cuda-*", "tpu-*", "images has 'tpu-\\*', which matches no image of images.toml"),
     "no image": ('["cuda-*"]', "[]", "images is \\[\\]; it must be a list of names"),
     "one image": ('["cuda-*"]', '"cuda-*"', "images is 'cuda-\\*'; it must be a list"),
     "no day": (f"expires = {SOON}", "", "expires is missing; it must be a date"),
@@ -123,7 +123,7 @@ def test_a_mistake_is_named(mistake: str) -> None:
 
 def test_the_same_twice_is_named() -> None:
     """The second would outlive the first without a word."""
-    with pytest.raises(SlipwayError, match="CVE-2026-12345 of libexample1 is there twice"):
+    with pytest.raises(SlipwayError, match="CVE-2026-12345 of libexample1 is listed twice"):
         accepted_findings.parse_accepted(ROW + ROW, IMAGES)
 
 

@@ -90,12 +90,12 @@ def test_metadata_that_is_not_understood_is_said(tmp_path: Path, metadata: str) 
     """A day that there is not, among others."""
     (tmp_path / "trivy.db").touch()
     (tmp_path / "metadata.json").write_text(metadata)
-    assert "metadata.json is not understood" in refusal(tmp_path)
+    assert "metadata.json cannot be read" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("days", "problem"),
-    [(0, ""), (2.9, ""), (3.1, "3.1 days old, and 3 are allowed"), (-0.01, ""), (-1, "which is to come")],
+    [(0, ""), (2.9, ""), (3.1, "3.1 days old, and 3 are allowed"), (-0.01, ""), (-1, "in the future")],
 )
 def test_an_age_is_judged(days: float, problem: str) -> None:
     """A clock that is some minutes off is none from the future."""
