@@ -81,7 +81,7 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
         *("pytest", "--quiet", "tests/images"),
         f"--image={reference}",
         f"--contract={image.name}",
-        f"--junit-xml={image.results / ('of-another/tests.xml' if options.image else 'tests.xml')}",
+        f"--junit-xml={image.results / ('of-another/tests.partial.xml' if options.image else 'tests.partial.xml')}",
         *(["--timeout=600"] if images.platform_option(image) else []),  # its programs are emulated
         *command_line.make_test_options(options),
         interrupt_timeout=INTERRUPT_SECONDS,

@@ -178,6 +178,7 @@ class ImagesToml(Table):
     release: str = Field(pattern=r"^\d+\.\d+\.\d+$", description='a version such as "1.2.3"')
     source: str = Field(pattern=r"^https?://\S+$", description="a URL")
     apt_date: Date
+    results_days: Days
     free_disk_gb: int = Field(ge=1, description="a whole number of GB, at least 1")
     scan: Scan
     distro: dict[str, Distro] = Field(min_length=1, description="at least one table [distro.NAME]")

@@ -1,4 +1,4 @@
-"""The JUnit files that pytest writes: every check with its outcome, and the image that was checked."""
+"""The JUnit files that pytest writes: every check with its outcome, and what the run was."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -8,6 +8,10 @@ from pathlib import Path
 from slipway.errors import SlipwayError
 
 OUTCOMES = ("passed", "failed", "not run")
+WHOLE = "tests.xml"
+PARTIAL = "tests.partial.xml"  # of a run that was cut: it counts for nothing
+# What decides the result of a check beside the image.
+CHECKS = ("tests/images", "slipway/image", "images.toml", "requirements/checks.txt")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Report:
     checks: tuple[Check, ...]
     problems: int
     properties: Mapping[str, str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each check that applies to the image was run to its end."""
+        return self.properties.get("whole") == "yes"
 
 
 def read_report(file: Path) -> Report:

@@ -185,6 +185,7 @@ class Matrix:
     release: str
     source: str
     apt_date: str
+    results_days: int
     free_disk_gb: int
     scan: Scan
     distros: Mapping[str, Distro]

@@ -24,6 +24,16 @@ def git(*words: str) -> str:
     return _run_git(*words).decode(errors="replace").strip()
 
 
+def describe_head(*paths: str) -> str:
+    """Return the commit that is checked out, with -dirty when a file of these paths differs; empty outside git."""
+    try:
+        commit = git("rev-parse", "HEAD")
+        is_dirty = git("status", "--porcelain", "--untracked-files=all", "--", *paths)
+    except GitError:
+        return ""
+    return f"{commit}-dirty" if is_dirty else commit
+
+
 def file_at(commit: str, path: str) -> bytes | None:
     """Return a file of the repository as it was at a commit, None where there is none."""
     try:

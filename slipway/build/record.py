@@ -13,7 +13,7 @@ from slipway import docker, results
 from slipway.build import labels, locks
 from slipway.matrix import Image, Matrix
 
-RESULTS = ("build.json", "tests.xml", "audit.json", "scan.json", "trivy.json")
+RESULTS = ("build.json", "tests.xml", "tests.partial.xml", "audit.json", "scan.json", "trivy.json")
 TAG_ENDS = ("-unlabelled", "-earlier")  # of the tags that a build uses
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipway.errors import SlipwayError
 from slipway.publish import provenance, registry
 from slipway.publish.registry import EMPTY, EMPTY_TYPE, Descriptor, Manifest, Registry, RegistryError
 from slipway.publish.release_checks import Candidate
@@ -49,19 +48,11 @@ def make_attachment(name: str, kind: str, document: bytes, subject: Descriptor) 
 
 def make_attachments(candidate: Candidate, repository: Registry, subject: Descriptor) -> list[Attachment]:
     """Return the evidence of an image as artifacts that refer to its manifest."""
-    folder = candidate.image.results
-    made: dict[str, Any] = {
-        "provenance.json": provenance.make_statement(candidate, str(repository), subject.digest),
-        "tests.json": candidate.tests,
+    documents = candidate.documents | {
+        "provenance.json": encode_json(provenance.make_statement(candidate, str(repository), subject.digest)),
+        "tests.json": encode_json(candidate.tests),
     }
-    attachments = []
-    for name, kind in TYPES.items():
-        try:
-            document = encode_json(made[name]) if name in made else (folder / name).read_bytes()
-        except OSError as error:
-            raise SlipwayError(f"cannot read {folder / name}: {error.strerror}") from None
-        attachments.append(make_attachment(name, kind, document, subject))
-    return attachments
+    return [make_attachment(name, kind, documents[name], subject) for name, kind in TYPES.items()]
 
 
 def encode_json(document: object) -> bytes:

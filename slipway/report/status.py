@@ -5,6 +5,7 @@
 The engine is asked once; the rest comes from dist/. Results count for the very image that has the tag.
 """
 
+import contextlib
 import functools
 import json
 from collections import Counter
@@ -32,13 +33,15 @@ UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
 class State:
     """What is known about an image that the engine has.
 
-    It is stale when its build context has changed since. `size` in bytes is 0 until the checks have measured it.
+    It is stale when its build context has changed since. `is_whole`: the checks are those of a whole run. `size` in
+    bytes is 0 until the checks have measured it.
     """
 
     image: Image
     age: str
     is_stale: bool
     checks: Mapping[str, int]
+    is_whole: bool
     audit: str
     scan: str
     size: int
@@ -54,7 +57,7 @@ class State:
         """The session to run next; empty when there is nothing to do."""
         if self.is_stale:
             return "build"
-        if not self.checks or self.checks["failed"]:
+        if not self.is_whole or self.checks["failed"]:
             return "test"
         if self.audit != "passed":
             return "audit"
@@ -82,16 +85,14 @@ def read_records(images: Iterable[Image]) -> dict[str, dict[str, Any]]:
     }
 
 
-def read_tests(image: Image, image_id: str) -> tuple[dict[str, int], int]:
-    """Return the number of checks by outcome, and the size that they measured in bytes; empty for another image."""
-    try:
-        report = junit.read_report(image.results / "tests.xml")
-    except SlipwayError:
-        return {}, 0
-    if report.image != image_id:
-        return {}, 0
-    counts = Counter(check.outcome for check in report.checks)
-    return {outcome: counts[outcome] for outcome in OUTCOMES}, report.size
+def read_tests(image: Image, image_id: str) -> junit.Report | None:
+    """Return the last whole run of an image's checks, or else one that was cut; None without one of this image."""
+    for name in (junit.WHOLE, junit.PARTIAL):
+        with contextlib.suppress(SlipwayError):
+            report = junit.read_report(image.results / name)
+            if report.image == image_id:
+                return report
+    return None
 
 
 def read_verdict(image: Image, image_id: str, name: str) -> str:
@@ -106,15 +107,17 @@ def read_state(image: Image, inspected: Mapping[str, Any], now: datetime) -> Sta
     record = results.read_json(image.results / "build.json")
     built = str(record["built"] if record.get("image") == image_id else inspected["Created"])
     commit = (inspected["Config"]["Labels"] or {}).get(COMMIT)
-    checks, size = read_tests(image, image_id)
+    report = read_tests(image, image_id)
+    counts = Counter(check.outcome for check in report.checks) if report else {}
     return State(
         image=image,
         age=format_age(now - datetime.fromisoformat(built)),
         is_stale=bool(commit) and commit != find_current_commit(tuple(list_context(image))),
-        checks=checks,
+        checks={outcome: counts[outcome] for outcome in OUTCOMES} if report else {},
+        is_whole=bool(report and report.is_whole),
         audit=read_verdict(image, image_id, "audit.json"),
         scan=read_verdict(image, image_id, "scan.json"),
-        size=size,
+        size=report.size if report else 0,
     )
 
 
@@ -138,6 +141,8 @@ def make_images_table(images: Iterable[Image], states: Mapping[str, State]) -> T
         if state:
             counts = [f"{number} {outcome}" for outcome, number in state.checks.items() if number]
             checks = Text(", ").join(map(paint, counts)) if counts else NOTHING
+            if counts and not state.is_whole:
+                checks = Text("partial: ", "yellow") + checks
             built = Text(f"{state.age}, stale" if state.is_stale else state.age, "yellow" if state.is_stale else "")
             rows.append([image.name, built, checks, paint(state.audit), paint(state.scan), state.budget])
         else:

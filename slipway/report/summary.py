@@ -24,8 +24,8 @@ REQUIREMENTS = repository.ROOT / "docs" / "requirements.md"
 
 
 def read_checks(dist: Path) -> Iterator[Check]:
-    """Yield every check that the last runs left; SlipwayError when a file is damaged."""
-    for file in sorted(dist.glob("*/tests.xml")):
+    """Yield every check that the last whole runs left; SlipwayError when a file is damaged."""
+    for file in sorted(dist.glob(f"*/{junit.WHOLE}")):
         yield from junit.read_report(file).checks
 
 
@@ -94,8 +94,9 @@ def format_reasons(checks: Iterable[Check]) -> list[str]:
 
 def start_run() -> None:
     """Begin a run of the session `tests`: forget earlier checks, so that the summary is about this run alone."""
-    for file in (repository.ROOT / "dist").glob("*/tests.xml"):
-        file.unlink()
+    for name in (junit.WHOLE, junit.PARTIAL):
+        for file in (repository.ROOT / "dist").glob(f"*/{name}"):
+            file.unlink()
     results.write_json(repository.ROOT / "dist" / "tests.json", {"started": time.time()})
 
 
@@ -118,6 +119,8 @@ def main() -> int:
     for lines in (format_reasons(checks), format_requirements(checks)):
         if lines:
             show("", *lines)
+    if partial := [file.parent.name for file in sorted((repository.ROOT / "dist").glob(f"*/{junit.PARTIAL}"))]:
+        show("", f"partial runs, which count for nothing: {', '.join(partial)}")
     if unnamed := list_unnamed_requirements(checks):
         show("", f"no check of these runs names: {', '.join(unnamed)}")
     record_duration(repository.ROOT / "dist")

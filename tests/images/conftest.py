@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.layers import SavedImage
 from slipway.scan import pending_updates
-from tests.images.helpers import timeouts
+from tests.images.helpers import timeouts, whole_run
 from tests.images.helpers.containers import Finished, Python, Run, Start, inside
 from tests.images.helpers.reasons import ACCEPTED, EMULATED, NO_AMD_GPU, NO_GPU
 
-pytest_plugins = ["tests.images.helpers.scope", "tests.images.helpers.build_sources"]
+pytest_plugins = ["tests.images.helpers.scope", "tests.images.helpers.whole_run", "tests.images.helpers.build_sources"]
 NOT_A_PASS = "a check that was not run is not a pass; --allow-not-run accepts it"  # noqa: S105
 LOG_LINES = 50
 # What the engine says when the container runtime lost its own first process: nothing about the image.
@@ -95,11 +95,12 @@ def open_checks(config: pytest.Config) -> list[tuple[str, str]]:
     return [(check, reason) for check, reason in config.stash[NOT_RUN] if reason not in ACCEPTED]
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Fail the run when a check was not run, unless --allow-not-run accepts that."""
+    """Fail the run when a check was not run, unless --allow-not-run accepts that; write how it ended to tests.xml."""
     if exitstatus == pytest.ExitCode.OK and open_checks(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    whole_run.finish(session)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -172,12 +173,6 @@ def real_time(emulated: bool) -> None:  # noqa: FBT001
     """Used by checks that measure seconds: on an emulated processor they are not run."""
     if emulated:
         pytest.skip(EMULATED)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def evidence_of(image: EngineImage, record_testsuite_property: Callable[[str, object], None]) -> None:
-    """Write the ID of the image to tests.xml."""
-    record_testsuite_property("image", image.id)
 
 
 @pytest.fixture(scope="session")

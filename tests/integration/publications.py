@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,19 @@ REPOSITORY = matrix.load_matrix().repository
 OCI = "org.opencontainers.image"
 TESTS = """<?xml version="1.0"?>
 <testsuites><testsuite name="pytest" errors="0" failures="{failures}" hostname="the-builders-machine">
-<properties><property name="image" value="{image}"/></properties>
+<properties><property name="image" value="{image}"/><property name="contract" value="{contract}"/>
+<property name="whole" value="yes"/><property name="exit status" value="0"/>
+<property name="commit" value="{commit}"/><property name="finished" value="{finished}"/></properties>
 <testcase classname="tests.images.every" name="test_starts"/>
 <testcase classname="tests.images.every" name="test_ends">{outcome}</testcase>
 <testcase classname="tests.images.cuda" name="test_gpu"><skipped message="no GPU on this host"/></testcase>
 </testsuite></testsuites>
 """
+
+
+def now() -> str:
+    """Return the time as results hold it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass
@@ -51,7 +59,7 @@ class Workshop:
         results.write_json(image.results / "sbom.cdx.json", {"metadata": {"properties": [named]}})
         results.write_json(image.results / "sbom.spdx.json", {"comment": f"{sbom.IMAGE} {identity}"})
         for verdict in ("audit.json", "scan.json"):
-            content_of = {"image": identity, "verdict": "passed", "finished": "2026-11-21T12:10:00+00:00"}
+            content_of = {"image": identity, "verdict": "passed", "finished": now()}
             results.write_json(image.results / verdict, content_of)
         return image
 
@@ -90,7 +98,8 @@ class Workshop:
         """Leave the results of its checks."""
         outcome = "<failure>it does not end</failure>" if failures else ""
         identity = of or results.read_json(image.results / "build.json")["image"]
-        text = TESTS.format(image=identity, failures=failures, outcome=outcome)
+        run = {"contract": image.name, "commit": self.commit, "finished": now()}
+        text = TESTS.format(image=identity, failures=failures, outcome=outcome, **run)
         results.write(image.results / "tests.xml", text)
 
     def change(self, made: Image, name: str, /, **content: Any) -> None:

@@ -302,6 +302,58 @@ def damaged_tests(shop: Workshop) -> None:
     results.write(shop.make("cuda-base").results / "tests.xml", "<testsuites>")
 
 
+def change_run(shop: Workshop, name: str, value: str) -> None:
+    """Change a property of the run of the checks."""
+    file = shop.make("cuda-base").results / "tests.xml"
+    results.write(file, re.sub(rf'(?<=name="{name}" value=")[^"]*', value, file.read_text()))
+
+
+def tested_in_part(shop: Workshop) -> None:
+    folder = shop.make("cuda-base").results
+    (folder / "tests.xml").rename(folder / "tests.partial.xml")
+
+
+def tested_by_another_contract(shop: Workshop) -> None:
+    change_run(shop, "contract", "cpu-base")
+
+
+def cut_run(shop: Workshop) -> None:
+    change_run(shop, "whole", "no")
+
+
+def refused_run(shop: Workshop) -> None:
+    change_run(shop, "exit status", "1")
+
+
+def tested_by_changed_checks(shop: Workshop) -> None:
+    change_run(shop, "commit", f"{'a' * 40}-dirty")
+
+
+def tested_by_other_checks(shop: Workshop) -> None:
+    change_run(shop, "commit", git(shop.folder, "rev-parse", "HEAD"))
+    (shop.folder / "tests/images").mkdir(parents=True)
+    (shop.folder / "tests/images/test_new.py").write_text("")
+    git(shop.folder, "add", "--all")
+    git(shop.folder, "commit", "--quiet", "--message=a new check")
+
+
+def tested_long_ago(shop: Workshop) -> None:
+    change_run(shop, "finished", "2020-01-01T00:00:00+00:00")
+
+
+def audited_long_ago(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "audit.json", finished="2020-01-01T00:00:00+00:00")
+
+
+def scanned_at_no_time(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "scan.json", finished=None)
+
+
+def exception_expired_since(shop: Workshop) -> None:
+    expired = {"identifier": "CVE-2026-12345", "expires": "2026-01-31"}
+    shop.change(shop.make("cuda-base"), "scan.json", exceptions=[expired])
+
+
 def no_sbom(shop: Workshop) -> None:
     (shop.make("cuda-base").results / "sbom.spdx.json").unlink()
 
@@ -359,6 +411,16 @@ def damaged_scan(shop: Workshop) -> None:
         (tested_another, "its tests are of another image"),
         (tested_nothing, r"its tests have not passed \(0 failed, 0 passed\)"),
         (damaged_tests, "tests.xml is damaged"),
+        (tested_in_part, r"only a part of its checks was run: nox -s test -- cuda-base"),
+        (tested_by_another_contract, "not a whole run of the checks of this image"),
+        (cut_run, "not a whole run of the checks of this image"),
+        (refused_run, "its tests ended with an error"),
+        (tested_by_changed_checks, "were changed and not committed"),
+        (tested_by_other_checks, "its tests have changed since they ran at commit"),
+        (tested_long_ago, r"the result of its tests is \d+ days old, more than 7"),
+        (audited_long_ago, r"audit.json is \d+ days old, more than 7"),
+        (scanned_at_no_time, "scan.json does not say when it was made"),
+        (exception_expired_since, "rests on the exception CVE-2026-12345, which expired on 2026-01-31"),
         (no_sbom, r"there is no readable sbom.spdx.json: nox -s sbom -- cuda-base"),
         (sbom_of_another, "sbom.cdx.json is about another image"),
         (other_sbom_of_another, "sbom.spdx.json is about another image"),

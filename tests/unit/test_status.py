@@ -14,7 +14,8 @@ from slipway.build.labels import COMMIT
 from slipway.report import status
 
 IMAGE = matrix.load_matrix().find_image("cuda-base")
-CHECKS = """<testsuites><testsuite><properties><property name="image" value="{id}"/></properties>
+CHECKS = """<testsuites><testsuite><properties><property name="image" value="{id}"/>
+<property name="whole" value="yes"/></properties>
 <testcase name="a"><properties><property name="size" value="1450000000"/></properties></testcase>
 <testcase name="b"/><testcase name="c"><skipped message="no GPU"/></testcase>{more}</testsuite></testsuites>"""
 FAILURE = '<testcase name="d"><failure message="no"/></testcase>'
@@ -84,6 +85,16 @@ def test_results_are_shown_as_they_are(  # noqa: PLR0913, PLR0917 - a row of the
     budget = "-".join(f"{size / 1e9:.2f}" for size in (IMAGE.least_size, IMAGE.most_size))
     assert line(output).endswith(f" days {shown} 1.45 ({budget})")
     assert commands(output) == step
+
+
+def test_a_run_that_was_cut_is_partial(show: Show) -> None:
+    """It is to be run again; a whole run of the same image counts more."""
+    whole = CHECKS.format(id="sha256:1", more="")
+    cut = CHECKS.format(id="sha256:1", more=FAILURE).replace('"yes"', '"no"')
+    output = show(tests_partial_xml=cut)
+    assert " partial: 2 passed, 1 failed, 1 not run " in line(output)
+    assert commands(output) == ["test"]
+    assert " 2 passed, 1 not run " in line(show(tests_xml=whole, tests_partial_xml=cut))
 
 
 def test_results_of_another_image_do_not_count(show: Show) -> None:
