@@ -36,6 +36,9 @@ nox.options.sessions = ["status"]
 
 MATRIX = sessions.load_matrix()
 DEFAULTS = [variant for variant in MATRIX.variants.values() if variant.name == variant.accelerator]
+# Modules that provide what the tests need, with their options.
+PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry")
+SCANNERS = (("slipway.tools", "syft"), ("slipway.tools", "trivy"))
 INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 
 
@@ -200,22 +203,23 @@ define_module_session("matrix", "slipway.matrix", "Print the images as JSON, for
 define_module_session("clean", "slipway.build.clean", "Free what Slipway made: images, caches, dist/")
 
 
-def define_test_session(name: str, text: str, *tools: str) -> None:
-    """Define a session that runs the tests of a folder, after its tools are built; pytest's options follow `-- --`."""
+def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
+    """Define a session that runs the tests of a folder, after modules that provide what they need."""
 
     @nox.session(name=name)
     def run_session(session: nox.Session) -> None:
         install(session, "tests")
-        for tool in tools:
-            run_module(session, "slipway.tools", tool)
+        for module, *words in needs:
+            run_module(session, module, *words)
         command = ("pytest", f"tests/{name}", "--quiet", f"--junit-xml=dist/{name}/tests.xml")
-        session.run(*command, *sessions.read_options(session).pytest, interrupt_timeout=INTERRUPT_SECONDS)
+        options = command_line.test_options(sessions.read_options(session))
+        session.run(*command, *options, interrupt_timeout=INTERRUPT_SECONDS)
 
     run_session.__doc__ = text
 
 
 define_test_session("unit", "Test slipway/ without an engine")
-define_test_session("integration", "Test slipway/ with an engine, a registry and the scanners", "syft", "trivy")
+define_test_session("integration", "Test slipway/ with an engine, a registry and the scanners", PROGRAMS, *SCANNERS)
 define_test_session("sabotage", "Show that each check finds an image that is broken on purpose")
 
 
@@ -240,7 +244,7 @@ def tests(session: nox.Session) -> None:
     """Run what CI runs: build and check images, lint, tests, broken images; `-- --all`: every image."""
     chosen = sessions.read_images(session, MATRIX, [image for image in MATRIX.images if image.in_tests])
     summary.start_run()
-    run_module(session, "slipway.host", "--compose", "--browser", "--registry")
+    run_module(session, *PROGRAMS)
     session.notify("build", [image.name for image in chosen])
     session.notify("test", [image.name for image in chosen])
     session.notify("sabotage", ["--", "--all-checks"] if sessions.read_options(session).all else [])

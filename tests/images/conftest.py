@@ -20,17 +20,20 @@ from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.layers import SavedImage
 from slipway.scan import pending_updates
-from tests.images.helpers import timeouts, whole_run
+from tests.helpers.reasons import EMULATED, NO_AMD_GPU, NO_GPU
+from tests.images.helpers import timeouts
 from tests.images.helpers.containers import Finished, Python, Run, Start, inside
-from tests.images.helpers.reasons import ACCEPTED, EMULATED, NO_AMD_GPU, NO_GPU
 
-pytest_plugins = ["tests.images.helpers.scope", "tests.images.helpers.whole_run", "tests.images.helpers.build_sources"]
-NOT_A_PASS = "a check that was not run is not a pass; --allow-not-run accepts it"  # noqa: S105
+pytest_plugins = [
+    "tests.helpers.not_run",
+    "tests.images.helpers.scope",
+    "tests.images.helpers.whole_run",
+    "tests.images.helpers.build_sources",
+]
 LOG_LINES = 50
 # What the engine says when the container runtime lost its own first process: nothing about the image.
 ENGINE_FAULTS = ["read init-p: connection reset by peer"]
 CONTAINERS = pytest.StashKey[list[Container]]()
-NOT_RUN = pytest.StashKey[list[tuple[str, str]]]()
 
 
 # --- options and outcomes ------------------------------------------------------------------------
@@ -41,12 +44,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("slipway")
     group.addoption("--image", required=True, help="the image to check, as docker names it")
     group.addoption("--require-gpu", action="store_true", help="GPU checks fail where there is no GPU")
-    group.addoption("--allow-not-run", action="store_true", help="succeed although checks were not run")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Keep the reasons why checks were not run."""
-    config.stash[NOT_RUN] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,11 +65,8 @@ def wants(item: pytest.Item, *fixtures: str) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note why a check was not run; show the containers' logs beside a failure."""
+    """Show the containers' logs beside a failure."""
     report = yield
-    if report.skipped and isinstance(report.longrepr, tuple):
-        reason = report.longrepr[2].removeprefix("Skipped: ")
-        item.config.stash[NOT_RUN].append((report.nodeid, reason))
     if report.failed:
         report.sections += logs(item)
     return report
@@ -88,23 +82,8 @@ def logs(item: pytest.Item) -> Iterator[tuple[str, str]]:
                     yield f"log of container {container.short_id}", text
 
 
-def open_checks(config: pytest.Config) -> list[tuple[str, str]]:
-    """Return the checks that were not run, unless hardware or PyTorch's index is what they lacked."""
-    if config.getoption("--allow-not-run"):
-        return []
-    return [(check, reason) for check, reason in config.stash[NOT_RUN] if reason not in ACCEPTED]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Fail the run when a check was not run, unless --allow-not-run accepts that; write how it ended to tests.xml."""
-    if exitstatus == pytest.ExitCode.OK and open_checks(session.config):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    whole_run.finish(session)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print one line for the image, and each reason why checks were not run."""
+    """Print one line for the image."""
     write = terminalreporter.write_line
     passed, failed, errors, skipped = (
         len(terminalreporter.getreports(key)) for key in ("passed", "failed", "error", "skipped")
@@ -112,13 +91,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     write("")
     write(f"{'image':<28} {'passed':>7} {'failed':>7} {'not run':>7}")
     write(f"{config.getoption('--image'):<28} {passed:>7} {failed + errors:>7} {skipped:>7}")
-    reasons: dict[str, list[str]] = {}
-    for check, reason in config.stash[NOT_RUN]:
-        reasons.setdefault(reason, []).append(check.rpartition("::")[2])
-    for reason, checks in reasons.items():
-        write(f"not run: {reason}: {', '.join(checks)}", yellow=True)
-    if open_checks(config):
-        write(NOT_A_PASS, red=True)
 
 
 # --- the image -----------------------------------------------------------------------------------

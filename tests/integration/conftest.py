@@ -8,10 +8,7 @@ from slipway import tools
 from slipway.tools import Tool
 from tests.integration.try_images import try_image as try_image
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """List each test that was not run, and why, at the end of the output."""
-    config.option.reportchars += "s"
+pytest_plugins = ["tests.helpers.not_run"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from app import cuda, hip, libraries
 from app.service import create_app
 from app.settings import Settings
+from tests.helpers.reasons import NO_COMPILER
 
 # CUDA's and HIP's calls on the CPU, with their own signatures: it shows that each argument arrives, in
 # the right place and width. FAIL names a function that is to fail; `live` counts what is held.
@@ -117,7 +118,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stand-in, compiled to one library that serves as each of CUDA's."""
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("no C compiler (cc) on this host")
+        pytest.skip(NO_COMPILER)
     library = tmp_path_factory.mktemp("cuda") / "stand-in.so"
     command = [compiler, "-w", "-shared", "-fPIC", "-x", "c", "-", "-o", str(library)]
     subprocess.run(command, input=STAND_IN.encode(), check=True)

@@ -17,6 +17,7 @@ from slipway.errors import SlipwayError
 from slipway.host import apt, base_image, downloads
 from slipway.host.downloads import Host
 from slipway.images_toml import Distro, Platform
+from tests.helpers.reasons import NO_MAKER
 
 
 def base(image: str, platform: Platform = "linux/amd64") -> Distro:
@@ -51,7 +52,7 @@ def test_complete_archive_becomes_an_image(tmp_path: Path) -> None:
         docker("rmi", image)
 
 
-needs_maker = pytest.mark.skipif(os.geteuid() != 0 or not which("mmdebstrap"), reason="needs root and mmdebstrap")
+needs_maker = pytest.mark.skipif(os.geteuid() != 0 or not which("mmdebstrap"), reason=NO_MAKER)
 
 
 @needs_maker

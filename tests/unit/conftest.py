@@ -2,5 +2,7 @@
 
 import hypothesis
 
+pytest_plugins = ["tests.helpers.not_run"]
+
 hypothesis.settings.register_profile("same-each-time", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same-each-time")

@@ -6,6 +6,7 @@ from shutil import which
 import pytest
 
 from slipway.host import apt, downloads
+from tests.helpers.reasons import NO_APT
 
 MIRROR = "https://mirror.example/debian"
 PUBLIC = "http://any.debian.org/debian"
@@ -330,7 +331,7 @@ def test_address_that_only_ends_like_a_public_one(tmp_path: Path) -> None:
     assert "URIs: http://notdebian.org/debian\n" in found(tmp_path).sources
 
 
-@pytest.mark.skipif(not which("apt-config"), reason="no apt on this host")
+@pytest.mark.skipif(not which("apt-config"), reason=NO_APT)
 def test_apt_settings_about_http_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxies reach a build; the host's files and other settings do not."""
     folders = put(tmp_path, "apt.conf", f'Dir::Etc "{tmp_path}/etc/apt";\n')

@@ -10,16 +10,8 @@ pytest_plugins = "pytester"
 CONFTEST = """
 import types
 import pytest
-from tests.images.helpers import whole_run
 
-pytest_plugins = ["tests.images.helpers.scope", "tests.images.helpers.whole_run"]
-
-def pytest_addoption(parser):
-    parser.addoption("--allow-not-run", action="store_true")
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session):
-    whole_run.finish(session)
+pytest_plugins = ["tests.helpers.not_run", "tests.images.helpers.scope", "tests.images.helpers.whole_run"]
 
 @pytest.fixture(scope="session")
 def client():

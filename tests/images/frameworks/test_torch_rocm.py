@@ -5,8 +5,8 @@ import json
 import pytest
 
 from slipway.build import locks
+from tests.helpers.reasons import NO_TORCH_INDEX
 from tests.images.helpers.containers import Python
-from tests.images.helpers.reasons import NO_TORCH_INDEX
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="rocm", flavor="runtime")

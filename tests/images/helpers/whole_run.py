@@ -15,6 +15,7 @@ from docker.models.images import Image as EngineImage
 
 from slipway import junit, repository
 from slipway.matrix import Image
+from tests.helpers import not_run
 from tests.images.helpers.scope import is_in_scope, read_contract
 
 FOLDER = Path(__file__).parents[1]
@@ -65,7 +66,8 @@ def record_run(
     pytestconfig.stash[RECORD] = record_testsuite_property
 
 
-def finish(session: pytest.Session) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write to tests.xml how the run ended; nothing when it ended before its first check."""
     config = session.config
     record = config.stash.get(RECORD, None)
@@ -77,7 +79,7 @@ def finish(session: pytest.Session) -> None:
         "checks": hashlib.sha256("\n".join(applying).encode()).hexdigest(),
         "applying": len(applying),
         "selected": len(session.items),
-        "exit status": int(session.exitstatus),
+        "exit status": not_run.find_status(session),
         "allow not run": "yes" if config.getoption("--allow-not-run") else "no",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }

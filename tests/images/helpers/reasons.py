@@ -1,7 +1,0 @@
-"""Reasons why a check is not run that do not fail the run: this host or the network lacks something."""
-
-NO_GPU = "no NVIDIA GPU on this host"
-NO_AMD_GPU = "no AMD GPU on this host"
-EMULATED = "this host emulates the image's processor, and its seconds are not the image's"
-NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with LOCKS=rocm-index has it"
-ACCEPTED = (NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX)
