@@ -15,6 +15,7 @@ repository = "slipway"
 release = "0.1.0"
 source = "https://example.com/slipway"
 apt_date = "2026-11-21"
+results_days = 7
 free_disk_gb = 20
 
 [scan]
