@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from slipway import matrix, repository, results, sbom
+from slipway import docker, matrix, repository, results, sbom
 from slipway.audit import (
     debian_packages,
     display,
@@ -33,12 +33,28 @@ from slipway.audit.rules import RuleContext
 from slipway.audit.state import Audit
 from slipway.audit.unpackaged_files import UnpackagedFiles
 from slipway.audit.wheel_records import read_records
+from slipway.build.commit import find_commit, list_context
 from slipway.build.dockerfiles import read_dockerfiles
+from slipway.build.labels import COMMIT
+from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
 from slipway.matrix import Image
 from slipway.sbom import Component
 from slipway.toml import read_toml
+
+
+def require_commit(contract: Image, image_id: str) -> None:
+    """Raise SlipwayError when the files that an image was built from differ from those of the checkout.
+
+    An image that was built from uncommitted files is compared with the files that are there.
+    """
+    commit = str(((docker.inspect(image_id) or {}).get("Config", {}).get("Labels") or {}).get(COMMIT, ""))
+    if commit and not commit.endswith("-dirty") and commit != find_commit(list_context(contract)):
+        raise SlipwayError(
+            f"{contract.name} was built from commit {commit[:12]}, and files of its build are others now: "
+            f"git checkout {commit[:12]}, or nox -s build -- {contract.name}"
+        )
 
 
 def read_image(contract: Image, reference: str) -> Audit:
@@ -121,6 +137,7 @@ def main() -> int:
     reference = options.image or contract.tag
     folder = contract.results / "of-another" if options.image else contract.results
     image_id = saved_image.find_id(reference)
+    require_commit(contract, image_id)
     components = sbom.read_components(syft.provide_sbom(contract, image_id, folder))
     started = time.monotonic()
     audit = audit_image(contract, image_id, components)

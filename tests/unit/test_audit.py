@@ -4,6 +4,7 @@ import importlib.util
 import json
 import struct
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway import matrix, python_locks, results, sbom, tools
+from slipway import docker, matrix, python_locks, results, sbom, tools
 from slipway.audit import (
+    audit,
     debian_packages,
     file_checks,
     globs,
@@ -33,6 +35,7 @@ from slipway.audit.state import Audit
 from slipway.audit.trims import Trim
 from slipway.audit.unpackaged_files import UnpackagedFiles
 from slipway.build.dockerfiles import Dockerfiles
+from slipway.build.labels import COMMIT
 from slipway.errors import SlipwayError
 from slipway.image.filesystem import FileSystem
 from slipway.sbom import Component
@@ -657,3 +660,20 @@ def test_a_deletion_names_the_layer_that_did_it() -> None:
     image = file_system((APT, [("usr/bin/x", b"")]), ("RUN y", []), ("RUN rm -r /usr/bin", [("usr/.wh.bin", b"")]))
     assert file_checks.find_deletion(image, "/usr/bin/x") == (2, "RUN rm -r /usr/bin")
     assert file_checks.find_deletion(image, "/usr/lib/x") == (None, "")
+
+
+# --- the commit ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("label", "refused"), [("a" * 40, False), ("b" * 40, True), ("b" * 40 + "-dirty", False), (None, False)]
+)
+def test_an_image_is_compared_with_the_files_of_its_commit(
+    monkeypatch: pytest.MonkeyPatch, label: str | None, *, refused: bool
+) -> None:
+    """Those of the checkout are used, so they must be the same; files that were never committed are in no commit."""
+    labels = {COMMIT: label} if label else None
+    monkeypatch.setattr(docker, "inspect", lambda _: {"Config": {"Labels": labels}})
+    monkeypatch.setattr(audit, "find_commit", lambda _: "a" * 40)
+    with pytest.raises(SlipwayError, match="git checkout bbbbbbbbbbbb, or nox -s build") if refused else nullcontext():
+        audit.require_commit(MATRIX.find_image("cpu-base"), "sha256:1")
