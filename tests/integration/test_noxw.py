@@ -119,6 +119,20 @@ def test_works_from_any_folder_and_through_a_link(started: Path, tmp_path: Path)
         assert f"{started} ['a b', '*']" in result.stderr, result.stderr
 
 
+@pytest.mark.parametrize("uv", [True, False], ids=["own PATH", "pip"])
+def test_no_module_of_the_folder_is_run(project: Path, tools: Path, tmp_path: Path, *, uv: bool) -> None:
+    """The folder that it is started from may be anybody's; so may PYTHONPATH."""
+    folder = tmp_path / "foreign"
+    folder.mkdir()
+    for name in ("venv", "ensurepip", "pip", "os", "nox"):
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'was run')!r}, 'w')\n")
+    (tools / "python3").symlink_to(os.path.realpath(sys.executable))
+    path = os.environ["PATH"] if uv else str(tools)
+    result = noxw(project, "-s", "where", cwd=folder, PATH=path, PYTHONPATH=str(folder))
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "was run").exists()
+
+
 def test_exit_code_is_noxs(started: Path) -> None:
     """A session that does not exist is nox's error, passed on."""
     assert noxw(started, "-s", "no-such-session").returncode not in (0, 127)
@@ -195,7 +209,7 @@ def test_missing_venv_module_says_how_to_get_it(project: Path, tools: Path) -> N
     """Debian's python3 comes without ensurepip."""
     put_python(
         tools,
-        'case "$2" in *version_info*) echo "$0" ;; *ensurepip*) exit 1 ;; *) exit 9 ;; esac',
+        'case "$3" in *version_info*) echo "$0" ;; *ensurepip*) exit 1 ;; *) exit 9 ;; esac',
     )
     result = noxw(project, "--version", PATH=str(tools))
     assert result.returncode == 1

@@ -91,7 +91,8 @@ def is_whole(config: pytest.Config) -> bool:
     """Tell whether each check that applies was run to its end."""
     folders = [(repository.ROOT / argument).resolve() for argument in config.args]
     is_cut = folders != [FOLDER] or any(config.getoption(name, None) for name in CUTS)
-    return not is_cut and config.stash[FINISHED] >= set(config.stash[APPLYING])
+    applying = config.stash[APPLYING]
+    return not is_cut and config.stash[FINISHED].issuperset(applying)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
