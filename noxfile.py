@@ -212,7 +212,7 @@ def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
         for module, *words in needs:
             run_module(session, module, *words)
         command = ("pytest", f"tests/{name}", "--quiet", f"--junit-xml=dist/{name}/tests.xml")
-        options = command_line.test_options(sessions.read_options(session))
+        options = command_line.make_test_options(sessions.read_options(session))
         session.run(*command, *options, interrupt_timeout=INTERRUPT_SECONDS)
 
     run_session.__doc__ = text

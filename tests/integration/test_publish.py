@@ -408,7 +408,7 @@ def damaged_scan(shop: Workshop) -> None:
         (never_built, "it was not built here"),
         (untested, r"it was not tested: nox -s test -- cuda-base"),
         (failed, r"its tests have not passed \(1 failed, 1 passed\)"),
-        (tested_another, "its tests are of another image"),
+        (tested_another, "its tests are about another image"),
         (tested_nothing, r"its tests have not passed \(0 failed, 0 passed\)"),
         (damaged_tests, "tests.xml is damaged"),
         (tested_in_part, r"only a part of its checks was run: nox -s test -- cuda-base"),
