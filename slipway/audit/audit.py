@@ -69,7 +69,7 @@ def read_image(contract: Image, reference: str) -> Audit:
 
 
 def claim_repository_files(contract: Image) -> Claims:
-    """Return the files that this repository copies into an image: docker/rootfs/ and app/."""
+    """Return this repository's claims to the files that it copies into an image: docker/rootfs/ and app/."""
     targets = ("variant", *(contract.workload.targets if contract.workload else ()))
     folders = [(repository.ROOT / "docker" / "rootfs" / target, "/") for target in targets]
     found: Claims = {}
@@ -83,7 +83,7 @@ def claim_repository_files(contract: Image) -> Claims:
 
 
 def audit_image(contract: Image, image_id: str, components: list[Component]) -> Audit:
-    """Make all comparisons of one image."""
+    """Run all checks on an image."""
     audit = read_image(contract, image_id)
     rules, records = read_toml(unpackaged_files.FILE, UnpackagedFiles), read_records()
     context = RuleContext(audit.system, audit.packages, records, audit.origins)

@@ -16,21 +16,19 @@ NO_FILES = {"/.", ""}
 
 @dataclass(frozen=True)
 class Package:
-    """A package that dpkg has installed. `depends` has the alternatives of each dependency, by name."""
+    """An installed package. `depends` has the names of the alternatives of each dependency."""
 
     name: str
     version: str
     architecture: str
-    is_multiarch: (
-        bool  # installable for several architectures at once, so that dpkg's files about it are named after one
-    )
+    is_multiarch: bool  # `Multi-Arch: same`; then the names of dpkg's files about it have the architecture
     depends: tuple[frozenset[str], ...]
     provides: frozenset[str]
     conffiles: Mapping[str, str]  # MD5 by path
 
     @property
     def info_prefix(self) -> str:
-        """The start of the paths of dpkg's files about it."""
+        """The beginning of the paths of dpkg's files about it."""
         return f"{INFO}/{self.name}:{self.architecture}" if self.is_multiarch else f"{INFO}/{self.name}"
 
 
@@ -46,7 +44,7 @@ def iterate_installed(status: str) -> Iterator[Packages]:
 
 
 def read_package(fields: Packages) -> Package:
-    """Return one package of its fields."""
+    """Return the package with some fields of dpkg's status."""
     relations = {kind: fields.relations[kind] or [] for kind in ("pre-depends", "depends", "provides")}
     rows = (line.split() for line in fields.get("Conffiles", "").splitlines())
     return Package(
@@ -65,7 +63,7 @@ def read_names(alternatives: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(str(alternative["name"]) for alternative in alternatives)
 
 
-# --- the owners of files--------------------------------------------------------------------------
+# --- the owners of files --------------------------------------------------------------------------
 
 
 def claim_files(system: FileSystem, packages: Mapping[str, Package]) -> Claims:
@@ -84,7 +82,7 @@ def claim_files(system: FileSystem, packages: Mapping[str, Package]) -> Claims:
 
 
 def read_checksums(system: FileSystem, package: Package) -> dict[str, str]:
-    """Return the MD5 of a package's files by path, as dpkg keeps them."""
+    """Return the MD5 of a package's files by path, from dpkg's database."""
     rows = (line.split(maxsplit=1) for line in system.read_text(f"{package.info_prefix}.md5sums").splitlines())
     return {**{f"/{row[1]}": row[0] for row in rows if len(row) > 1}, **package.conffiles}
 
@@ -99,7 +97,7 @@ def read_diversions(system: FileSystem) -> dict[str, tuple[str, str]]:
 
 
 def find_dependencies(packages: Mapping[str, Package], roots: Iterable[str]) -> set[str]:
-    """Return the packages with some names, which a package may only provide, and all that they depend on."""
+    """Return the packages that have or provide some names, and all their dependencies."""
     providers: dict[str, set[str]] = {}
     for package in packages.values():
         for name in (package.name, *package.provides):

@@ -1,4 +1,4 @@
-"""The result of an audit on the terminal."""
+"""Prints the result of an audit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ FEW = 5  # names in a list
 
 
 def show_audit(name: str, result: Mapping[str, Any], findings: list[Finding]) -> None:
-    """Print the table and the findings."""
+    """Print a table of the owners of files, the licenses and the findings."""
     files, packages = result["files"], result["packages"]
     print(f"{name}: {files['explained']:,} of {files['all']:,} files explained")
     rows = [
@@ -24,7 +24,7 @@ def show_audit(name: str, result: Mapping[str, Any], findings: list[Finding]) ->
             print(f"  {kind}: {terms}: {', '.join(names)}")
     if unknown := result["licenses"]["unknown"]:
         names = ", ".join(unknown[:FEW]) + (", …, all of them in audit.json" if len(unknown) > FEW else "")
-        print(f"  no license is known of {len(unknown)} components: {names}")
+        print(f"  {len(unknown)} components have no known license: {names}")
     for finding in findings[:SHOWN]:
         where = f"\n      layer {finding.layer}: {finding.instruction[:100]}" if finding.layer is not None else ""
         print(f"  {finding.kind}: {finding.what}\n      {finding.detail}{where}")

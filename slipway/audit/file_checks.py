@@ -1,4 +1,4 @@
-"""Checks of files and layers: who owns each file, what is missing, which instructions made the layers."""
+"""Checks of files and layers: the owner of each file, missing files, and the instructions that made the layers."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -15,7 +15,7 @@ SET_ID = 0o6000
 
 
 def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> None:
-    """Find files that differ from their owner's, and files without an owner that no rule explains."""
+    """Find files with another digest than their owner's, and files without an owner that no rule explains."""
     for path in audit.system.list_files():
         claims = audit.claims.get(path)
         if claims is None:
@@ -31,7 +31,7 @@ def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> N
 
 
 def find_met_claim(system: FileSystem, path: str, claims: Iterable[Claim]) -> Claim | None:
-    """Return the claim that a file meets, None if it meets none; of a link or a device only the path is compared."""
+    """Return the first claim with the file's digest, or None; of a link or a device only the path is compared."""
     has_content = system.paths[path][0].kind in (Kind.FILE, Kind.HARDLINK)
     return next(
         (claim for claim in claims if (not has_content and not claim.digest) or claim.matches(system, path)), None
@@ -39,7 +39,7 @@ def find_met_claim(system: FileSystem, path: str, claims: Iterable[Claim]) -> Cl
 
 
 def check_missing(audit: Audit, rules: UnpackagedFiles, found: Collection[trims.Trim]) -> None:
-    """Find files of packages and distributions that the image lacks, unless they are left out on purpose."""
+    """Find files of packages and distributions that the image lacks and no rule or trim leaves out."""
     missing = audit.missing
     for path in missing:
         claim = audit.claims[path][0]
@@ -58,7 +58,7 @@ def find_deletion(system: FileSystem, path: str) -> tuple[int | None, str]:
 
 
 def check_rights(audit: Audit) -> None:
-    """Find set-user-ID and set-group-ID programs that are not as a Debian package installed them."""
+    """Find set-user-ID and set-group-ID programs that are not in the layer of their Debian package."""
     for path in audit.system.list_files():
         entry = audit.system.find_entry(path)
         if entry.kind in (Kind.FILE, Kind.HARDLINK) and entry.mode & SET_ID:
@@ -71,7 +71,7 @@ def check_rights(audit: Audit) -> None:
 
 
 def check_duplicate_paths(audit: Audit) -> None:
-    """Find paths that a layer has twice: which of the two an image gets depends on the program that unpacks it."""
+    """Find paths that a layer has twice: which of the two is used depends on the program that unpacks it."""
     for number, layer in enumerate(audit.system.image.layers):
         for path, times in Counter(entry.path for entry in layer.entries if not is_folder_or_whiteout(entry)).items():
             if times > 1:
@@ -80,12 +80,12 @@ def check_duplicate_paths(audit: Audit) -> None:
 
 
 def check_instructions(audit: Audit) -> None:
-    """Find instructions in the image's history, above the base image, that no Dockerfile has."""
+    """Find instructions of the image's history, above the base image, that are in no Dockerfile."""
     for layer, text in audit.origins.foreign:
         kind, what = ("foreign instruction", text) if layer is None else ("foreign layer", f"layer {layer}")
         audit.findings.append(Finding(kind, what, "no Dockerfile of the image has this instruction", layer, text))
 
 
 def is_folder_or_whiteout(entry: Entry) -> bool:
-    """Tell whether an entry is a folder or says that something is deleted."""
+    """Tell whether an entry is a folder or a whiteout."""
     return entry.kind in (Kind.DIRECTORY, Kind.WHITEOUT, Kind.OPAQUE)

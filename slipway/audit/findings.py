@@ -1,4 +1,4 @@
-"""Findings about an image, and claims: which package or distribution owns a path."""
+"""Findings about an image, and claims of packages and distributions to paths."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,7 +7,7 @@ from slipway.image.filesystem import FileSystem
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """A finding: its kind, the path or component, a sentence, the layer and its instruction."""
+    """A finding: its kind, the path or component, an explanation, the layer and its instruction."""
 
     kind: str
     what: str
@@ -21,7 +21,7 @@ class Finding:
 
 
 def make_finding(system: FileSystem, kind: str, what: str, detail: str, path: str = "") -> Finding:
-    """Return a finding with the layer of a file of the image: that of `path`, or else of `what`."""
+    """Return a finding with the layer of `path`, by default `what`, if the image has such a file."""
     if (path or what) not in system:
         return Finding(kind, what, detail)
     number = system.find_layer(path or what)
@@ -30,14 +30,14 @@ def make_finding(system: FileSystem, kind: str, what: str, detail: str, path: st
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that a path belongs to an owner, with the digest of the content, if the owner has one."""
+    """An owner's claim to a path, with the digest of the content if the owner's database has one."""
 
     owner: str
     algorithm: str = ""
     digest: str = ""
 
     def matches(self, system: FileSystem, path: str) -> bool:
-        """Tell whether the file has the digest."""
+        """Tell whether a file has the digest; True without a digest."""
         return not self.digest or getattr(system.find_entry(path), self.algorithm) == self.digest
 
 

@@ -1,4 +1,4 @@
-"""The certificates that Java trusts, from its key store in the format JKS.
+"""Reads the trusted certificates of Java from its key store in the format JKS.
 
 The format is that of OpenJDK's sun.security.provider.JavaKeyStore: numbers are big-endian, a text follows its length in
 two bytes, and the file ends with a digest of 20 bytes that is keyed by a well-known password.
@@ -8,7 +8,7 @@ import struct
 
 MAGIC = 0xFEEDFEED
 VERSION = 2
-TRUSTED = 2  # an entry that is a certificate; 1 is a private key
+TRUSTED = 2  # the tag of an entry with a certificate; 1 is a private key
 DIGEST_SIZE = 20
 
 
@@ -25,7 +25,7 @@ def read_certificates(store: bytes) -> list[bytes]:
     except struct.error:
         raise ValueError("it ends early") from None
     if len(store) != offset + DIGEST_SIZE:
-        raise ValueError("more or less than its entries are in it")
+        raise ValueError("its size does not match its entries")
     return found
 
 
@@ -33,7 +33,7 @@ def read_entry(store: bytes, offset: int) -> tuple[bytes, int]:
     """Return the certificate of the entry at an offset, and the offset after it."""
     (tag,) = struct.unpack_from(">I", store, offset)
     if tag != TRUSTED:
-        raise ValueError("it holds something else than certificates")
+        raise ValueError("it has an entry that is no certificate")
     offset = skip_text(store, offset + 4) + 8  # its alias, and when it was added
     offset = skip_text(store, offset)  # "X.509"
     (size,) = struct.unpack_from(">I", store, offset)

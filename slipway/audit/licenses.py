@@ -1,4 +1,4 @@
-"""The licenses of an image's components, as the SBOM has them, against the policy in policy/licenses.toml."""
+"""Checks the licenses of an image's components, from the SBOM, against policy/licenses.toml."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +15,11 @@ from slipway.audit.findings import Finding
 from slipway.sbom import Component
 from slipway.toml import Table
 
-# How the names of licenses that are not those of free software sound; BSD's with its holder's name is free.
+# Names of proprietary licenses; a BSD license with NVIDIA as its holder is free.
 NOT_FREE = re.compile(r"proprietary|(?<!BSD-)(?<!BSD-\d-Clause-)nvidia|eula|commercial", re.IGNORECASE)
-TEXT = "sha256:"  # Syft names a text that it does not know by its digest
+TEXT = "sha256:"  # Syft names an unknown license text by its digest
 KINDS = ("deb", "pypi", "npm")
-SYNTAX = Licensing()  # SPDX's, with any name for a license
+SYNTAX = Licensing()  # SPDX expressions with any names of licenses
 FILE = repository.ROOT / "policy" / "licenses.toml"
 
 
@@ -27,20 +27,20 @@ Globs = Annotated[list[str], Field(description="a list of globs in quotes")]
 
 
 class Policy(Table):
-    """policy/licenses.toml: refused licenses, components accepted by the reason, proprietary ones by their terms."""
+    """policy/licenses.toml: refused licenses, accepted components by reason, proprietary components by their terms."""
 
     refused: Globs
     accepted: dict[str, Globs]
     proprietary: dict[str, Globs]
 
     def find_terms(self, name: str) -> str:
-        """Return the proprietary terms that a component is under; empty where it is under none."""
+        """Return the proprietary terms of a component; empty without any."""
         return next((terms for terms, globs in self.proprietary.items() if matches_any(name, globs)), "")
 
     def refuses(self, license_name: str) -> bool:
-        """Tell whether a license is refused, given by SPDX's expression for it; of an unreadable one each word counts.
+        """Tell whether a license, an SPDX expression, is refused; in an invalid expression, any refused word counts.
 
-        Of a choice, `A OR B`, one that is allowed is enough; of `A AND B` each one has to be allowed.
+        `A OR B` is allowed if one of them is; `A AND B` if both are.
         """
         try:
             expression = SYNTAX.parse(license_name)
@@ -49,7 +49,7 @@ class Policy(Table):
             return self.refuses_word(license_name)
 
     def refuses_expression(self, expression: LicenseExpression) -> bool:
-        """Tell whether a parsed expression is refused; an exception after WITH changes nothing."""
+        """Tell whether a parsed expression is refused; an exception after WITH is ignored."""
         if isinstance(expression, SYNTAX.OR):
             return all(map(self.refuses_expression, expression.args))
         if isinstance(expression, SYNTAX.AND):
@@ -57,18 +57,18 @@ class Policy(Table):
         return self.refuses_word(getattr(expression, "license_symbol", expression).key)
 
     def refuses_word(self, text: str) -> bool:
-        """Tell whether a name of one or several words has a refused one; upper and lower case are the same."""
+        """Tell whether a name, or one of its words, is refused; case is ignored."""
         globs = [glob.lower() for glob in self.refused]
         return any(matches_any(name, globs) for name in (text.lower(), *re.findall(r"[\w.+-]+", text.lower())))
 
     def find_reason(self, name: str) -> str:
-        """Return why a component may be under a refused license; empty where it may not."""
+        """Return why a component may have a refused license; empty if it may not."""
         return next((reason for reason, globs in self.accepted.items() if matches_any(name, globs)), "")
 
 
 @dataclass
 class Licenses:
-    """The number of components by license, and the components by reason or proprietary terms."""
+    """The result: the number of components by license, and components by reason or proprietary terms."""
 
     known: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, list[str]] = field(default_factory=dict)
@@ -78,16 +78,16 @@ class Licenses:
 
 
 def matches_any(name: str, globs: Iterable[str]) -> bool:
-    """Tell whether one of the globs names it."""
+    """Tell whether a name matches one of the globs."""
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
 def check_licenses(
     components: Iterable[Component], policy: Policy, others: Mapping[str, set[str]] | None = None
 ) -> Licenses:
-    """Sort the components by their licenses, and find those that the policy does not allow.
+    """Return the components by license, with findings for licenses that the policy does not allow.
 
-    `others` has licenses by component name from another tool, for components without a license in the SBOM.
+    `others` has licenses of another tool by component name, for components without a license in the SBOM.
     """
     result = Licenses()
     for component in components:
@@ -103,7 +103,7 @@ def list_named(component: Component) -> list[str]:
 
 
 def read_trivy(file: Path, image_id: str) -> dict[str, set[str]]:
-    """Return the licenses by package that a scan of the same image found; empty without such a scan."""
+    """Return the licenses by package from a scan of the same image; empty without such a scan."""
     document = results.read_json(file)
     match document:
         case {"Metadata": {"ImageID": found}, "Results": list(found_results)} if found == image_id:
@@ -138,7 +138,7 @@ def add_component(result: Licenses, component: Component, policy: Policy) -> Non
 
 
 def find_refused(name: str, named: Iterable[str], terms: str, policy: Policy) -> Iterator[Finding]:
-    """Yield findings about licenses of a component that the policy refuses, or whose terms it does not list."""
+    """Yield findings for refused licenses of a component, and for proprietary terms that the policy does not list."""
     for license_name in named:
         if policy.refuses(license_name) and not policy.find_reason(name):
             yield Finding("license", name, f"{license_name} is refused by policy/licenses.toml")

@@ -1,4 +1,4 @@
-"""The npm packages of code-server, by their lock."""
+"""The npm packages in code-server's lock."""
 
 import json
 
@@ -9,7 +9,7 @@ FILE = repository.ROOT / "tools" / "code-server" / "package-lock.json"
 
 
 def read_versions() -> dict[str, str]:
-    """Return the version of each package of the lock by its folder, `node_modules/x`."""
+    """Return the version of each package of the lock by its folder, such as `node_modules/x`."""
     packages = json.loads(FILE.read_text(encoding="utf-8"))["packages"]
     return {folder: package["version"] for folder, package in packages.items() if folder}
 
@@ -20,7 +20,7 @@ def list_packages() -> set[tuple[str, str]]:
 
 
 def is_locked(path: str) -> bool:
-    """Tell whether a package at a path must be in the lock; the editor brings others in its own archive."""
+    """Tell whether the package at a path must be in the lock; the editor's own archive has others."""
     return path.startswith(f"{FOLDER}/node_modules/") and "/lib/vscode/" not in path
 
 

@@ -1,8 +1,8 @@
-"""Where the layers of an image come from: its base image or the Dockerfiles; and what apt was asked for in each layer.
+"""Finds the origin of each layer, the base image or the Dockerfiles, and the packages that it requested from apt.
 
-apt marks the packages that it installed only because another one depends on them. All others that a layer adds were
-asked for, and the instruction of the layer must name them. The history of an image proves nothing by itself: each file
-of a layer needs an owner, whatever instruction the history names.
+apt marks the packages that it installed only as dependencies. All others that a layer adds were requested, and the
+instruction of the layer must name them. The history of an image can be forged, so each file of a layer needs an owner,
+whatever its instruction.
 """
 
 import re
@@ -20,33 +20,33 @@ EXTENDED_STATES = "/var/lib/apt/extended_states"
 
 @dataclass
 class Origins:
-    """The layers of an image by number, and the packages that apt was asked for.
+    """The layers of an image by number, and the packages that were requested from apt.
 
-    `foreign` has the instructions above the base image that no Dockerfile has, each with its layer, None without one.
-    `named` has the packages that the instruction of their layer names, `unnamed` the others, with their layer.
+    `foreign` has the instructions above the base image that are in no Dockerfile, each with its layer or None.
+    `named` has the requested packages that the instruction of their layer names, `unnamed` the others with their layer.
     """
 
     base: int = 0  # the number of the base image's layers
-    own: set[int] = field(default_factory=set)  # layers made by an instruction of the Dockerfiles
+    own: set[int] = field(default_factory=set)  # the layers of instructions of the Dockerfiles
     foreign: list[tuple[int | None, str]] = field(default_factory=list)
     base_packages: set[str] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
     unnamed: dict[str, int] = field(default_factory=dict)
-    package_layers: set[int] = field(default_factory=set)  # layers that install a package that their instruction names
+    package_layers: set[int] = field(default_factory=set)  # the layers that install a named package
 
 
 def read_origins(system: FileSystem, dockerfiles: Dockerfiles) -> Origins:
-    """Return where the layers of an image come from."""
+    """Return the origins of an image's layers and packages."""
     origins = Origins()
     instructions = list_instructions(system)
     firsts = [number for number, (_, text) in enumerate(instructions) if dockerfiles.begins_stage(text)]
-    # Without the first instruction nothing tells the base image from what was put in its place.
+    # Without the first instruction of a stage, the base image cannot be told from a replacement of it.
     above = instructions[firsts[0] :] if firsts else instructions
     origins.base = next((layer for layer, _ in above if layer is not None), 0)
     for layer, text in above:
         if dockerfiles.contains(text):
             origins.own |= {layer} if layer is not None else set()
-        # What ARG declares is compared where a RUN or an ENV uses it.
+        # The value of an ARG is compared in the RUN or ENV that uses it.
         elif not text.startswith("ARG "):
             origins.foreign.append((layer, text))
     add_packages(origins, system, dockerfiles)
@@ -54,7 +54,7 @@ def read_origins(system: FileSystem, dockerfiles: Dockerfiles) -> Origins:
 
 
 def list_instructions(system: FileSystem) -> list[tuple[int | None, str]]:
-    """Return the instructions of an image's history, each with the layer that it made, None without one."""
+    """Return the instructions of an image's history, each with its layer or None."""
     layers = range(len(system.image.layers))
     history = system.image.config["history"]
     if sum(not item["empty_layer"] for item in history) != len(layers):
@@ -64,7 +64,7 @@ def list_instructions(system: FileSystem) -> list[tuple[int | None, str]]:
 
 
 def add_packages(origins: Origins, system: FileSystem, dockerfiles: Dockerfiles) -> None:
-    """Find the packages that apt was asked for, layer by layer."""
+    """Add the packages that were requested from apt, layer by layer."""
     installed: set[str] = set()
     automatic: set[str] = set()
     earlier: set[str] = set()
@@ -76,7 +76,7 @@ def add_packages(origins: Origins, system: FileSystem, dockerfiles: Dockerfiles)
         if number < origins.base:
             origins.base_packages = installed
             continue
-        # An instruction that is not of the Dockerfiles may name what it likes.
+        # A foreign instruction could name any package.
         instruction = system.find_instruction(number) if number in origins.own else ""
         text = " ".join((instruction, *dockerfiles.list_arguments(instruction)))
         named = {name for name in asked if names_package(text, name)}
@@ -86,7 +86,7 @@ def add_packages(origins: Origins, system: FileSystem, dockerfiles: Dockerfiles)
 
 
 def read_installed(layer: Layer, earlier: set[str]) -> set[str]:
-    """Return the packages that are installed after a layer, given those before it."""
+    """Return the installed packages after a layer, given those before it."""
     status = layer.kept.get(debian_packages.STATUS)
     if status is None:
         return earlier
@@ -94,7 +94,7 @@ def read_installed(layer: Layer, earlier: set[str]) -> set[str]:
 
 
 def read_automatic(layer: Layer, earlier: set[str]) -> set[str]:
-    """Return the packages that apt marks as installed for others after a layer, given those before it."""
+    """Return the packages that apt marks as dependencies after a layer, given those before it."""
     states = layer.kept.get(EXTENDED_STATES)
     if states is None:
         is_deleted = any(entry.path == EXTENDED_STATES for entry in layer.entries)
@@ -104,6 +104,6 @@ def read_automatic(layer: Layer, earlier: set[str]) -> set[str]:
 
 
 def names_package(instruction: str, name: str) -> bool:
-    """Tell whether an instruction has a package's name as a word, or without the version at its end: libtorch2.6."""
+    """Tell whether an instruction has a package's name as a word, with or without its final version (libtorch2.6)."""
     words = "|".join(re.escape(word) for word in (name, re.sub(r"[\d.]+$", "", name)))
     return re.search(rf"(?<![\w.+-])({words})(?![\w+-])", instruction) is not None

@@ -1,4 +1,4 @@
-"""Checks of packages: Debian's against the Dockerfiles, Python's against the locks, all of them against the SBOM."""
+"""Compares Debian packages with the Dockerfiles, Python distributions with the locks, and both with the SBOM."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,15 +18,15 @@ VENV = "/opt/venv/"
 
 
 def check_packages(audit: Audit) -> None:
-    """Find Debian packages that apt was asked for and no instruction names, and those that nothing depends on."""
+    """Find Debian packages that no instruction names, except dependencies of named ones."""
     origins = audit.origins
     needed = debian_packages.find_dependencies(audit.packages, origins.named | origins.base_packages)
     for name in sorted((set(audit.packages) - needed) | (set(audit.packages) & set(origins.unnamed))):
         package = audit.packages[name]
         if name in needed:
-            reason = f"apt was asked for it, and the instruction of layer {origins.unnamed[name]} does not name it"
+            reason = f"it was requested from apt, and the instruction of layer {origins.unnamed[name]} does not name it"
         else:
-            reason = "no instruction names it, and no package that one names depends on it"
+            reason = "no instruction names it, and no named package depends on it"
         audit.add_finding(
             "outside the lock", f"deb:{name}", f"{package.version}: {reason}", f"{package.info_prefix}.list"
         )
@@ -46,7 +46,7 @@ def check_distributions(audit: Audit, records: wheel_records.Records) -> None:
 
 
 def list_environments(contract: Image) -> dict[str, list[Path]]:
-    """Return the folder of each Python environment, with the locks that it is installed from."""
+    """Return the locks of each Python environment by its folder."""
     found = {VENV: contract.locks}
     if contract.workload and contract.workload.arguments.get("ELYRA") == "true":
         found["/opt/elyra/"] = [repository.ROOT / "requirements" / "elyra.txt"]
@@ -77,7 +77,7 @@ def check_environment(
 
 
 def check_record(audit: Audit, distribution: Distribution, expected: str) -> None:
-    """Compare a RECORD, which an image could change with its files, with that of the locked wheel."""
+    """Compare a RECORD, which could be changed with its files, with that of the locked wheel."""
     if distribution.name in wheel_records.read_source_packages():
         audit.notes.append(
             f"pypi:{distribution.name} is built from source: its files have no digest outside the image."
@@ -90,7 +90,7 @@ def check_record(audit: Audit, distribution: Distribution, expected: str) -> Non
         distribution.rows, lambda row: audit.system.read_content(distribution.make_path(row))
     )
     if found != expected:
-        detail = f"it is not the one of the locked wheel of {distribution.name} {distribution.version}"
+        detail = f"it is not that of the locked wheel of {distribution.name} {distribution.version}"
         audit.add_finding("record edited", distribution.record, detail)
     if script := python_packages.find_foreign_script(audit.system, distribution):
         audit.add_finding("changed", script, "it is not run by its environment's Python")
@@ -100,7 +100,7 @@ def check_record(audit: Audit, distribution: Distribution, expected: str) -> Non
 
 
 def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
-    """Compare Syft's list with the databases of dpkg and Python, and with code-server's lock."""
+    """Compare Syft's list with dpkg's database, the Python metadata and code-server's lock."""
     listed = {
         (c.kind, canonicalize_name(c.name) if c.kind == "pypi" else c.name, c.version)
         for c in components

@@ -1,4 +1,4 @@
-"""The Python distributions of an image: the files and digests in their RECORDs."""
+"""The Python distributions of an image, with the files and digests in their RECORDs."""
 
 import base64
 import csv
@@ -16,12 +16,12 @@ from slipway.image.filesystem import FileSystem
 
 # Files of a .dist-info folder that an installer writes and a wheel does not have.
 INSTALLERS = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json")
-Row = tuple[str, str]  # a path as the RECORD has it, and its digest in hexadecimal, empty where there is none
+Row = tuple[str, str]  # a path in the RECORD, and its digest in hexadecimal, empty without one
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """An installed distribution: its canonical name, the path of its RECORD and the rows of it."""
+    """An installed distribution: its canonical name, its version, the path and the rows of its RECORD."""
 
     name: str
     version: str
@@ -39,7 +39,7 @@ class Distribution:
 
 
 def find_distributions(system: FileSystem) -> list[Distribution]:
-    """Return every distribution with a RECORD, except those that are vendored in another one."""
+    """Return every distribution with a RECORD, except those vendored in another one."""
     paths = sorted(path for path in system.paths if path.endswith(".dist-info/RECORD"))
     found = [read_distribution(path, system.read_text(path)) for path in paths]
     carried = {
@@ -52,7 +52,7 @@ def find_distributions(system: FileSystem) -> list[Distribution]:
 
 
 def read_metadata(system: FileSystem) -> set[tuple[str, str]]:
-    """Return name and version of all Python metadata, with Debian's and that of vendored distributions."""
+    """Return name and version of all Python metadata, including Debian's and vendored distributions'."""
     ends = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
     documents = (system.read_text(path) for path in system.paths if path.endswith(ends))
     found: set[tuple[str, str]] = set()
@@ -64,14 +64,14 @@ def read_metadata(system: FileSystem) -> set[tuple[str, str]]:
 
 
 def read_distribution(path: str, record: str) -> Distribution:
-    """Return the distribution with a RECORD; its version is in the name of the folder."""
+    """Return the distribution of a RECORD; its folder has the name and version."""
     folder = posixpath.basename(posixpath.dirname(path)).removesuffix(".dist-info")
     name, _, version = folder.rpartition("-")
     return Distribution(canonicalize_name(name), version, path, tuple(read_rows(record)))
 
 
 def read_rows(record: str) -> Iterator[Row]:
-    """Yield the paths and digests of a RECORD; a malformed row ends it, so that the files below have no owner."""
+    """Yield the paths and digests of a RECORD up to a malformed row; the files of later rows have no owner."""
     try:
         for row in csv.reader(io.StringIO(record)):
             if row:
@@ -81,7 +81,7 @@ def read_rows(record: str) -> Iterator[Row]:
 
 
 def decode_digest(digest: str) -> str:
-    """Return the `sha256=…` of a RECORD in hexadecimal; `bad` for any other digest."""
+    """Return a digest of a RECORD, `sha256=…`, in hexadecimal; `bad` for any other algorithm or form."""
     if not digest:
         return ""
     algorithm, _, text = digest.partition("=")
@@ -92,7 +92,7 @@ def decode_digest(digest: str) -> str:
 
 
 def claim_files(distributions: Iterable[Distribution]) -> Claims:
-    """Return the distributions that own each path; not of bytecode, which is compiled when a wheel is installed.
+    """Return the distributions that own each path, except of bytecode, which is compiled at installation.
 
     Only RECORD and bytecode have no digest.
     """
@@ -112,7 +112,7 @@ def claim_files(distributions: Iterable[Distribution]) -> Claims:
 def digest_record(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> str:
     """Return a digest of a RECORD that is the same in every environment.
 
-    The first line of a script names the environment and is left out; `read_script` returns the content of a script.
+    The first line of a script names the environment and is ignored; `read_script` returns the content of a script.
     """
     lines = []
     for path, digest in rows:
@@ -127,7 +127,7 @@ def digest_record(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> s
 
 
 def find_foreign_script(system: FileSystem, distribution: Distribution) -> str:
-    """Return the path of a script that another program than the environment's Python runs; empty without one."""
+    """Return the path of a script that is not run by the environment's Python; empty without one."""
     prefix = posixpath.normpath(posixpath.join(distribution.root, "../../.."))
     for row, _ in distribution.rows:
         path = distribution.make_path(row)

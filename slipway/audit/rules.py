@@ -1,4 +1,4 @@
-"""Applies the rules for files that no package, distribution or folder of this repository owns."""
+"""Checks files without an owner by the rules of policy/unpackaged-files.toml."""
 
 import _imp
 import posixpath
@@ -24,7 +24,7 @@ PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re
 
 @dataclass(frozen=True)
 class RuleContext:
-    """The image and the locks that the rules' checks compare a file with."""
+    """The image and the locks that files are compared with."""
 
     system: FileSystem
     packages: Mapping[str, object]
@@ -52,7 +52,7 @@ class RuleContext:
         return self._npm_versions[folder]
 
     def find_problem(self, path: str, rules: Sequence[Rule]) -> str | None:
-        """Return why no rule explains a file, by the first rule for its path; None if a rule explains it."""
+        """Return why no rule explains a file, by the first rule with its path; None if a rule explains it."""
         problems = []
         for rule in rules:
             if rule.pattern.fullmatch(path):
@@ -63,7 +63,7 @@ class RuleContext:
         return (problems or ["no package, no distribution, no folder of this repository and no rule has it"])[0]
 
     def check_origin(self, path: str, rule: Rule) -> str:
-        """Require that a file comes from a layer that its rule names."""
+        """Return a problem if a file is not from a layer that its rule allows."""
         number = self.system.find_layer(path)
         if number < self.origins.base:
             is_allowed = BASE in rule.by
@@ -72,7 +72,7 @@ class RuleContext:
         return "" if is_allowed or not rule.by else f"it must come from {' or '.join(rule.by)}"
 
     def find_layers(self, name: str) -> set[int]:
-        """Return the layers that a rule means by "packages", or by a glob: those that add a path like this."""
+        """Return the layers for "packages", or for a glob: those that first add a path that matches it."""
         if name in (BASE, PACKAGES):
             return self.origins.package_layers if name == PACKAGES else set()
         if name not in self._first_layers:
@@ -93,7 +93,7 @@ def check_bytecode(context: RuleContext, path: str) -> str:
     source = context.system.resolve_links(f"{folder}/{name}.py")
     header = context.system.read_content(path)
     if source not in context.system:
-        return "bytecode whose source is not there"
+        return "bytecode without its source"
     if context.system.find_layer(source) != context.system.find_layer(path):
         return "bytecode of another layer than its source"
     entry = context.system.find_entry(source)
@@ -108,7 +108,7 @@ def check_bytecode(context: RuleContext, path: str) -> str:
 
 
 def check_link(context: RuleContext, path: str) -> str:
-    """Require a link to a file of the image."""
+    """Require a link whose target exists in the image."""
     entry = context.system.paths[path][0]
     if entry.kind is not Kind.SYMLINK:
         return "it is no link"
@@ -118,13 +118,13 @@ def check_link(context: RuleContext, path: str) -> str:
 
 
 def check_package(context: RuleContext, path: str) -> str:
-    """Require the package that a file of dpkg is named after."""
+    """Require that a file of dpkg is named after an installed package."""
     name = re.split(r"[:]|\.(?=[a-z0-9]+$)", posixpath.basename(path))[0]
     return "" if name in context.packages else f"there is no package {name}"
 
 
 def check_libraries(context: RuleContext, path: str) -> str:
-    """Require each library of the linker's cache."""
+    """Require that each library in the linker's cache exists."""
     content = context.system.read_content(path)
     named = {text.decode() for text in re.findall(rb"(/[!-~]+\.so[!-~]*)\0", content)}
     lost = sorted(name for name in named if context.system.resolve_links(name) not in context.system)
@@ -132,13 +132,13 @@ def check_libraries(context: RuleContext, path: str) -> str:
 
 
 def check_certificates(context: RuleContext, path: str) -> str:
-    """Require each certificate of the bundle in the package ca-certificates."""
+    """Require that each certificate of the bundle is in the package ca-certificates."""
     strange = set(PEM.findall(context.system.read_content(path))) - context.certificates
     return f"{len(strange)} certificates are not in the package ca-certificates" if strange else ""
 
 
 def check_keystore(context: RuleContext, path: str) -> str:
-    """Require each certificate of Java's key store in the package ca-certificates."""
+    """Require that each certificate of Java's key store is in the package ca-certificates."""
     try:
         found = java_keystore.read_certificates(context.system.read_content(path))
         known = {ssl.PEM_cert_to_DER_cert(block.decode()) for block in context.certificates}
@@ -149,11 +149,11 @@ def check_keystore(context: RuleContext, path: str) -> str:
 
 
 def check_accounts(context: RuleContext, path: str) -> str:
-    """Require root as the only account with UID 0, and no passwords."""
+    """Require that root is the only account with UID 0, and that no account has a password or needs none."""
     for line in context.system.read_text(path).splitlines():
         name, password, number, *_ = [*line.split(":"), "", "", ""]
         if path.endswith("passwd") and number == "0" and name != "root":
-            return f"{name} has root's number"
+            return f"{name} has UID 0"
         if path.endswith("shadow") and password.strip("*!"):
             return f"{name} has a password"
         if not password:
@@ -162,7 +162,7 @@ def check_accounts(context: RuleContext, path: str) -> str:
 
 
 def check_wheel(context: RuleContext, path: str) -> str:
-    """Compare a file with that of the locked wheel."""
+    """Compare a file with the same file of the locked wheel."""
     name = WHEEL_FILES.get(path, "")
     known = context.records.find_file_digests(name)
     return (
@@ -171,7 +171,7 @@ def check_wheel(context: RuleContext, path: str) -> str:
 
 
 def check_npm(context: RuleContext, path: str) -> str:
-    """Require that the package with a file, the innermost folder that package-lock.json has, has the locked version."""
+    """Require that a file's package, its innermost folder in package-lock.json, has the locked version."""
     inside = path.removeprefix(f"{npm_lock.FOLDER}/")
     if inside.startswith(("node_modules/.bin/", "node_modules/.package-lock.json")):
         return ""

@@ -1,4 +1,4 @@
-"""The image under audit: what was read from it, the owners of its files, and the findings."""
+"""An audit: the data read from the image, the owners of its files, and the findings."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ LIMITS = (
 
 @dataclass
 class Audit:
-    """An image, its contract, and the result of the comparisons so far."""
+    """An image, its contract, and the results of the checks so far."""
 
     contract: Image
     system: FileSystem
@@ -40,5 +40,5 @@ class Audit:
         return [path for path in self.claims if path not in self.system]
 
     def add_finding(self, kind: str, what: str, detail: str, path: str = "") -> None:
-        """Add a finding about a file of the image, or about what owns `path`."""
+        """Add a finding about `what`, with the layer of `path` (by default `what`)."""
         self.findings.append(make_finding(self.system, kind, what, detail, path))

@@ -1,8 +1,8 @@
-"""The lists of what is in an image, by Syft: CycloneDX and SPDX.
+"""Writes the SBOMs of an image by Syft, in the formats CycloneDX and SPDX.
 
     python -m slipway.audit.syft cpu-base
 
-leaves dist/<image>/sbom.cdx.json and sbom.spdx.json, both about one image ID.
+writes dist/<image>/sbom.cdx.json and sbom.spdx.json, both with the image's ID.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from slipway.matrix import Image
 def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path:
     """Run Syft on an image of the engine and return the CycloneDX file; the SPDX file is beside it.
 
-    `folder` is the image's own in dist/ unless another one is named. Both files appear whole or not at all.
+    `folder` is by default the image's in dist/. Both files are written whole or not at all.
     """
     folder = folder or image.results
     program = tools.provide_program(tools.read_tool("syft"))
@@ -43,7 +43,7 @@ def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path
 
 
 def provide_sbom(image: Image, image_id: str, folder: Path | None = None) -> Path:
-    """Return the CycloneDX file of an image, written now unless the one that is there is about this very image."""
+    """Return the CycloneDX file of an image; write it unless there is one about the same image ID."""
     file = (folder or image.results) / sbom.CYCLONEDX
     if file.is_file() and sbom.find_image_ids(results.read_json(file)) == {image_id}:
         return file
@@ -51,7 +51,7 @@ def provide_sbom(image: Image, image_id: str, folder: Path | None = None) -> Pat
 
 
 def main() -> int:
-    """Write the lists of one image, unless those that are there are about it."""
+    """Write the SBOMs of one image, unless they exist, and print the number of packages."""
     parser = argparse.ArgumentParser(prog="python -m slipway.audit.syft")
     parser.add_argument("name", help="an image of images.toml, such as cpu-base")
     image = matrix.load_matrix().find_image(parser.parse_args().name)

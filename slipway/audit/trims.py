@@ -1,4 +1,4 @@
-"""The rows of docker/trims/ for an image: which files are left out, and whether they still exist in packages."""
+"""Compares an image with docker/trims/: which files of packages are left out, and whether packages still have them."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ WORKBENCH = "workbench"
 
 
 class TrimTable(Table):
-    """A row as the file has it; its columns are explained there."""
+    """A row of a file; its keys are explained there."""
 
     path: str
     layer: str
@@ -36,7 +36,7 @@ class TrimsToml(Table):
 
 @dataclass(frozen=True)
 class Trim:
-    """A row: its glob, the regular expression of the paths, and its file."""
+    """A row: its glob, the regular expression of its paths, and its file."""
 
     path: str
     matches: Pattern[str]
@@ -44,7 +44,7 @@ class Trim:
 
 
 def find_trims(image: Image) -> list[Trim]:
-    """Return the rows for the layers of an image that its devel flavor does not restore."""
+    """Return the rows for the layers of an image, except those that its flavor restores."""
     layers = {layer for flavor in image.flavors for layer in (flavor, *LAYERS[image.variant.accelerator][flavor])}
     found = list(read_trims(image, image.variant.accelerator, layers))
     if image.workload and WORKBENCH in image.workload.targets:
@@ -55,7 +55,7 @@ def find_trims(image: Image) -> list[Trim]:
 
 
 def read_trims(image: Image, name: str, layers: Collection[str]) -> Iterator[Trim]:
-    """Yield the rows of a file for some layers, as docker/build/python/trim.py applies them."""
+    """Yield the rows of a file for some layers, selected in the same way as by docker/build/python/trim.py."""
     packages = f"/opt/venv/lib/python{image.variant.versions['python']}/site-packages"
     file = FOLDER / f"{name}.toml"
     for row in read_toml(file, TrimsToml).trim:
@@ -66,7 +66,7 @@ def read_trims(image: Image, name: str, layers: Collection[str]) -> Iterator[Tri
 
 
 def check_trims(trims: Collection[Trim], system: FileSystem, missing: Collection[str]) -> Iterator[Finding]:
-    """Yield rows that leave nothing out of any package, and files of the image that a row leaves out."""
+    """Yield findings for rows that match no missing file of a package, and for files that a row should leave out."""
     files = list(system.list_files())
     for trim in trims:
         if not any(trim.matches.fullmatch(path) for path in missing):

@@ -1,4 +1,4 @@
-"""policy/unpackaged-files.toml: the rules for files that no package owns, and the files left out of packages."""
+"""Reads policy/unpackaged-files.toml: rules for files that no package owns, and files left out of packages."""
 
 from functools import cached_property
 from re import Pattern
@@ -50,7 +50,7 @@ class LeftOut(Table):
 
 
 class UnpackagedFiles(Table):
-    """The whole file: the rules in their order, and the files that are left out of packages."""
+    """policy/unpackaged-files.toml: the rules in their order, and the files that are left out of packages."""
 
     rules: list[Rule] = Field([], alias="generated")
     left_out: list[LeftOut] = Field([], alias="left-out")

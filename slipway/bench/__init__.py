@@ -1,1 +1,1 @@
-"""Measures builds and images, each figure beside a yardstick. Read bench.py first."""
+"""Measures builds and images, each figure beside a baseline. Read bench.py first."""

@@ -1,10 +1,9 @@
-"""What this machine measures, each figure beside its yardstick in the same run.
+"""Measures builds and images on this machine, each figure beside a baseline from the same run.
 
-    python -m slipway.bench          what is built
+    python -m slipway.bench          measures the images that are built
     python -m slipway.bench --cold   also a build without any cache: downloads about 4 GB
 
-Prints a table and leaves dist/bench.json. Speed is no gate: a missed target leaves the exit code at 0,
-a measurement that failed does not.
+Prints a table and writes dist/bench.json. A missed target leaves the exit code at 0; a failed measurement does not.
 """
 
 import argparse
@@ -31,15 +30,15 @@ from slipway.matrix import Image, Matrix, load_matrix
 from slipway.tables import Cell, make_table, paint, show
 
 VARIANTS = ("cpu", "cuda", "rocm")
-TRUSTED = ("cpu-base", "cuda-runtime")  # audited and scanned for their figures
+TRUSTED = ("cpu-base", "cuda-runtime")  # images whose audit and scan are measured
 FILE = repository.ROOT / "dist" / "bench.json"
 
 
 class Target(NamedTuple):
-    """The most that a figure may be: itself, in its own unit, or beside its yardstick."""
+    """The largest allowed value of a figure, of its ratio to the baseline, or of its difference from the baseline."""
 
     most: float
-    of: str = "itself"  # or "ratio" to the yardstick, or what it is "above" it
+    limits: str = "figure"  # or "ratio", or "difference"
 
 
 TARGETS = {
@@ -47,17 +46,17 @@ TARGETS = {
     "size cpu-runtime": Target(2.4),
     "size cuda-base": Target(1.6),
     "size cuda-runtime": Target(5.3),
-    "size cuda-devel": Target(0.72, "above"),
+    "size cuda-devel": Target(0.72, "difference"),
     "size rocm-base": Target(0.42),
     "size rocm-runtime": Target(2.0),
     "size rocm-devel": Target(2.7),
-    "size cpu-runtime-workbench": Target(0.65, "above"),
-    "size cpu-base-desktop": Target(0.6, "above"),
-    "size cpu-runtime-compute": Target(1.2, "above"),
+    "size cpu-runtime-workbench": Target(0.65, "difference"),
+    "size cpu-base-desktop": Target(0.6, "difference"),
+    "size cpu-runtime-compute": Target(1.2, "difference"),
     "size cuda-runtime-desktop-full": Target(9),
     "cold build cuda-runtime": Target(2, "ratio"),
     "nothing changed, a flavor": Target(2),
-    "nothing changed, what nox and slipway add": Target(1, "above"),
+    "nothing changed, what nox and slipway add": Target(1, "difference"),
     "healthy cpu-base": Target(1),
     "healthy cpu-runtime": Target(1),
     "healthy cpu-devel": Target(1),
@@ -76,31 +75,31 @@ TARGETS = {
     "memory slipway.audit cpu-base": Target(300),
     "memory slipway.audit cuda-runtime": Target(300),
     "publish an unchanged cpu-base": Target(3),
-    "second start noxw": Target(0.2, "above"),
+    "second start noxw": Target(0.2, "difference"),
     "nothing to do slipway.host": Target(0.5),
     "nox -s tests": Target(40 * 60),
 }
 
 
-# --- what a figure comes to ----------------------------------------------------------------------
+# --- verdicts ------------------------------------------------------------------------------------
 
 
 def compute_ratio(figure: Figure) -> float | None:
-    """Return how many times its yardstick a figure is."""
-    return figure.measured / figure.yardstick if figure.measured is not None and figure.yardstick else None
+    """Return the ratio of a figure to its baseline; None without a baseline."""
+    return figure.measured / figure.baseline if figure.measured is not None and figure.baseline else None
 
 
 def compute_limited(figure: Figure, target: Target) -> float | None:
-    """Return the value that a target limits; None where there is no yardstick to compare with."""
-    if target.of == "itself" or figure.measured is None:
+    """Return the value that a target limits; None without a baseline to compare with."""
+    if target.limits == "figure" or figure.measured is None:
         return figure.measured
-    if target.of == "ratio":
+    if target.limits == "ratio":
         return compute_ratio(figure)
-    return None if figure.yardstick is None else figure.measured - figure.yardstick
+    return None if figure.baseline is None else figure.measured - figure.baseline
 
 
 def decide_verdict(figure: Figure) -> str:
-    """Return what a figure comes to; without a target it is just measured."""
+    """Return the verdict on a figure; "measured" without a target."""
     target = TARGETS.get(figure.what)
     if figure.failed:
         return "failed"
@@ -116,29 +115,29 @@ def decide_verdict(figure: Figure) -> str:
 
 
 def format_number(value: float | None, unit: str = "") -> str:
-    """Return a number with as many digits as are worth reading; a dash for none."""
+    """Return a number with two decimals below 100 and none above; a dash for None."""
     if value is None:
         return "-"
     return (f"{value:.0f}" if value >= 100 else f"{value:.2f}") + (f" {unit}" if unit else "")  # noqa: PLR2004
 
 
 def format_target(figure: Figure) -> str:
-    """Return a target as it is read: `<= 2 s`, `<= 2 x` of the yardstick, `<= +1 s` above it."""
+    """Return a target as text: `<= 2 s`, `<= 2 x` the baseline, `<= +1 s` above it."""
     target = TARGETS.get(figure.what)
     if target is None:
         return "-"
-    sign = "+" if target.of == "above" else ""
-    return f"<= {sign}{target.most:g} {'x' if target.of == 'ratio' else figure.unit}"
+    sign = "+" if target.limits == "difference" else ""
+    return f"<= {sign}{target.most:g} {'x' if target.limits == 'ratio' else figure.unit}"
 
 
 def make_row(figure: Figure) -> list[Cell]:
     """Return a figure's row."""
-    yardstick = f"{format_number(figure.yardstick, figure.unit)} {figure.against}".rstrip()
+    baseline = f"{format_number(figure.baseline, figure.unit)} {figure.against}".rstrip()
     note = f"{decide_verdict(figure)}: {figure.note}" if figure.note else decide_verdict(figure)
     return [
         figure.what,
         format_number(figure.measured, figure.unit),
-        yardstick,
+        baseline,
         format_number(compute_ratio(figure)),
         format_target(figure),
         paint(note),
@@ -146,8 +145,8 @@ def make_row(figure: Figure) -> list[Cell]:
 
 
 def make_figures_table(figures: Iterable[Figure]) -> Table:
-    """Return one line for each figure."""
-    return make_table(["what", "measured", "yardstick", "ratio", "target", "verdict"], list(map(make_row, figures)))
+    """Return a table with a row for each figure."""
+    return make_table(["what", "measured", "baseline", "ratio", "target", "verdict"], list(map(make_row, figures)))
 
 
 def make_record(figure: Figure) -> dict[str, Any]:
@@ -162,7 +161,7 @@ def make_record(figure: Figure) -> dict[str, Any]:
 
 
 def read_machine() -> dict[str, Any]:
-    """Return what the figures depend on: the machine that the engine runs on, and how busy it is."""
+    """Return the facts about the machine that the figures depend on: its hardware, engine and load."""
     info = engine.parse(docker.call("info", "--format={{json .}}").stdout)
     return {
         "cores": info.get("NCPU"),
@@ -193,7 +192,7 @@ def list_not_built(images: Iterable[Image]) -> Iterator[Figure]:
 
 
 def measure(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
-    """Yield a measurement's figures; one that fails becomes a figure that says so, and the next goes on."""
+    """Yield a measurement's figures; if it fails, yield a figure with the reason instead."""
     print(f"bench: {title}", flush=True)
     try:
         yield from measuring()
@@ -205,7 +204,7 @@ def measure(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[F
 def measure_if_built(
     title: str, needed: Iterable[Image], measuring: Callable[[], Iterator[Figure]]
 ) -> Iterator[Figure]:
-    """Yield a measurement's figures, or one that says which of the images that it needs are not built."""
+    """Yield a measurement's figures, or a figure that names the images that are not built."""
     missing = [image.tag for image in needed if not is_built(image)]
     if missing:
         yield Figure(title, note=f"not built: {', '.join(missing)}")
@@ -216,7 +215,7 @@ def measure_if_built(
 def measure_all(matrix: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
     """Yield every figure of the images that are built, in the order of the table."""
     yield from measure("size", lambda: measurements.measure_sizes(images))
-    # Before any build: one of a new commit makes another image, which the results are not about.
+    # Before any build: a new commit makes another image, and the results are about the earlier one.
     yield from measure("checks", lambda: measurements.measure_checks(images))
     yield from measure("cold build", lambda: build_times.measure_cold(matrix, wanted=with_cold))
     flavors = matrix.variants[build_times.VARIANT].images.values()
@@ -236,7 +235,7 @@ def measure_all(matrix: Matrix, images: list[Image], *, with_cold: bool) -> Iter
 
 
 def require_engine() -> None:
-    """Refuse to measure without an engine."""
+    """Raise SlipwayError without an engine."""
     try:
         engine.ask()
     except NoEngineError as error:
@@ -251,14 +250,14 @@ def read_arguments(words: list[str] | None) -> argparse.Namespace:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Measure, print the table and write dist/bench.json; exit code 1 when a measurement failed."""
+    """Measure, print the table and write dist/bench.json; exit code 1 when a measurement has failed."""
     options = read_arguments(words)
     require_engine()
     matrix = load_matrix()
     images = [image for image in matrix.images if image.variant.name in VARIANTS]
     built = [image for image in images if is_built(image)]
     if not built:
-        raise SlipwayError("no image is built, and bench measures what is built. Run: nox -s build-cpu")
+        raise SlipwayError("no image is built, so there is nothing to measure. Run: nox -s build-cpu")
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts = read_machine()
     figures = [*measure_all(matrix, built, with_cold=options.cold), *list_not_built(i for i in images if i.in_tests)]

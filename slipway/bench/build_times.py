@@ -1,7 +1,7 @@
-"""The times of builds: when nothing changed, beside plain docker; with no cache at all, beside a bare installation.
+"""The times of builds: without changes, beside plain docker; and without any cache, beside a bare installation.
 
-For the cold build both sides download everything: the build has cache mounts of its own, uv's cache in
-the container is empty. What either leaves in the engine is removed.
+In the cold build both sides download everything: the build has its own cache mounts, and uv's cache in the container is
+empty. Everything that they leave in the engine is removed.
 """
 
 import os
@@ -27,7 +27,7 @@ VARIANT = "cuda"
 BUILDS = 3
 COLD = "cuda-runtime"
 
-# Unpacks its input, the host's settings and the lock, and installs the lock as anyone would.
+# Unpacks its input, the host's settings and the lock, and installs the lock.
 INSTALL = """
 set -eu
 tar -x -C /
@@ -36,11 +36,11 @@ du --summarize --bytes /opt/venv
 """
 
 
-# --- builds when nothing changed -----------------------------------------------------------------
+# --- builds without changes ----------------------------------------------------------------------
 
 
 def make_build_command(matrix: Matrix, image: Image, settings: Host, *options: str) -> list[str]:
-    """Return the plain `docker buildx build` of an image, without labels and tag."""
+    """Return the plain `docker buildx build` command of an image, without labels and tag."""
     return [
         "docker",
         "buildx",
@@ -57,7 +57,7 @@ def make_build_command(matrix: Matrix, image: Image, settings: Host, *options: s
 
 
 def time_plain_build(matrix: Matrix, image: Image) -> float:
-    """Return the seconds of the plain build of an image; its result is removed."""
+    """Return the seconds of the plain build of an image, and remove the built image."""
     settings = downloads.find(image.variant.distro.suite)
     tag = f"{measurements.make_name()}:{image.name}"
     options = [f"--file={image.variant.dockerfile}", f"--target={image.flavor}", f"--tag={tag}"]
@@ -69,7 +69,7 @@ def time_plain_build(matrix: Matrix, image: Image) -> float:
 
 
 def measure_unchanged(matrix: Matrix) -> Iterator[Figure]:
-    """Yield the seconds that the build session takes for a flavor when nothing changed, beside the plain build."""
+    """Yield the seconds per flavor of the build session without changes, beside the plain build."""
     images = list(matrix.variants[VARIANT].images.values())
     command = [sys.executable, "-m", "nox", "-s", f"build-{VARIANT}"]
 
@@ -81,17 +81,17 @@ def measure_unchanged(matrix: Matrix) -> Iterator[Figure]:
         yield Figure(
             f"nothing changed, {what}",
             nox / len(images),
-            yardstick=buildx / len(images),
+            baseline=buildx / len(images),
             against="docker buildx build",
             note=f"median of {BUILDS}",
         )
 
 
-# --- with no cache at all -------------------------------------------------------------------------
+# --- builds without any cache ---------------------------------------------------------------------
 
 
 def measure_cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
-    """Yield the seconds of a cold build beside those of the bare installation, and both sizes."""
+    """Yield the seconds and the size of a cold build beside those of the bare installation."""
     if not wanted:
         yield Figure(f"cold build {COLD}", note="nox -s bench -- --cold measures it")
         return
@@ -101,13 +101,13 @@ def measure_cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
     ours = time_cold_build(matrix, image, settings)
     measurements.print_progress("installing the same lock in a bare environment")
     bare, size = time_bare_install(matrix, image, settings)
-    yield Figure(f"cold build {COLD}", ours, yardstick=bare, against="uv pip install")
+    yield Figure(f"cold build {COLD}", ours, baseline=bare, against="uv pip install")
     whole = saved_image.read_image(image.tag).size / 1e9
     yield Figure(f"size {COLD}, the whole system", whole, "GB", size / 1e9, "uv pip install")
 
 
 def time_cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
-    """Return the seconds of a build without any cache; what it leaves in the engine is removed."""
+    """Return the seconds of a build without any cache, and remove what it leaves in the engine."""
     name = measurements.make_name()
     tag = f"{name}:{image.name}"
     options = [f"--file={image.variant.dockerfile}", "--no-cache", f"--target={image.flavor}", f"--tag={tag}"]
@@ -121,7 +121,7 @@ def time_cold_build(matrix: Matrix, image: Image, settings: Host) -> float:
 
 
 def time_build(command: list[str], settings: Host) -> float:
-    """Return the seconds of a build, which shows its own progress."""
+    """Return the seconds of a build that prints its own progress."""
     started = time.monotonic()
     environment = {**os.environ, **settings.environment()}
     if subprocess.run(command, cwd=repository.ROOT, env=environment, check=False).returncode:
@@ -130,17 +130,17 @@ def time_build(command: list[str], settings: Host) -> float:
 
 
 def remove_new_records(before: set[str], dockerfile: Path) -> None:
-    """Remove the records of a Dockerfile that the build cache has and had not before."""
+    """Remove the records of a Dockerfile from the build cache that were not there before."""
     records = build_cache.read_records()
     own = build_cache.find_steps(records, Dockerfiles([dockerfile.read_text(encoding="utf-8")]))
     build_cache.remove_records(records, build_cache.add_children(records, own) - before)
 
 
-# --- the yardstick -------------------------------------------------------------------------------
+# --- the baseline --------------------------------------------------------------------------------
 
 
 def time_bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, float]:
-    """Return the seconds and the bytes of the lock installed in a container that has uv and nothing else."""
+    """Return the seconds and the bytes of the lock's packages installed in a container with only uv."""
     name = measurements.make_name()
     tag = f"{name}:system"
     options = [f"--file={image.variant.dockerfile}", "--target=system", f"--tag={tag}"]
@@ -155,7 +155,7 @@ def time_bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[flo
 
 
 def run_bare_install(name: str, tag: str, image: Image, settings: Host) -> str:
-    """Run the bare installation and return what it printed; SlipwayError when it fails."""
+    """Run the bare installation and return its output; SlipwayError when it fails."""
     files = [("slipway/lock.txt", image.lock_text.encode()), ("etc/uv/uv.toml", settings.uv_toml.encode())]
     variables = [*settings.proxies, "UV_CACHE_DIR=/tmp/uv"]
     if settings.ca_bundle:

@@ -1,4 +1,4 @@
-"""The measurements of `bench`: how large, how fast, how much memory, each beside what it is compared with."""
+"""The measurements of `bench`: sizes, times and memory, each beside a baseline."""
 
 import os
 import statistics
@@ -22,12 +22,12 @@ PATIENCE = 60  # seconds for a service to become healthy
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured, and its yardstick: the same unit, the same run. Not measured, the note says why."""
+    """A measured value and its baseline, in the same unit and from the same run; the note says why one is missing."""
 
     what: str
     measured: float | None = None
     unit: str = "s"
-    yardstick: float | None = None
+    baseline: float | None = None
     against: str = ""
     note: str = ""
     failed: bool = False
@@ -37,17 +37,17 @@ class Figure:
 
 
 def print_progress(text: str) -> None:
-    """Show that a long measurement goes on."""
+    """Print the step of a long measurement."""
     print(f"bench:   {text}", flush=True)
 
 
 def make_name() -> str:
-    """Return a name that nothing else on the engine has."""
+    """Return a unique name for the engine."""
     return f"slipway-bench-{uuid.uuid4().hex[:8]}"
 
 
 def run_command(*command: str, **environment: str) -> str:
-    """Run a command in the repository and return what it printed; SlipwayError when it fails."""
+    """Run a command in the repository and return its output; SlipwayError when it fails."""
     result = subprocess.run(
         command,
         cwd=repository.ROOT,
@@ -64,14 +64,14 @@ def run_command(*command: str, **environment: str) -> str:
 
 
 def time_command(*command: str, **environment: str) -> float:
-    """Return how long a command takes."""
+    """Return the seconds of a command."""
     started = time.monotonic()
     run_command(*command, **environment)
     return time.monotonic() - started
 
 
 def measure_in_turns(first: Callable[[], float], second: Callable[[], float], times: int) -> tuple[float, float]:
-    """Return the medians of two measurements taken in turns, so that a busy spell touches both."""
+    """Return the medians of two measurements taken in turns, so that other load affects both."""
     pairs = [(first(), second()) for _ in range(times)]
     return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
 
@@ -90,7 +90,7 @@ def measure_sizes(images: list[Image]) -> Iterator[Figure]:
 
 
 def measure_checks(images: list[Image]) -> Iterator[Figure]:
-    """Yield how long the last run of each image's checks took."""
+    """Yield the seconds of the last run of each image's checks."""
     for image in images:
         what = f"checks {image.name}"
         file = image.results / "tests.xml"
@@ -101,9 +101,9 @@ def measure_checks(images: list[Image]) -> Iterator[Figure]:
 
 
 def measure_tests() -> Iterator[Figure]:
-    """Yield how long the last run of the session `tests` took."""
+    """Yield the seconds of the last run of the session `tests`."""
     taken = results.read_json(repository.ROOT / "dist" / "tests.json").get("seconds")
-    note = "the last run" if taken else "no run that ended; nox -s tests"
+    note = "the last run" if taken else "no finished run; nox -s tests"
     yield Figure("nox -s tests", taken, note=note)
 
 
@@ -111,20 +111,20 @@ def measure_tests() -> Iterator[Figure]:
 
 
 def measure_start(image: Image) -> Iterator[Figure]:
-    """Yield the seconds from `docker run` to healthy, beside a container of the same image that does nothing."""
+    """Yield the seconds from `docker run` to healthy, beside a container of the same image that runs `true`."""
     first = time_start(image.tag)
     healthy, nothing = measure_in_turns(lambda: time_start(image.tag), lambda: time_empty_start(image.tag), STARTS)
     yield Figure(
         f"healthy {image.name}",
         healthy,
-        yardstick=nothing,
+        baseline=nothing,
         against="docker run true",
         note=f"median of {STARTS}; the first {first:.2f} s",
     )
 
 
 def time_start(tag: str) -> float:
-    """Start an image in its default mode; return the seconds until docker calls it healthy."""
+    """Start an image in its default mode; return the seconds until it is healthy."""
     name = make_name()
     started = time.monotonic()
     try:
@@ -135,7 +135,7 @@ def time_start(tag: str) -> float:
 
 
 def time_empty_start(tag: str) -> float:
-    """Return the seconds of a container that does nothing."""
+    """Return the seconds of a container that runs `true`."""
     name = make_name()
     try:
         return time_command("docker", "run", f"--name={name}", tag, "true")
@@ -144,7 +144,7 @@ def time_empty_start(tag: str) -> float:
 
 
 def wait_until(condition: Callable[[], bool], tag: str) -> float:
-    """Return the moment when a condition holds; SlipwayError when it never does."""
+    """Return the time at which a condition holds; SlipwayError after PATIENCE seconds."""
     last = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > last:
@@ -154,7 +154,7 @@ def wait_until(condition: Callable[[], bool], tag: str) -> float:
 
 
 def read_health(name: str) -> str:
-    """Return what docker says of a container's health; SlipwayError when it has ended."""
+    """Return the health of a container; SlipwayError when it has ended."""
     state, status = run_command(
         "docker", "inspect", "--format={{.State.Status}} {{.State.Health.Status}}", name
     ).split()
@@ -167,7 +167,7 @@ def read_health(name: str) -> str:
 
 
 def measure_memory(images: list[Image]) -> Iterator[Figure]:
-    """Yield the peak memory of reading the largest image, with nothing kept from before, and of setup."""
+    """Yield the peak memory of reading the largest image with an empty cache, and of setup."""
     largest = max(images, key=lambda image: saved_image.read_image(image.tag).size)
     print_progress(f"reading {largest.tag} with an empty cache")
     with tempfile.TemporaryDirectory() as cache:
@@ -177,9 +177,9 @@ def measure_memory(images: list[Image]) -> Iterator[Figure]:
 
 
 def measure_audits(images: list[Image]) -> Iterator[Figure]:
-    """Yield the seconds of an audit with an empty cache, beside `docker save`, and after the checks.
+    """Yield the seconds of an audit with an empty cache, beside `docker save`, and with a full one.
 
-    The SBOM is there already.
+    The SBOM is written before.
     """
     for image in images:
         print_progress(f"auditing {image.tag}")
@@ -196,12 +196,12 @@ def measure_audits(images: list[Image]) -> Iterator[Figure]:
 
 
 def read_audit_seconds(image: Image) -> float:
-    """Return how long the last audit of an image took."""
+    """Return the seconds of the last audit of an image."""
     return float(results.read_json(image.results / "audit.json")["seconds"])
 
 
 def measure_scans(images: list[Image]) -> Iterator[Figure]:
-    """Yield how long a scan takes and how much memory, whatever it comes to."""
+    """Yield the seconds and the memory of a scan with any verdict."""
     for image in images:
         print_progress(f"scanning {image.tag}")
         command = [sys.executable, "-m", "slipway.scan", image.name]
@@ -214,23 +214,23 @@ def measure_scans(images: list[Image]) -> Iterator[Figure]:
 
 
 def measure_peak_memory(*module: str, **environment: str) -> float:
-    """Return the largest resident set of a module's process or one of its children, in MB."""
+    """Return the peak resident set in MB of a module's process or one of its children."""
     return int(run_command(sys.executable, "-m", "slipway.bench.peak_memory", *module, **environment)) * 1024 / 1e6
 
 
 def measure_second_start() -> Iterator[Figure]:
-    """Yield the start of noxw when its environment is there, beside nox itself."""
+    """Yield the seconds of starting noxw with an existing environment, beside nox."""
     run_command("./noxw", "--version")
     nox = [".noxw/bin/python", "-P", "-m", "nox", "--version"]
     script, itself = measure_in_turns(lambda: time_command("./noxw", "--version"), lambda: time_command(*nox), STARTS)
     note = f"median of {STARTS}"
-    yield Figure("second start noxw", script, yardstick=itself, against="nox --version", note=note)
+    yield Figure("second start noxw", script, baseline=itself, against="nox --version", note=note)
 
 
 def measure_setup() -> Iterator[Figure]:
-    """Yield the seconds of setup on a machine that is set up, beside asking the engine."""
+    """Yield the seconds of setup on a machine that is set up, beside `docker info`."""
     setup = [sys.executable, "-m", "slipway.host"]
     run_command(*setup)
     ours, asking = measure_in_turns(lambda: time_command(*setup), lambda: time_command("docker", "info"), STARTS)
     note = f"median of {STARTS}"
-    yield Figure("nothing to do slipway.host", ours, yardstick=asking, against="docker info", note=note)
+    yield Figure("nothing to do slipway.host", ours, baseline=asking, against="docker info", note=note)

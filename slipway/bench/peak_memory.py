@@ -2,8 +2,8 @@
 
     python -m slipway.bench.peak_memory MODULE [ARGUMENT ...]
 
-A process of its own, because a child's peak begins with that of the process that it was forked from, and
-bench, which reads images, is large. The module's exit code is handed on.
+A separate process, because a child's peak starts with that of the process that it was forked from, and bench, which
+reads images, is large. The exit code is the module's.
 """
 
 import resource

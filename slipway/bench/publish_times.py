@@ -1,6 +1,6 @@
-"""The time of publishing an image that is published already, beside docker's own push of it.
+"""The time of publishing an image that is published already, beside `docker push`.
 
-Both go to a registry that is started for it on this machine. Whatever is not there for it is said, and not measured.
+Both use a registry started on this machine. If something is missing, the figure has the reason and no value.
 """
 
 import contextlib
@@ -56,12 +56,12 @@ def measure_unchanged(matrix: Matrix) -> Iterator[Figure]:
                 lambda: measurements.time_command(*push),
                 TIMES,
             )
-    yield Figure(what, times[0], yardstick=times[1], against="docker push")
+    yield Figure(what, times[0], baseline=times[1], against="docker push")
 
 
 @contextlib.contextmanager
 def start_registry(folder: Path) -> Iterator[str]:
-    """Run a registry on a free port of this machine; yields its host."""
+    """Run a registry on a free port of this machine; yield its host."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{free.getsockname()[1]}"
@@ -88,7 +88,7 @@ def wait_for_registry(host: str) -> None:
 
 
 def make_key(folder: Path) -> Path:
-    """Make a key without a password, that is gone with its folder."""
+    """Make a key without a password in a temporary folder."""
     prefix = folder / "cosign"
     signing.run_cosign("generate-key-pair", f"--output-key-prefix={prefix}")
     return prefix.with_suffix(".key")
@@ -96,7 +96,7 @@ def make_key(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def push_by_docker(image: Image, host: str) -> Iterator[tuple[str, ...]]:
-    """Push an image by docker; yields the command that does it again."""
+    """Push an image by docker; yield the command that pushes it again."""
     tag = f"{host}/bench:docker"
     command = ("docker", "push", "--quiet", tag)
     try:
@@ -109,7 +109,7 @@ def push_by_docker(image: Image, host: str) -> Iterator[tuple[str, ...]]:
 
 @contextlib.contextmanager
 def keep_record(file: Path) -> Iterator[None]:
-    """Leave the record of what was really published as it is."""
+    """Restore the record of the last real publication at the end."""
     before = file.read_text(encoding="utf-8") if file.is_file() else None
     try:
         yield

@@ -44,7 +44,7 @@ def test_a_missed_target_is_written_and_leaves_the_exit_code(
     [figure] = written["figures"]
     assert figure["verdict"] == "MISSED"
     assert figure["ratio"] == pytest.approx(2)
-    assert figure["target"] == {"most": 0.35, "of": "itself"}
+    assert figure["target"] == {"most": 0.35, "limits": "figure"}
     assert "1 MISSED; bench.json" in capsys.readouterr().out
 
 

@@ -252,7 +252,7 @@ GOOD: dict[str, list[Member]] = {
     "empty": [("var/lib/dpkg/lock", b"")],
 }
 BAD: dict[str, tuple[list[Member], str]] = {
-    "bytecode without source": ([(PYC, timed(0, 6))], "source is not there"),
+    "bytecode without source": ([(PYC, timed(0, 6))], "bytecode without its source"),
     "bytecode of another time": ([("usr/lib/m.py", SOURCE), (PYC, timed(1, len(SOURCE)))], "time or size differ"),
     "bytecode of another size": ([("usr/lib/m.py", SOURCE), (PYC, timed(0, 7))], "time or size differ"),
     "bytecode of another hash": (
@@ -266,16 +266,16 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "library that is not there": ([("etc/ld.so.cache", b"\0/usr/lib/liba.so.1\0")], "/usr/lib/liba.so.1"),
     "certificate of nobody's": ([("etc/ssl/certs/ca-certificates.crt", CERTIFICATE)], "not in the package"),
     "key store with nobody's certificate": ([(STORE, keystore(b"A"))], "not in the package"),
-    "key store with a key": ([(STORE, keystore(b"A", tag=1))], "something else than certificates"),
+    "key store with a key": ([(STORE, keystore(b"A", tag=1))], "an entry that is no certificate"),
     "key store that ends early": ([(STORE, keystore(b"A")[:30])], "ends early"),
-    "key store with more at its end": ([(STORE, keystore(b"A") + b"x")], "more or less"),
+    "key store with more at its end": ([(STORE, keystore(b"A") + b"x")], "does not match its entries"),
     "no key store": ([(STORE, b"x" * 40)], "no key store"),
     "key store beside a damaged package": (
         [("usr/share/ca-certificates/a.crt", CERTIFICATE.replace(b"QQ==", b"Q")), (STORE, keystore(b"A"))],
         "cannot be compared",
     ),
     "empty key store": ([(STORE, b"")], "ends early"),
-    "second root": ([("etc/passwd", b"toor:x:0:0::/:/bin/sh\n")], "root's number"),
+    "second root": ([("etc/passwd", b"toor:x:0:0::/:/bin/sh\n")], "has UID 0"),
     "password": ([("etc/shadow", b"root:$y$j9T$x:1::::::\n")], "has a password"),
     "no password needed": ([("etc/shadow", b"app::1::::::\n")], "needs no password"),
     "lock with content": ([("var/lib/dpkg/lock", b"x")], "not empty"),

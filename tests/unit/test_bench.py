@@ -29,15 +29,15 @@ def the_matrix() -> matrix.Matrix:
         (Figure("size cuda-devel", 5.8, "GB", 5.1), "met"),
         (Figure("size cuda-devel", 5.8, "GB", 5.0), "MISSED"),
         (Figure("size cuda-devel", 5.8, "GB"), "measured"),
-        (Figure("cold build cuda-runtime", 199, yardstick=100), "met"),
-        (Figure("cold build cuda-runtime", 201, yardstick=100), "MISSED"),
+        (Figure("cold build cuda-runtime", 199, baseline=100), "met"),
+        (Figure("cold build cuda-runtime", 201, baseline=100), "MISSED"),
         (Figure("size cpu-devel", 9, "GB"), "measured"),
         (Figure("size cpu-base", note="why"), "not measured"),
         (Figure("size cpu-base", note="why", failed=True), "failed"),
     ],
 )
 def test_a_verdict_compares_a_figure_with_its_target(figure: Figure, expected: str) -> None:
-    """The figure itself, its ratio to the yardstick, or what it is above it."""
+    """The figure, its ratio to the baseline, or its difference from it."""
     assert bench.decide_verdict(figure) == expected
 
 
@@ -49,24 +49,24 @@ def test_every_target_is_that_of_a_known_image(the_matrix: matrix.Matrix) -> Non
         assert kind not in {"size", "healthy", "checks"} or name in names, what
 
 
-def test_the_table_shows_measured_yardstick_ratio_target_and_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_shows_measured_baseline_ratio_target_and_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     """One line for each figure, in columns; a reason follows its verdict."""
     figures = [
-        Figure("nothing changed, a flavor", 1.5, yardstick=0.5, against="docker buildx build"),
+        Figure("nothing changed, a flavor", 1.5, baseline=0.5, against="docker buildx build"),
         Figure("checks cuda-devel", note="no tests.xml"),
         Figure("memory slipway.image.saved_image", 251.3, "MB"),
     ]
     tables.show(bench.make_figures_table(figures))
     lines = [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        ["what", "measured", "yardstick", "ratio", "target", "verdict"],
+        ["what", "measured", "baseline", "ratio", "target", "verdict"],
         ["nothing changed, a flavor", "1.50 s", "0.50 s docker buildx build", "3.00", "<= 2 s", "met"],
         ["checks cuda-devel", "-", "-", "-", "<= 90 s", "not measured: no tests.xml"],
         ["memory slipway.image.saved_image", "251 MB", "-", "-", "<= 200 MB", "MISSED"],
     ]
 
 
-def test_targets_beside_a_yardstick_say_so() -> None:
+def test_targets_beside_a_baseline_say_so() -> None:
     """`<= 2 x` of it and `<= +1 s` above it are not `<= 2 s`."""
     assert bench.format_target(Figure("cold build cuda-runtime")) == "<= 2 x"
     assert bench.format_target(Figure("nothing changed, what nox and slipway add")) == "<= +1 s"
