@@ -1,4 +1,4 @@
-"""What all tests share: Ctrl-C ends them, and the requirements that a check proves go into its results."""
+"""Settings of all tests: Ctrl-C ends them, and the JUnit files have the requirements that checks prove."""
 
 import signal
 
@@ -8,12 +8,12 @@ from slipway.report import summary
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C again: a run that a shell started in the background ignores it, and so would what the tests start."""
+    """Enable Ctrl-C: a run in the background of a shell ignores it, and so would the processes that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add each check's requirements to the JUnit file, where the summary reads them; an unknown id ends the run."""
+    """Add each check's requirements to the JUnit file for the summary; an unknown id ends the run."""
     known = summary.list_requirements()
     for item in items:
         for marker in item.iter_markers("requirement"):

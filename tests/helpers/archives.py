@@ -1,4 +1,4 @@
-"""Made archives: layers, and what `docker save` writes of an image that has them."""
+"""Made-up layers, and archives of images with them in the layouts of `docker save`."""
 
 import hashlib
 import io
@@ -70,7 +70,7 @@ def manifest(config_name: str, layer_names: list[str]) -> bytes:
 
 
 def oci(*plain: bytes, pack: Callable[[bytes], bytes] = bytes, **changes: object) -> Blobs:
-    """Make what engine 25 and later save; `pack=gzip.compress` is the containerd store's way."""
+    """Make an archive of engine 25 and later; with `pack=gzip.compress`, one of the containerd store."""
     text = config(*plain, **changes)
     blobs = {f"blobs/sha256/{digest(blob)}": blob for blob in map(pack, plain)}
     names = [f"blobs/sha256/{digest(pack(layer))}" for layer in plain]
@@ -80,7 +80,7 @@ def oci(*plain: bytes, pack: Callable[[bytes], bytes] = bytes, **changes: object
 
 
 def classic(*plain: bytes) -> Blobs:
-    """Make what engines before 25 save."""
+    """Make an archive of engines before 25."""
     text = config(*plain)
     names = [f"{digest(layer)[:12]}/layer.tar" for layer in plain]
     config_name = f"{digest(text)}.json"
@@ -97,14 +97,14 @@ def read(blobs: Blobs) -> SavedImage:
 
 
 def file_system(*steps: Step) -> FileSystem:
-    """Make the file system of an image, with the content that an audit reads."""
+    """Make the file system of an image with the content that an audit needs."""
     history = [{"created_by": instruction, "empty_layer": members is None} for instruction, members in steps]
     data = saved(oci(*(tar(*members) for _, members in steps if members is not None), history=history))
     return FileSystem(read_archive(io.BytesIO(data), "test:image", filesystem.choose_content))
 
 
 def refused(data: bytes) -> str:
-    """Return the message with which an archive is refused; it begins with the image's name."""
+    """Return the error message for an archive, which begins with the image's name."""
     with pytest.raises(SlipwayError) as caught:
         read_archive(io.BytesIO(data), "test:image")
     assert str(caught.value).startswith("test:image: ")

@@ -1,4 +1,4 @@
-"""A copy of this repository whose only image is small, for sessions to build, break and test."""
+"""A copy of this repository with one small image, for sessions that build, break and test it."""
 
 import os
 import re
@@ -23,23 +23,23 @@ LABEL slipway.flavor="base"
 
 @dataclass(frozen=True)
 class Checkout:
-    """The copy's folder and the repository name of the images it builds."""
+    """The copy's folder and the repository name of its images."""
 
     folder: Path
     repository: str
 
     @property
     def tag(self) -> str:
-        """The one image's tag."""
+        """The tag of its only image."""
         return f"{self.repository}:cpu-base"
 
     @property
     def results(self) -> Path:
-        """What its sessions leave."""
+        """The folder of the image's results."""
         return self.folder / "dist" / "cpu-base"
 
     def nox(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run nox there and return its exit code and all that it printed."""
+        """Run nox in the copy; return its exit code and its output."""
         return subprocess.run(
             self.command(*words),
             env=os.environ | environment,
@@ -50,19 +50,19 @@ class Checkout:
         )
 
     def command(self, *words: str) -> list[str]:
-        """Return the command line of nox for this copy."""
+        """Return the nox command for this copy."""
         return [sys.executable, "-m", "nox", f"--noxfile={self.folder / 'noxfile.py'}", *words]
 
     def edit(self, name: str, old: str, new: str) -> None:
-        """Replace a text in one of its files, which must hold it."""
+        """Replace a text in one of its files; fail when it is not there."""
         file = self.folder / name
         text = file.read_text()
-        assert old in text, f"{name} does not hold {old!r}"
+        assert old in text, f"{name} does not contain {old!r}"
         file.write_text(text.replace(old, new))
 
 
 def copy_repository(folder: Path) -> None:
-    """Copy what git tracks, and what it does not ignore, as it is in the working tree."""
+    """Copy the tracked and the untracked files of the working tree, except those that git ignores."""
     listed = subprocess.check_output(
         ["git", "-C", repository.ROOT, "ls-files", "--cached", "--others", "--exclude-standard"], text=True
     )
@@ -74,7 +74,7 @@ def copy_repository(folder: Path) -> None:
 
 
 def small_matrix(repository: str) -> str:
-    """Return this repository's images.toml with cpu-base alone."""
+    """Return this repository's images.toml with only cpu-base."""
     text = matrix.FILE.read_text()
     text = text.replace(f'repository = "{matrix.load_matrix().repository}"', f'repository = "{repository}"')
     return re.sub(r"(?ms)^runtime = .*", "", text)
@@ -92,7 +92,7 @@ def make(folder: Path, repository: str) -> Checkout:
 
 
 def restamp(folder: Path, item: locks.Lock) -> None:
-    """Give a lock of the copy the digest of its inputs, which differ from the original's in constraints alone."""
+    """Write the digest of its inputs into a lock of the copy; only its constraints differ from the original's."""
     file = folder / "requirements" / item.file.name
     body = file.read_text().split("\n", 1)[1]
     file.write_text(f"{locks.STAMP}{item.compute_digest()}\n{body}")

@@ -1,4 +1,4 @@
-"""The processor time of a command, which other programs on a busy machine do not change."""
+"""The processor time of a command, which does not depend on other programs of a busy machine."""
 
 import resource
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def run_timed(command: list[str | Path], folder: Path | None = None) -> tuple[str, float]:
-    """Run a command that must succeed; return what it printed and the seconds that it and its children computed."""
+    """Run a command that must succeed; return its output and the processor seconds of it and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""What every integration test needs; what cannot run on this machine is listed with the reason."""
+"""Skips integration tests that cannot run on this machine, and lists them with the reason."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ pytest_plugins = ["tests.helpers.not_run"]
 
 @pytest.fixture(scope="session", autouse=True)
 def scanners() -> Iterator[None]:
-    """Skip what needs a Syft or a Trivy that is not there: building one takes longer than any test may."""
+    """Skip tests that need a missing Syft or Trivy: building one takes longer than a test's time limit."""
     build = tools.build_program
 
     def build_what_is_small(tool: Tool) -> None:

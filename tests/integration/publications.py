@@ -1,4 +1,4 @@
-"""Images of a few bytes with made-up evidence, in a repository of their own, as publishing wants them."""
+"""Images of a few bytes with made-up evidence, in a git repository of their own, ready to be published."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ def now() -> str:
 
 @dataclass
 class Workshop:
-    """A matrix whose images are made here, and the git repository that they are from."""
+    """A matrix of made-up images, and the git repository that they are built from."""
 
     folder: Path
     the_matrix: Matrix
@@ -49,7 +49,7 @@ class Workshop:
     loaded: list[str] = field(default_factory=list)
 
     def make(self, name: str, content: str = "1", **labels: str) -> Image:
-        """Make an image of a few bytes, and everything that publishing it needs."""
+        """Make an image of a few bytes with all the evidence that publishing requires."""
         image = self.the_matrix.find_image(name)
         identity = self.load(image, content, labels)
         build = {"image": identity, "tag": image.tag, "built": "2026-11-21T12:00:00+00:00", "seconds": 3.5}
@@ -81,7 +81,7 @@ class Workshop:
         return f"sha256:{archives.digest(config)}"
 
     def labels(self, image: Image) -> dict[str, str]:
-        """Return the labels that a build would have read from it."""
+        """Return the labels that a build would read from it."""
         versions = {f"slipway.{key}": value for key, value in image.variant.versions.items()}
         origin = {
             f"{OCI}.source": "https://example.com/slipway",
@@ -95,7 +95,7 @@ class Workshop:
         return origin | versions | workload
 
     def test(self, image: Image, *, failures: int = 0, of: str = "") -> None:
-        """Leave the results of its checks."""
+        """Write the results of its checks."""
         outcome = "<failure>it does not end</failure>" if failures else ""
         identity = of or results.read_json(image.results / "build.json")["image"]
         run = {"contract": image.name, "commit": self.commit, "finished": now()}
@@ -103,7 +103,7 @@ class Workshop:
         results.write(image.results / "tests.xml", text)
 
     def change(self, made: Image, name: str, /, **content: Any) -> None:
-        """Change what a piece of evidence says."""
+        """Change a document of its evidence."""
         file = made.results / name
         results.write_json(file, results.read_json(file) | content)
 
@@ -122,9 +122,9 @@ def git(folder: Path, *words: str) -> str:
 
 @contextmanager
 def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) -> Iterator[Workshop]:
-    """Make a repository and let slipway take it for its own; its images are gone afterwards.
+    """Yield a repository that slipway uses as its own; its images are removed afterwards.
 
-    A `whole` one holds all of slipway, to be run there.
+    A `whole` one contains all of slipway, for commands that are run in it.
     """
     name = f"slipway-test-{uuid.uuid4().hex[:12]}"
     text = matrix.FILE.read_text().replace(f'"{REPOSITORY}"', f'"{name}"', 1)

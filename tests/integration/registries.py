@@ -1,6 +1,6 @@
-"""A real registry on loopback, and a proxy in front of it that fails, delays and changes answers as a test wants.
+"""A real registry on loopback, and a proxy in front of it that a test makes fail, delay or change answers.
 
-The registry is Debian's docker-registry. It has no API for referrers; the proxy adds one where a test asks for it.
+The registry is Debian's docker-registry. It has no API for referrers; the proxy can add one.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @contextmanager
 def running_registry(folder: Path) -> Iterator[str]:
-    """Run a registry; yields its host."""
+    """Run a registry; yield its host."""
     program = shutil.which(PROGRAM)
     if program is None:
         pytest.skip(f"there is no {PROGRAM} on this machine: nox -s setup -- --registry")
@@ -71,7 +71,7 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked of the registry."""
+    """A request to the registry."""
 
     method: str
     path: str
@@ -80,13 +80,13 @@ class Request:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes something."""
+        """Whether it writes."""
         return self.method in ("POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass
 class Reply:
-    """What the registry answered."""
+    """The registry's answer."""
 
     status: int
     headers: dict[str, str]
@@ -95,10 +95,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with a request.
+    """A fault of a request.
 
-    `status` is answered instead of asking the registry; `cut` breaks the connection, after the registry has done what
-    it was asked when `late`; `delay` are seconds before the registry is asked; `change` is what happens to the answer.
+    `status` is the answer without forwarding; `cut` breaks the connection, with `late` only after the registry has
+    processed the request; `delay` is the seconds before forwarding; `change` changes the answer.
     """
 
     status: int = 0
@@ -115,7 +115,7 @@ HOP = ("connection", "transfer-encoding", "content-length", "date", "server")
 
 
 class Proxy:
-    """Stands before a registry, notes each request, and does what its rules say."""
+    """A proxy of a registry that records each request and applies faults to it."""
 
     def __init__(self, upstream: str, *, referrers: bool = False) -> None:
         self.upstream = upstream
@@ -140,7 +140,7 @@ class Proxy:
         self.server.server_close()
 
     def fail(self, method: str, pattern: str, fault: Fault, times: int = 10**6) -> None:
-        """Let requests of a method, whose path holds a pattern, go wrong so many times."""
+        """Add a fault for the next requests with a method and a pattern in their path."""
         left = [times]
 
         def rule(request: Request) -> Fault | None:
@@ -156,12 +156,12 @@ class Proxy:
         return [request for request in self.requests if request.writes]
 
     def fault_of(self, request: Request) -> Fault:
-        """Return what goes wrong with a request."""
+        """Return the fault of a request."""
         self.requests.append(request)
         return next((fault for rule in self.rules if (fault := rule(request))), Fault())
 
     def ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
-        """Ask the registry, or answer for the API that it lacks."""
+        """Forward a request to the registry, or answer it by the added referrers API."""
         if self.referrers and (match := re.search(r"/referrers/(sha256:\w+)$", path)):
             rows = {"schemaVersion": 2, "manifests": self.subjects.get(match[1], [])}
             kind = "application/vnd.oci.image.index.v1+json"
@@ -181,7 +181,7 @@ class Proxy:
         return reply
 
     def note_subject(self, body: bytes, reply: Reply) -> None:
-        """Keep what refers to what, as the API for referrers tells it."""
+        """Record the referrers of a manifest for the added API."""
         said = json.loads(body)
         if "subject" not in said:
             return
@@ -204,7 +204,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def handle_one(self) -> None:
-        """Do to a request what the proxy's rules say."""
+        """Forward a request and apply its fault."""
         body = self.body()
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         authorization = self.headers.get("Authorization", "")
@@ -229,7 +229,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815
 
     def body(self) -> bytes:
-        """Read what was sent, also in chunks."""
+        """Read the body of a request, also a chunked one."""
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
         pieces = []
@@ -256,4 +256,4 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

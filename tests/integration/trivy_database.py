@@ -1,4 +1,4 @@
-"""Small vulnerability databases in Trivy's own format, and how a registry serves them."""
+"""Small vulnerability databases in Trivy's format, as files and in a registry."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ Advisory = dict[str, Any]
 
 
 def debian(package: str, fixed: str, *, severity: str = "HIGH", identifier: str = "CVE-2026-0001") -> Advisory:
-    """A vulnerability of a Debian 13 source package; mended in a version, or not yet."""
+    """A vulnerability of a Debian 13 source package, with or without a fixed version."""
     return {
         "bucket": "debian 13",
         "package": package,
@@ -53,14 +53,14 @@ WELL_KNOWN = (WELL_KNOWN_DEBIAN, WELL_KNOWN_PYTHON)
 
 
 def program() -> Path:
-    """The program that writes a database, built once from trivydb/ by the Go that tools are built by."""
+    """The program that writes a database, built once from trivydb/ with the Go version of the tools."""
     source = hashlib.sha256((FOLDER / "main.go").read_bytes()).hexdigest()[:12]
     go = Version(tools.find_line(r"^go (\S+)$", (FOLDER / "go.mod").read_text(), FOLDER))
     return tools.provide_program(Tool("trivydb", FOLDER, source, go))
 
 
 def make(folder: Path, advisories: Iterable[Advisory] = WELL_KNOWN, *, days: float = 0, schema: int = 2) -> Path:
-    """Write trivy.db and metadata.json into a folder, as of some days ago."""
+    """Write trivy.db and metadata.json into a folder, dated some days ago."""
     folder.mkdir(parents=True, exist_ok=True)
     updated = (datetime.now(UTC) - timedelta(days=days)).isoformat()
     wanted = {"schema": schema, "updated": updated, "advisories": list(advisories)}
@@ -69,7 +69,7 @@ def make(folder: Path, advisories: Iterable[Advisory] = WELL_KNOWN, *, days: flo
 
 
 def pack(database: Path, archive: Path) -> Path:
-    """Pack a database as registries hold it."""
+    """Pack a database for a registry."""
     with tarfile.open(archive, "w:gz") as output:
         for name in ("trivy.db", "metadata.json"):
             output.add(database / name, name)
@@ -80,14 +80,14 @@ def pack(database: Path, archive: Path) -> Path:
 
 
 def request(method: str, url: str, data: bytes, kind: str) -> str:
-    """Send something to a registry and return the place that it names."""
+    """Send a request to a registry and return the URL in its answer."""
     asked = urllib.request.Request(url, data=data, headers={"Content-Type": kind}, method=method)  # noqa: S310
     with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - loopback
         return str(answer.headers.get("Location", ""))
 
 
 def push(registry_name: str, archive: Path) -> str:
-    """Push an archive of a database as the artifact that Trivy downloads; returns its reference."""
+    """Push an archive of a database as the artifact that Trivy downloads; return its reference."""
     base = f"http://{registry_name}/v2/trivy-db"
     blobs = []
     for kind, data in ((CONFIG, b"{}"), (LAYER, archive.read_bytes())):

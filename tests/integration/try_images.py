@@ -1,4 +1,4 @@
-"""Small images for a test to scan, built within a second and gone after it."""
+"""Small images for tests of scans, built within a second and removed afterwards."""
 
 import subprocess
 import uuid
@@ -10,7 +10,7 @@ TryImage = Callable[[str], str]
 
 
 def build(dockerfile: str, tag: str) -> str:
-    """Build an image by docker alone and return its ID."""
+    """Build an image by plain docker and return its ID."""
     command = ["docker", "buildx", "build", "--quiet", "--load", "--provenance=false", "--network=none"]
     result = subprocess.run(
         [*command, f"--tag={tag}", "-"], input=dockerfile, text=True, capture_output=True, check=False
@@ -21,7 +21,7 @@ def build(dockerfile: str, tag: str) -> str:
 
 @pytest.fixture
 def try_image() -> Iterator[TryImage]:
-    """Build an image from the text of a Dockerfile; what was built is removed afterwards."""
+    """Build an image from the text of a Dockerfile; it is removed afterwards."""
     tags: list[str] = []
 
     def make(dockerfile: str) -> str:

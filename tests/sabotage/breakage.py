@@ -1,4 +1,4 @@
-"""Builds a broken image, runs the checks on it and compares what failed with what had to fail."""
+"""Builds a broken image, runs the checks on it and compares the failed checks with the expected ones."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ Outcomes = dict[str, str]
 
 @dataclass(frozen=True)
 class Result:
-    """What is wrong with a case, empty when exactly the expected checks fail; the counts of the other checks."""
+    """The problem of a case, empty when exactly the expected checks fail; the counts of the other checks."""
 
     problem: str
     others: int
@@ -37,7 +37,7 @@ class Result:
 
 
 def run_case(case: Case, *, whole: bool) -> Result:
-    """Break the image, run its checks and compare; SlipwayError when that is not possible."""
+    """Build the broken image, run its checks and compare; SlipwayError when that fails."""
     with broken_image(case) as reference:
         found = check(case, reference, whole=whole)
     return Result(compare(case, found.outcomes, whole=whole), found.others, found.others_run)
@@ -49,7 +49,7 @@ def is_built(name: str) -> bool:
 
 
 def require_built(name: str) -> None:
-    """Raise an error that names the build session when an image is not there."""
+    """Raise SlipwayError with the build command when an image is missing."""
     image = matrix.load_matrix().find_image(name)
     if not is_built(name):
         raise SlipwayError(f"there is no {image.tag} to break. Run: nox -s build -- {image.name}")
@@ -60,7 +60,7 @@ def require_built(name: str) -> None:
 
 @contextlib.contextmanager
 def broken_image(case: Case) -> Iterator[str]:
-    """Build the case's image and remove it afterwards; a case without instructions takes the image as it is."""
+    """Build the case's image and remove it afterwards; without instructions use the image unchanged."""
     whole = matrix.load_matrix().find_image(case.image).tag
     if not case.dockerfile:
         yield whole
@@ -74,7 +74,7 @@ def broken_image(case: Case) -> Iterator[str]:
 
 
 def build(tag: str, dockerfile: str) -> None:
-    """Build from standard input, with what builds on this host are lent."""
+    """Build from standard input with this host's settings for builds."""
     settings = downloads.find(matrix.load_matrix().default_distro.suite)
     options = ["--quiet", "--load", "--provenance=false", "--network=none", f"--build-arg=FOLDER={repository.ROOT}"]
     options += [*settings.build_arguments(), f"--tag={tag}"]
@@ -84,7 +84,7 @@ def build(tag: str, dockerfile: str) -> None:
 
 
 def instructions(case: Case, whole: str) -> str:
-    """Return the Dockerfile. It works as root and gives the user back, unless the user is what it breaks."""
+    """Return the Dockerfile. It runs as root and restores the user, unless the fault is in the user."""
     lines = case.dockerfile
     if re.search(r"(?m)^(RUN|COPY|WORKDIR)", lines) and not re.search(r"(?m)^USER", lines):
         lines = f"USER 0:0\n{lines}\nUSER 1000:0"
@@ -96,7 +96,7 @@ def instructions(case: Case, whole: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """The outcome of each check that ran, and how many there are and ran of those that the case does not break."""
+    """The outcome of each check that ran, and the numbers of all and of run checks that the case does not break."""
 
     outcomes: Outcomes
     others: int
@@ -104,7 +104,7 @@ class Run:
 
 
 def check(case: Case, reference: str, *, whole: bool) -> Run:
-    """Run the checks that a case breaks, and all others or a sample of them, in a process of their own."""
+    """Run the checks that a case breaks, and all others or a sample of them, in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "tests.xml"
         options = [f"--image={reference}", "--allow-not-run", f"--junit-xml={report}", "--tb=short"]
@@ -126,7 +126,7 @@ def collect(contract: str) -> set[str]:
 
 
 def pytest(case: Case, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest on tests/images, or on the part of it that concerns a case."""
+    """Run pytest on tests/images, or on the part of it for a case."""
     paths = [f"tests/images/{name}" for name in case.paths] or ["tests/images"]
     # No check is a hypothesis test, and the import takes a third of the time of a collection.
     own = ["--quiet", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", f"--contract={case.contract}"]
@@ -134,7 +134,7 @@ def pytest(case: Case, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def read_outcomes(report: Path) -> Outcomes:
-    """Return each check's outcome in words from the XML that pytest wrote."""
+    """Return each check's outcome in words from pytest's JUnit file."""
     outcomes: Outcomes = {}
     for check in junit.read_report(report).checks:
         module, _, test = check.name.removeprefix("tests.images.").partition("::")
@@ -147,7 +147,7 @@ def read_outcomes(report: Path) -> Outcomes:
 
 
 def read_property(report: Path, name: str) -> str:
-    """Return a property of a whole run, empty when the report does not have it or is damaged."""
+    """Return a property of a whole run, empty when it is missing or the report is damaged."""
     try:
         return junit.read_report(report).properties.get(name, "")
     except SlipwayError:
@@ -158,7 +158,7 @@ def read_property(report: Path, name: str) -> str:
 
 
 def compare(case: Case, outcomes: Outcomes, *, whole: bool = True) -> str:
-    """Return what failed although nothing said so, and what did not fail although it had to."""
+    """Return the checks that failed unexpectedly, and those that should have failed and did not."""
     lines = []
     for name, outcome in outcomes.items():
         if outcome.startswith(FAILED) and not any(is_named(name, expected) for expected in case.expected):
@@ -176,14 +176,14 @@ def compare(case: Case, outcomes: Outcomes, *, whole: bool = True) -> str:
 
 
 def is_wrong(case: Case, expected: str, outcome: str) -> bool:
-    """Tell whether an outcome contradicts the case. What fails beside the fault meant may also be not run."""
+    """Tell whether an outcome contradicts the case. A check under `also` may fail or not be run."""
     return outcome == PASSED or (outcome.startswith(NOT_RUN) and expected in case.breaks)
 
 
 def run(
     *command: str, data: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in the repository's folder and return what it printed; SlipwayError when it hangs."""
+    """Run a command in the repository's folder and return its output; SlipwayError when it hangs."""
     try:
         return subprocess.run(
             command,

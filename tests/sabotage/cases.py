@@ -1,4 +1,4 @@
-"""The broken images, strictly read from the tables beside this module: one file for each subject of tests/images."""
+"""The broken images, from the TOML files beside this module: one file for each subject of tests/images."""
 
 import re
 import tomllib
@@ -21,8 +21,8 @@ MOST_CHECKS = 8  # of one case: more faults at once hide each other
 class Case:
     """An image that is broken on purpose, and the checks that must fail on it.
 
-    `breaks` has the fault for each check: instructions of a Dockerfile, or nothing where an earlier fault of the case
-    breaks this check, too. `also` has the reason for each failure beside those meant.
+    `breaks` has the fault for each check: instructions of a Dockerfile, or nothing if an earlier fault of the case
+    breaks this check, too. `also` has the reason for each further check that fails.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Case:
 
 
 def is_named(check: str, name: str) -> bool:
-    """Tell whether a name of the tables means a check, `folder/file.py::function[parameter]`.
+    """Tell whether a name of the tables refers to a check, `folder/file.py::function[parameter]`.
 
-    A name needs no path, and without a parameter it means the check with each of them.
+    A name needs no path, and without a parameter it refers to the check with every parameter.
     """
     own = check if "::" in name else check.partition("::")[2]
     return own == name or own.startswith(f"{name}[")
@@ -55,7 +55,7 @@ def is_named(check: str, name: str) -> bool:
 
 @cache
 def _tables() -> dict[str, dict[str, Any]]:
-    """Return each file's tables; SlipwayError for a file that is no TOML and for a name that two files have."""
+    """Return the tables of all files; SlipwayError for invalid TOML and for a name that is in two files."""
     files: dict[str, dict[str, Any]] = {}
     for file in sorted(FOLDER.glob("*.toml")):
         try:
@@ -80,17 +80,17 @@ def broken() -> tuple[Case, ...]:
 
 
 def unbroken() -> list[Case]:
-    """Return each image that a case breaks, as it is: nothing fails on it."""
+    """Return a case without a fault for each image that a case breaks."""
     return [Case(image, image, image) for image in dict.fromkeys(case.image for case in broken())]
 
 
 def not_shown() -> dict[str, str]:
-    """Return the checks that no case can show on every host, with the reason."""
+    """Return the checks that no case can break on every host, with the reason."""
     return {check: reason for tables in _tables().values() for check, reason in tables.get(NOT_SHOWN, {}).items()}
 
 
 def _read(where: str, name: str, row: dict[str, Any]) -> Case:
-    """Return one case; SlipwayError names the file, the case and the key that is wrong."""
+    """Return one case; SlipwayError for an invalid one."""
     if unknown := set(row) - set(KEYS):
         raise SlipwayError(f"{where} has unknown keys {sorted(unknown)}; allowed: {', '.join(KEYS)}")
     breaks = row.get("breaks", {})

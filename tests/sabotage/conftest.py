@@ -1,4 +1,4 @@
-"""Runs the cases two at a time, and tells at the end which ran now, which passed earlier, and what was sampled."""
+"""Runs the cases two at a time, and prints which ran now, which passed earlier, and the number of sampled checks."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +19,7 @@ EARLIER = "passed earlier"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with a case, if anything; when it passed, if not now; how many of the other checks ran."""
+    """The problem of a case, if any; the day on which it passed, if earlier; the numbers of the other checks."""
 
     problem: str
     seconds: float = 0
@@ -32,14 +32,14 @@ Verdicts = dict[Case, Future[Verdict]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the user run again what has passed already, and every check on every broken image."""
+    """Add options to run again the cases that passed earlier, and every check on every broken image."""
     group = parser.getgroup("slipway")
     group.addoption("--fresh", action="store_true", help="run the cases that passed earlier, too")
     group.addoption("--all-checks", action="store_true", help="run all checks on each broken image, not a sample")
 
 
 def pytest_configure() -> None:
-    """Read the tables before anything else, so that a mistake in them is one clear message."""
+    """Read the tables first, so that a mistake in them is one clear message."""
     try:
         cases.broken()
     except SlipwayError as error:
@@ -47,7 +47,7 @@ def pytest_configure() -> None:
 
 
 def decide(case: Case, *, fresh: bool, whole: bool) -> Verdict:
-    """Run a case, or find that it has passed earlier; only what has passed is kept."""
+    """Run a case unless it has passed earlier; only passed cases are recorded."""
     started = monotonic()
     whole = whole or not case.breaks
     try:
@@ -64,7 +64,7 @@ def decide(case: Case, *, fresh: bool, whole: bool) -> Verdict:
 
 @pytest.fixture(scope="session")
 def verdicts(request: pytest.FixtureRequest) -> Iterator[Verdicts]:
-    """Every selected case's verdict, being worked out while the tests wait for them in turn."""
+    """The verdict of each selected case, computed in other threads while the tests wait for it."""
     selected = [item.callspec.params["case"] for item in request.session.items if hasattr(item, "callspec")]
     options = {"fresh": request.config.getoption("--fresh"), "whole": request.config.getoption("--all-checks")}
     with ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -73,19 +73,19 @@ def verdicts(request: pytest.FixtureRequest) -> Iterator[Verdicts]:
 
 
 def earlier_day(report: pytest.TestReport) -> str:
-    """The day on which a case passed that was not run now; empty for any other."""
+    """The day on which a case passed that is not run now; empty for others."""
     return str(dict(report.user_properties).get(EARLIER, ""))
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Show a case that was not run now apart from those that were."""
+    """Show a case that passed earlier with a letter of its own."""
     if report.when == "call" and report.passed and (day := earlier_day(report)):
         return EARLIER, "e", f"{EARLIER}, {day}".upper()
     return None
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Close with the cases that ran now and, by date, those that passed earlier."""
+    """Print the number of cases that ran now and, by date, of those that passed earlier."""
     reports = terminalreporter.stats.get(EARLIER, [])
     ran = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if "[" in r.nodeid]
     write = terminalreporter.write_line

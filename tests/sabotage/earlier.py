@@ -1,4 +1,4 @@
-"""What passed in an earlier run: kept for each case, valid as long as image and tests are the same."""
+"""Records of passed cases, valid as long as the image and the tests are the same."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ REVISION = "org.opencontainers.image.revision"
 
 
 def passed_on(case: Case, *, whole: bool) -> str:
-    """Return the day on which this very case passed with all checks or a sample, empty when it has to run."""
+    """Return the day on which the same case passed with all checks or a sample, empty when it must run."""
     known = results.read_json(_file(case))
     if known.get("inputs") == inputs(case, whole=whole):
         return str(known["passed"])
@@ -25,7 +25,7 @@ def passed_on(case: Case, *, whole: bool) -> str:
 
 
 def tested_on(case: Case) -> str:
-    """Return the day on which the image's test session ran all checks and none failed, empty when that is not known."""
+    """Return the day on which the image's test session ran all checks and none failed, empty without such a run."""
     report = matrix.load_matrix().find_image(case.image).results / "tests.xml"
     since = max(file.stat().st_mtime for file in _files(case.contract))
     if read_property(report, "image") != _inspect(case.image)["Id"] or report.stat().st_mtime < since:
@@ -37,7 +37,7 @@ def tested_on(case: Case) -> str:
 
 
 def remember(case: Case, *, whole: bool) -> None:
-    """Keep that a case has passed."""
+    """Record that a case has passed."""
     today = datetime.now(UTC).date().isoformat()
     results.write_json(_file(case), {"passed": today, "inputs": inputs(case, whole=whole)})
 
@@ -47,14 +47,14 @@ def _file(case: Case) -> Path:
 
 
 def inputs(case: Case, *, whole: bool) -> str:
-    """Return the digest of all that decides a case: itself, the image, which checks ran and what they read."""
+    """Return the digest of a case's inputs: the case, the image, the selected checks and the files that they read."""
     files = {str(file.relative_to(repository.ROOT)): _digest(file) for file in _files(case.contract)}
     parts = [vars(case), whole, _contents(case.image), files]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _files(contract: str) -> list[Path]:
-    """The files of the repository that decide what the checks of a contract find."""
+    """The files of the repository that the checks of a contract read."""
     image = matrix.load_matrix().find_image(contract)
     locks = f"requirements/{image.variant.locks}-*.txt"
     patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/**/*.py", locks)
@@ -70,7 +70,7 @@ def _digest(file: Path) -> str:
 
 
 def _contents(name: str) -> dict[str, Any]:
-    """An image's layers and configuration: the same however often it was built."""
+    """An image's layers and configuration, which are the same after each build."""
     image = _inspect(name)
     labels = {key: value for key, value in (image["Config"].get("Labels") or {}).items() if key != REVISION}
     return {"layers": image["RootFS"]["Layers"], "config": image["Config"] | {"Labels": labels}}
@@ -78,7 +78,7 @@ def _contents(name: str) -> dict[str, Any]:
 
 @cache
 def _inspect(name: str) -> dict[str, Any]:
-    """What the engine knows of an image of the matrix; SlipwayError when it has none."""
+    """The engine's description of an image of the matrix; SlipwayError without such an image."""
     tag = matrix.load_matrix().find_image(name).tag
     found = run("docker", "image", "inspect", tag)
     if found.returncode:

@@ -1,4 +1,4 @@
-"""A pytest plugin for the checks of a broken image: those that it breaks, and the others or a sample of them."""
+"""A pytest plugin that selects the checks of a broken image: those that it breaks, and all others or a sample."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what would need a GPU and, on a broken image, the checks beyond the sample."""
+    """Deselect checks that need a GPU and, on a broken image, those outside the sample."""
     possible = [item for item in items if not is_any(item, not_shown())]
     case = next((case for case in broken() if case.name == config.getoption("--case")), None)
     selected = choose(possible, case, whole=config.getoption("--all-checks")) if case else possible
@@ -50,7 +50,7 @@ def choose(items: list[pytest.Item], case: Case, *, whole: bool) -> list[pytest.
 
 
 def sample(items: list[pytest.Item], size: int, seed: str) -> list[pytest.Item]:
-    """Return so many checks, spread over the modules; the same ones for the same seed."""
+    """Return a number of checks, spread over the modules; the same ones for the same seed."""
     modules: dict[str, list[pytest.Item]] = {}
     for item in random.Random(seed).sample(items, len(items)):  # noqa: S311 - a choice that can be repeated
         modules.setdefault(item.path.name, []).append(item)
@@ -58,22 +58,22 @@ def sample(items: list[pytest.Item], size: int, seed: str) -> list[pytest.Item]:
 
 
 def is_quick(item: pytest.Item, costly: set[str]) -> bool:
-    """Tell whether a check uses no costly fixture and is not marked as slow, or as one that needs more time."""
+    """Tell whether a check uses no costly fixture and has no mark for slow checks or a longer time limit."""
     return not costly & fixtures(item) and not {"slow", "timeout"} & {mark.name for mark in item.iter_markers()}
 
 
 def is_any(item: pytest.Item, names: Iterable[str]) -> bool:
-    """Tell whether one of these names means a check."""
+    """Tell whether one of these names refers to a check."""
     return any(is_named(item.nodeid.removeprefix(CHECKS), name) for name in names)
 
 
 def fixtures(item: pytest.Item) -> set[str]:
-    """Return the names of a check's fixtures, those of its fixtures included."""
+    """Return the names of a check's fixtures, including those that they use."""
     return set(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def counts(pytestconfig: pytest.Config, record_testsuite_property: Callable[[str, object], None]) -> None:
-    """Write into the JUnit file how many of the other checks ran."""
+    """Write the numbers of the other checks into the JUnit file."""
     for name, count in pytestconfig.stash[COUNTS].items():
         record_testsuite_property(name, count)

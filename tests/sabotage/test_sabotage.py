@@ -1,4 +1,4 @@
-"""Each check of tests/images catches an image that is broken on purpose, and nothing else fails on it."""
+"""Each check of tests/images fails on an image that is broken on purpose, and no other check fails on it."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,7 +21,7 @@ def by_name(case: Case) -> str:
 
 @pytest.fixture
 def verdict(verdicts: Verdicts, case: Case, request: pytest.FixtureRequest) -> str:
-    """What is wrong with a case; the evidence says how long it took, or when it passed.
+    """The problem of a case; the JUnit file has its duration, or the day on which it passed earlier.
 
     An image that `nox -s tests` leaves out may not be built: its cases are not run.
     """
@@ -41,22 +41,22 @@ def verdict(verdicts: Verdicts, case: Case, request: pytest.FixtureRequest) -> s
 
 @pytest.mark.parametrize("case", cases.unbroken(), ids=by_name)
 def test_unbroken_image_fails_no_check(case: Case, verdict: str) -> None:
-    """Otherwise a failure on a broken image would prove nothing."""
+    """Otherwise a failure on the broken image would prove nothing."""
     if verdict:
         pytest.fail(verdict, pytrace=False)
 
 
 @pytest.mark.parametrize("case", cases.broken(), ids=by_name)
 def test_broken_image_fails_its_checks_only(case: Case, verdict: str) -> None:
-    """The checks that the case names fail, and no other of those that ran: a sample, or all with --all-checks."""
+    """The checks of the case fail, and no others in the sample, or in all checks with --all-checks."""
     if verdict:
         pytest.fail(verdict, pytrace=False)
 
 
 def test_every_check_is_shown_to_fail() -> None:
-    """A check that no broken image fails may check nothing; a case names checks of its own contract.
+    """A check that fails on no broken image may check nothing; a case names checks of its own contract.
 
-    It is about the images that every run builds: what another version alone is checked for has nothing to break here.
+    Only the images that every run builds are included, without checks of other versions alone.
     """
     images = matrix.load_matrix().images
     contracts = [image.name for image in images]

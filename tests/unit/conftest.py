@@ -1,4 +1,4 @@
-"""Settings of the unit tests: a property is tried with the same examples each time, and no example has a time limit."""
+"""Settings of the unit tests: Hypothesis uses the same examples each time, without a time limit for an example."""
 
 import hypothesis
 
