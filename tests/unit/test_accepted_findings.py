@@ -1,4 +1,4 @@
-"""exceptions.toml: what it may hold, and each mistake in it as one clear message."""
+"""exceptions.toml: its valid content, and one clear message for each mistake."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_this_repositorys_file_is_valid() -> None:
 
 
 def test_a_row_is_read() -> None:
-    """All of it, and which images it is for."""
+    """All keys, and the images that it applies to."""
     (item,) = accepted_findings.parse_accepted(ROW, IMAGES)
     assert (item.identifier, item.package, item.owner, item.expires) == (
         "CVE-2026-12345",
@@ -114,7 +114,7 @@ MISTAKES = {
 @pytest.mark.requirement("T10")
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_named(mistake: str) -> None:
-    """Where it stands, what is there, what is wanted."""
+    """The table and key, the value found and the allowed ones."""
     old, new, message = MISTAKES[mistake]
     assert old in ROW
     with pytest.raises(SlipwayError, match=message):

@@ -1,4 +1,4 @@
-"""Reading what `docker save` writes: every layout, damaged archives, and how much memory it takes."""
+"""Reading archives of `docker save`: every layout, damaged archives, and the memory used."""
 
 import gc
 import gzip
@@ -107,7 +107,7 @@ def test_an_empty_layer_is_read() -> None:
 
 
 def test_padding_belongs_to_the_layer_and_the_archive_is_read_to_its_end() -> None:
-    """`docker save` would die of a closed pipe if the end of its archive were left unread."""
+    """`docker save` would fail with a closed pipe if the end of its archive were not read."""
     padding = bytes(3 * docker.CHUNK)
     blobs = oci(LOWER + padding)
     stream = io.BytesIO(saved(blobs) + padding)

@@ -37,7 +37,7 @@ from tests.helpers.archives import (
 
 
 def test_paths_and_links_that_lead_out_touch_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is ever unpacked: what a member names on the host is neither written nor read."""
+    """Nothing is unpacked: paths of members on the host are neither written nor read."""
     monkeypatch.chdir(tmp_path)
     outside = tmp_path / "outside"
     outside.write_text("mine")
@@ -56,7 +56,7 @@ def test_paths_and_links_that_lead_out_touch_nothing(tmp_path: Path, monkeypatch
 
 
 def test_links_in_circles_end() -> None:
-    """A link that leads nowhere is its own target, so that who follows it finds a link."""
+    """A link in a loop resolves to itself."""
     system = FileSystem(read(oci(tar(("a", "b"), ("b", "a"), ("c", "c/c"), ("d", "../../etc"), directory("etc")))))
     assert system.resolve_links("/a") == "/a"
     assert system.resolve_links("/c") == "/c"
@@ -71,7 +71,7 @@ def test_a_path_of_very_many_folders_is_followed() -> None:
 
 
 def test_a_sparse_file_is_refused() -> None:
-    """Its size in the header is not its size in the archive: what follows would be read askew."""
+    """Its size in the header differs from that in the archive, so the next member would be read wrongly."""
     info = tarfile.TarInfo("sparse")
     info.size = 512
     header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
@@ -190,7 +190,7 @@ ARCHIVES = [saved(oci(LOWER, UPPER)), saved(classic(LOWER, UPPER)), saved(oci(LO
 def test_a_damaged_archive_is_refused_or_whole(
     data: bytes, changes: list[tuple[float, bytes]], end: float, *, cut: bool
 ) -> None:
-    """Bytes changed anywhere, and the end cut off: whatever is accepted has the digests that it names."""
+    """Bytes are changed anywhere, or the end is cut off: an accepted archive has the right digests."""
     damaged = bytearray(data)
     for where, new in changes:
         at = int(where * (len(damaged) - len(new)))
@@ -218,7 +218,7 @@ JSON = st.recursive(
 @settings(max_examples=500)
 @given(config=JSON, listed=JSON)
 def test_any_documents_are_refused_or_read(config: object, listed: object) -> None:
-    """A configuration and a manifest that are JSON, and nothing else that can be relied upon."""
+    """A configuration and a manifest that are JSON with random content."""
     text = json.dumps(config).encode()
     outcome(saved({digest(text): text, "manifest.json": manifest(digest(text), [])}))
     outcome(saved({digest(text): text, "manifest.json": json.dumps(listed).encode()}))

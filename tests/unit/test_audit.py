@@ -94,7 +94,7 @@ def test_packages_are_read_from_dpkgs_status() -> None:
 
 
 def test_dependencies_are_found_by_provided_names() -> None:
-    """And what nothing depends on is not among them."""
+    """Packages that nothing depends on are not included."""
     found = debian_packages.read_packages(STATUS)
     assert debian_packages.find_dependencies(found, {"tool"}) == {"tool", "libc6", "postfix"}
 
@@ -388,7 +388,7 @@ def test_a_damaged_rule_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_a_trim_that_no_longer_applies_is_found() -> None:
-    """One that names nothing that a package lacks, and one whose file is there all the same."""
+    """One matches no missing file of a package, and the file of the other is in the image."""
     image = file_system((APT, [("opt/venv/tests/t.py", b"")]))
     trim = [Trim("tests", globs.compile_globs(["/opt/venv/tests"], folders=True), "trims.toml")]
     kinds = [finding.kind for finding in trims.check_trims(trim, image, [])]
@@ -471,7 +471,7 @@ def test_the_policy_decides(name: str, license_name: tuple[str, ...], kinds: lis
     ],
 )
 def test_expressions_are_read_as_spdx_writes_them(license_name: str, refused: bool) -> None:  # noqa: FBT001
-    """AND before OR, parentheses, exceptions; names that SPDX does not know; of what is no expression every word."""
+    """AND before OR, parentheses, exceptions; names unknown to SPDX; each word of an invalid expression."""
     assert Policy(refused=["AGPL-*", "SSPL-*"], accepted={}, proprietary={}).refuses(license_name) == refused
 
 
@@ -572,7 +572,7 @@ def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, d
 
 @pytest.fixture
 def fake_syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """A program in Syft's place, of which only what it leaves and how it ends matters."""
+    """A program in place of Syft, with a given output and exit code."""
     program = tmp_path / "syft"
 
     def make(script: str) -> Path:
@@ -599,7 +599,7 @@ def test_a_syft_that_writes_half_a_document_leaves_nothing(fake_syft: Callable[[
 
 
 def test_an_sbom_is_written_once_for_an_image(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
-    """And again for another image: the list of what was there before is not taken for the one of what is there."""
+    """It is written again for another image: an SBOM counts only for its image ID."""
     log = tmp_path / "log"
     listed = json.dumps({"bomFormat": "CycloneDX", "components": []})
     fake_syft(

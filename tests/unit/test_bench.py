@@ -1,4 +1,4 @@
-"""The bench shows what it measured as it is: a missed target, a failed measurement and what was not measured differ."""
+"""The bench: a missed target, a failed measurement and a missing one have different verdicts."""
 
 import re
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def test_targets_beside_a_baseline_say_so() -> None:
 
 
 def test_medians_are_of_measurements_in_turns() -> None:
-    """One slow run changes nothing."""
+    """One slow run does not change the median."""
     order = []
 
     def series(name: str, *values: float) -> Iterator[float]:
@@ -90,7 +90,7 @@ def test_medians_are_of_measurements_in_turns() -> None:
 
 
 def test_a_command_that_fails_is_an_error_with_its_last_line() -> None:
-    """A time of it would be worth nothing."""
+    """The time of a failed command is no result."""
     with pytest.raises(SlipwayError, match=r"`sh -c .*` failed: oh no"):
         measurements.time_command("sh", "-c", "echo before; echo oh no >&2; exit 3")
 

@@ -47,7 +47,7 @@ def test_the_packages_of_an_sbom(image: Image) -> None:
     ],
 )
 def test_what_is_no_sbom_of_the_image(image: Image, content: dict[str, Any] | None, reason: str) -> None:
-    """Each says what to run."""
+    """Each message has the command to run."""
     if content is not None:
         results.write_json(image.results / sbom.CYCLONEDX, content)
     with pytest.raises(NotScannedError, match=f"{reason}.*nox -s sbom -- cpu-base"):

@@ -1,4 +1,4 @@
-"""What is kept of a layer: the same as was read, or nothing."""
+"""The cache of layers returns what was stored, or nothing."""
 
 import gzip
 from collections.abc import Callable

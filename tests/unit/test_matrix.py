@@ -1,4 +1,4 @@
-"""The matrix: what the file says becomes images, and what is wrong with it is named."""
+"""The matrix: images from images.toml, and a clear message for each mistake."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def test_an_image_knows_its_name_tag_lock_and_flavors() -> None:
 
 
 def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
-    """Its name tells both."""
+    """Its name has both."""
     the_matrix = parse_matrix(GOOD)
     names = ["cuda-base-workbench", "cuda-runtime-workbench", "cuda-base-desktop-full"]
     assert [image.name for image in the_matrix.images] == ["cuda-base", "cuda-runtime", *names]
@@ -93,7 +93,7 @@ def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
 
 
 def test_a_workload_has_the_locks_of_its_targets_and_toggles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A toggle that is off installs nothing, so its lock is not the image's."""
+    """A toggle that is off installs nothing, so its lock is not among the image's."""
     folder = tmp_path / "requirements"
     folder.mkdir()
     parts = ["workbench-data-science", "workbench-jupyterlab"]

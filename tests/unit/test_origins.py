@@ -1,4 +1,4 @@
-"""Instructions of Dockerfiles as BuildKit records them, and the packages that apt was asked for in each layer."""
+"""Instructions of Dockerfiles as BuildKit records them, and the packages that each layer requests from apt."""
 
 import io
 from pathlib import Path
@@ -156,7 +156,7 @@ def test_what_apt_was_asked_for_is_what_it_did_not_install_by_itself() -> None:
 
 
 def test_a_layer_must_name_a_package_itself() -> None:
-    """The name in another instruction, or in a foreign one, does not count. Without marks, apt was asked for all."""
+    """A name in another or a foreign instruction does not count. Without apt's marks, all packages are requested."""
     image = file_system(
         BASE,
         (FIRST, [status("dpkg", "two"), states()]),
@@ -203,7 +203,7 @@ def test_foreign_instructions_are_found_with_and_without_a_layer() -> None:
 
 
 def test_an_image_without_the_first_instruction_has_no_base_image() -> None:
-    """Else whatever takes the place of the first layers would be taken for the base image."""
+    """Otherwise a replacement of the first layers would count as the base image."""
     origins = read_origins(file_system(BASE, (SECOND, [("a", b"")])), DOCKERFILES)
     assert (origins.base, origins.own) == (0, {1})
     assert origins.foreign == [(0, "made by debootstrap")]
@@ -217,7 +217,7 @@ def test_an_image_without_a_history_is_foreign() -> None:
 
 
 def test_packages_outside_the_lock_are_those_that_nobody_named_or_needs() -> None:
-    """A package that apt was asked for must be named, although another one depends on it."""
+    """A package that was requested from apt must be named, although another one depends on it."""
     text = """\
 Package: tool
 Status: install ok installed

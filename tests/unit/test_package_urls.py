@@ -22,7 +22,7 @@ from slipway.scan import package_urls
     ],
 )
 def test_purl_is_read(text: str, package: tuple[str, str, str]) -> None:
-    """By its kind's own rules of spelling."""
+    """By the spelling rules of its kind."""
     assert package_urls.parse_package_url(text) == package
 
 

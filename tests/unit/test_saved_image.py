@@ -1,4 +1,4 @@
-"""Asking the engine for an image: what is kept of it, how an engine fails, and the command."""
+"""Reading an image of the engine: the cache, failures of the engine, and the command."""
 
 import json
 import os

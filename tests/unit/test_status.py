@@ -1,4 +1,4 @@
-"""The status: what counts for an image, and what to do next."""
+"""The status: the results of an image, and the commands to run next."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ def line(output: str, image: str = "cuda-base") -> str:
 
 
 def commands(output: str) -> list[str]:
-    """Return what to do next for cuda-base."""
+    """Return the next commands for cuda-base."""
     return [row.split()[3] for row in output.splitlines() if row.startswith("next: nox") and "cuda-base" in row.split()]
 
 

@@ -1,4 +1,4 @@
-"""The summary never shows what was not run, or failed somewhere, as met."""
+"""The summary never shows a requirement as met that failed on an image or was not run."""
 
 import shutil
 import subprocess
@@ -51,7 +51,7 @@ def test_a_requirement_is_met_where_all_its_checks_passed(tmp_path: Path, outcom
 
 
 def test_images_are_told_apart(tmp_path: Path) -> None:
-    """Met on one image says nothing of another."""
+    """A requirement that is met on one image may not be met on another."""
     lines = summary.format_requirements(checks(tmp_path, cpu=[case("passed", "T6")], cuda=[case("failed", "T6")]))
     assert [line.split() for line in lines] == [["T6", "FAILED", "cuda"], ["T6", "met", "cpu"]]
 
@@ -98,7 +98,7 @@ def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: 
 
 
 def test_a_check_that_names_an_unknown_requirement_is_an_error(tmp_path: Path) -> None:
-    """A misspelt id would prove nothing; the run ends before the first check."""
+    """A misspelt id proves no requirement; the run ends before the first check."""
     shutil.copy(repository.ROOT / "tests" / "conftest.py", tmp_path)
     (tmp_path / "pytest.ini").write_text(
         f"[pytest]\npythonpath = {repository.ROOT}\nmarkers = requirement(id): what it proves\n"

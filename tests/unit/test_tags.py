@@ -60,7 +60,7 @@ def test_tags_are_as_promised(name: str, expected: str) -> None:
 
 @pytest.mark.requirement("A5")
 def test_no_two_images_share_a_tag_but_two_platforms_of_one() -> None:
-    """Whatever is in the matrix; and each can be a tag, with a revision and what is beside it."""
+    """Each image of the matrix has its own tags, which are valid also with a revision and its claims."""
     found = {image.name: set(tags.list_tags(image, labels(image))) for image in MATRIX.images}
     for one, other in itertools.combinations(found, 2):
         same_image = one.removesuffix("-arm64") == other.removesuffix("-arm64")
@@ -80,7 +80,7 @@ def test_versions_are_the_images_own() -> None:
 @pytest.mark.parametrize(("label", "value"), [("cuda", ""), ("cuda", "13"), ("cuda", "13.0 x"), ("flavor", "devel")])
 @pytest.mark.requirement("V6")
 def test_a_label_that_tells_no_tag_is_refused(label: str, value: str) -> None:
-    """The message has its name, its value, and what helps."""
+    """The message has the label's name, its value and the command that helps."""
     image = MATRIX.find_image("cuda-base")
     with pytest.raises(SlipwayError, match=rf"has {value or 'nothing'} on its label slipway.{label}\b.*cuda-base"):
         tags.list_tags(image, labels(image, **{label: value}))

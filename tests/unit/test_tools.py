@@ -27,7 +27,7 @@ require (
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache for what is built; the downloads of uv stay where they are."""
+    """An empty cache for built programs; uv's own cache stays the same."""
     uv_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
     monkeypatch.setenv("UV_CACHE_DIR", os.environ.get("UV_CACHE_DIR", str(uv_cache)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -36,7 +36,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The go.mod of a made-up tool, the only one there is, on a machine that has nothing."""
+    """The go.mod of a made-up tool, the only one, on a machine with an empty PATH."""
     monkeypatch.setattr(tools, "FOLDER", tmp_path / "tools")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     (tmp_path / "bin").mkdir()
@@ -63,7 +63,7 @@ def program(path: Path, script: str) -> Path:
 
 @pytest.mark.usefixtures("measure")
 def test_pin_is_read_from_go_mod() -> None:
-    """The version is the one of the tool's own module, whatever else is required."""
+    """The version is that of the tool's own module, whatever others are required."""
     tool = tools.read_tool("measure")
     assert (tool.version, tool.go) == ("2.3.4", Version("1.25.0"))
 
@@ -108,7 +108,7 @@ def test_tool_without_a_version_is_refused(measure: Path) -> None:
 
 @pytest.mark.parametrize("says", ["2.3.4", "measure v2.3.4 (linux)", "Version: 2.3.4"])
 def test_pinned_version_on_path_is_taken(measure: Path, tmp_path: Path, says: str) -> None:
-    """However the program words it."""
+    """In any wording of the program."""
     present = program(tmp_path / "bin" / "measure", f"echo '{says}'")
     assert tools.provide_program(tools.read_tool(measure.parent.name)) == present
 
@@ -133,7 +133,7 @@ def test_go_must_be_new_enough(tmp_path: Path, version: str, serves: bool) -> No
 
 @pytest.mark.usefixtures("measure")
 def test_built_once(tmp_path: Path, cache: Path) -> None:
-    """The second time takes what the first has built, and nothing else is left."""
+    """The second call returns the program that the first has built, and nothing else is left."""
     go = program(tmp_path / "bin" / "go", 'case $1 in version) echo go1.26.0;; build) echo x >"${5#-o=}";; esac')
     built = tools.provide_program(tools.read_tool("measure"))
     go.unlink()
@@ -143,7 +143,7 @@ def test_built_once(tmp_path: Path, cache: Path) -> None:
 
 @pytest.mark.usefixtures("measure")
 def test_a_tool_is_built_as_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what it needs of Go's experiments, and with the version that it is to tell."""
+    """With the Go experiments that it needs, and with its version."""
     monkeypatch.setitem(tools.EXPERIMENTS, "measure", "jsonv2")
     monkeypatch.setattr(tools, "VERSIONS", ("example.com/measure.version",))
     program(
@@ -164,7 +164,7 @@ def test_failed_build_says_why_and_leaves_nothing(tmp_path: Path, cache: Path) -
 
 @pytest.mark.usefixtures("measure")
 def test_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """A file stands where the folder should be."""
+    """A file is in place of the folder."""
     put(tmp_path / "cache", "")
     with pytest.raises(SlipwayError, match=r"cannot write .*slipway/tools"):
         tools.provide_program(tools.read_tool("measure"))

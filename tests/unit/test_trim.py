@@ -1,4 +1,4 @@
-"""Trims delete whole files and restore them, and a row that names nothing is an error."""
+"""Trims delete and restore whole files, and a row that matches no file is an error."""
 
 import importlib.util
 import tomllib
@@ -122,7 +122,7 @@ def test_later_layers_leave_the_same_files_out(site_packages: Path, trim: Trim) 
 
 
 def test_a_row_that_names_nothing_any_more_is_an_error(trim: Trim) -> None:
-    """A trim that no longer applies would hide that a package changed."""
+    """A trim that no longer applies would hide a change of a package."""
     with pytest.raises(SystemExit, match=r"'gone/\*' names no file in base any more"):
         trim("base")
 

@@ -1,4 +1,4 @@
-"""Where a vulnerability database comes from: what is taken from an archive, and what is no database."""
+"""Sources of the vulnerability database: the files of an archive, and invalid databases."""
 
 import io
 import json
