@@ -79,9 +79,8 @@ def check_environment(
 def check_record(audit: Audit, distribution: Distribution, expected: str) -> None:
     """Compare a RECORD, which could be changed with its files, with that of the locked wheel."""
     if distribution.name in wheel_records.read_source_packages():
-        audit.notes.append(
-            f"pypi:{distribution.name} is built from source: its files have no digest outside the image."
-        )
+        name = distribution.name
+        audit.notes.append(f"pypi:{name} is built from source: its files have no digest outside the image.")
         return
     if not expected:
         audit.add_finding("no record", distribution.record, "requirements/records.list lacks it: run nox -s lock")

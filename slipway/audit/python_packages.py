@@ -42,13 +42,9 @@ def find_distributions(system: FileSystem) -> list[Distribution]:
     """Return every distribution with a RECORD, except those vendored in another one."""
     paths = sorted(path for path in system.paths if path.endswith(".dist-info/RECORD"))
     found = [read_distribution(path, system.read_text(path)) for path in paths]
-    carried = {
-        distribution.make_path(row)
-        for distribution in found
-        for row, _ in distribution.rows
-        if distribution.make_path(row) != distribution.record
-    }
-    return [distribution for distribution in found if distribution.record not in carried]
+    files = ((each.record, each.make_path(row)) for each in found for row, _ in each.rows)
+    vendored = {path for record, path in files if path != record}
+    return [distribution for distribution in found if distribution.record not in vendored]
 
 
 def read_metadata(system: FileSystem) -> set[tuple[str, str]]:
@@ -99,10 +95,9 @@ def claim_files(distributions: Iterable[Distribution]) -> Claims:
     found: Claims = {}
     for distribution in distributions:
         for row, digest in distribution.rows:
-            if (digest and "__pycache__/" not in row) or distribution.make_path(row) == distribution.record:
-                found.setdefault(distribution.make_path(row), []).append(
-                    Claim(f"pypi:{distribution.name}", "sha256", digest)
-                )
+            path = distribution.make_path(row)
+            if (digest and "__pycache__/" not in row) or path == distribution.record:
+                found.setdefault(path, []).append(Claim(f"pypi:{distribution.name}", "sha256", digest))
     return found
 
 

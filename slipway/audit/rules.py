@@ -112,9 +112,8 @@ def check_link(context: RuleContext, path: str) -> str:
     entry = context.system.paths[path][0]
     if entry.kind is not Kind.SYMLINK:
         return "it is no link"
-    return (
-        "" if context.system.resolve_links(path) in context.system else f"a link to {entry.target}, which is not there"
-    )
+    is_there = context.system.resolve_links(path) in context.system
+    return "" if is_there else f"a link to {entry.target}, which is not there"
 
 
 def check_package(context: RuleContext, path: str) -> str:
@@ -164,10 +163,8 @@ def check_accounts(context: RuleContext, path: str) -> str:
 def check_wheel(context: RuleContext, path: str) -> str:
     """Compare a file with the same file of the locked wheel."""
     name = WHEEL_FILES.get(path, "")
-    known = context.records.find_file_digests(name)
-    return (
-        "" if context.system.find_entry(path).sha256 in known else f"it is not {name or 'a file'} of the locked wheel"
-    )
+    is_known = context.system.find_entry(path).sha256 in context.records.find_file_digests(name)
+    return "" if is_known else f"it is not {name or 'a file'} of the locked wheel"
 
 
 def check_npm(context: RuleContext, path: str) -> str:

@@ -155,9 +155,8 @@ def wait_until(condition: Callable[[], bool], tag: str) -> float:
 
 def read_health(name: str) -> str:
     """Return the health of a container; SlipwayError when it has ended."""
-    state, status = run_command(
-        "docker", "inspect", "--format={{.State.Status}} {{.State.Health.Status}}", name
-    ).split()
+    template = "{{.State.Status}} {{.State.Health.Status}}"
+    state, status = run_command("docker", "inspect", f"--format={template}", name).split()
     if state != "running":
         raise SlipwayError(f"the service ended while it was starting: {state}")
     return status
@@ -189,9 +188,8 @@ def measure_audits(images: list[Image]) -> Iterator[Figure]:
             memory_used = measure_peak_memory("slipway.audit", image.name, XDG_CACHE_HOME=cache)
             yield Figure(f"audit {image.name}", read_audit_seconds(image), "s", alone, "docker save")
             run_command(sys.executable, "-m", "slipway.audit", image.name, XDG_CACHE_HOME=cache)
-        yield Figure(
-            f"audit {image.name} after its checks", read_audit_seconds(image), note="they have read its layers"
-        )
+        note = "they have read its layers"
+        yield Figure(f"audit {image.name} after its checks", read_audit_seconds(image), note=note)
         yield Figure(f"memory slipway.audit {image.name}", memory_used, "MB")
 
 

@@ -44,9 +44,7 @@ class Dockerfiles:
         every = [instruction for _, instructions in files for instruction in instructions]
         self._values = read_values(every, arguments or {})
         self._every = self._compile(every)
-        self._first = self._compile(
-            instruction for _, instructions in files for instruction in self._find_first(instructions)
-        )
+        self._first = self._compile(first for _, instructions in files for first in self._find_first(instructions))
 
     def contains(self, recorded: str) -> bool:
         """Tell whether a recorded instruction is one of the Dockerfiles'."""
@@ -154,9 +152,7 @@ def expand_references(text: str, values: Mapping[str, set[str]]) -> set[str]:
     if not (reference := REFERENCE.search(text)):
         return {text}
     choices = values.get(reference[0][2:-1], ())
-    return {
-        instruction for value in choices for instruction in expand_references(text.replace(reference[0], value), values)
-    }
+    return {found for value in choices for found in expand_references(text.replace(reference[0], value), values)}
 
 
 def normalize(instruction: Instruction) -> str:

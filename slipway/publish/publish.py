@@ -76,12 +76,7 @@ def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m slipway.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="+", metavar="IMAGE", help="an image of images.toml, or a published tag")
-    parser.add_argument(
-        "--registry",
-        required=True,
-        metavar="HOST/NAME",
-        help="the repository to publish to; log in by docker login HOST",
-    )
+    parser.add_argument("--registry", required=True, metavar="HOST/NAME", help="first log in: docker login HOST")
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
         "--dry-run", action="store_true", help="print what would be published and what is missing; write nothing"

@@ -41,9 +41,7 @@ class PublishedImage:
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or not {"os", "architecture"} <= found.keys():
-            raise RegistryError(
-                f"the configuration of {repository}@{self.manifest.digest} is no configuration of an image"
-            )
+            raise RegistryError(f"{repository}@{self.manifest.digest} has no configuration of an image")
         return found
 
     def labels(self, repository: Registry) -> Mapping[str, str]:

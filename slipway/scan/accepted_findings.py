@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from slipway import repository
 from slipway.errors import SlipwayError
-from slipway.toml import Table, join_names, parse_toml, read_toml
+from slipway.toml import Table, join_names, read_toml
 
 FILE = repository.ROOT / "exceptions.toml"
 LONGEST = timedelta(days=366)
@@ -86,11 +86,6 @@ class Exceptions(Table):
 def load_accepted(images: Collection[str], file: Path = FILE) -> tuple[Accepted, ...]:
     """Return the exceptions of this repository, none without the file; SlipwayError for an invalid one."""
     return check_accepted(read_toml(file, Exceptions), images) if file.exists() else ()
-
-
-def parse_accepted(text: str, images: Collection[str]) -> tuple[Accepted, ...]:
-    """Return the exceptions of a TOML text for images of these names; SlipwayError for an invalid one."""
-    return check_accepted(parse_toml(text, Exceptions, FILE.name), images)
 
 
 def check_accepted(content: Exceptions, images: Collection[str]) -> tuple[Accepted, ...]:

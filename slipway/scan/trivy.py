@@ -252,9 +252,7 @@ def _read_findings(result: dict[str, Any]) -> Iterator[Finding]:
             installed=found["InstalledVersion"],
             fixed=found.get("FixedVersion", ""),
             title=found.get("Title", ""),
-            type=package_urls.parse_package_url(found["PkgIdentifier"]["PURL"]).type
-            if found["PkgIdentifier"].get("PURL")
-            else "",
+            type=package_urls.parse_package_url(purl).type if (purl := found["PkgIdentifier"].get("PURL")) else "",
         )
     for kind, key, name in (("secret", "Secrets", "RuleID"), ("misconfiguration", "Misconfigurations", "ID")):
         for found in result.get(key) or []:

@@ -1,5 +1,6 @@
 """exceptions.toml: its valid content, and one clear message for each mistake."""
 
+from collections.abc import Collection
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from slipway import matrix
 from slipway.errors import SlipwayError
 from slipway.scan import accepted_findings
+from slipway.scan.accepted_findings import Accepted
+from slipway.toml import parse_toml
 
 IMAGES = ("cpu-base", "cuda-devel")
 SOON = accepted_findings.find_today() + timedelta(days=30)
@@ -22,6 +25,12 @@ expires = {SOON}
 """
 
 
+def parse_accepted(text: str, images: Collection[str]) -> tuple[Accepted, ...]:
+    """Return the exceptions of a text of exceptions.toml for images of these names."""
+    content = parse_toml(text, accepted_findings.Exceptions, accepted_findings.FILE.name)
+    return accepted_findings.check_accepted(content, images)
+
+
 def test_this_repositorys_file_is_valid() -> None:
     """As it is committed."""
     accepted_findings.load_accepted([image.name for image in matrix.load_matrix().images])
@@ -29,7 +38,7 @@ def test_this_repositorys_file_is_valid() -> None:
 
 def test_a_row_is_read() -> None:
     """All keys, and the images that it applies to."""
-    (item,) = accepted_findings.parse_accepted(ROW, IMAGES)
+    (item,) = parse_accepted(ROW, IMAGES)
     assert (item.identifier, item.package, item.owner, item.expires) == (
         "CVE-2026-12345",
         "libexample1",
@@ -41,7 +50,7 @@ def test_a_row_is_read() -> None:
 
 
 def test_without_images_it_is_for_every_image() -> None:
-    (item,) = accepted_findings.parse_accepted(ROW.replace('images = ["cuda-*"]\n', ""), IMAGES)
+    (item,) = parse_accepted(ROW.replace('images = ["cuda-*"]\n', ""), IMAGES)
     assert item.applies_to("cpu-base")
 
 
@@ -53,7 +62,7 @@ def test_no_file_means_no_exception(tmp_path: Path) -> None:
 def test_the_last_day_counts(days: int, over: bool) -> None:  # noqa: FBT001
     """It holds on the day that it names."""
     text = ROW.replace(str(SOON), str(accepted_findings.find_today() + timedelta(days=days)))
-    assert accepted_findings.parse_accepted(text, IMAGES)[0].has_expired() is over
+    assert parse_accepted(text, IMAGES)[0].has_expired() is over
 
 
 @pytest.mark.parametrize(
@@ -76,9 +85,7 @@ def test_the_last_day_counts(days: int, over: bool) -> None:  # noqa: FBT001
 )
 def test_what_a_scan_names_can_be_accepted(identifier: str) -> None:
     """Vulnerabilities by their databases' numbers, rules of misconfigurations and of secrets."""
-    assert (
-        accepted_findings.parse_accepted(ROW.replace("CVE-2026-12345", identifier), IMAGES)[0].identifier == identifier
-    )
+    assert parse_accepted(ROW.replace("CVE-2026-12345", identifier), IMAGES)[0].identifier == identifier
 
 
 FAR = date(accepted_findings.find_today().year + 2, 1, 1)
@@ -118,13 +125,13 @@ def test_a_mistake_is_named(mistake: str) -> None:
     old, new, message = MISTAKES[mistake]
     assert old in ROW
     with pytest.raises(SlipwayError, match=message):
-        accepted_findings.parse_accepted(ROW.replace(old, new), IMAGES)
+        parse_accepted(ROW.replace(old, new), IMAGES)
 
 
 def test_the_same_twice_is_named() -> None:
     """The second would outlive the first without a word."""
     with pytest.raises(SlipwayError, match="CVE-2026-12345 of libexample1 is listed twice"):
-        accepted_findings.parse_accepted(ROW + ROW, IMAGES)
+        parse_accepted(ROW + ROW, IMAGES)
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
