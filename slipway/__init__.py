@@ -1,1 +1,1 @@
-"""What Slipway's nox sessions run: the matrix, the machine's set-up and the truth about an image."""
+"""The code behind Slipway's nox sessions: the matrix, the host's setup, and builds, checks and releases of images."""

@@ -1,4 +1,4 @@
-"""What follows `--` on a session's command line: names of images and options, with one meaning in every session."""
+"""The words after `--` in a session's command: names of images and options, with the same meaning in each session."""
 
 import argparse
 import difflib
@@ -47,7 +47,7 @@ def make_parser() -> Parser:
 
 
 def read_options(words: Sequence[str]) -> argparse.Namespace:
-    """Parse names and options; `pytest` holds what follows a second `--`. SlipwayError names the close options."""
+    """Return the names and options; `pytest` has the words after a second `--`. SlipwayError suggests close options."""
     own = list(words[: words.index("--")]) if "--" in words else list(words)
     parser = make_parser()
     options, unknown = parser.parse_known_intermixed_args(own)

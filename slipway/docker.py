@@ -38,7 +38,7 @@ def call(
 
 
 def output(*arguments: str, data: bytes | None = None) -> str:
-    """Return what a docker command prints; SlipwayError with docker's reason when it fails."""
+    """Return the output of a docker command; SlipwayError with docker's message when it fails."""
     result = call(*arguments, data=data)
     if result.returncode:
         raise failure(" ".join(arguments), result.returncode, result.stderr)
@@ -52,7 +52,7 @@ def failure(command: str, code: int, stderr: str) -> SlipwayError:
 
 
 def inspect(reference: str) -> dict[str, Any] | None:
-    """Return what the engine knows of an image, None where it has none of this name."""
+    """Return the engine's description of an image, None without such an image."""
     words = ("image", "inspect", "--", reference)
     result = call(*words)
     if result.returncode and "no such image" in result.stderr.lower():
@@ -63,7 +63,7 @@ def inspect(reference: str) -> dict[str, Any] | None:
 
 
 def require_image(reference: str) -> dict[str, Any]:
-    """Return what the engine knows of an image; SlipwayError with what to do where it has none of this name."""
+    """Return the engine's description of an image; SlipwayError without such an image."""
     found = inspect(reference)
     if found is None:
         hint = f"build it (nox -s build -- IMAGE) or pull it: docker pull {reference}"

@@ -1,4 +1,4 @@
-"""The one kind of error that a user sees: a message that says what is wrong, where, and what to do."""
+"""The error that users see: a message with the problem, its place and the remedy."""
 
 import sys
 from collections.abc import Callable

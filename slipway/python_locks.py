@@ -35,7 +35,7 @@ def read_lock(file: Path) -> list[Requirement]:
 
 
 def read_locks(files: Iterable[Path]) -> Mapping[str, dict[str, Requirement]]:
-    """Return what several locks ask for: by name, by version."""
+    """Return the requirements of several locks by name and version."""
     found: dict[str, dict[str, Requirement]] = {}
     for file in files:
         for requirement in read_lock(file):

@@ -20,7 +20,7 @@ def cache_folder(name: str = "") -> Path:
 
 
 def git(*words: str) -> str:
-    """Return what git prints about this repository, without the line's end; GitError outside one."""
+    """Return the output of git in this repository, without surrounding white space; GitError when it fails."""
     return _run_git(*words).decode(errors="replace").strip()
 
 
@@ -35,7 +35,7 @@ def describe_head(*paths: str) -> str:
 
 
 def file_at(commit: str, path: str) -> bytes | None:
-    """Return a file of the repository as it was at a commit, None where there is none."""
+    """Return the content of a file at a commit, None without such a file."""
     try:
         return _run_git("cat-file", "blob", f"{commit}:{path}")
     except GitError:

@@ -1,4 +1,4 @@
-"""What runs leave in dist/<image>/: written whole or not at all, one build of an image at a time."""
+"""Results in dist/<image>/: files are written whole or not at all, by one build of an image at a time."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ def write_json(file: Path, content: object) -> None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Return a JSON document; empty where there is none, or a damaged one."""
+    """Return a JSON document; empty when it is missing or damaged."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

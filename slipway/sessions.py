@@ -1,4 +1,4 @@
-"""What the sessions of noxfile.py share: the images they are for, their errors, their exit codes."""
+"""Functions for the sessions of noxfile.py: selection of images, errors, exit codes."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""What people read on the terminal: tables as wide as it is, in color; in a pipe or a file plain and never cut."""
+"""Prints tables: as wide as the terminal and in color; in a pipe or a file plain and never cut."""
 
 import contextlib
 import os

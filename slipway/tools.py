@@ -60,18 +60,18 @@ def read_tool(name: str) -> Tool:
 
 
 def find_line(pattern: str, text: str, module: Path) -> str:
-    """Return what a line of go.mod says."""
+    """Return the first group of the line of go.mod that matches a pattern; SlipwayError without one."""
     match = re.search(pattern, text, re.MULTILINE)
     if match is None:
         raise SlipwayError(f"{module}/go.mod has no line {pattern}")
     return match[1]
 
 
-# --- what the machine has ------------------------------------------------------------------------
+# --- installed programs --------------------------------------------------------------------------
 
 
 def read_output(*command: str) -> str:
-    """Return what a program prints; empty where it fails."""
+    """Return the output of a program; empty when it fails."""
     try:
         result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     except OSError:
@@ -80,7 +80,7 @@ def read_output(*command: str) -> str:
 
 
 def find_installed(tool: Tool) -> Path | None:
-    """Return the program on PATH, where it or its Debian package says that it is the pinned version."""
+    """Return the program on PATH if it, or its Debian package, has the pinned version."""
     program = which(tool.name)
     told = read_output(program, "--version") if program else ""
     if program == f"/usr/bin/{tool.name}":
@@ -89,7 +89,7 @@ def find_installed(tool: Tool) -> Path | None:
 
 
 def find_installed_go(tool: Tool) -> str | None:
-    """Return the machine's Go, where it is new enough for the tool."""
+    """Return Go on PATH if it is new enough for the tool."""
     go = which("go")
     version = re.search(r"go(\d+(?:\.\d+)*)", read_output(go, "version")) if go else None
     return go if version and Version(version[1]) >= tool.go else None
@@ -99,7 +99,7 @@ def find_installed_go(tool: Tool) -> str | None:
 
 
 def provide_program(tool: Tool) -> Path:
-    """Return the tool's program, built if need be."""
+    """Return the tool's program, built if it is missing."""
     program = find_installed(tool) or tool.program
     if not program.is_file():
         build_program(tool)
@@ -175,7 +175,7 @@ def run_checked(
 
 
 def print_progress(text: str) -> None:
-    """Print what takes a while to standard error; standard output is for the path alone."""
+    """Print a message to standard error; standard output is only for the path."""
     print(f"tools: {text}", file=sys.stderr, flush=True)
 
 

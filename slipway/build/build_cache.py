@@ -16,7 +16,7 @@ CACHE_MOUNT = re.compile(r'cached mount .* with id "(?:.*/)?(.+)"', re.DOTALL)
 
 @dataclass(frozen=True)
 class Record:
-    """One record of BuildKit's cache; its parents are what it was built on."""
+    """A record of BuildKit's cache; it was built on its parents."""
 
     identifier: str
     parents: tuple[str, ...]
@@ -69,7 +69,7 @@ def add_children(records: Records, found: Collection[str]) -> set[str]:
 
 
 def remove_records(records: Records, identifiers: Collection[str]) -> None:
-    """Remove records, the last steps first: a record goes once nothing is built on it any more."""
+    """Remove records, the last steps first: BuildKit keeps a record that others are built on."""
     left = set(identifiers)
     while left:
         below = {parent for identifier in left for parent in records[identifier].parents}

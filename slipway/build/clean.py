@@ -1,4 +1,4 @@
-"""Free what Slipway made on this machine, and nothing else.
+"""Removes what Slipway made on this machine, and nothing else.
 
     python -m slipway.build.clean
 
@@ -19,7 +19,7 @@ from slipway.matrix import Matrix, load_matrix
 
 
 def remove_images(matrix: Matrix) -> None:
-    """Untag the images of the matrix; the engine deletes what nothing else uses."""
+    """Remove the tags of the matrix; the engine deletes images without any other tag."""
     present = docker.output("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
     names = {f"{image.tag}{end}" for image in matrix.images for end in ("", *TAG_ENDS)}
     broken = f"{matrix.repository}-sabotage/"  # left behind by a run that was killed
@@ -29,7 +29,7 @@ def remove_images(matrix: Matrix) -> None:
 
 
 def find_own(records: Records) -> set[str]:
-    """Return the records of the repository's Dockerfiles: steps, what these were built on, what was built on them."""
+    """Return the records of the repository's Dockerfiles: their steps, with parents and children."""
     texts = [file.read_text(encoding="utf-8") for file in repository.ROOT.glob("Dockerfile*")]
     return add_children(records, add_steps_below(records, find_steps(records, Dockerfiles(texts))))
 
@@ -49,7 +49,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def main() -> int:
-    """Free all of it and say what went."""
+    """Remove everything and print it."""
     remove_images(load_matrix())
     remove_build_cache()
     remove_folder(repository.ROOT / "dist")

@@ -1,4 +1,4 @@
-"""The instructions of Dockerfiles, and whether what BuildKit recorded is one of them.
+"""Reads the instructions of Dockerfiles, and compares them with those that BuildKit recorded.
 
 BuildKit records each instruction without its options in an image's history and in the build cache. What is compared:
 
@@ -90,7 +90,7 @@ class Dockerfiles:
         return "".join(f"{literal}(?:{choice})" for literal, choice in zip(literals, [*choices, ""], strict=True))
 
     def _find_first(self, instructions: Iterable[Instruction]) -> Iterator[Instruction]:
-        """Yield the first RUN or COPY of each stage of a Dockerfile that starts from no other stage of it."""
+        """Yield the first RUN or COPY of each stage that does not start from another stage of the Dockerfile."""
         stages: list[str] = []
         is_first = False
         for instruction in instructions:
@@ -156,7 +156,7 @@ def expand_references(text: str, values: Mapping[str, set[str]]) -> set[str]:
 
 
 def normalize(instruction: Instruction) -> str:
-    """Return an instruction's text in the one form in which a Dockerfile and a record of it are equal."""
+    """Return an instruction's text in a form that is the same for a Dockerfile and BuildKit's record of it."""
     if instruction.keyword in LISTS and (listed := re.search(r"\[.*?\]", instruction.text)):
         words = re.findall(r'"((?:[^"\\]|\\.)*)"', listed[0])
         return "\n".join(words[1:] if instruction.keyword == "HEALTHCHECK" and "{" in instruction.text else words)

@@ -1,4 +1,4 @@
-"""Splits what was resolved for a flavor into its layers: each distribution is in the lowest layer that needs it."""
+"""Splits the resolved requirements of a flavor into layers: each is in the lowest layer that needs it."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ CUDA = "cuda"
 
 
 def write_pin(pin: Requirement, known: Collection[str]) -> str:
-    """Return a requirement as uv writes it; of what asks for it only inputs and the distributions in `known`."""
+    """Return a requirement as uv writes it; its comment names only inputs and the distributions in `known`."""
     lines = [line for line in pin.text.splitlines() if not line.lstrip().startswith("#")]
     wanted_by = [name for name in list_wanting(pin) if name in known or name.endswith(".in")]
     via = [f"via {wanted_by[0]}"] if len(wanted_by) == 1 else ["via", *(f"  {name}" for name in wanted_by)]
@@ -41,7 +41,7 @@ def split_layers(
 
 
 def choose_pins(layer: str, inputs: Collection[str], pins: Sequence[Requirement]) -> set[str]:
-    """Return the names of what a layer's inputs ask for, and of all that this needs."""
+    """Return the names of the requirements of a layer's inputs, with all their dependencies."""
     if layer == CUDA:
         return {pin.name for pin in pins if pin.name.startswith(NVIDIA)}
     asked = {f"-r {name}" for name in inputs}

@@ -36,7 +36,7 @@ INDEX = "-index"  # ends LOCKS where PyTorch comes from that index
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock file: its input, what else holds its versions down, and uv's options for it."""
+    """A lock file: its input, the files that constrain its versions, and uv's options."""
 
     name: str
     source: str
@@ -50,7 +50,7 @@ class Lock:
         return FOLDER / f"{self.name}.txt"
 
     def list_inputs(self) -> list[Path]:
-        """Return the hand-written files that decide what is in it, in a fixed order."""
+        """Return the hand-written files that it is compiled from, in a fixed order."""
         hand_written = [self.source, *(name for name in self.constraints if name.endswith(".in"))]
         return sorted({file for name in hand_written for file in iterate_inputs(FOLDER / name)})
 
@@ -146,7 +146,7 @@ def list_locks(matrix: Matrix) -> Iterator[Lock]:
 
 
 def resolve_lock(sources: Iterable[str], constraints: Iterable[str], options: Iterable[str], name: str) -> str:
-    """Return what uv resolves the inputs to, with hashes; SlipwayError when it finds no solution."""
+    """Return the lock that uv compiles from the inputs, with hashes; SlipwayError when it fails."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "lock.txt"
         command = [
@@ -193,7 +193,7 @@ def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]])
 
 
 def check_locks() -> int:
-    """Name the locks that no longer match their inputs; exit code 1 when there are any."""
+    """Print the locks that do not match their inputs; return exit code 1 if there are any."""
     matrix = load_matrix()
     stale = [lock for lock in list_locks(matrix) if not lock.is_current()]
     stale += [lock for lock in list_index_locks(matrix) if lock.file.exists() and not lock.is_current()]
@@ -204,7 +204,7 @@ def check_locks() -> int:
 
 
 def require_current(image: Image) -> None:
-    """Refuse to build an image from a lock that does not match its inputs."""
+    """Raise SlipwayError when a lock of an image does not match its inputs."""
     wanted = image.locks
     for lock in (*list_variant_locks(image.variant), *(list_workload_locks() if image.workload else ())):
         if lock.file in wanted and not lock.is_current():

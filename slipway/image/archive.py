@@ -1,4 +1,4 @@
-"""Read an image from what `docker save` writes, as it streams by.
+"""Reads an image from the output of `docker save` as a stream.
 
 The archive is read once, forwards, and held neither on disk nor in memory. Which of its blobs are
 layers is only known at its end (`manifest.json` comes last), so every blob is recognised by its first
@@ -37,7 +37,7 @@ class _Blob:
 
 @dataclass(frozen=True)
 class _Archive:
-    """What was found in an archive, by the members' names."""
+    """The layers and documents of an archive by the names of its members."""
 
     blobs: dict[str, _Blob]
     documents: dict[str, bytes]
@@ -45,7 +45,7 @@ class _Archive:
 
 
 def read_archive(stream: BinaryIO, name: str = "the archive", keep: Keep | None = None) -> SavedImage:
-    """Read one image from what `docker save` writes, to the stream's end.
+    """Read one image from the output of `docker save`, to the stream's end.
 
     `keep(path)` says how much of each file to retain. Nothing is written and no link is followed.
     Reads the classic store's archives (engine 25 and later, and those before it) and the containerd
@@ -73,7 +73,7 @@ def _read_blobs(stream: BinaryIO, limits: Limits) -> _Archive:
 
 
 def _read_member(archive: _Archive, name: str, size: int, tape: Tape) -> None:
-    """Keep of one member what its first bytes show it to be."""
+    """Read a member, a layer or a document by its first bytes."""
     head = tape.peek(min(size, tarfile.BLOCKSIZE))
     source = _make_reader(tape, size, name)
     if _is_tar(head):
@@ -88,7 +88,7 @@ def _read_member(archive: _Archive, name: str, size: int, tape: Tape) -> None:
 
 
 def _keep_document(archive: _Archive, name: str, text: bytes) -> None:
-    """Keep manifest.json and what looks like a configuration; attestations can be large."""
+    """Keep manifest.json and possible configurations; attestations can be large."""
     if name == "manifest.json" or b'"rootfs"' in text:
         archive.limits.count_document(len(text))
         archive.documents[name] = text

@@ -13,7 +13,7 @@ from slipway.errors import SlipwayError
 from slipway.files import write_whole
 from slipway.image.layers import Entry, Kept, Kind, Layer
 
-VERSION = 2  # raise it when layers are read in another way, or more of them is kept: older files then count as none
+VERSION = 2  # increase it when other data of layers is kept: older files are then ignored
 Contents = tuple[tuple[Entry, ...], Kept]
 
 

@@ -12,18 +12,18 @@ from slipway.image.layers import Entry, Kind
 
 # Configurations and extended tar headers are some kilobytes. Nothing above this is held in memory.
 MEMORY_LIMIT = 8 << 20
-# What no image comes near, and what an archive that was made to do harm goes beyond.
+# Limits far above those of any real image, against archives made to exhaust memory or time.
 MOST_ENTRIES = 2_000_000
 MOST_BYTES = 200 * 10**9
 MOST_DOCUMENTS = 64 << 20
 LONGEST_NAME = 4096  # as the kernel has it
 
 
-# --- What is asked for, and what is too much ---
+# --- Requests and limits ---
 
 
 class Wanted(NamedTuple):
-    """What to read of a file besides its SHA-256: the first bytes and the MD5."""
+    """The data to read of a file besides its SHA-256: the number of first bytes, and whether its MD5."""
 
     size: int = 0
     md5: bool = False

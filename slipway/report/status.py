@@ -31,7 +31,7 @@ UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 @dataclass(frozen=True)
 class State:
-    """What is known about an image that the engine has.
+    """The state of an image of the engine.
 
     It is stale when its build context has changed since. `is_whole`: the checks are those of a whole run. `size` in
     bytes is 0 until the checks have measured it.
@@ -65,7 +65,7 @@ class State:
 
 
 def inspect_images(images: Iterable[Image]) -> dict[str, dict[str, Any]] | None:
-    """Return what the engine knows about each tag that it has; None when no engine answers."""
+    """Return the engine's description of each tag that it has; None when no engine answers."""
     try:
         result = docker.call("image", "inspect", *(image.tag for image in images))
     except SlipwayError:
@@ -76,7 +76,7 @@ def inspect_images(images: Iterable[Image]) -> dict[str, dict[str, Any]] | None:
 
 
 def read_records(images: Iterable[Image]) -> dict[str, dict[str, Any]]:
-    """Return what build.json knows about each tag, in the shape of the engine's answer."""
+    """Return the content of build.json for each tag, in the form of the engine's answer."""
     records = {image.tag: results.read_json(image.results / "build.json") for image in images}
     return {
         tag: {"Id": record["image"], "Created": record["built"], "Config": {"Labels": record["labels"]}}
@@ -151,7 +151,7 @@ def make_images_table(images: Iterable[Image], states: Mapping[str, State]) -> T
 
 
 def list_next_steps(images: Iterable[Image], states: Mapping[str, State]) -> Iterator[str]:
-    """Yield the commands to run next: what is not built, then what was not checked, audited or scanned."""
+    """Yield the commands to run next: builds first, then checks, audits and scans."""
     steps: dict[str, list[str]] = {"build": [], "test": [], "audit": [], "scan": []}
     for image in images:
         step = states[image.name].next_step if image.name in states else "build"
@@ -163,7 +163,7 @@ def list_next_steps(images: Iterable[Image], states: Mapping[str, State]) -> Ite
 
 
 def main() -> int:
-    """Print the table and what to do next."""
+    """Print the table and the commands to run next."""
     images = load_matrix().images
     inspected = inspect_images(images)
     found = read_records(images) if inspected is None else inspected

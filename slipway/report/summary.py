@@ -1,4 +1,4 @@
-"""The closing lists: what was checked on each image, and each requirement met, failed or not run.
+"""Prints the number of checks of each image, and each requirement: met, failed or not run.
 
     python -m slipway.report.summary
 
@@ -39,7 +39,7 @@ def make_places_table(checks: Iterable[Check]) -> Table:
 
 
 def combine_outcomes(outcomes: set[str]) -> str:
-    """Return what several checks of one requirement come to: all must have run and passed."""
+    """Return the outcome of a requirement with several checks: passed if all ran and passed."""
     return next(outcome for outcome in ("failed", "not run", "passed") if outcome in outcomes)
 
 
@@ -57,7 +57,7 @@ def list_requirements(file: Path = REQUIREMENTS) -> list[str]:
 
 
 def format_requirements(checks: Iterable[Check]) -> list[str]:
-    """Return a line for each requirement that a check names: where it is met, failed, not run."""
+    """Return the lines for each requirement of a check, with the images where it is met, failed or not run."""
     found: dict[str, dict[str, set[str]]] = {}
     for check in checks:
         for requirement in check.requirements:
