@@ -24,6 +24,15 @@ COLORS = {
 Cell = str | Text
 
 
+def escape(text: str) -> str:
+    """Return a text with each character that is not printable as its escape sequence.
+
+    Names of files and instructions are an image's own: printed as they are, they could move the cursor and show
+    another verdict.
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def paint(words: str) -> Text:
     """Return a verdict, with its reason or with a number before it, in the color of the verdict."""
     return Text(words, COLORS.get(words.lstrip("0123456789 ").partition(":")[0], ""))
@@ -38,7 +47,7 @@ def make_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
         table.add_column(name, justify="right" if numbers else "left")
     for row in rows:
         # A plain string would be read as rich's markup.
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(escape(cell)) for cell in row))
     return table
 
 
@@ -49,7 +58,7 @@ def show(*parts: Table | str) -> None:
         console.width = WIDEST
     for part in parts:
         if isinstance(part, str):
-            console.print(part, markup=False, soft_wrap=True)
+            console.print("\n".join(map(escape, part.split("\n"))), markup=False, soft_wrap=True)
             continue
         with console.capture() as captured:
             console.print(part)

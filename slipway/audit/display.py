@@ -21,13 +21,14 @@ def show_audit(name: str, result: Mapping[str, Any], findings: list[Finding]) ->
     tables.show(tables.make_table(("owner", "files", "packages"), rows))
     for kind in ("accepted", "proprietary"):
         for terms, names in result["licenses"][kind].items():
-            print(f"  {kind}: {terms}: {', '.join(names)}")
+            print(tables.escape(f"  {kind}: {terms}: {', '.join(names)}"))
     if unknown := result["licenses"]["unknown"]:
         names = ", ".join(unknown[:FEW]) + (", …, all of them in audit.json" if len(unknown) > FEW else "")
-        print(f"  {len(unknown)} components have no known license: {names}")
+        print(tables.escape(f"  {len(unknown)} components have no known license: {names}"))
     for finding in findings[:SHOWN]:
-        where = f"\n      layer {finding.layer}: {finding.instruction[:100]}" if finding.layer is not None else ""
-        print(f"  {finding.kind}: {finding.what}\n      {finding.detail}{where}")
+        print(f"  {finding.kind}: {tables.escape(finding.what)}\n      {tables.escape(finding.detail)}")
+        if finding.layer is not None:
+            print(f"      layer {finding.layer}: {tables.escape(finding.instruction[:100])}")
     if len(findings) > SHOWN:
         print(f"  and {len(findings) - SHOWN} more in audit.json")
     print(f"audit {result['verdict']}: {len(findings)} findings, {result['seconds']} s")

@@ -8,6 +8,8 @@ import pytest
 from rich.text import Text
 
 from slipway import repository
+from slipway.audit import display
+from slipway.audit.findings import Finding
 from slipway.tables import make_table, paint, show, waiting
 
 LONG = "a very long cell, " * 30
@@ -22,6 +24,28 @@ def test_a_pipe_gets_plain_lines_that_are_not_cut(capsys: pytest.CaptureFixture[
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == "[bold]head[/bold]"
     assert lines == ["name  files  note", f"a[b]  1,000  {LONG}".rstrip(), "c         -  passed"]
+
+
+FORGED = "/tmp/a\x1b[2J\x1b[32maudit passed\r\udc80"
+SHOWN = r"/tmp/a\x1b[2J\x1b[32maudit passed\r\udc80"
+
+
+def test_a_name_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor end in an error of the terminal's encoding."""
+    show(f"found {FORGED}", make_table(("path",), [(FORGED,)]))
+    assert capsys.readouterr().out == f"found {SHOWN}\npath\n{SHOWN}\n"
+
+
+def test_the_findings_of_an_audit_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path, a reason, an instruction and a license are the image's own words."""
+    files = {"explained": 1, "all": 2, "owners": {"deb": 1}}
+    licenses = {"accepted": {FORGED: ["a"]}, "proprietary": {}, "unknown": [FORGED]}
+    result = {"files": files, "packages": {"deb": 1}, "licenses": licenses, "verdict": "failed", "seconds": 1.0}
+    finding = Finding("unowned", FORGED, FORGED, layer=3, instruction=FORGED)
+    display.show_audit("cpu-base", result, [finding])
+    output = capsys.readouterr().out
+    assert output.count(SHOWN) == 5
+    assert "\x1b" not in output
 
 
 def test_a_row_may_end_early(capsys: pytest.CaptureFixture[str]) -> None:
