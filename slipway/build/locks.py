@@ -4,16 +4,19 @@
     python -m slipway.build.locks --index   compiles those that take PyTorch from its own index (LOCKS=cpu-index)
     python -m slipway.build.locks --check   says which are out of date; needs no network
 
-A lock's first line holds a digest of the inputs that it was compiled from.
+A lock's first line holds a digest of the inputs that it was compiled from. requirements/resolved.toml has the day of
+each: a lock that finds the same versions again is as new as one that changes, and its layer stays as it is.
 """
 
 import argparse
+import datetime
 import hashlib
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,8 @@ from slipway.python_locks import Requirement, read_lock
 
 FOLDER = repository.ROOT / "requirements"
 TOOLS = ("slipway", "checks", "tests", "lint", "go", "uv", "build")
+RESOLVED = FOLDER / "resolved.toml"
+RESOLVED_HEAD = "# The day on which the versions of each lock were resolved, in UTC. Written by nox -s lock.\n"
 STAMP = "# inputs: sha256:"
 BOUNDS = "bounds.in"  # for the packages of every image
 # PyTorch's own index for each accelerator, as uv and the Dockerfiles' UV_TORCH_BACKEND name it.
@@ -167,7 +172,17 @@ def resolve_lock(sources: Iterable[str], constraints: Iterable[str], options: It
 def write_lock(lock: Lock, text: str) -> None:
     """Write a lock with the digest of its inputs; the old one stays when it could not be resolved."""
     results.write(lock.file, f"{STAMP}{lock.compute_digest()}\n# Compiled from {lock.source} by: nox -s lock\n{text}")
+    days = read_days() | {lock.file.stem: datetime.datetime.now(datetime.UTC).date()}
+    results.write(RESOLVED, RESOLVED_HEAD + "".join(f'"{name}" = {day}\n' for name, day in sorted(days.items())))
     print(f"requirements/{lock.file.name}", flush=True)
+
+
+def read_days() -> dict[str, datetime.date]:
+    """Return the day on which each lock was resolved, by its name; SlipwayError when the file is damaged."""
+    try:
+        return tomllib.loads(RESOLVED.read_text()) if RESOLVED.exists() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise SlipwayError(f"{RESOLVED} cannot be read ({error}): run nox -s lock") from None
 
 
 def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]]) -> None:

@@ -4,17 +4,16 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import UTC, datetime
 
 from slipway import docker, repository
+from slipway.build import locks
 from slipway.errors import SlipwayError
 from slipway.host import apt, downloads, engine
 from slipway.matrix import Image
-from slipway.repository import GitError, git
 
 SECURITY = apt.Mirror("http://security.debian.org/debian-security")
 PATIENCE = 300  # seconds; an emulated image is slow
-DAY = 86400
 
 # The image's preferences are not read: they could hide a newer version.
 LIST_UPDATES = """
@@ -85,24 +84,12 @@ def read_updates(output: str) -> list[str]:
 
 
 def list_old_locks(image: Image, most_days: int) -> Iterator[str]:
-    """Yield a message for each lock of an image that is older than `most_days`; NotRunError without git's history."""
+    """Yield a message for each lock of an image that was resolved more than `most_days` ago."""
+    resolved, today = locks.read_days(), datetime.now(UTC).date()
     for lock in image.locks:
-        days = compute_lock_age(lock)
-        if days > most_days:
-            yield f"{lock.relative_to(repository.ROOT)} is {days} days old, and {most_days} are allowed: nox -s lock"
-
-
-def compute_lock_age(lock: Path) -> int:
-    """Return the days since the last commit of a lock, 0 for one with uncommitted changes."""
-    try:
-        if git("status", "--porcelain", "--", str(lock)):
-            return 0
-        if git("rev-parse", "--is-shallow-repository") != "false":
-            raise NotRunError(
-                "the age of the locks is unknown in a clone without history: git fetch --unshallow; "
-                "in a workflow, give actions/checkout fetch-depth: 0"
-            )
-        committed = git("log", "-1", "--format=%ct", "--", str(lock))
-    except GitError as error:
-        raise NotRunError(f"the age of the locks is unknown: {error}") from None
-    return int((time.time() - int(committed)) // DAY)
+        name = lock.relative_to(repository.ROOT)
+        day = resolved.get(lock.stem)
+        if day is None:
+            yield f"{name} has no date in requirements/{locks.RESOLVED.name}: nox -s lock"
+        elif (age := (today - day).days) > most_days:
+            yield f"{name} is {age} days old, and {most_days} are allowed: nox -s lock"

@@ -1,7 +1,14 @@
 """Pending security updates and old locks: found without a database; "not run" where they cannot be known."""
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
 
+from slipway import matrix
+from slipway.build import locks
+from slipway.build.locks import Lock
+from slipway.errors import SlipwayError
 from slipway.scan import pending_updates
 from slipway.scan.pending_updates import NotRunError
 
@@ -17,3 +24,53 @@ def test_a_list_that_reads_otherwise_is_not_run(output: str) -> None:
 
 def test_nothing_pending_is_an_empty_list() -> None:
     assert pending_updates.read_updates("Listing...\n") == []
+
+
+# --- locks ---------------------------------------------------------------------------------------
+
+
+IMAGE = matrix.load_matrix().find_image("cpu-base")
+TODAY = datetime.now(UTC).date()
+
+
+def test_a_lock_older_than_the_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the day on which it was resolved, whatever was committed since."""
+    monkeypatch.setattr(locks, "read_days", lambda: {"cpu-base": TODAY - timedelta(days=10)})
+    lines = list(pending_updates.list_old_locks(IMAGE, 9))
+    assert lines == ["requirements/cpu-base.txt is 10 days old, and 9 are allowed: nox -s lock"]
+    assert list(pending_updates.list_old_locks(IMAGE, 10)) == []
+
+
+def test_a_lock_without_a_date_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "read_days", dict)
+    (line,) = pending_updates.list_old_locks(IMAGE, 9)
+    assert line == "requirements/cpu-base.txt has no date in requirements/resolved.toml: nox -s lock"
+
+
+def test_a_lock_that_finds_the_same_versions_is_new_and_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing newer may exist; the file of its layer must not change then."""
+    monkeypatch.setattr(locks, "FOLDER", tmp_path)
+    monkeypatch.setattr(locks, "RESOLVED", tmp_path / "resolved.toml")
+    (tmp_path / "a.in").write_text("a\n")
+    (tmp_path / "resolved.toml").write_text('"a" = 2020-01-01\n"b" = 2020-01-02\n')
+    lock = Lock("a", "a.in", (), ())
+    locks.write_lock(lock, "a==1\n")
+    written = lock.file.read_bytes()
+    locks.write_lock(lock, "a==1\n")
+    assert lock.file.read_bytes() == written
+    assert locks.read_days() == {"a": TODAY, "b": datetime(2020, 1, 2, tzinfo=UTC).date()}
+
+
+def test_damaged_dates_are_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "RESOLVED", tmp_path / "resolved.toml")
+    (tmp_path / "resolved.toml").write_text("<<<<<<< HEAD\n")
+    with pytest.raises(SlipwayError, match=r"resolved.toml cannot be read .*: run nox -s lock"):
+        locks.read_days()
+
+
+def test_every_lock_has_a_date() -> None:
+    """And no date is of a lock that is gone."""
+    files = {file.stem for file in locks.FOLDER.glob("*.txt")}
+    assert set(locks.read_days()) == files
