@@ -23,6 +23,7 @@ from slipway.audit import (
     licenses,
     package_checks,
     python_packages,
+    settings,
     syft,
     trims,
     unpackaged_files,
@@ -92,6 +93,7 @@ def audit_image(contract: Image, image_id: str, components: list[Component]) -> 
     file_checks.check_missing(audit, rules, trims.find_trims(contract))
     file_checks.check_rights(audit)
     file_checks.check_duplicate_paths(audit)
+    settings.check_settings(audit)
     package_checks.check_packages(audit)
     package_checks.check_distributions(audit, records)
     package_checks.check_sbom(audit, components)

@@ -11,7 +11,10 @@ from slipway.audit.unpackaged_files import UnpackagedFiles
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Entry, Kind
 
+DEB = "deb:"  # begins the owner of a claim
 SET_ID = 0o6000
+WRITABLE = 0o022
+SHADOW = ("/etc/shadow", "/etc/gshadow")  # belong to the group of this name wherever an account is made
 
 
 def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> None:
@@ -25,17 +28,49 @@ def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> N
             else:
                 audit.add_finding("unowned", path, problem)
         elif claim := find_met_claim(audit.system, path, claims):
-            audit.owners[claim.owner.partition(":")[0]] += 1
+            problem = find_link_problem(audit, path, claim, rules)
+            if problem:
+                audit.add_finding("changed", path, problem)
+            else:
+                audit.owners[claim.owner.partition(":")[0]] += 1
         else:
             audit.add_finding("changed", path, f"it is not the file of {claims[0].owner}")
 
 
 def find_met_claim(system: FileSystem, path: str, claims: Iterable[Claim]) -> Claim | None:
-    """Return the first claim with the file's digest, or None; of a link or a device only the path is compared."""
-    has_content = system.paths[path][0].kind in (Kind.FILE, Kind.HARDLINK)
-    return next(
-        (claim for claim in claims if (not has_content and not claim.digest) or claim.matches(system, path)), None
-    )
+    """Return the first claim with the file's digest, or None. What Debian's packages claim, no other owner can."""
+    debian = [claim for claim in claims if claim.owner.startswith(DEB)]
+    return next((claim for claim in debian or claims if claim.matches(system, path)), None)
+
+
+def find_link_problem(audit: Audit, path: str, claim: Claim, rules: UnpackagedFiles) -> str:
+    """Return why a path is not what a Debian package without a checksum for it has there, or an empty string.
+
+    dpkg has checksums of all files and stores no targets of links. So the path must be a link from the installation of
+    its package, to a folder, to a file of a package or to one that a rule is about.
+    """
+    if claim.digest or not claim.owner.startswith(DEB):
+        return ""
+    entry = audit.system.paths[path][0]
+    if entry.kind is not Kind.SYMLINK:
+        return f"{claim.owner} has no checksum of it, and it is no link"
+    if not is_from_installation(audit, path, [claim]):
+        return f"it is not from the installation of {claim.owner}"
+    target = audit.system.resolve_links(path)
+    if target in audit.claims:
+        return ""
+    if target not in audit.system:
+        return f"a link to {entry.target}, which is not there"
+    is_folder = audit.system.paths[target][0].kind is Kind.DIRECTORY
+    is_known = is_folder or any(rule.pattern.fullmatch(target) for rule in rules.rules if rule.check != "link")
+    return "" if is_known else f"a link to {entry.target}, which has no owner"
+
+
+def is_from_installation(audit: Audit, path: str, claims: Iterable[Claim]) -> bool:
+    """Tell whether a path is from the layer that installed a Debian package that has it."""
+    owners = [claim.owner.removeprefix(DEB) for claim in claims if claim.owner.startswith(DEB)]
+    lists = [f"{audit.packages[owner].info_prefix}.list" for owner in owners]
+    return any(audit.system.find_layer(path) == audit.system.find_layer(file) for file in lists)
 
 
 def check_missing(audit: Audit, rules: UnpackagedFiles, found: Collection[trims.Trim]) -> None:
@@ -58,16 +93,21 @@ def find_deletion(system: FileSystem, path: str) -> tuple[int | None, str]:
 
 
 def check_rights(audit: Audit) -> None:
-    """Find set-user-ID and set-group-ID programs that are not in the layer of their Debian package."""
+    """Find files that give more rights than a Debian package's installation gives, and those that others may write."""
     for path in audit.system.list_files():
         entry = audit.system.find_entry(path)
-        if entry.kind in (Kind.FILE, Kind.HARDLINK) and entry.mode & SET_ID:
-            owners = [c.owner.removeprefix("deb:") for c in audit.claims.get(path, ()) if c.owner.startswith("deb:")]
-            lists = [f"{audit.packages[owner].info_prefix}.list" for owner in owners]
-            if not any(audit.system.find_layer(path) == audit.system.find_layer(file) for file in lists):
-                audit.add_finding(
-                    "set-ID", path, f"mode {entry.mode:o} is not from the installation of a Debian package"
-                )
+        if entry.xattrs:
+            audit.add_finding("extended attribute", path, f"it has {entry.xattrs}")
+        if entry.kind not in (Kind.FILE, Kind.HARDLINK):
+            continue
+        number = audit.system.find_layer(path)
+        if entry.mode & WRITABLE:
+            audit.add_finding("writable", path, f"mode {entry.mode:o}: others than its owner may write it")
+        is_packages = number < audit.origins.base or number in audit.origins.package_layers or path in SHADOW
+        if entry.uid or (entry.gid and not is_packages):
+            audit.add_finding("foreign owner", path, f"it belongs to {entry.uid}:{entry.gid}")
+        if entry.mode & SET_ID and not is_from_installation(audit, path, audit.claims.get(path, ())):
+            audit.add_finding("set-ID", path, f"mode {entry.mode:o} is not from the installation of a Debian package")
 
 
 def check_duplicate_paths(audit: Audit) -> None:

@@ -33,6 +33,11 @@ class Distribution:
         """The folder to which the RECORD's paths are relative."""
         return posixpath.dirname(posixpath.dirname(self.record))
 
+    @property
+    def environment(self) -> str:
+        """The folder of the environment, three above `root`: /opt/venv of /opt/venv/lib/python3.13/site-packages."""
+        return posixpath.normpath(posixpath.join(self.root, "../../.."))
+
     def make_path(self, row: str) -> str:
         """Return the absolute path of a row of the RECORD."""
         return posixpath.normpath(posixpath.join(self.root, row))
@@ -90,12 +95,14 @@ def decode_digest(digest: str) -> str:
 def claim_files(distributions: Iterable[Distribution]) -> Claims:
     """Return the distributions that own each path, except of bytecode, which is compiled at installation.
 
-    Only RECORD and bytecode have no digest.
+    Only RECORD and bytecode have no digest. What a RECORD names outside its environment, it does not own.
     """
     found: Claims = {}
     for distribution in distributions:
         for row, digest in distribution.rows:
             path = distribution.make_path(row)
+            if not path.startswith(f"{distribution.environment}/"):
+                continue
             if (digest and "__pycache__/" not in row) or path == distribution.record:
                 found.setdefault(path, []).append(Claim(f"pypi:{distribution.name}", "sha256", digest))
     return found
@@ -123,11 +130,11 @@ def digest_record(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> s
 
 def find_foreign_script(system: FileSystem, distribution: Distribution) -> str:
     """Return the path of a script that is not run by the environment's Python; empty without one."""
-    prefix = posixpath.normpath(posixpath.join(distribution.root, "../../.."))
+    prefix = distribution.environment
+    allowed = rb"#!(%s/bin/python3?|/bin/(ba)?sh|/usr/bin/env (python3?|(ba)?sh))" % prefix.encode()
     for row, _ in distribution.rows:
         path = distribution.make_path(row)
         first = system.read_content(path).partition(b"\n")[0] if path.startswith(f"{prefix}/bin/") else b""
-        allowed = rb"#!(%s/bin/python3?|/bin/(ba)?sh|/usr/bin/env .*)" % prefix.encode()
         if first.startswith(b"#!") and not re.fullmatch(allowed, first):
             return path
     return ""

@@ -14,6 +14,7 @@ from slipway.matrix import Image
 
 LIMITS = (
     "Debian packages are compared with dpkg's checksums, which are stored in the image itself.",
+    "dpkg stores no targets of links: a package's link may lead to any folder, and to any file that has an owner.",
     "A file that a rule explains by its layer alone has no digest outside the image.",
     "Bytecode is compared with its source by its header and its layer; it is not compiled again.",
 )

@@ -13,7 +13,7 @@ from slipway.errors import SlipwayError
 from slipway.files import write_whole
 from slipway.image.layers import Entry, Kept, Kind, Layer
 
-VERSION = 2  # increase it when other data of layers is kept: older files are then ignored
+VERSION = 3  # increase it when other data of layers is kept: older files are then ignored
 Contents = tuple[tuple[Entry, ...], Kept]
 
 

@@ -16,6 +16,7 @@ MEMORY_LIMIT = 8 << 20
 MOST_ENTRIES = 2_000_000
 MOST_BYTES = 200 * 10**9
 MOST_DOCUMENTS = 64 << 20
+XATTR = "SCHILY.xattr."  # begins the headers of extended attributes
 LONGEST_NAME = 4096  # as the kernel has it
 
 
@@ -173,7 +174,8 @@ def _read_entry(member: tarfile.TarInfo, tape: Tape, keep: Keep | None, kept: di
 
 
 def _make_entry(member: tarfile.TarInfo, path: str, kind: Kind) -> Entry:
-    return Entry(path, kind, 0, member.mode, member.uid, member.gid, "", "")
+    xattrs = " ".join(sorted(key.removeprefix(XATTR) for key in member.pax_headers if key.startswith(XATTR)))
+    return Entry(path, kind, 0, member.mode, member.uid, member.gid, "", "", xattrs=xattrs)
 
 
 def _read_content(member: tarfile.TarInfo, tape: Tape, wanted: Wanted | None) -> tuple[bytes, str, str]:

@@ -25,7 +25,8 @@ class Entry(NamedTuple):
     `path` is absolute and normalised; for a whiteout it is the path that is deleted or emptied.
     `target` is a symbolic link's text, or the absolute path a hard link shares its content with.
     `sha256` is that of a file's content, empty for everything else. A file's `mtime`, in seconds since 1970, and `md5`
-    are only set where the reader of the layer asked for them: bytecode has its source's time, dpkg the MD5.
+    are only set where the reader of the layer asked for them: bytecode has its source's time, dpkg the MD5. `xattrs`
+    has the names of extended attributes with spaces between them, such as security.capability.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Entry(NamedTuple):
     sha256: str
     mtime: int = 0
     md5: str = ""
+    xattrs: str = ""
 
 
 Kept = Mapping[str, bytes]

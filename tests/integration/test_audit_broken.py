@@ -78,6 +78,15 @@ pathlib.Path("/usr/local/bin/extra").write_text("x")
 os.remove("/usr/bin/tac")
 os.remove("/opt/app/app/metrics.py")
 os.chmod("/usr/bin/wc", 0o4755)
+# A program that gives a capability, one that belongs to the user, one that anybody may write.
+os.setxattr("/usr/bin/tr", "security.capability", bytes.fromhex("0100000200040000000000000000000000000000"))
+os.chown("/usr/bin/uniq", 1000, 0)
+os.chmod("/usr/bin/sort", 0o777)
+# Links of packages: one is a program now, one leads elsewhere.
+for path in ("/etc/rmt", "/usr/bin/pydoc3"):
+    os.remove(path)
+pathlib.Path("/etc/rmt").write_text("x")
+os.symlink("/data/evil", "/usr/bin/pydoc3")
 # A certificate of no package, a second root, a library of the linker's cache that is no longer there.
 with open("/etc/ssl/certs/ca-certificates.crt", "a") as stream:
     stream.write("-----BEGIN CERTIFICATE-----\\nQUFB\\n-----END CERTIFICATE-----\\n")
@@ -108,6 +117,11 @@ EXPECTED = {
     ("deleted", "/usr/lib/x86_64-linux-gnu/libbz2.so.1.0.4"),
     ("deleted", "/opt/app/app/metrics.py"),
     ("set-ID", "/usr/bin/wc"),
+    ("extended attribute", "/usr/bin/tr"),
+    ("foreign owner", "/usr/bin/uniq"),
+    ("writable", "/usr/bin/sort"),
+    ("changed", "/etc/rmt"),
+    ("changed", "/usr/bin/pydoc3"),
     ("foreign layer", "layer 6"),
     ("foreign instruction", "USER 0:0"),
 }

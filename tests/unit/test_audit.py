@@ -200,8 +200,10 @@ def test_every_locked_wheel_has_its_record() -> None:
 def test_a_wheels_own_bytecode_is_not_taken_at_its_word() -> None:
     """The installer compiles it anew, so that it is judged as all other bytecode."""
     rows = (("m.py", "00"), ("__pycache__/m.cpython-311.pyc", "11"))
-    found = python_packages.claim_files([python_packages.Distribution("a", "1", "/x/a-1.dist-info/RECORD", rows)])
-    assert list(found) == ["/x/m.py"]
+    found = python_packages.claim_files(
+        [python_packages.Distribution("a", "1", f"/{PACKAGES}/a-1.dist-info/RECORD", rows)]
+    )
+    assert list(found) == [f"/{PACKAGES}/m.py"]
 
 
 # --- rules for unpackaged files ------------------------------------------------------------------

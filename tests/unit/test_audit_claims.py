@@ -1,0 +1,208 @@
+"""What a claim must fit beside a digest: kind, layer, owner and rights of a file; settings of an image."""
+
+import base64
+import hashlib
+import tarfile
+from typing import Any
+
+import pytest
+
+from slipway import matrix
+from slipway.audit import debian_packages, file_checks, python_packages, settings, unpackaged_files
+from slipway.audit.origins import read_origins
+from slipway.audit.rules import RuleContext
+from slipway.audit.state import Audit
+from slipway.audit.unpackaged_files import UnpackagedFiles
+from slipway.build.dockerfiles import Dockerfiles
+from slipway.toml import read_toml
+from tests.helpers.archives import Member, directory, file_system
+
+IMAGE = matrix.load_matrix().find_image("cpu-base")
+RULES = read_toml(unpackaged_files.FILE, UnpackagedFiles)
+INSTALL, COPY = "RUN /bin/sh -c install tool", "COPY files /"
+DOCKERFILES = Dockerfiles(["FROM system\nRUN install tool\nCOPY files /\n"])
+STATUS = b"Package: tool\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n"
+SITE = "opt/venv/lib/python3.13/site-packages"
+RECORD = f"/{SITE}/evil-1.dist-info/RECORD"
+# A program with its checksum, and a link to it without one, as dpkg has them.
+PACKAGE: list[Member] = [
+    directory("var/lib/dpkg/"),
+    ("var/lib/dpkg/status", STATUS),
+    ("var/lib/dpkg/info/tool.list", b"/.\n/usr\n/usr/bin\n/usr/bin/tool\n/usr/bin/t\n"),
+    ("var/lib/dpkg/info/tool.md5sums", b"0cc175b9c0f1b6a831c399e269772661  usr/bin/tool\n"),
+    directory("usr/bin/"),
+    ("usr/bin/tool", b"a"),
+]
+LINK: Member = ("usr/bin/t", "tool")
+
+
+def make_audit(*copied: Member, installed: list[Member] | None = None, **records: bytes) -> Audit:
+    """Return the audit of an image with a package, and with files that were copied over it."""
+    steps = [(INSTALL, installed or [*PACKAGE, LINK]), (COPY, list(copied))]
+    system = file_system(*(steps if copied else steps[:1]))
+    packages = debian_packages.read_packages(system.read_text(debian_packages.STATUS))
+    claims = debian_packages.claim_files(system, packages)
+    found = python_packages.find_distributions(system)
+    for path, more in python_packages.claim_files(found).items():
+        claims.setdefault(path, []).extend(more)
+    return Audit(IMAGE, system, packages, found, claims, read_origins(system, DOCKERFILES))
+
+
+def find_files(audit: Audit) -> dict[str, str]:
+    """Return what is wrong with files, by their paths."""
+    context = RuleContext(audit.system, audit.packages, {}, audit.origins)  # type: ignore[arg-type]
+    file_checks.check_files(audit, RULES, context)
+    return {finding.what: finding.detail for finding in audit.findings}
+
+
+def find_rights(*members: Member) -> list[tuple[str, str]]:
+    """Return the kinds and paths of what is wrong with the rights of files."""
+    audit = make_audit(*members)
+    file_checks.check_rights(audit)
+    return [(finding.kind, finding.what) for finding in audit.findings]
+
+
+def make_file(name: str, mode: int = 0o644, uid: int = 0, gid: int = 0, xattrs: str = "") -> tarfile.TarInfo:
+    """Make an empty file with these rights and extended attributes."""
+    member = tarfile.TarInfo(name)
+    member.mode, member.uid, member.gid = mode, uid, gid
+    member.pax_headers = {f"SCHILY.xattr.{xattr}": "1" for xattr in xattrs.split()}
+    return member
+
+
+# --- links of Debian's packages ------------------------------------------------------------------
+
+
+def test_a_packages_link_from_its_installation_is_the_packages() -> None:
+    assert find_files(make_audit()) == {}
+
+
+@pytest.mark.parametrize(
+    ("there", "detail"),
+    [
+        (("usr/bin/t", b"evil"), "deb:tool has no checksum of it, and it is no link"),
+        (("usr/bin/t", "/data/evil"), "a link to /data/evil, which is not there"),
+        (("usr/bin/t", "evil"), "a link to evil, which has no owner"),
+    ],
+)
+def test_nothing_else_can_be_in_the_place_of_a_link(there: Member, detail: str) -> None:
+    """Not even in the layer of the package."""
+    evil: Member = ("usr/bin/evil", b"evil")
+    found = find_files(make_audit(installed=[*PACKAGE, evil, there]))
+    assert found.pop("/usr/bin/evil")
+    assert found == {"/usr/bin/t": detail}
+
+
+def test_a_link_of_another_layer_is_not_the_packages() -> None:
+    assert find_files(make_audit(LINK)) == {"/usr/bin/t": "it is not from the installation of deb:tool"}
+
+
+# --- RECORDs -------------------------------------------------------------------------------------
+
+
+def test_a_record_owns_nothing_outside_its_environment() -> None:
+    """What is built from source has a RECORD that no wheel is compared with."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"evil").digest()).rstrip(b"=").decode()
+    row = f"../../../../../usr/bin/tool,sha256={digest},4\n../../../../../usr/bin/new,sha256={digest},4\n"
+    members: list[Member] = [(RECORD[1:], row.encode()), ("usr/bin/tool", b"evil"), ("usr/bin/new", b"evil")]
+    found = find_files(make_audit(*members))
+    assert found.pop("/usr/bin/tool") == "it is not the file of deb:tool"
+    assert "/usr/bin/new" in found
+
+
+@pytest.mark.parametrize(
+    ("first", "is_foreign"),
+    [
+        (b"#!/opt/venv/bin/python", False),
+        (b"#!/opt/venv/bin/python3", False),
+        (b"#!/bin/bash", False),
+        (b"#!/usr/bin/env python3", False),
+        (b"#!/usr/bin/env -S sh -c 'echo evil' #", True),
+        (b"#!/usr/bin/env evil", True),
+        (b"#!/opt/venv/bin/python -c import evil;", True),
+    ],
+)
+def test_a_script_is_run_by_its_environments_python(first: bytes, *, is_foreign: bool) -> None:
+    """Its first line is no part of the digest that the wheel's is compared by."""
+    system = file_system((COPY, [("opt/venv/bin/a", first + b"\nx\n")]))
+    distribution = python_packages.Distribution("evil", "1", RECORD, (("../../../bin/a", "00"),))
+    found = python_packages.find_foreign_script(system, distribution)
+    assert found == ("/opt/venv/bin/a" if is_foreign else "")
+
+
+# --- rights --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("member", "kind"),
+    [
+        (make_file("usr/bin/a", 0o4755), "set-ID"),
+        (make_file("usr/bin/a", 0o2755), "set-ID"),
+        (make_file("usr/bin/a", 0o757), "writable"),
+        (make_file("usr/bin/a", 0o775), "writable"),
+        (make_file("usr/bin/a", uid=1000), "foreign owner"),
+        (make_file("usr/bin/a", gid=1000), "foreign owner"),
+        (make_file("usr/bin/a", xattrs="security.capability"), "extended attribute"),
+    ],
+)
+def test_a_file_gives_nobody_more_rights(member: tarfile.TarInfo, kind: str) -> None:
+    assert find_rights(member) == [(kind, "/usr/bin/a")]
+
+
+def test_a_file_of_the_rights_of_others_is_no_finding() -> None:
+    assert find_rights(make_file("usr/bin/a", 0o755)) == []
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+INSTRUCTIONS = [
+    "ENV PATH=/usr/bin A=b c D=e",
+    'HEALTHCHECK &{["CMD" "healthcheck"] "30s"}',
+    'ENTRYPOINT ["tini" "--"]',
+    'CMD ["old"]',
+    "USER 0:0",
+    "USER 1000:0",
+    'CMD ["serve"]',
+]
+SETTINGS: dict[str, Any] = {
+    "Env": ["PATH=/usr/bin", "A=b c", "D=e"],
+    "Entrypoint": ["tini", "--"],
+    "Cmd": ["serve"],
+    "User": "1000:0",
+    "Healthcheck": {"Test": ["CMD", "healthcheck"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"Env": ["PATH=/usr/bin", "LD_PRELOAD=/x"]}, ["ENV LD_PRELOAD=/x"]),
+        ({"Env": ["PATH=/usr/bin:/evil"]}, ["ENV PATH=/usr/bin:/evil"]),
+        ({"Env": ["D=e:/evil"]}, ["ENV D=e:/evil"]),
+        ({"Entrypoint": ["evil"]}, ['ENTRYPOINT ["evil"]']),
+        ({"Cmd": ["old"]}, ['CMD ["old"]']),
+        ({"User": "0:0"}, ["USER 0:0"]),
+        ({"Healthcheck": {"Test": ["CMD", "true"]}}, ['HEALTHCHECK ["CMD" "true"]']),
+        ({"OnBuild": ["RUN evil"]}, ['OnBuild ["RUN evil"]']),
+    ],
+)
+def test_a_setting_is_that_of_the_last_instruction_about_it(changes: dict[str, Any], found: list[str]) -> None:
+    """A setting without an instruction makes no layer, and so no other check sees it."""
+    assert list(settings.find_foreign_settings(SETTINGS | changes, INSTRUCTIONS)) == found
+
+
+def test_the_history_of_the_image_is_read() -> None:
+    audit = make_audit()
+    settings.check_settings(audit)
+    assert audit.findings == []
+    audit.system.image.config["config"]["User"] = "0:0"
+    settings.check_settings(audit)
+    assert [(finding.kind, finding.what) for finding in audit.findings] == [("foreign setting", "USER 0:0")]
+
+
+def test_names_of_extended_attributes_are_read() -> None:
+    """From each kind of entry."""
+    members = [make_file("a", xattrs="user.b security.capability"), make_file("c")]
+    system = file_system((COPY, [*members]))
+    assert [system.find_entry(path).xattrs for path in ("/a", "/c")] == ["security.capability user.b", ""]
