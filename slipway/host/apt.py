@@ -1,22 +1,24 @@
-"""apt on this host: its mirrors of Debian and its settings for HTTP, for use in a build.
+"""apt on this host: its mirrors of Debian with their keys and logins, and its settings for HTTP, for use in a build.
 
 Only mirrors of Debian are used. The archives of Ubuntu, Mint, Kali or Raspberry Pi OS, PPAs and vendors'
 repositories have packages that no Debian build may install; where the host has no mirror of Debian, a build uses
 Debian's own addresses.
 """
 
+import base64
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import which
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from slipway.host.system_files import os_release, read
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 CA_IN_BUILD = "/run/secrets/ca"
+ARMOR = "PGP PUBLIC KEY BLOCK"
 
 SUITES = frozenset({"bullseye", "bookworm", "trixie", "forky", "duke", "sid"})
 ALIASES = frozenset({"oldoldstable", "oldstable", "stable", "testing", "unstable"})  # Debian's on a Debian host only
@@ -53,6 +55,18 @@ class Mirror:
         fields |= {"Signed-By": KEYRING, **dict(self.options)}
         return "".join(f"{name}: {value}\n" for name, value in fields.items())
 
+    def split_login(self) -> tuple["Mirror", str]:
+        """Return the mirror without the login in its address, and the login as a line of an auth.conf, "" without one.
+
+        apt prints an address with its login where a download fails.
+        """
+        url = urlsplit(self.uri)
+        if not url.username:
+            return self, ""
+        bare = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+        login = f"machine {bare} login {unquote(url.username)} password {unquote(url.password or '')}\n"
+        return replace(self, uri=bare), login
+
 
 @dataclass(frozen=True)
 class Source:
@@ -67,13 +81,23 @@ class Source:
 # --- which sources are Debian's -----------------------------------------------------------------
 
 
-def own_sources(suite: str, root: Path) -> str:
-    """Return apt sources for a suite where the host has a mirror of its own, else "" for Debian's addresses.
+def own_sources(suite: str, root: Path) -> tuple[str, str]:
+    """Return apt sources for a suite and an auth.conf; both "", for Debian's addresses, unless the host has a mirror.
 
     Where only one of archive and security fixes has a mirror, the other comes from where the host takes it.
     """
     mirrors = find_mirrors(root)
-    return debian_sources(suite, *mirrors) if mirrors and any(is_own(mirror.uri) for mirror in mirrors) else ""
+    if not mirrors or not any(is_own(mirror.uri) for mirror in mirrors):
+        return "", ""
+    (main, login), (security, other) = (mirror.split_login() for mirror in mirrors)
+    return debian_sources(suite, main, security), login + other + read_logins(root)
+
+
+def read_logins(root: Path) -> str:
+    """Return the host's auth.conf and the files beside it as they are; those that only root may read are left out."""
+    folder = root / "etc/apt"
+    texts = (read(path) for path in [folder / "auth.conf", *sorted(folder.glob("auth.conf.d/*.conf"))])
+    return "".join(text if text.endswith("\n") else f"{text}\n" for text in texts if text)
 
 
 def debian_sources(suite: str, main: Mirror, security: Mirror) -> str:
@@ -100,7 +124,7 @@ def find_mirrors(root: Path = Path("/")) -> tuple[Mirror, Mirror] | None:
     if not main:
         return None
     archive = preferred(main)
-    return archive, preferred(security) if security else Mirror(f"{archive.uri}-security", archive.options)
+    return archive, preferred(security) if security else replace(archive, uri=f"{archive.uri}-security")
 
 
 def archives_by_name(sources: list[Source], *, has_security: bool) -> list[Mirror]:
@@ -146,9 +170,28 @@ def combine(options: Mapping[str, str], root: Path) -> Iterator[Source]:
     if options.get("enabled", "yes") in OFF:
         return
     kept = tuple((name.title(), value) for name, value in options.items() if name in OPTIONS)
+    signed_by = options.get("signed-by", "")
+    kept += tuple(("Signed-By", key) for key in [embed_keys(signed_by, root)] if key)
     for uri in filter(None, (resolve(word, root) for word in options.get("uris", "").split())):
         for suite in options.get("suites", "").split():
-            yield Source(Mirror(uri.rstrip("/"), kept), suite, components, options.get("signed-by", ""))
+            yield Source(Mirror(uri.rstrip("/"), kept), suite, components, signed_by)
+
+
+def embed_keys(signed_by: str, root: Path) -> str:
+    """Return the key of a mirror that signs by itself, for the field Signed-By; "" for Debian's own key."""
+    if "BEGIN PGP" in signed_by:
+        return signed_by
+    paths = [path for path in re.split(r"[,\s]+", signed_by) if path.startswith("/")]
+    if not paths or "debian-archive" in signed_by:
+        return ""
+    file = root / paths[0].lstrip("/")
+    text = read(file)
+    if text and "BEGIN PGP" not in text:
+        data = base64.b64encode(file.read_bytes()).decode()
+        lines = [data[start : start + 64] for start in range(0, len(data), 64)]
+        text = "\n".join([f"-----BEGIN {ARMOR}-----", "", *lines, f"-----END {ARMOR}-----"])
+    # A line of a deb822 field begins with a space; an empty one is a dot.
+    return "".join(f"\n {line.strip() or '.'}" for line in text.strip().splitlines())
 
 
 def resolve(uri: str, root: Path) -> str:

@@ -205,9 +205,12 @@ def make(base: Distro, host: Host) -> None:
 
 def bootstrap_command(base: Distro, host: Host, folder: Path) -> list[str]:
     """Return the mmdebstrap command; its settings are files, readable by nobody else."""
-    apt_conf, dpkg_conf, files = folder / "apt.conf", folder / "dpkg.conf", folder / "files.tar"
+    apt_conf, apt_auth = folder / "apt.conf", folder / "auth.conf"
+    dpkg_conf, files = folder / "dpkg.conf", folder / "files.tar"
     # apt runs outside the new system here and reads the host's own bundle.
-    apt_conf.write_text(host.apt_conf.replace(CA_IN_BUILD, str(host.ca_bundle)))
+    settings = host.apt_conf.replace(CA_IN_BUILD, str(host.ca_bundle))
+    apt_conf.write_text(f'{settings}Dir::Etc::netrc "{apt_auth}";\n')
+    apt_auth.write_text(host.apt_auth)
     dpkg_conf.write_text(DPKG_CONFIGURATION)
     files.write_bytes(docker.pack((path, text.encode()) for path, text in OFFICIAL_FILES.items()))
     return [

@@ -195,6 +195,8 @@ def run_proof(image: str, host: Host) -> subprocess.CompletedProcess[str]:
 def configuration(host: Host) -> bytes:
     """Pack the host's apt settings, mirror and CA bundle as a tar archive for a container's input."""
     files = {"etc/apt/apt.conf.d/90host": host.apt_conf.encode()}
+    if host.apt_auth:
+        files["etc/apt/auth.conf.d/90host.conf"] = host.apt_auth.encode()
     if host.sources:
         files["etc/apt/sources.list.d/debian.sources"] = host.sources.encode()
     if host.ca_bundle:

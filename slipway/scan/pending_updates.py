@@ -62,7 +62,8 @@ def pending_updates(image_id: str, suite: str, *, security_only: bool = True) ->
 def make_security_source(suite: str) -> str:
     """Return the apt source of Debian's security suite, on this host's mirror if it has one."""
     _, security = apt.find_mirrors() or (None, SECURITY)
-    return security.stanza(f"{suite}-security")
+    mirror, _ = security.split_login()
+    return mirror.stanza(f"{suite}-security")
 
 
 def find_error(output: str) -> str:

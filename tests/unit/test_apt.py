@@ -10,7 +10,9 @@ from tests.helpers.reasons import NO_APT
 
 MIRROR = "https://mirror.example/debian"
 PUBLIC = "http://any.debian.org/debian"
-LOGIN = "https://user:pass@nexus.example/repository/apt-proxy"
+NEXUS = "https://nexus.example/repository/apt-proxy"
+LOGIN = "https://user:p%40ss@nexus.example/repository/apt-proxy"
+UPDATES = f"deb [signed-by=/etc/apt/keyrings/own.gpg] {MIRROR} bookworm-updates main\n"
 
 
 def put(root: Path, name: str, text: str) -> Path:
@@ -176,9 +178,46 @@ def test_mirror_with_a_login_beside_other_archives(tmp_path: Path, files: dict[s
         put(tmp_path, name, text)
     put(tmp_path, "etc/apt/sources.list.d/zz-mirror.list", mirror)
     assert found(tmp_path).sources == (
-        f"Types: deb\nURIs: {LOGIN}\nSuites: trixie trixie-updates\nComponents: main\nSigned-By: {apt.KEYRING}\n\n"
-        f"Types: deb\nURIs: {LOGIN}-sec\nSuites: trixie-security\nComponents: main\nSigned-By: {apt.KEYRING}\n"
+        f"Types: deb\nURIs: {NEXUS}\nSuites: trixie trixie-updates\nComponents: main\nSigned-By: {apt.KEYRING}\n\n"
+        f"Types: deb\nURIs: {NEXUS}-sec\nSuites: trixie-security\nComponents: main\nSigned-By: {apt.KEYRING}\n"
     )
+    assert found(tmp_path).apt_auth == (
+        f"machine {NEXUS} login user password p@ss\nmachine {NEXUS}-sec login user password p@ss\n"
+    )
+
+
+def test_logins_of_the_hosts_own_files_come_along_as_they_are(tmp_path: Path) -> None:
+    """With a mirror alone: without one, nobody in a build asks for them."""
+    put(tmp_path, "etc/apt/auth.conf", "machine mirror.example login a password b")
+    put(tmp_path, "etc/apt/auth.conf.d/10other.conf", "machine http://x.example/debian\n  login c\n  password d\n")
+    put(tmp_path, "etc/apt/auth.conf.d/old.conf.bak", "machine y.example login e password f\n")
+    assert found(tmp_path).apt_auth == ""
+    put(tmp_path, "etc/apt/sources.list", f"deb {MIRROR} bookworm main\n")
+    assert found(tmp_path).apt_auth == (
+        "machine mirror.example login a password b\nmachine http://x.example/debian\n  login c\n  password d\n"
+    )
+    assert "--secret=id=auth,env=SLIPWAY_AUTH" in found(tmp_path).build_arguments()
+
+
+ARMORED = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDME\n-----END PGP PUBLIC KEY BLOCK-----\n"
+FIELD = "Signed-By: \n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mDME\n -----END PGP PUBLIC KEY BLOCK-----\n"
+
+
+@pytest.mark.parametrize("key", [ARMORED.encode(), b"\x98\x33\x04"], ids=["text", "binary"])
+def test_key_of_a_mirror_that_signs_by_itself_comes_along(tmp_path: Path, key: bytes) -> None:
+    """The file is the host's, so its content is in the source."""
+    put(tmp_path, "etc/apt/keyrings/own.gpg", "").write_bytes(key)
+    put(
+        tmp_path, "etc/apt/sources.list", f"deb [signed-by=/etc/apt/keyrings/own.gpg] {MIRROR} bookworm main\n{UPDATES}"
+    )
+    assert found(tmp_path).sources.count(FIELD) == 2
+
+
+def test_key_within_a_source_comes_along(tmp_path: Path) -> None:
+    """The format deb822 may hold the key itself."""
+    text = f"Types: deb\nURIs: {MIRROR}\nSuites: trixie trixie-updates\nComponents: main\n{FIELD}"
+    put(tmp_path, "etc/apt/sources.list.d/own.sources", text)
+    assert found(tmp_path).sources.count(FIELD) == 2
 
 
 def test_mirror_list_of_a_cloud_image(tmp_path: Path) -> None:

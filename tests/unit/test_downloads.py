@@ -93,6 +93,7 @@ def test_uv_uses_pips_index_where_it_has_none(tmp_path: Path) -> None:
     )
     assert tomllib.loads(found(tmp_path).uv_toml) == {
         "allow-insecure-host": ["a.example"],
+        "index-strategy": "unsafe-best-match",
         "index": [
             {"url": "https://x.example/s"},
             {"url": "https://a.example/s", "default": True},
@@ -119,6 +120,107 @@ def test_uv_configuration_of_variables_user_and_system(tmp_path: Path) -> None:
     overruled = found(tmp_path, UV_DEFAULT_INDEX="https://default.example/s").uv_toml
     assert "user.example" not in overruled
     assert "default.example" in overruled
+
+
+def test_pip_options_in_every_spelling_and_section(tmp_path: Path) -> None:
+    """pip's own rules: [install] of any file before [global], underscores and dashes alike, a % and a $ as they are."""
+    put(tmp_path, "etc/pip.conf", "[install]\nindex_url = https://u:p%40$X@install.example/s\n")
+    put(
+        tmp_path,
+        "home/.pip/pip.conf",
+        "[global]\n--index-url = https://global.example/s\nproxy = http://proxy.example:3128\n[list]\nindex-url = x\n",
+    )
+    assert found(tmp_path).pip_conf == (
+        "[global]\nindex-url = https://u:p%40$X@install.example/s\nproxy = http://proxy.example:3128\n"
+    )
+    uv = tomllib.loads(found(tmp_path).uv_toml)
+    assert uv["index"] == [{"url": "https://u:p%40$X@install.example/s", "default": True}]
+    assert uv["https-proxy"] == "http://proxy.example:3128"
+
+
+def test_pip_file_of_a_variable_and_of_an_environment(tmp_path: Path) -> None:
+    """Each overrules those before it, and a variable overrules all."""
+    put(
+        tmp_path,
+        "venv/pip.conf",
+        "[global]\nindex-url = https://venv.example/s\nextra-index-url = https://x.example/s\n",
+    )
+    put(tmp_path, "home/.config/pip/pip.conf", "[global]\nindex-url = https://user.example/s\n")
+    chosen = put(tmp_path, "chosen", "[global]\nindex-url = https://chosen.example/s\n")
+    environment = {"VIRTUAL_ENV": str(tmp_path / "venv")}
+    assert "index-url = https://venv.example/s\n" in found(tmp_path, **environment).pip_conf
+    environment["PIP_CONFIG_FILE"] = str(chosen)
+    assert "index-url = https://chosen.example/s\n" in found(tmp_path, **environment).pip_conf
+    environment["PIP_EXTRA_INDEX_URL"] = "https://a.example/s https://b.example/s"
+    assert "extra-index-url = https://a.example/s https://b.example/s\n" in found(tmp_path, **environment).pip_conf
+
+
+def test_folders_of_this_host_stay_here(tmp_path: Path) -> None:
+    """Builds do not see them; an index that is switched off for them is on."""
+    put(tmp_path, "etc/pip.conf", "[global]\nno-index = true\nfind-links = /opt/wheels\n")
+    assert found(tmp_path) == downloads.Host()
+    put(tmp_path, "etc/pip.conf", "[global]\nno-index = true\nfind-links = /opt/wheels https://x.example/links\n")
+    settings = found(tmp_path)
+    assert settings.pip_conf == "[global]\nfind-links = https://x.example/links\nno-index = true\n"
+    assert tomllib.loads(settings.uv_toml) == {"find-links": ["https://x.example/links"], "no-index": True}
+
+
+UV = """
+native-tls = true
+cache-dir = "/x"
+required-version = "==0.1"
+index-strategy = "unsafe-first-match"
+find-links = ["/srv/wheels", "https://links.example/"]
+[[index]]
+name = "team-a.b"
+url = "https://old@team.example/s"
+explicit = true
+authenticate = "always"
+ignore-error-codes = [403]
+cache-control = { api = "max-age=600", files = "no-cache" }
+[[index]]
+url = "https://ü.example/s"
+default = true
+[pip]
+extra-index-url = ["https://pip.example/s"]
+"""
+
+
+def test_uv_settings_with_tables_and_the_login_of_variables(tmp_path: Path) -> None:
+    """What is about an index comes along whole; what is about this host or another version of uv does not."""
+    put(tmp_path, "home/.config/uv/uv.toml", UV)
+    login = {"UV_INDEX_TEAM_A_B_USERNAME": "u@x", "UV_INDEX_TEAM_A_B_PASSWORD": "p:/"}
+    expected = tomllib.loads(UV)
+    expected["index"][0]["url"] = "https://u%40x:p%3A%2F@team.example/s"
+    expected["index"].append({"url": "https://pip.example/s"})
+    assert tomllib.loads(found(tmp_path, **login).uv_toml) == {
+        "find-links": ["https://links.example/"],
+        "index-strategy": "unsafe-first-match",
+        "index": expected["index"],
+    }
+
+
+def test_uv_file_of_a_variable_is_the_only_one(tmp_path: Path) -> None:
+    """As uv has it: the others are not read."""
+    put(tmp_path, "home/.config/uv/uv.toml", 'index-url = "https://user.example/s"\n')
+    chosen = put(tmp_path, "chosen", 'index-url = "https://chosen.example/s"\n')
+    settings = found(tmp_path, UV_CONFIG_FILE=str(chosen))
+    assert tomllib.loads(settings.uv_toml)["index"] == [{"url": "https://chosen.example/s", "default": True}]
+    assert found(tmp_path, UV_NO_CONFIG="1").uv_toml == ""
+
+
+NETRC = "machine a.example login u password p\nmachine b.example\n\tlogin v\n\tpassword q\ndefault login w password r\n"
+
+
+def test_netrc_comes_along_whole_beside_an_index(tmp_path: Path) -> None:
+    """pip and uv read it in the build as here; without an index of this host's own it is nobody's business there."""
+    put(tmp_path, "home/.netrc", NETRC).chmod(0o600)
+    assert found(tmp_path).netrc == ""
+    settings = found(tmp_path, PIP_INDEX_URL="https://a.example/s")
+    assert settings.netrc == NETRC
+    assert "--secret=id=netrc,env=SLIPWAY_NETRC" in settings.build_arguments()
+    other = put(tmp_path, "other", "default login x password y\n")
+    assert found(tmp_path, PIP_INDEX_URL="https://a.example/s", NETRC=str(other)).netrc == other.read_text()
 
 
 def test_npmrc_of_user_and_system(tmp_path: Path) -> None:
@@ -151,12 +253,28 @@ def test_passwords_travel_in_the_environment_alone(tmp_path: Path) -> None:
     assert "secret@" in settings.environment()["SLIPWAY_UV"]
 
 
+def test_npm_proxies_and_keys_of_a_registry(tmp_path: Path) -> None:
+    """Files of this host that hold a key are not in the build."""
+    lines = "https-proxy=http://proxy.example:3128\n//r.example/:certfile=/x.pem\n//r.example/:username=u\nprefix=/x\n"
+    put(tmp_path, "home/.npmrc", lines)
+    settings = found(tmp_path, npm_config_noproxy="r.example")
+    assert settings.npmrc.splitlines() == [
+        "https-proxy=http://proxy.example:3128",
+        "//r.example/:username=u",
+        "noproxy=r.example",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("etc/uv/uv.toml", "index-url ="), ("etc/pip.conf", "index-url = x\n")],
+    [
+        ("etc/uv/uv.toml", "index-url = https://u:secret@x.example/"),
+        ("etc/pip.conf", "index-url = https://u:secret@x.example/\n"),
+    ],
 )
-def test_malformed_configuration_is_named(tmp_path: Path, name: str, text: str) -> None:
-    """The message names the file; no traceback."""
+def test_malformed_configuration_is_named_and_not_quoted(tmp_path: Path, name: str, text: str) -> None:
+    """No traceback, and no password in the log."""
     path = put(tmp_path, name, text)
-    with pytest.raises(SlipwayError, match=f"{path} cannot be read"):
+    with pytest.raises(SlipwayError, match=f"{path} cannot be read") as raised:
         found(tmp_path)
+    assert "secret" not in str(raised.value)
