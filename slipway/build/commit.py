@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from slipway import repository
 from slipway.build.dockerfiles import find_sources
+from slipway.host.system_files import read
 from slipway.images_toml import TARGETS
 from slipway.matrix import FILE, Image
 
@@ -15,10 +16,12 @@ ARGUMENTS = r"^(apt_date|image|platform|dockerfile|distro|locks|arguments|target
 
 
 def git(*words: str) -> str:
-    """Return what git prints, or an empty string when it fails."""
+    """Return what git prints, or an empty string outside a repository; GitError where it refuses another's clone."""
     try:
         return repository.git(*words)
-    except repository.GitError:
+    except repository.GitError as error:
+        if "safe.directory" in str(error):  # git before 2.38 takes this setting from a file alone, and says how
+            raise
         return ""
 
 
@@ -46,3 +49,13 @@ def find_commit(context: Sequence[str]) -> str:
     commit = git("rev-list", "--topo-order", "--max-count=1", *commits)
     is_dirty = git("status", "--porcelain", "--untracked-files=all", "--", *context) or git("diff", "HEAD", *arguments)
     return f"{commit}-dirty" if is_dirty else commit
+
+
+def warn_shallow(commit: str) -> None:
+    """Say so where the history of this clone begins at a commit: an earlier one may be meant."""
+    boundary = repository.ROOT / (git("rev-parse", "--git-path", "shallow") or "shallow")
+    if commit and commit.removesuffix("-dirty") in read(boundary).split():
+        print(
+            f"note: this clone has no history before {commit[:12]}, so the image's label names this commit where a "
+            "whole clone may name an earlier one; the layers are the same. `git fetch --unshallow` gets the history."
+        )

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from slipway import docker, results
-from slipway.build.commit import find_commit, list_context
+from slipway.build.commit import find_commit, list_context, warn_shallow
 from slipway.errors import SlipwayError
 from slipway.host import base_image
 from slipway.matrix import Image, Matrix
@@ -45,9 +45,11 @@ def make_parent_labels(image: Image) -> dict[str, str]:
 
 def read_labels(matrix: Matrix, image: Image, image_id: str) -> dict[str, str]:
     """Return the labels of an image: its origin, and the versions found in it."""
+    commit = find_commit(list_context(image))
+    warn_shallow(commit)
     origin = {
         "org.opencontainers.image.source": matrix.source,
-        COMMIT: find_commit(list_context(image)),
+        COMMIT: commit,
         "org.opencontainers.image.version": matrix.release,
         **make_parent_labels(image),
         "slipway.deprecated": str(image.variant.deprecated or ""),

@@ -63,10 +63,7 @@ class Checkout:
 
 def copy_repository(folder: Path) -> None:
     """Copy the tracked and the untracked files of the working tree, except those that git ignores."""
-    listed = subprocess.check_output(
-        ["git", "-C", repository.ROOT, "ls-files", "--cached", "--others", "--exclude-standard"], text=True
-    )
-    for name in listed.splitlines():
+    for name in repository.git("ls-files", "--cached", "--others", "--exclude-standard").splitlines():
         source, target = repository.ROOT / name, folder / name
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)

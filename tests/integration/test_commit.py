@@ -1,5 +1,6 @@
 """The commit on an image's label: the last one that changed what the build can read."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -112,6 +113,65 @@ def test_the_later_commit_counts(tree: Path) -> None:
     assert find_commit() == last
     write(tree, "images.toml", ROW.replace("21", "23"))
     assert save(tree) == find_commit()
+
+
+def clone(tree: Path, folder: Path, *options: str) -> Path:
+    """Clone the small repository."""
+    subprocess.run(["git", "clone", "--quiet", *options, tree.as_uri(), folder], check=True)
+    return folder
+
+
+def test_the_commit_is_the_same_in_every_kind_of_checkout(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path with spaces, a worktree, a clone of another user, under another umask and with CRLF by default."""
+    expected, place = find_commit(), tmp_path_factory.mktemp("a place") / "with spaces"
+    git(tree, "worktree", "add", "--quiet", str(place / "worktree"))
+    clone(tree, place / "crlf", "--config=core.autocrlf=true")
+    clone(tree, place / "others")
+    for path in [place / "others", *(place / "others").rglob("*")]:
+        path.chmod(path.stat().st_mode & 0o700)
+        if os.geteuid() == 0:
+            os.lchown(path, 12345, 12345)
+    for name in ("worktree", "crlf", "others"):
+        monkeypatch.setattr(repository, "ROOT", place / name)
+        assert (name, find_commit()) == (name, expected)
+
+
+def test_a_folder_of_a_larger_repository(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is below it counts."""
+    part = tree / "part"
+    part.mkdir()
+    for name in ("Dockerfile.cuda", "app", "images.toml"):
+        (tree / name).rename(part / name)
+    expected = save(tree)
+    monkeypatch.setattr(repository, "ROOT", part)
+    assert find_commit() == expected
+    write(tree, "app/service.py", "import other\n")
+    save(tree)
+    assert find_commit() == expected
+    assert repository.file_at(expected, "Dockerfile.cuda") == DOCKERFILE.encode()
+    write(part, "app/service.py", "import json\n")
+    assert find_commit() == f"{expected}-dirty"
+
+
+def test_a_clone_without_history_is_told(
+    tree: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It cannot know which commit last changed a file; one whose history is long enough can."""
+    write(tree, "app/service.py", "import json\n")
+    expected = save(tree)
+    write(tree, "README.md", "another")
+    head = save(tree)
+    for depth, found in (("3", expected), ("1", head)):
+        folder = tmp_path_factory.mktemp("clone") / "clone"
+        monkeypatch.setattr(repository, "ROOT", clone(tree, folder, f"--depth={depth}"))
+        assert find_commit() == found
+        commit.warn_shallow(found)
+        assert ("git fetch --unshallow" in capsys.readouterr().out) == (depth == "1")
 
 
 def test_outside_a_repository_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
