@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a new temporary folder on disk, for what is as large as an image: /tmp is in memory on many systems."""
+    return tempfile.TemporaryDirectory(prefix="slipway-", dir=os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108
+
+
 @contextlib.contextmanager
 def write_whole(path: Path) -> Iterator[BinaryIO]:
     """Yield a temporary file that takes the path's name when all is written, and vanishes otherwise.

@@ -6,11 +6,10 @@ writes dist/<image>/sbom.cdx.json and sbom.spdx.json, both with the image's ID.
 """
 
 import argparse
-import tempfile
 from collections import Counter
 from pathlib import Path
 
-from slipway import matrix, repository, results, sbom, tools
+from slipway import files, matrix, repository, results, sbom, tools
 from slipway.errors import run
 from slipway.image import saved_image
 from slipway.matrix import Image
@@ -23,9 +22,9 @@ def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path
     """
     folder = folder or image.results
     program = tools.provide_program(tools.read_tool("syft"))
-    with tempfile.TemporaryDirectory() as name:
-        files = {kind: Path(name) / kind for kind in ("cyclonedx-json", "spdx-json")}
-        outputs = [f"--output={kind}={file}" for kind, file in files.items()]
+    with files.temporary_folder() as name:
+        written = {kind: Path(name) / kind for kind in ("cyclonedx-json", "spdx-json")}
+        outputs = [f"--output={kind}={file}" for kind, file in written.items()]
         source = f"docker:{image_id.removeprefix('sha256:')}"
         tools.run_checked(
             [str(program), "scan", source, "--quiet", f"--source-name={image.name}", *outputs],
@@ -33,7 +32,7 @@ def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path
             SYFT_CHECK_FOR_APP_UPDATE="false",
             TMPDIR=name,  # Syft unpacks the image there
         )
-        documents = {kind: sbom.read_document(file) for kind, file in files.items()}
+        documents = {kind: sbom.read_document(file) for kind, file in written.items()}
     cyclonedx, spdx = documents["cyclonedx-json"], documents["spdx-json"]
     cyclonedx.setdefault("metadata", {}).setdefault("properties", []).append({"name": sbom.IMAGE, "value": image_id})
     spdx["comment"] = f"{sbom.IMAGE} {image_id}"

@@ -12,13 +12,12 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from slipway import repository, results
+from slipway import files, repository, results
 from slipway.audit import python_packages
 from slipway.build import locks
 from slipway.build.locks import Lock
@@ -136,7 +135,7 @@ def record_wheels(lock: Lock, records: Records) -> None:
     new = find_missing(lock, records)
     for start in range(0, len(new), AT_ONCE):
         chunk = new[start : start + AT_ONCE]
-        with tempfile.TemporaryDirectory() as name:
+        with files.temporary_folder() as name:
             install_wheels(lock, chunk, Path(name))
             where = name_environment(lock.options)
             records.lines.update(describe_wheel(requirement, where, Path(name) / "target") for requirement in chunk)

@@ -4,13 +4,12 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from slipway import docker, junit, repository, results
+from slipway import docker, files, junit, repository, results
 from slipway.audit import syft
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
@@ -169,7 +168,7 @@ def measure_memory(images: list[Image]) -> Iterator[Figure]:
     """Yield the peak memory of reading the largest image with an empty cache, and of setup."""
     largest = max(images, key=lambda image: saved_image.read_image(image.tag).size)
     print_progress(f"reading {largest.tag} with an empty cache")
-    with tempfile.TemporaryDirectory() as cache:
+    with files.temporary_folder() as cache:
         reading = measure_peak_memory("slipway.image.saved_image", largest.tag, XDG_CACHE_HOME=cache)
     yield Figure("memory slipway.image.saved_image", reading, "MB", note=largest.tag)
     yield Figure("memory slipway.host", measure_peak_memory("slipway.host"), "MB")
@@ -184,7 +183,7 @@ def measure_audits(images: list[Image]) -> Iterator[Figure]:
         print_progress(f"auditing {image.tag}")
         syft.provide_sbom(image, saved_image.find_id(image.tag))
         alone = time_command("sh", "-c", 'docker save "$0" >/dev/null', image.tag)
-        with tempfile.TemporaryDirectory() as cache:
+        with files.temporary_folder() as cache:
             memory_used = measure_peak_memory("slipway.audit", image.name, XDG_CACHE_HOME=cache)
             yield Figure(f"audit {image.name}", read_audit_seconds(image), "s", alone, "docker save")
             run_command(sys.executable, "-m", "slipway.audit", image.name, XDG_CACHE_HOME=cache)

@@ -7,13 +7,12 @@ import contextlib
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
 
-from slipway import docker, results
+from slipway import docker, files, results
 from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.errors import SlipwayError
@@ -43,7 +42,7 @@ def measure_unchanged(matrix: Matrix) -> Iterator[Figure]:
         yield Figure(what, note=reasons[0])
         return
     with (
-        tempfile.TemporaryDirectory() as name,
+        files.temporary_folder() as name,
         start_registry(Path(name)) as host,
         keep_record(publish.find_record(image)),
     ):

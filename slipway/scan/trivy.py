@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slipway import files
 from slipway.errors import SlipwayError
 from slipway.scan import package_urls
 from slipway.scan.package_urls import Package
@@ -83,7 +84,7 @@ def make_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 def run_trivy(program: Path, *words: str) -> str:
     """Run Trivy in an empty folder and return its standard output; NotScannedError when it fails or hangs."""
-    with tempfile.TemporaryDirectory() as folder:
+    with files.temporary_folder() as folder:
         try:
             result = subprocess.run(
                 [program, *words, *QUIET],

@@ -9,13 +9,13 @@ import json
 import os
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from slipway import files
 from slipway.errors import SlipwayError
 from slipway.repository import cache_folder
 from slipway.scan import trivy
@@ -66,7 +66,7 @@ class Database:
 @contextlib.contextmanager
 def provide_database(program: Path, source: Source) -> Iterator[Database]:
     """Yield the database; NotScannedError without one."""
-    with tempfile.TemporaryDirectory() as temporary:
+    with files.temporary_folder() as temporary:
         if source.path is None:
             yield download_database(program, source)
         elif source.path.is_dir():

@@ -6,21 +6,13 @@ from shutil import which
 import pytest
 
 from slipway.host import apt, downloads
+from tests.helpers import hosts
+from tests.helpers.hosts import MIRROR, PUBLIC, put
 from tests.helpers.reasons import NO_APT
 
-MIRROR = "https://mirror.example/debian"
-PUBLIC = "http://any.debian.org/debian"
 NEXUS = "https://nexus.example/repository/apt-proxy"
 LOGIN = "https://user:p%40ss@nexus.example/repository/apt-proxy"
 UPDATES = f"deb [signed-by=/etc/apt/keyrings/own.gpg] {MIRROR} bookworm-updates main\n"
-
-
-def put(root: Path, name: str, text: str) -> Path:
-    """Write a file of the made-up host."""
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 def found(root: Path) -> downloads.Host:
@@ -28,141 +20,7 @@ def found(root: Path) -> downloads.Host:
     return downloads.find("trixie", {"HOME": str(root / "home")}, root)
 
 
-# --- hosts as they are installed ------------------------------------------------------------------
-
-UBUNTU_24_04 = {
-    "etc/os-release": 'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\n',
-    "etc/apt/sources.list": "# Ubuntu sources have moved to /etc/apt/sources.list.d/ubuntu.sources\n",
-    "etc/apt/sources.list.d/ubuntu.sources": """\
-# See http://help.ubuntu.example/community/UpgradeNotes
-
-## Ubuntu distribution repository
-Types: deb
-URIs: http://archive.ubuntu.example/ubuntu/
-Suites: noble noble-updates noble-backports
-Components: main universe restricted multiverse
-Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
-
-## Ubuntu security updates.
-Types: deb
-URIs: http://security.ubuntu.example/ubuntu/
-Suites: noble-security
-Components: main universe restricted multiverse
-Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
-""",
-    "etc/apt/sources.list.d/ppa.sources": (
-        "Types: deb\nURIs: https://ppa.example/deadsnakes/ppa/ubuntu/\nSuites: noble\nComponents: main\n"
-    ),
-}
-# As on runners of GitHub: a mirror list of their own.
-UBUNTU_RUNNER = {
-    "etc/os-release": "ID=ubuntu\nID_LIKE=debian\n",
-    "etc/apt/apt-mirrors.txt": "http://azure.archive.ubuntu.example/ubuntu/\tpriority:1\n",
-    "etc/apt/sources.list.d/ubuntu.sources": (
-        "Types: deb\nURIs: mirror+file:/etc/apt/apt-mirrors.txt\n"
-        "Suites: noble noble-updates noble-backports noble-security\nComponents: main universe\n"
-    ),
-}
-UBUNTU_22_04 = {
-    "etc/os-release": "ID=ubuntu\nID_LIKE=debian\n",
-    "etc/apt/sources.list": (
-        "deb http://archive.ubuntu.example/ubuntu/ jammy main restricted\n"
-        "deb http://archive.ubuntu.example/ubuntu/ jammy-updates main restricted\n"
-        "deb http://archive.ubuntu.example/ubuntu/ jammy universe\n"
-        "deb http://security.ubuntu.example/ubuntu/ jammy-security main restricted\n"
-    ),
-}
-MINT = {
-    "etc/os-release": 'ID=linuxmint\nID_LIKE="ubuntu debian"\n',
-    "etc/apt/sources.list.d/official-package-repositories.list": (
-        "deb http://packages.mint.example xia main upstream import backport\n\n"
-        "deb http://archive.ubuntu.example/ubuntu noble main restricted universe multiverse\n"
-        "deb http://archive.ubuntu.example/ubuntu noble-updates main restricted universe multiverse\n"
-        "deb http://security.ubuntu.example/ubuntu/ noble-security main restricted universe multiverse\n"
-    ),
-}
-KALI = {
-    "etc/os-release": "ID=kali\nID_LIKE=debian\n",
-    "etc/apt/sources.list": "deb http://http.kali.example/kali kali-rolling main contrib non-free non-free-firmware\n",
-}
-DEVUAN = {
-    "etc/os-release": "ID=devuan\nID_LIKE=debian\n",
-    "etc/apt/sources.list": (
-        "deb http://deb.devuan.example/merged stable main\n"
-        "deb http://deb.devuan.example/merged stable-updates main\n"
-        "deb http://deb.devuan.example/merged stable-security main\n"
-    ),
-}
-# The archives of Raspberry Pi OS have Debian's suite names, one of them in a folder called debian.
-RASPBIAN = {
-    "etc/os-release": "ID=raspbian\nID_LIKE=debian\n",
-    "etc/apt/sources.list": "deb http://raspbian.pi.example/raspbian/ bookworm main contrib non-free rpi\n",
-    "etc/apt/sources.list.d/raspi.list": "deb http://archive.pi.example/debian/ bookworm main\n",
-}
-RASPBERRY_PI_OS = {
-    "etc/os-release": "ID=debian\n",
-    "etc/apt/sources.list": f"deb {PUBLIC} bookworm main\ndeb {PUBLIC} bookworm-updates main\n",
-    "etc/apt/sources.list.d/raspi.list": "deb http://archive.pi.example/debian/ bookworm main\n",
-}
-RASPBERRY_PI_OS_13 = {
-    "etc/os-release": "ID=debian\n",
-    "etc/apt/sources.list.d/raspi.sources": (
-        "Types: deb\nURIs: http://archive.pi.example/debian/\nSuites: trixie\nComponents: main\n"
-        "Signed-By: /usr/share/keyrings/raspberrypi-archive-keyring.pgp\n"
-    ),
-}
-DEBIAN_11 = {
-    "etc/os-release": "ID=debian\n",
-    "etc/apt/sources.list": (
-        f"deb {PUBLIC} bullseye main\n"
-        f"deb {PUBLIC}-security bullseye-security main\n"
-        f"deb {PUBLIC} bullseye-updates main\n"
-    ),
-}
-DEBIAN_13 = {
-    "etc/os-release": "ID=debian\n",
-    "etc/apt/sources.list.d/debian.sources": (
-        "Types: deb\n# http://snapshot.example/archive/debian/20261101T000000Z\n"
-        f"URIs: {PUBLIC}\nSuites: trixie trixie-updates\nComponents: main\n"
-        "Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp\n\n"
-        f"Types: deb\nURIs: {PUBLIC}-security\nSuites: trixie-security\nComponents: main\n"
-        "Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp\n"
-    ),
-}
-
-
-def cloud(address: str) -> dict[str, str]:
-    """Return the files of Debian 12's cloud image, whose mirror is an address."""
-    return {
-        "etc/os-release": "ID=debian\n",
-        "etc/apt/mirrors/debian.list": f"{address}\n",
-        "etc/apt/mirrors/debian-security.list": f"{address}-security\n",
-        "etc/apt/sources.list.d/debian.sources": (
-            "Types: deb deb-src\nURIs: mirror+file:///etc/apt/mirrors/debian.list\n"
-            "Suites: bookworm bookworm-updates bookworm-backports\nComponents: main\n\n"
-            "Types: deb deb-src\nURIs: mirror+file:///etc/apt/mirrors/debian-security.list\n"
-            "Suites: bookworm-security\nComponents: main\n"
-        ),
-    }
-
-
-WITHOUT_MIRROR = {
-    "ubuntu24": UBUNTU_24_04,
-    "runner": UBUNTU_RUNNER,
-    "ubuntu22": UBUNTU_22_04,
-    "mint": MINT,
-    "kali": KALI,
-    "devuan": DEVUAN,
-    "raspbian": RASPBIAN,
-    "pi12": RASPBERRY_PI_OS,
-    "pi13": RASPBERRY_PI_OS_13,
-    "debian11": DEBIAN_11,
-    "debian13": DEBIAN_13,
-    "cloud12": cloud(PUBLIC),
-}
-
-
-@pytest.mark.parametrize("files", WITHOUT_MIRROR.values(), ids=WITHOUT_MIRROR)
+@pytest.mark.parametrize("files", hosts.WITHOUT_MIRROR.values(), ids=hosts.WITHOUT_MIRROR)
 def test_hosts_without_a_debian_mirror_leave_debians_default(tmp_path: Path, files: dict[str, str]) -> None:
     """Another distribution's archive is never given to a build of Debian."""
     for name, text in files.items():
@@ -170,7 +28,7 @@ def test_hosts_without_a_debian_mirror_leave_debians_default(tmp_path: Path, fil
     assert found(tmp_path).sources == ""
 
 
-@pytest.mark.parametrize("files", [UBUNTU_24_04, MINT, RASPBIAN, RASPBERRY_PI_OS_13])
+@pytest.mark.parametrize("files", [hosts.UBUNTU_24_04, hosts.MINT, hosts.RASPBIAN, hosts.RASPBERRY_PI_OS_13])
 def test_mirror_with_a_login_beside_other_archives(tmp_path: Path, files: dict[str, str]) -> None:
     """A repository manager's address has any name; the suite's updates at it say that it is Debian."""
     mirror = f"deb {LOGIN} bookworm main\ndeb {LOGIN} bookworm-updates main\ndeb {LOGIN}-sec bookworm-security main\n"
@@ -222,7 +80,7 @@ def test_key_within_a_source_comes_along(tmp_path: Path) -> None:
 
 def test_mirror_list_of_a_cloud_image(tmp_path: Path) -> None:
     """The file with the addresses is the host's, so a build gets the first of them."""
-    for name, text in cloud(MIRROR).items():
+    for name, text in hosts.cloud(MIRROR).items():
         put(tmp_path, name, text)
     put(tmp_path, "etc/apt/mirrors/debian.list", f"# ours first\n{MIRROR}\tpriority:1\n{PUBLIC}\tpriority:2\n")
     addresses = [line for line in found(tmp_path).sources.splitlines() if line.startswith("URIs")]
@@ -378,12 +236,14 @@ def test_apt_settings_about_http_and_no_others(tmp_path: Path, monkeypatch: pyte
     put(
         tmp_path,
         "etc/apt/apt.conf.d/95host",
-        'Acquire { http { Proxy "http://proxy.example:3142"; Proxy-Auto-Detect "/usr/bin/x"; };\n'
+        'Acquire { http { Proxy "http://proxy.example:3142"; Proxy::mirror.example "DIRECT"; };\n'
+        'http { Proxy-Auto-Detect "/usr/bin/x"; };\n'
         'https { CAInfo "/host/ca.pem"; Verify-Peer "true"; }; };\n'
         'APT::Install-Recommends "0";\n',
     )
     assert found(tmp_path).apt_conf.splitlines() == [
         'Acquire::http::Proxy "http://proxy.example:3142";',
+        'Acquire::http::Proxy::mirror.example "DIRECT";',
         'Acquire::https::Verify-Peer "true";',
     ]
 

@@ -1,0 +1,55 @@
+"""/tmp in memory, as Debian 13 has it: nothing that reads an image unpacks it there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slipway import files, matrix, repository, tools
+from slipway.image import saved_image
+from tests.helpers import hosts
+
+IMAGE = matrix.load_matrix().find_image("cpu-base")
+MEGABYTES = 16  # of /tmp; the image has hundreds
+# What is in /tmp is still there, such as this test's own Python; what is written there goes to the memory.
+SMALL_TMP = f"""
+mount -t tmpfs -o size={MEGABYTES}m none /mnt
+mkdir /mnt/upper /mnt/work
+mount -t overlay -o lowerdir=/tmp,upperdir=/mnt/upper,workdir=/mnt/work none /tmp
+exec "$0" "$@"
+"""
+READ = """
+import sys
+from pathlib import Path
+from slipway import matrix, tools
+from slipway.audit import syft
+from slipway.image import saved_image
+from slipway.scan import trivy
+image_id, folder = sys.argv[1:]
+saved_image.read_image(image_id)
+syft.write(matrix.load_matrix().find_image("cpu-base"), image_id, Path(folder))
+assert len(trivy.scan_image(tools.provide(tools.read_tool("trivy")), image_id, None)) > 1000
+"""
+
+
+@pytest.mark.skipif(not hosts.HAS_NAMESPACES, reason="no mount namespaces for this user")
+def test_image_readers_leave_tmp_alone() -> None:
+    """The reader with no cache, Syft and Trivy read a whole image where /tmp has hardly any room."""
+    image_id = saved_image.find_id(IMAGE.tag)
+    for name in ("syft", "trivy"):
+        tools.provide(tools.read_tool(name))
+    environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+    with files.temporary_folder() as cache, files.temporary_folder() as folder:
+        (Path(cache) / "slipway").mkdir()
+        (Path(cache) / "slipway" / "tools").symlink_to(repository.cache_folder("tools"))
+        result = subprocess.run(
+            hosts.in_namespace(SMALL_TMP, sys.executable, "-c", READ, image_id, folder),
+            cwd=repository.ROOT,
+            env=environment | {"XDG_CACHE_HOME": cache},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 0, result.stderr
