@@ -30,6 +30,8 @@ pytest_plugins = [
     "tests.images.helpers.whole_run",
     "tests.images.helpers.build_sources",
 ]
+# docker would write the proxies of ~/.docker/config.json, which are this host's, into each container's environment.
+ALONE = {"use_config_proxy": False}
 LOG_LINES = 50
 # What the engine says when the container runtime lost its own first process: nothing about the image.
 ENGINE_FAULTS = ["read init-p: connection reset by peer"]
@@ -207,7 +209,7 @@ def starter(client: docker.DockerClient, image: EngineImage, node: pytest.Item |
     with contextlib.ExitStack() as stack:
 
         def start(*command: str, **options: Any) -> Container:
-            container = client.containers.create(image.id, list(command) or None, **options)
+            container = client.containers.create(image.id, list(command) or None, **ALONE | options)
             stack.callback(container.remove, force=True, v=True)
             containers.append(container)
             container.start()

@@ -178,9 +178,10 @@ def needles() -> set[str]:
     settings = settings_of_host()
     texts = "\n".join([*settings.environment().values(), *proxies(settings)])
     urls = [url for url in re.findall(r"https?://[^\s\"';]+", texts) if apt.is_own(url)]
+    passwords = re.findall(r"(?m)\bpassword[ \t]+(\S{6,})", f"{settings.apt_auth}\n{settings.netrc}")
     # A folder such as /src is part of many paths; a folder in it is not.
     folder = repository.ROOT if len(repository.ROOT.parts) > 2 else repository.ROOT / "requirements"
-    return {str(folder), *(text for url in urls for text in traces(urlsplit(url)))}
+    return {str(folder), *passwords, *(text for url in urls for text in traces(urlsplit(url)))}
 
 
 def traces(url: SplitResult) -> Iterator[str]:

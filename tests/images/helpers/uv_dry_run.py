@@ -12,6 +12,7 @@ from tests.images.helpers.containers import Run
 # The settings are in the container's environment only, and gone with it.
 SCRIPT = """
 [ -z "$UV_TOML" ] || { printf %s "$UV_TOML" >/tmp/uv.toml; export UV_CONFIG_FILE=/tmp/uv.toml; }
+[ -z "$NETRC_TEXT" ] || { printf %s "$NETRC_TEXT" >/tmp/netrc; export NETRC=/tmp/netrc; }
 [ -e "$SSL_CERT_FILE" ] || unset SSL_CERT_FILE
 exec uv pip install --dry-run --no-build $(printf -- '--constraints=%s ' /run/locks/*) "$@"
 """
@@ -25,8 +26,8 @@ def would_install(run: Run, contract: Image, *requirements: str) -> set[str]:
     if settings.ca_bundle:
         volumes[str(settings.ca_bundle)] = {"bind": "/run/ca.pem", "mode": "ro"}
     environment = {name: os.environ[name] for name in settings.proxies}
-    environment |= {"UV_TOML": settings.uv_toml, "SSL_CERT_FILE": "/run/ca.pem"}
-    options = {"network_mode": "bridge", "environment": environment, "volumes": volumes}
+    environment |= {"UV_TOML": settings.uv_toml, "NETRC_TEXT": settings.netrc, "SSL_CERT_FILE": "/run/ca.pem"}
+    options = {"network_mode": "bridge", "environment": environment, "volumes": volumes, "use_config_proxy": True}
     finished = run("sh", "-c", SCRIPT, "sh", *requirements, **options)
     if finished.exit_code and re.search(NO_INDEX, finished.output):
         pytest.skip("no package index is reached from a container")

@@ -29,6 +29,7 @@ FROM {base}
 RUN --mount=type=secret,id=ca \\
     --mount=type=secret,id=sources,target=/etc/apt/sources.list.d/debian.sources \\
     --mount=type=secret,id=apt,target=/etc/apt/apt.conf.d/90host \\
+    --mount=type=secret,id=auth,target=/etc/apt/auth.conf \\
     apt-get -o APT::Update::Error-Mode=any update || exit {unreached}; \\
     apt-get install -y --no-install-recommends mariadb-server postgresql redis-server
 """
@@ -105,9 +106,9 @@ def network(client: docker.DockerClient) -> Iterator[Network]:
 def server(client: docker.DockerClient, servers: str, network: Network, command: str) -> Iterator[str]:
     """The host name of a client's server in the network."""
     user, script = START[command]
-    container = client.containers.create(
-        servers, ["sh", "-ec", script], user=user, network=network.name, name=f"{network.name}-{command}"
-    )
+    name = f"{network.name}-{command}"
+    options = {"user": user, "network": network.name, "name": name, "use_config_proxy": False}
+    container = client.containers.create(servers, ["sh", "-ec", script], **options)
     with contextlib.ExitStack() as stack:
         stack.callback(container.remove, force=True, v=True)
         container.start()
