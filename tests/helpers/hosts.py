@@ -101,6 +101,16 @@ DEBIAN_11 = {
         f"deb {PUBLIC} bullseye-updates main\n"
     ),
 }
+# As the installer writes it.
+DEBIAN_12 = {
+    "etc/os-release": "ID=debian\n",
+    "etc/apt/sources.list": (
+        f"#deb cdrom:[Debian GNU/Linux 12.5.0 _Bookworm_ - Official amd64 NETINST]/ bookworm main\n\n"
+        f"deb {PUBLIC}/ bookworm main non-free-firmware\ndeb-src {PUBLIC}/ bookworm main non-free-firmware\n"
+        f"deb {PUBLIC}-security/ bookworm-security main non-free-firmware # fixes\n"
+        f"deb {PUBLIC}/ bookworm-updates main non-free-firmware\n"
+    ),
+}
 DEBIAN_13 = {
     "etc/os-release": "ID=debian\n",
     "etc/apt/sources.list.d/debian.sources": (
@@ -139,6 +149,7 @@ WITHOUT_MIRROR = {
     "pi12": RASPBERRY_PI_OS,
     "pi13": RASPBERRY_PI_OS_13,
     "debian11": DEBIAN_11,
+    "debian12": DEBIAN_12,
     "debian13": DEBIAN_13,
     "cloud12": cloud(PUBLIC),
 }

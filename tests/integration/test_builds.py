@@ -26,9 +26,9 @@ BASES = [image for image in VARIANTS if image.variant.name in ("cpu", "cuda") an
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the repository to change."""
-    copy_repository(tmp_path)
-    return tmp_path
+    """A copy of the repository to change, at a path with spaces."""
+    copy_repository(tmp_path / "a checkout")
+    return tmp_path / "a checkout"
 
 
 @pytest.fixture
@@ -92,10 +92,13 @@ def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.
 @pytest.mark.requirement("N6")
 @pytest.mark.timeout(900)
 def test_a_new_build_of_a_checkout_under_another_umask_has_the_same_layers(tree: Path, tag: str) -> None:
-    """Nothing of the checkout's modes, of the time or of chance is in a layer."""
+    """Nothing of the checkout's modes, of the time or of chance is in a layer.
+
+    The modes are those of umask 077 on a file system that makes every file a program.
+    """
     require_built(BASES[0])
     for path in tree.rglob("*"):
-        path.chmod(path.stat().st_mode & 0o700)
+        path.chmod(0o700)
     result = build(tree, BASES[0], tag, "--no-cache")
     assert result.returncode == 0, result.stdout
     assert layers(tag) == layers(BASES[0].tag)

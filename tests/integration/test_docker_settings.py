@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from slipway import matrix, repository
+from tests.helpers.built_images import require_built
 
 IMAGE = matrix.load_matrix().find_image("cpu-base")
 # Nothing listens there: what is sent to it fails.
@@ -17,6 +18,7 @@ CHECKS = "test_ready_refuses_without_a_required_gpu or test_metrics_count_reques
 
 def test_proxies_change_no_outcome_of_a_check(tmp_path: Path) -> None:
     """docker writes them into each container; a check that asks 127.0.0.1 in there would ask the proxy."""
+    require_built(IMAGE)
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
     settings = json.loads(own.read_text()) if own.is_file() else {}
     (tmp_path / "config.json").write_text(json.dumps(settings | {"proxies": {"default": PROXIES}}))

@@ -17,6 +17,7 @@ import pytest
 from slipway import matrix, repository
 from slipway.host import apt, downloads
 from tests.helpers import checkout, hosts, login_server
+from tests.helpers.built_images import require_built
 from tests.helpers.hosts import put
 from tests.helpers.login_server import LOGIN, PASSWORD, SECRETS, TOKEN, USER
 
@@ -72,6 +73,7 @@ except pending_updates.NotRunError as error:
 @needs_mounts
 def test_build_and_scan_on_a_host_with_ubuntus_files(tmp_path: Path) -> None:
     """A session builds from Debian's packages, and the scan asks Debian for updates."""
+    require_built(BASE)
     host, repository_name = tmp_path / "host", f"slipway-test-{uuid.uuid4().hex[:8]}"
     for path, text in hosts.UBUNTU_24_04.items():
         put(host, path, text)
@@ -198,6 +200,7 @@ SUITES = ("trixie", "trixie-updates", "trixie-security")
 @pytest.mark.parametrize("how", ["address", "auth.conf"])
 def test_apt_from_a_mirror_with_a_login_and_a_key_of_its_own(tmp_path: Path, tag: str, how: str) -> None:
     """The build installs from it; a refused login is told without the password."""
+    require_built(BASE)
     root = tmp_path / "host"
     key = login_server.write_debian_mirror(tmp_path / "www" / "debian", tmp_path / "keys")
     put(root, KEY.lstrip("/"), "").write_bytes(key)

@@ -10,6 +10,7 @@ import pytest
 from slipway import files, matrix, repository, tools
 from slipway.image import saved_image
 from tests.helpers import hosts
+from tests.helpers.built_images import require_built
 
 IMAGE = matrix.load_matrix().find_image("cpu-base")
 MEGABYTES = 16  # of /tmp; the image has hundreds
@@ -37,6 +38,7 @@ assert len(trivy.scan_image(tools.provide(tools.read_tool("trivy")), image_id, N
 @pytest.mark.skipif(not hosts.HAS_NAMESPACES, reason="no mount namespaces for this user")
 def test_image_readers_leave_tmp_alone() -> None:
     """The reader with no cache, Syft and Trivy read a whole image where /tmp has hardly any room."""
+    require_built(IMAGE)
     image_id = saved_image.find_id(IMAGE.tag)
     for name in ("syft", "trivy"):
         tools.provide(tools.read_tool(name))

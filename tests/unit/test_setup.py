@@ -255,12 +255,17 @@ def test_unknown_image() -> None:
 
 
 def test_proof_goes_through_the_mirror_that_a_build_uses() -> None:
-    """It stands where a build has it, in place of the base image's own sources."""
-    settings = downloads.Host(sources="URIs: https://mirror.example/debian\n")
+    """With its login, where a build has it, in place of the base image's own sources."""
+    settings = downloads.Host(sources="URIs: https://mirror.example/debian\n", apt_auth="machine mirror.example\n")
+    files = {
+        "etc/apt/sources.list.d/debian.sources": settings.sources,
+        "etc/apt/auth.conf.d/90host.conf": settings.apt_auth,
+    }
     with tarfile.open(fileobj=io.BytesIO(engine.configuration(settings))) as archive:
-        member = archive.extractfile("etc/apt/sources.list.d/debian.sources")
-        assert member
-        assert member.read().decode() == settings.sources
+        for name, text in files.items():
+            member = archive.extractfile(name)
+            assert member
+            assert member.read().decode() == text
 
 
 def test_no_network_in_containers(docker: FakeDocker) -> None:
