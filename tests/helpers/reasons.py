@@ -7,4 +7,9 @@ NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image bui
 NO_APT = "no apt on this host"
 NO_COMPILER = "no C compiler (cc) on this host"
 NO_MAKER = "needs root and mmdebstrap, with which a host without a registry makes its base image"
-ACCEPTED = (NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX, NO_APT, NO_COMPILER, NO_MAKER)
+NO_NAMESPACES = "no mount namespaces for this user, in which a test has another host's files or a small /tmp"
+NO_GPG = "no gpg or dpkg-deb on this host, with which a test makes a Debian mirror"
+ACCEPTED = (
+    *(NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX),
+    *(NO_APT, NO_COMPILER, NO_MAKER, NO_NAMESPACES, NO_GPG),
+)

@@ -20,13 +20,14 @@ from tests.helpers import checkout, hosts, login_server
 from tests.helpers.built_images import require_built
 from tests.helpers.hosts import put
 from tests.helpers.login_server import LOGIN, PASSWORD, SECRETS, TOKEN, USER
+from tests.helpers.reasons import NO_APT, NO_GPG, NO_NAMESPACES
 
 MATRIX = matrix.load_matrix()
 BASE = MATRIX.find_image("cpu-base")
 
 
-needs_apt = pytest.mark.skipif(not which("apt-get"), reason="no apt on this host")
-needs_mounts = pytest.mark.skipif(not hosts.HAS_NAMESPACES, reason="no mount namespaces for this user")
+needs_apt = pytest.mark.skipif(not which("apt-get"), reason=NO_APT)
+needs_mounts = pytest.mark.skipif(not hosts.HAS_NAMESPACES, reason=NO_NAMESPACES)
 
 
 # --- hosts of other distributions ---------------------------------------------------------------
@@ -83,8 +84,6 @@ def test_build_and_scan_on_a_host_with_ubuntus_files(tmp_path: Path) -> None:
         command = hosts.command_on(host, *copy.command("-s", "build-cpu(base)"))
         built = subprocess.run(command, capture_output=True, text=True, check=False)
         log = built.stdout + built.stderr
-        if "Temporary failure resolving" in log or "Could not connect" in log:
-            pytest.skip("Debian's archive is not reached from a container")
         assert built.returncode == 0, log
         assert "ubuntu.example" not in log
         version = ["docker", "run", "--rm", "--network=none", "--entrypoint=dpkg-query", copy.tag, "-W", "hello"]
@@ -196,7 +195,7 @@ def write_apt_host(root: Path, server: str, how: str) -> None:
 SUITES = ("trixie", "trixie-updates", "trixie-security")
 
 
-@pytest.mark.skipif(not which("gpg") or not which("dpkg-deb"), reason="gpg and dpkg-deb make the mirror")
+@pytest.mark.skipif(not which("gpg") or not which("dpkg-deb"), reason=NO_GPG)
 @pytest.mark.parametrize("how", ["address", "auth.conf"])
 def test_apt_from_a_mirror_with_a_login_and_a_key_of_its_own(tmp_path: Path, tag: str, how: str) -> None:
     """The build installs from it; a refused login is told without the password."""

@@ -11,6 +11,7 @@ from slipway import files, matrix, repository, tools
 from slipway.image import saved_image
 from tests.helpers import hosts
 from tests.helpers.built_images import require_built
+from tests.helpers.reasons import NO_NAMESPACES
 
 IMAGE = matrix.load_matrix().find_image("cpu-base")
 MEGABYTES = 16  # of /tmp; the image has hundreds
@@ -30,18 +31,18 @@ from slipway.image import saved_image
 from slipway.scan import trivy
 image_id, folder = sys.argv[1:]
 saved_image.read_image(image_id)
-syft.write(matrix.load_matrix().find_image("cpu-base"), image_id, Path(folder))
-assert len(trivy.scan_image(tools.provide(tools.read_tool("trivy")), image_id, None)) > 1000
+syft.write_sboms(matrix.load_matrix().find_image("cpu-base"), image_id, Path(folder))
+assert len(trivy.scan_image(tools.provide_program(tools.read_tool("trivy")), image_id, None)) > 1000
 """
 
 
-@pytest.mark.skipif(not hosts.HAS_NAMESPACES, reason="no mount namespaces for this user")
+@pytest.mark.skipif(not hosts.HAS_NAMESPACES, reason=NO_NAMESPACES)
 def test_image_readers_leave_tmp_alone() -> None:
     """The reader with no cache, Syft and Trivy read a whole image where /tmp has hardly any room."""
     require_built(IMAGE)
     image_id = saved_image.find_id(IMAGE.tag)
     for name in ("syft", "trivy"):
-        tools.provide(tools.read_tool(name))
+        tools.provide_program(tools.read_tool(name))
     environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
     with files.temporary_folder() as cache, files.temporary_folder() as folder:
         (Path(cache) / "slipway").mkdir()
