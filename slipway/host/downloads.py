@@ -19,6 +19,7 @@ from slipway.host.system_files import read
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
 SYSTEM_CA_BUNDLES = ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt")
 MAX_SECRET = 500 * 1024  # BuildKit's limit for one secret
+MAX_VARIABLE = 128 * 1024 - 64  # Linux's limit for a variable, less its name
 
 # The build arguments that BuildKit knows by itself and keeps out of an image's history.
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -66,7 +67,13 @@ class Host:
         return options
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that the docker process needs beside `build_arguments`."""
+        """Return the variables that the docker process needs; SlipwayError where the system takes none so large."""
+        for key, (_, text) in self.secrets().items():
+            if len(text.encode()) > MAX_VARIABLE:
+                raise SlipwayError(
+                    f"this host's settings for the build secret {key!r} have {len(text)} characters, more than "
+                    f"{MAX_VARIABLE} bytes. If a source of apt names a large keyring, name a file with one key."
+                )
         return dict(self.secrets().values())
 
 

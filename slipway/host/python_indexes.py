@@ -155,21 +155,24 @@ def read_uv_file(path: Path) -> Settings:
     """Read from a uv.toml what matters; `uv pip` overrules it by the table [pip]."""
     try:
         content = tomllib.loads(read(path))
+        content |= content.get("pip", {})
+        return {
+            "index": [dict(index) for index in content.get("index", [])] + legacy_indexes(content),
+            "allow-insecure-host": list(content.get("allow-insecure-host", [])),
+            "find-links": [link for link in content.get("find-links", []) if is_remote(link)],
+            **{name: content[name] for name in UV_VALUES if name in content},
+        }
     except tomllib.TOMLDecodeError as error:
         raise SlipwayError(f"uv's configuration {path} cannot be read: {error}") from error
-    content |= content.get("pip", {})
-    return {
-        "index": [dict(index) for index in content.get("index", [])] + legacy_indexes(content),
-        "allow-insecure-host": content.get("allow-insecure-host", []),
-        "find-links": [link for link in content.get("find-links", []) if is_remote(link)],
-        **{name: content[name] for name in UV_VALUES if name in content},
-    }
+    except (TypeError, ValueError, AttributeError):
+        raise SlipwayError(f"uv's configuration {path} cannot be read: uv takes no such value for an index") from None
 
 
 def pip_as_uv(pip: Options) -> Settings:
     """Return pip's options in uv's words; pip takes a package from whichever index has the wanted file."""
     indexes = legacy_indexes(pip)
-    proxy = " ".join(pip.get("proxy", []))
+    proxy = "".join(pip.get("proxy", []))
+    proxy = proxy if "://" in proxy or not proxy else f"http://{proxy}"
     return {
         "index": indexes,
         "allow-insecure-host": pip.get("trusted-host", []),

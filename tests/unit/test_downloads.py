@@ -128,10 +128,10 @@ def test_pip_options_in_every_spelling_and_section(tmp_path: Path) -> None:
     put(
         tmp_path,
         "home/.pip/pip.conf",
-        "[global]\n--index-url = https://global.example/s\nproxy = http://proxy.example:3128\n[list]\nindex-url = x\n",
+        "[global]\n--index-url = https://global.example/s\nproxy = proxy.example:3128\n[list]\nindex-url = x\n",
     )
     assert found(tmp_path).pip_conf == (
-        "[global]\nindex-url = https://u:p%40$X@install.example/s\nproxy = http://proxy.example:3128\n"
+        "[global]\nindex-url = https://u:p%40$X@install.example/s\nproxy = proxy.example:3128\n"
     )
     uv = tomllib.loads(found(tmp_path).uv_toml)
     assert uv["index"] == [{"url": "https://u:p%40$X@install.example/s", "default": True}]
@@ -253,6 +253,13 @@ def test_passwords_travel_in_the_environment_alone(tmp_path: Path) -> None:
     assert "secret@" in settings.environment()["SLIPWAY_UV"]
 
 
+def test_settings_too_large_for_a_variable(tmp_path: Path) -> None:
+    """The system would refuse to start docker, without a word about which setting it was."""
+    put(tmp_path, "home/.netrc", "machine a.example login u password p\n" * 4000)
+    with pytest.raises(SlipwayError, match="'netrc' have 148000 characters"):
+        found(tmp_path, PIP_INDEX_URL="https://a.example/s").environment()
+
+
 def test_npm_proxies_and_keys_of_a_registry(tmp_path: Path) -> None:
     """Files of this host that hold a key are not in the build."""
     lines = "https-proxy=http://proxy.example:3128\n//r.example/:certfile=/x.pem\n//r.example/:username=u\nprefix=/x\n"
@@ -269,6 +276,8 @@ def test_npm_proxies_and_keys_of_a_registry(tmp_path: Path) -> None:
     ("name", "text"),
     [
         ("etc/uv/uv.toml", "index-url = https://u:secret@x.example/"),
+        ("etc/uv/uv.toml", 'index = "https://u:secret@x.example/"\n'),
+        ("etc/uv/uv.toml", 'pip = "https://u:secret@x.example/"\n'),
         ("etc/pip.conf", "index-url = https://u:secret@x.example/\n"),
     ],
 )
