@@ -117,3 +117,21 @@ def test_the_build_context_is_denied_by_default(dockerfile: str) -> None:
     # A folder may be let in whole, or in part.
     let_in += [f"{rule}/*" for rule in let_in] + [str(Path(rule).parent) for rule in let_in]
     assert {path for path in paths if not any(fnmatch(path, rule) for rule in let_in)} == set()
+
+
+# What a RUN line calls, and the settings of the host that it then gets.
+SETTINGS = {
+    "source=docker/build/apt,": {"ca", "sources", "apt", "auth"},
+    "source=docker/build/python,": {"ca", "uv", "netrc"},
+    "source=docker/build/python/pip-install,": {"ca", "pip", "netrc"},
+    "target=/root/.npm": {"ca", "npm"},
+}
+
+
+@pytest.mark.parametrize("file", sorted(repository.ROOT.glob("Dockerfile*")), ids=lambda file: file.name)
+def test_each_download_gets_all_that_the_host_is_configured_to_use(file: Path) -> None:
+    """A RUN line without a login or a CA works on every machine but the one that needs it."""
+    lines = [line.replace("\\\n", "") for line in re.findall(r"(?m)^RUN (?:.*\\\n)*.*", file.read_text())]
+    expected = [(line, set().union(*(ids for call, ids in SETTINGS.items() if call in line))) for line in lines]
+    assert [line for line, ids in expected if not ids <= set(re.findall(r"type=secret,id=(\w+)", line))] == []
+    assert any(ids for _, ids in expected)
