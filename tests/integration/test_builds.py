@@ -92,13 +92,15 @@ def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.
 @pytest.mark.requirement("N6")
 @pytest.mark.timeout(900)
 def test_a_new_build_of_a_checkout_under_another_umask_has_the_same_layers(tree: Path, tag: str) -> None:
-    """Nothing of the checkout's modes, of the time or of chance is in a layer.
+    """Nothing of the checkout's modes, of its owner, of the time or of chance is in a layer.
 
     The modes are those of umask 077 on a file system that makes every file a program.
     """
     require_built(BASES[0])
     for path in tree.rglob("*"):
         path.chmod(0o700)
+        if os.geteuid() == 0:
+            os.chown(path, 12345, 12345)
     result = build(tree, BASES[0], tag, "--no-cache")
     assert result.returncode == 0, result.stdout
     assert layers(tag) == layers(BASES[0].tag)

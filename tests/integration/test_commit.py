@@ -138,6 +138,13 @@ def test_the_commit_is_the_same_in_every_kind_of_checkout(
         assert (name, find_commit()) == (name, expected)
 
 
+def test_no_file_of_this_repository_gets_crlf(tmp_path: Path) -> None:
+    """Whatever git is told on this host: Linux reads the scripts and Dockerfiles."""
+    origin = repository.git("rev-parse", "--show-toplevel")
+    repository.git("clone", "--quiet", "--config=core.autocrlf=true", origin, str(tmp_path / "clone"))
+    assert "w/crlf" not in git(tmp_path / "clone", "ls-files", "--eol")
+
+
 def test_a_folder_of_a_larger_repository(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what is below it counts."""
     part = tree / "part"
