@@ -1,0 +1,50 @@
+"""Takes back what setup added to this machine."""
+
+import subprocess
+from pathlib import Path
+
+from slipway.host import start
+from slipway.host.commands import as_root, run_command, say
+from slipway.host.packages import NOTES, SOURCES, Change, apt_get, read_notes, require_consent, simulate, update_lists
+from slipway.host.system_files import read
+
+
+def undo_setup() -> None:
+    """Remove the packages and files that setup added; name what it upgraded. Images and volumes stay."""
+    if not NOTES.exists():
+        say(f"nothing to undo: there is no {NOTES}, where setup notes what it adds")
+        return
+    root, notes = as_root("undo setup"), read_notes()
+    remove_packages(root, [package for package in notes.packages if is_installed(package)])
+    for name, text in notes.files.items():
+        if read(Path(name)) == text:
+            say(f"removing {name}")
+            run_command([*root, "rm", name], f"removing {name}")
+        elif Path(name).exists():
+            say(f"leaving {name}, which was changed since")
+    if str(SOURCES) in notes.files:
+        update_lists(root)
+    if notes.upgraded:
+        say("apt cannot take these upgrades back: " + ", ".join(f"{k} {v}" for k, v in notes.upgraded.items()))
+    run_command([*root, "rm", "-r", str(NOTES.parent)], f"removing {NOTES.parent}")
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether a package is installed."""
+    command = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout == "installed"
+
+
+def remove_packages(root: list[str], packages: list[str]) -> None:
+    """Remove packages after stopping the engine, if it is one of them; ask where others would go with them."""
+    if not packages:
+        return
+    others = [name for name in simulate("remove", *packages).removed if name not in packages]
+    require_consent(Change(added=[], upgraded={}, removed=others))
+    say(f"removing {' '.join(packages)}")
+    if "docker.io" in packages:
+        start.stop_engine(root)
+        run_command([*root, "rm", "-f", str(start.LOG)], f"removing {start.LOG}")
+        say("images and volumes stay in /var/lib/docker")
+    # Not purge: that of docker.io deletes every image and volume.
+    apt_get(root, "remove", "--yes", *packages)
