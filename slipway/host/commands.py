@@ -27,15 +27,18 @@ def run_command(command: list[str], what: str, data: str | None = None) -> str:
     """Run a command and return its output; SlipwayError with its last lines when it fails."""
     # A file and not a pipe for the output: a daemon that keeps it open does not block.
     with tempfile.TemporaryFile("w+", errors="replace") as output:
-        result = subprocess.run(
-            command,
-            input=data,
-            stdin=None if data is not None else subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        try:
+            result = subprocess.run(
+                command,
+                input=data,
+                stdin=None if data is not None else subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise SlipwayError(f"{what} failed: there is no {command[0]} on this machine.") from None
         output.seek(0)
         text = output.read().strip()
     if result.returncode:

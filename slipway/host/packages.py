@@ -1,5 +1,6 @@
 """Debian's packages: what apt would upgrade or remove is found by a simulation; what it adds is noted for `--undo`."""
 
+import hashlib
 import json
 import re
 import sys
@@ -54,11 +55,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Notes:
-    """What setup added to this machine, for `--undo`: packages, files with their text; and what it upgraded."""
+    """What setup added to this machine, for `--undo`: packages and files; and what it upgraded."""
 
     packages: list[str] = field(default_factory=list)
     upgraded: dict[str, str] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)  # their SHA-256: an edited file is not removed
 
 
 # --- install ------------------------------------------------------------------------------------
@@ -166,12 +167,17 @@ def read_notes() -> Notes:
     return Notes(**json.loads(text)) if text else Notes()
 
 
+def hash_text(text: str) -> str:
+    """Return the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def add_notes(root: list[str], change: Change, files: Mapping[Path, str]) -> None:
-    """Note what setup is about to install, and the files that it wrote, with their text."""
+    """Note what setup is about to install, and the files that it writes."""
     old = read_notes()
     new = Notes(
         packages=list(dict.fromkeys([*old.packages, *change.added])),
         upgraded=old.upgraded | change.upgraded,
-        files=old.files | {str(path): text for path, text in files.items()},
+        files=old.files | {str(path): hash_text(text) for path, text in files.items()},
     )
     write_file(root, NOTES, json.dumps(asdict(new), indent=2) + "\n")

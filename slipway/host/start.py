@@ -105,8 +105,8 @@ def stop_engine(root: list[str]) -> None:
         run_command([*root, "systemctl", "stop", "docker.socket", "docker.service"], "stopping the engine")
         return
     number = read(PID).strip()
-    if number:
-        run_command([*root, "kill", number], "stopping the engine")
+    if number.isdecimal():
+        run_command([*root, "sh", "-c", f"kill {number}"], "stopping the engine")
         end = time.monotonic() + 30
         while PID.exists() and time.monotonic() < end:
             time.sleep(0.2)

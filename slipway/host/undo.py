@@ -5,7 +5,17 @@ from pathlib import Path
 
 from slipway.host import start
 from slipway.host.commands import as_root, run_command, say
-from slipway.host.packages import NOTES, SOURCES, Change, apt_get, read_notes, require_consent, simulate, update_lists
+from slipway.host.packages import (
+    NOTES,
+    SOURCES,
+    Change,
+    apt_get,
+    hash_text,
+    read_notes,
+    require_consent,
+    simulate,
+    update_lists,
+)
 from slipway.host.system_files import read
 
 
@@ -16,8 +26,8 @@ def undo_setup() -> None:
         return
     root, notes = as_root("undo setup"), read_notes()
     remove_packages(root, [package for package in notes.packages if is_installed(package)])
-    for name, text in notes.files.items():
-        if read(Path(name)) == text:
+    for name, digest in notes.files.items():
+        if hash_text(read(Path(name))) == digest:
             say(f"removing {name}")
             run_command([*root, "rm", name], f"removing {name}")
         elif Path(name).exists():

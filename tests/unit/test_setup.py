@@ -596,7 +596,7 @@ def noted(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> list[li
     notes = packages.Notes(
         packages=["docker.io", "tini", "gone"],
         upgraded={"libc6": "2.36-9 to 2.41-12"},
-        files={str(kept): "as setup wrote it\n", str(edited): "by setup\n"},
+        files={str(kept): packages.hash_text("as setup wrote it\n"), str(edited): packages.hash_text("by setup\n")},
     )
     packages.NOTES.write_text(json.dumps(vars(notes)))
     for module in (undo, packages):
