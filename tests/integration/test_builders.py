@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from slipway import matrix, tools
+from tests.helpers import reasons
 from tests.helpers.checkout import Checkout, copy_repository
 from tests.integration.registries import free_port
 
@@ -74,7 +75,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def buildkitd(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A buildkitd of this test alone; yields its address."""
     if os.geteuid() != 0 or not shutil.which("runc"):
-        pytest.skip("buildkitd needs root and runc")
+        pytest.skip(reasons.NO_RUNC)
     program = tools.provide(tools.read_tool("buildkitd"))
     folder, address = tmp_path_factory.mktemp("buildkitd"), f"tcp://127.0.0.1:{free_port()}"
     tls = [f"--tlscacert={certificates}/ca.pem", f"--tlscert={certificates}/server.pem"]

@@ -579,7 +579,7 @@ def test_engine_that_does_not_start(machine: set[str], tmp_path: Path, monkeypat
     assert "two: no engine" in str(caught.value)
     assert "no iptables" in str(caught.value)
     machine.add("/run/systemd/system")
-    assert "journalctl --unit docker" in install.last_log()
+    assert "journalctl --unit docker" in start.read_last_log()
 
 
 # --- undo ---------------------------------------------------------------------------------------
