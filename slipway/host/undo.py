@@ -46,15 +46,20 @@ def is_installed(package: str) -> bool:
 
 
 def remove_packages(root: list[str], packages: list[str]) -> None:
-    """Remove packages after stopping the engine, if it is one of them; ask where others would go with them."""
+    """Remove packages, except what others need; ask where others need what setup itself asked for."""
     if not packages:
         return
-    others = [name for name in simulate("remove", *packages).removed if name not in packages]
+    wanted = run_command(["apt-mark", "showmanual", *packages], "apt-mark").split()  # the others are dependencies
+    unneeded = simulate("remove", "--autoremove", *wanted).removed
+    own = [name for name in packages if name in unneeded]
+    others = [name for name in simulate("remove", *own).removed if name not in own]
     require_consent(Change(added=[], upgraded={}, removed=others))
-    say(f"removing {' '.join(packages)}")
-    if "docker.io" in packages:
+    say(f"removing {' '.join(own)}")
+    if len(own) < len(packages):
+        say(f"leaving {' '.join(name for name in packages if name not in own)}, which other packages need")
+    if "docker.io" in own:
         start.stop_engine(root)
         run_command([*root, "rm", "-f", str(start.LOG)], f"removing {start.LOG}")
         say("images and volumes stay in /var/lib/docker")
     # Not purge: that of docker.io deletes every image and volume.
-    apt_get(root, "remove", "--yes", *packages)
+    apt_get(root, "remove", "--yes", *own)

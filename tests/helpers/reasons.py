@@ -7,5 +7,6 @@ NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image bui
 NO_APT = "no apt on this host"
 NO_COMPILER = "no C compiler (cc) on this host"
 NO_MAKER = "needs root and mmdebstrap, with which a host without a registry makes its base image"
+NO_DEBIAN = "no mirror of Debian in the sources of this host's apt"
 NO_RUNC = "needs root and runc, by which a builder of the tests' own runs its steps"
-ACCEPTED = (NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX, NO_APT, NO_COMPILER, NO_MAKER, NO_RUNC)
+ACCEPTED = (NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX, NO_APT, NO_COMPILER, NO_MAKER, NO_DEBIAN, NO_RUNC)

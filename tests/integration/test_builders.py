@@ -76,7 +76,7 @@ def buildkitd(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     """A buildkitd of this test alone; yields its address."""
     if os.geteuid() != 0 or not shutil.which("runc"):
         pytest.skip(reasons.NO_RUNC)
-    program = tools.provide(tools.read_tool("buildkitd"))
+    program = tools.provide_program(tools.read_tool("buildkitd"))
     folder, address = tmp_path_factory.mktemp("buildkitd"), f"tcp://127.0.0.1:{free_port()}"
     tls = [f"--tlscacert={certificates}/ca.pem", f"--tlscert={certificates}/server.pem"]
     options = [f"--root={folder}", f"--addr={address}", *tls, f"--tlskey={certificates}/server.key"]

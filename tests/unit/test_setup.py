@@ -375,6 +375,8 @@ def let_apt(monkeypatch: pytest.MonkeyPatch, done: list[list[str]], simulation: 
         done.append([*command, data or ""])
         if failing and failing in command:
             raise SlipwayError(f"{what} failed: E: no Release file")
+        if "showmanual" in command:
+            return "docker.io"
         return simulation if "--simulate" in command else ""
 
     for module in (host_commands, packages, start, undo):
@@ -594,7 +596,7 @@ def noted(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> list[li
     kept.write_text("as setup wrote it\n")
     edited.write_text("by hand\n")
     notes = packages.Notes(
-        packages=["docker.io", "tini", "gone"],
+        packages=["docker.io", "tini", "adduser", "gone"],
         upgraded={"libc6": "2.36-9 to 2.41-12"},
         files={str(kept): packages.hash_text("as setup wrote it\n"), str(edited): packages.hash_text("by setup\n")},
     )
@@ -608,12 +610,14 @@ def noted(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> list[li
 
 
 def test_undo_removes_what_was_added(noted: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that was edited stays; what apt cannot take back is named. Images stay: purge would delete them."""
+    """An edited file and what others need stay; upgrades are named. Images stay: purge would delete them."""
     assert setup.main(["--undo"]) == 0
-    assert apt_steps(noted) == ["remove docker.io tini --simulate", "remove --yes docker.io tini"]
+    simulations = ["remove --autoremove docker.io --simulate", "remove docker.io tini --simulate"]
+    assert apt_steps(noted) == [*simulations, "remove --yes docker.io tini"]
     removed = [command[-2] for command in noted if command[0] == "rm"]
     assert removed == [str(start.LOG), str(packages.NOTES.parent / "kept"), str(packages.NOTES.parent)]
     said = capsys.readouterr().out
+    assert "leaving adduser, which other packages need" in said
     assert "edited, which was changed since" in said
     assert "apt cannot take these upgrades back: libc6 2.36-9 to 2.41-12" in said
 
@@ -623,7 +627,7 @@ def test_undo_asks_before_others_go(noted: list[list[str]], monkeypatch: pytest.
     let_apt(monkeypatch, noted, "Remv docker.io [1]\nRemv tini [1]\nRemv somebodys [1]\n")
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert "nothing was changed" in message("--undo")
-    assert apt_steps(noted) == ["remove docker.io tini --simulate"]
+    assert not any("--yes" in step for step in apt_steps(noted))
 
 
 def test_undo_where_setup_noted_nothing(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
