@@ -162,9 +162,12 @@ def require_consent(change: Change) -> None:
 
 
 def read_notes() -> Notes:
-    """Return what setup has noted; nothing where it changed nothing."""
+    """Return what setup has noted; nothing where it changed nothing. SlipwayError for a damaged file."""
     text = read(NOTES)
-    return Notes(**json.loads(text)) if text else Notes()
+    try:
+        return Notes(**json.loads(text)) if text else Notes()
+    except (ValueError, TypeError):
+        raise SlipwayError(f"{NOTES}, where setup notes what it adds, is damaged: mend or delete it.") from None
 
 
 def hash_text(text: str) -> str:

@@ -630,6 +630,14 @@ def test_undo_asks_before_others_go(noted: list[list[str]], monkeypatch: pytest.
     assert not any("--yes" in step for step in apt_steps(noted))
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", '{"other": 1}'])
+def test_damaged_notes(noted: list[list[str]], text: str) -> None:
+    """Nothing is removed by a guess."""
+    packages.NOTES.write_text(text)
+    assert "is damaged: mend or delete it" in message("--undo")
+    assert noted == []
+
+
 def test_undo_where_setup_noted_nothing(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine of another origin is never removed."""
     monkeypatch.setattr(undo, "NOTES", packages.NOTES)
