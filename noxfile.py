@@ -23,7 +23,7 @@ import nox
 # nox does not put this folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 from slipway import command_line, sessions
-from slipway.build import images, record
+from slipway.build import builder, images, record
 from slipway.host import devices, downloads, setup
 from slipway.matrix import Image, Variant
 from slipway.report import summary
@@ -37,8 +37,8 @@ nox.options.sessions = ["status"]
 MATRIX = sessions.load_matrix()
 DEFAULTS = [variant for variant in MATRIX.variants.values() if variant.name == variant.accelerator]
 # Modules that provide what the tests need, with their options.
-PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry")
-SCANNERS = (("slipway.tools", "syft"), ("slipway.tools", "trivy"))
+PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry", *([] if sys.stdin.isatty() else ["--yes"]))
+TOOLS = [("slipway.tools", name) for name in ("buildkitd", "syft", "trivy")]
 INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 
 
@@ -49,9 +49,8 @@ def build_image(session: nox.Session, image: Image, options: Namespace) -> None:
     with record.start(MATRIX, image) as build:
         docker_build(session, image, options, build.unlabelled)
         if labels := build.label_options():
-            command = ("docker", "build", "--quiet", "--provenance=false", *images.platform_option(image), *labels)
-            words = (f"--tag={image.tag}", str(build.label_folder))
-            session.run(*command, *words, external=True, env={"BUILDX_BUILDER": None})  # by the engine itself
+            command = ("docker", "buildx", "build", "--quiet", "--provenance=false", *labels, f"--tag={image.tag}")
+            session.run(*command, str(build.label_folder), external=True)
     if options.push:
         with record.tagged(image, f"{options.push}:{image.name}") as reference:
             session.run("docker", "image", "push", reference, external=True)
@@ -60,18 +59,19 @@ def build_image(session: nox.Session, image: Image, options: Namespace) -> None:
 def docker_build(session: nox.Session, image: Image, options: Namespace, tag: str) -> None:
     """Build by docker; the host's own settings for downloads are passed as secrets."""
     settings = downloads.find(image.variant.distro.suite)
-    session.run(
-        *("docker", "buildx", "build", f"--file={image.dockerfile}", f"--target={image.target}", f"--tag={tag}"),
-        f"--build-arg=BASE_IMAGE={image.variant.distro.tag}",
-        f"--build-arg=APT_DATE={MATRIX.apt_date}",
-        *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
-        *images.platform_option(image),
-        *settings.build_arguments(),
-        *command_line.make_build_options(options),
-        *("--load", "--provenance=false", "."),
-        external=True,
-        env=settings.environment(),
-    )
+    with builder.share_parents(image, options.builder) as contexts:
+        session.run(
+            *("docker", "buildx", "build", f"--file={image.dockerfile}", f"--target={image.target}", f"--tag={tag}"),
+            f"--build-arg=BASE_IMAGE={image.variant.distro.tag}",
+            f"--build-arg=APT_DATE={MATRIX.apt_date}",
+            *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
+            *images.platform_option(image),
+            *settings.build_arguments(),
+            *command_line.make_build_options(options),
+            *(*contexts, "--load", "--provenance=false", "."),
+            external=True,
+            env=settings.environment(),
+        )
 
 
 def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
@@ -171,14 +171,13 @@ def scan(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def run(session: nox.Session) -> None:
-    """Start an image, `-- NAME [COMMAND...]`: ports on 127.0.0.1, volumes, the GPUs of this machine."""
-    image, command = sessions.read_command(session, MATRIX)
+    """Start an image, `-- [--address IP] NAME [COMMAND...]`: free ports on 127.0.0.1, volumes, this machine's GPUs."""
+    image, command, published = sessions.read_run(session, MATRIX)
     sessions.warn_deprecated(session, image)
     session.run(
         *("docker", "run", "--rm", "--pull=never", "--interactive", *(["--tty"] if session.interactive else [])),
         *devices.gpu_options(image.variant.accelerator),
-        *(f"--publish=127.0.0.1:{port}:{port}" for port in image.ports),
-        "--shm-size=2g",  # for the workers of PyTorch's data loaders; the same in compose.yaml
+        *(*published, "--shm-size=2g"),  # memory for the workers of PyTorch's data loaders, as in compose.yaml
         *("--volume=slipway-data:/data", "--volume=slipway-cache:/cache", image.tag, *command),
         external=True,
     )
@@ -219,7 +218,7 @@ def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
 
 
 define_test_session("unit", "Test slipway/ without an engine")
-define_test_session("integration", "Test slipway/ with an engine, a registry and the scanners", PROGRAMS, *SCANNERS)
+define_test_session("integration", "Test slipway/ with engine, builder, registry and scanners", PROGRAMS, *TOOLS)
 define_test_session("sabotage", "Show that each check finds an image that is broken on purpose")
 
 

@@ -77,13 +77,19 @@ def choose_images(matrix: Matrix, options: argparse.Namespace, default: Callable
     return [matrix.find_for_platform(image, options.platform) for image in images] if options.platform else images
 
 
-def read_image(matrix: Matrix, words: Sequence[str]) -> Image:
-    """Return the one image that the first word names."""
-    if not words:
-        raise SlipwayError("name an image to start: nox -s run -- cpu-base")
-    if words[0].startswith("-"):
-        raise SlipwayError(f"the name of an image comes before {words[0]}: nox -s run -- cpu-base {words[0]}")
-    return matrix.find_image(words[0])
+def read_run(matrix: Matrix, words: Sequence[str]) -> tuple[Image, argparse.Namespace]:
+    """Return the image to start; and `address` to publish its ports on, before its name, and `command`, after it."""
+    parser = Parser(prog="nox -s run --", usage="%(prog)s [--address IP] IMAGE [COMMAND...]", allow_abbrev=False)
+    parser.add_argument("--address", metavar="IP", default="127.0.0.1", help="of this machine; 0.0.0.0: every one")
+    parser.add_argument("image", metavar="IMAGE", help="an image of images.toml, such as cpu-base")
+    parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="what to run in it")
+    try:
+        options = parser.parse_args(words)
+    except SlipwayError as error:
+        raise SlipwayError(f"{error}; name an image to start, options before it: nox -s run -- cpu-base") from None
+    if options.command and options.command[0].startswith("--address"):
+        raise SlipwayError(f"--address comes before the image: nox -s run -- --address IP {options.image}")
+    return matrix.find_image(options.image), options
 
 
 def refuse_names(session: str, options: argparse.Namespace) -> None:

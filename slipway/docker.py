@@ -51,6 +51,11 @@ def failure(command: str, code: int, stderr: str) -> SlipwayError:
     return SlipwayError(f"`docker {command}` failed: {reason}\n{ADVICE}")
 
 
+def own_builder() -> str:
+    """Return the name of the engine's own builder, which is that of the docker context."""
+    return output("context", "show").strip()
+
+
 def inspect(reference: str) -> dict[str, Any] | None:
     """Return the engine's description of an image, None without such an image."""
     words = ("image", "inspect", "--", reference)

@@ -11,6 +11,7 @@ import nox
 from slipway import command_line, matrix, results
 from slipway.build import images
 from slipway.errors import SlipwayError
+from slipway.host import ports
 from slipway.matrix import Image, Matrix
 
 NOT_SCANNED = 3  # the exit code of slipway.scan, and of nox
@@ -53,10 +54,11 @@ def read_images(session: nox.Session, matrix: Matrix, default: list[Image] | Non
         return command_line.choose_images(matrix, read_options(session), lambda: default or images.list_built(matrix))
 
 
-def read_command(session: nox.Session, matrix: Matrix) -> tuple[Image, list[str]]:
-    """Return the image that the first word after `--` names, and the command that follows it."""
+def read_run(session: nox.Session, matrix: Matrix) -> tuple[Image, list[str], list[str]]:
+    """Return the image to start, the command that follows its name, and the options that publish its ports."""
     with clear_errors(session):
-        return command_line.read_image(matrix, session.posargs), session.posargs[1:]
+        image, options = command_line.read_run(matrix, session.posargs)
+        return image, options.command, ports.publish_options(image.ports, options.address)
 
 
 def warn_deprecated(session: nox.Session, image: Image) -> None:

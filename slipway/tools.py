@@ -23,7 +23,11 @@ from slipway.errors import SlipwayError, run
 FOLDER = repository.ROOT / "tools"
 GO_LOCK = repository.ROOT / "requirements" / "go.txt"
 # The variables that hold the version a tool prints; the linker ignores missing names.
-VERSIONS = ("main.version", "github.com/aquasecurity/trivy/pkg/version/app.ver")
+VERSIONS = (
+    "main.version",
+    "github.com/aquasecurity/trivy/pkg/version/app.ver",
+    "github.com/moby/buildkit/version.Version",
+)
 EXPERIMENTS = {"trivy": "jsonv2"}  # Go experiments that a tool needs
 
 

@@ -162,7 +162,7 @@ def make_record(figure: Figure) -> dict[str, Any]:
 
 def read_machine() -> dict[str, Any]:
     """Return the facts about the machine that the figures depend on: its hardware, engine and load."""
-    info = engine.parse(docker.call("info", "--format={{json .}}").stdout)
+    info = engine.parse_info(docker.call("info", "--format={{json .}}").stdout)
     return {
         "cores": info.get("NCPU"),
         "memory_gb": round(info.get("MemTotal", 0) / 1e9, 1),
@@ -237,7 +237,7 @@ def measure_all(matrix: Matrix, images: list[Image], *, with_cold: bool) -> Iter
 def require_engine() -> None:
     """Raise SlipwayError without an engine."""
     try:
-        engine.ask()
+        engine.find_engine()
     except NoEngineError as error:
         raise SlipwayError(f"{error}. Run: nox -s setup") from None
 

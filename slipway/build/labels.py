@@ -34,8 +34,8 @@ def find_versions(image: Image, image_id: str) -> dict[str, str]:
 
 def make_parent_labels(image: Image) -> dict[str, str]:
     """Return the labels that name the parent: the base image, or the variant of a workload."""
-    base = base_image.describe(image.variant.distro.tag)
-    parent = base_image.describe(image.arguments["BASE"]) if image.workload else base
+    base = base_image.describe_image(image.variant.distro.tag)
+    parent = base_image.describe_image(image.arguments["BASE"]) if image.workload else base
     return {
         "org.opencontainers.image.base.name": parent["name"] if image.workload else image.variant.distro.image,
         "org.opencontainers.image.base.digest": parent["digest"] or parent["id"],

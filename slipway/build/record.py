@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from slipway import docker, results
-from slipway.build import labels, locks
+from slipway.build import images, labels, locks
 from slipway.matrix import Image, Matrix
 
 RESULTS = ("build.json", "tests.xml", "tests.partial.xml", "audit.json", "scan.json", "trivy.json")
@@ -41,7 +41,8 @@ class Build:
             docker.call("image", "tag", self.earlier, self.image.tag)
             return []
         results.write(self.label_folder / "Dockerfile", f"FROM {self.unlabelled}\n")
-        return [f"--label={key}={value}" for key, value in found.items()]
+        own = [f"--builder={docker.own_builder()}", *images.platform_option(self.image)]  # no other has the image
+        return [*own, *(f"--label={key}={value}" for key, value in found.items())]
 
     def finish(self) -> None:
         """Write build.json, unless it is about this very image; forget what was found out about any other image."""

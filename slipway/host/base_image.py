@@ -2,7 +2,7 @@
 
 What is made has the contents of Debian's official slim image: the suite with its updates and
 security fixes, no documentation but the copyright files, and the settings that keep apt small.
-Its labels say that it was made, and `describe` says so in an image's evidence.
+Its labels say that it was made, and `describe_image` says so in an image's evidence.
 """
 
 import subprocess
@@ -15,8 +15,9 @@ from shutil import which
 
 from slipway import docker
 from slipway.errors import SlipwayError
-from slipway.host import install
+from slipway.host import packages
 from slipway.host.apt import CA_IN_BUILD, KEYRING
+from slipway.host.commands import say
 from slipway.host.downloads import Host
 from slipway.images_toml import Distro
 
@@ -115,15 +116,15 @@ class BaseImage:
     created: str
 
 
-def describe(name: str) -> dict[str, str]:
+def describe_image(name: str) -> dict[str, str]:
     """Return what an image's evidence says about its base; an error where it is not present."""
-    image = find(name)
+    image = find_image(name)
     if image is None:
         raise SlipwayError(f"the base image {name} is not present; run `nox -s setup`")
     return asdict(image)
 
 
-def find(name: str) -> BaseImage | None:
+def find_image(name: str) -> BaseImage | None:
     """Return the image of this name, None where the engine has none."""
     image = docker.inspect(name)
     if image is None:
@@ -144,24 +145,24 @@ def find(name: str) -> BaseImage | None:
     )
 
 
-def provide(base: Distro, host: Host, *, refresh: bool = False) -> BaseImage:
+def provide_image(base: Distro, host: Host, *, refresh: bool = False) -> BaseImage:
     """Return the base image, after pulling or making it where it is missing or to be refreshed."""
     name = base.tag
-    present = find(name)
+    present = find_image(name)
     if present and not refresh:
         return present
-    install.say(f"pulling the base image {name}")
-    reason = pull(name) if name == base.image else pull_other(base)
+    say(f"pulling the base image {name}")
+    reason = pull_image(name) if name == base.image else pull_for_platform(base)
     if reason:
-        install.say(f"no registry gives {name} ({reason}); making it from Debian's packages")
-        make(base, host)
-    image = find(name)
+        say(f"no registry gives {name} ({reason}); making it from Debian's packages")
+        make_image(base, host)
+    image = find_image(name)
     if image is None:
         raise SlipwayError(f"the base image {name} was removed while setup ran; try again")
     return image
 
 
-def pull(name: str) -> str:
+def pull_image(name: str) -> str:
     """Pull an image; return why no registry gave it, "" when one did."""
     result = docker.call("pull", "--quiet", name)
     if result.returncode == 0:
@@ -175,10 +176,10 @@ def pull(name: str) -> str:
     return reason
 
 
-def pull_other(base: Distro) -> str:
-    """Pull the image of another platform, which `docker pull` would give the tag of this one; as `pull`."""
+def pull_for_platform(base: Distro) -> str:
+    """Pull the image of another platform, which `docker pull` would give the tag of this one; as `pull_image`."""
     options = [f"--platform={base.platform}", f"--tag={base.tag}", f"--label={LABEL}={PULLED}"]
-    command = ["buildx", "build", *options, "--load", "--provenance=false", "-"]
+    command = ["buildx", "build", f"--builder={docker.own_builder()}", *options, "--load", "--provenance=false", "-"]
     result = docker.call(*command, data=f"FROM {base.image}\n".encode())
     if result.returncode == 0:
         return ""
@@ -189,14 +190,14 @@ def pull_other(base: Distro) -> str:
 # --- made from packages -------------------------------------------------------------------------
 
 
-def make(base: Distro, host: Host) -> None:
+def make_image(base: Distro, host: Host) -> None:
     """Make the base image by mmdebstrap and give it its name once it is complete."""
     name = base.tag
     if not which(MAKER):
-        install.install_as_is(MAKER, f"no registry gives {name} and {MAKER} is missing")
+        packages.install(MAKER, reason=f"no registry gives {name} and {MAKER} is missing")
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         command = bootstrap_command(base, host, Path(folder))
-        image = stream(command, import_command(base), Path(folder) / "log")
+        image = import_archive(command, import_command(base), Path(folder) / "log")
     tagged = docker.call("tag", image, name)
     if tagged.returncode:
         docker.call("rmi", image)
@@ -255,7 +256,7 @@ def import_command(base: Distro) -> list[str]:
     ]
 
 
-def stream(bootstrap: list[str], importer: list[str], log: Path) -> str:
+def import_archive(bootstrap: list[str], importer: list[str], log: Path) -> str:
     """Pipe the archive into the engine and return the image's ID; half an image is removed."""
     # Files and not pipes for all but the archive, so that neither process waits for a reader.
     said = log.with_suffix(".id")
@@ -267,17 +268,17 @@ def stream(bootstrap: list[str], importer: list[str], log: Path) -> str:
                 maker.stdout.close()  # so that the maker notices when the taker ends
             failed = [taker.wait(), maker.wait()] != [0, 0]
         except BaseException:
-            stop(maker, taker)
-            remove_half(said)
+            stop_processes(maker, taker)
+            remove_incomplete(said)
             raise
     if failed:
-        remove_half(said)
+        remove_incomplete(said)
         tail = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
         raise SlipwayError(f"the base image could not be made by {MAKER}:\n{tail}")
     return said.read_text().strip()
 
 
-def stop(*processes: subprocess.Popen[bytes]) -> None:
+def stop_processes(*processes: subprocess.Popen[bytes]) -> None:
     """End processes and wait for them; mmdebstrap removes its temporary folder meanwhile."""
     for process in processes:
         process.terminate()
@@ -285,7 +286,7 @@ def stop(*processes: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def remove_half(said: Path) -> None:
+def remove_incomplete(said: Path) -> None:
     """Remove the image that the engine made of an incomplete archive, if it did."""
     image = said.read_text().strip()
     if image:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from slipway import docker
 from slipway.errors import SlipwayError
-from slipway.host import install
+from slipway.host import packages
+from slipway.host.commands import as_root, run_command, say, write_file
 from slipway.host.engine import Engine
 from slipway.images_toml import Distro
 
@@ -19,23 +20,23 @@ def is_needed(serving: Engine, base: Distro) -> bool:
     return serving.architecture not in ("", MACHINES[base.architecture])
 
 
-def provide(serving: Engine, base: Distro) -> None:
+def provide_emulation(serving: Engine, base: Distro) -> None:
     """Let the kernel of this machine hand the platform's programs to qemu, where it does not yet.
 
-    A kernel elsewhere, Docker Desktop's as well, is left alone: `prove` tells whether it does.
+    A kernel elsewhere, Docker Desktop's as well, is left alone: `prove_emulation` tells whether it does.
     """
     if not is_needed(serving, base) or not serving.is_here or is_enabled(base):
         return
     format_file = FORMATS / f"qemu-{MACHINES[base.architecture]}.conf"
     if not format_file.is_file():
-        install.install(*PACKAGES, reason=f"this machine does not run programs of {base.platform}")
+        packages.install(*PACKAGES, reason=f"this machine does not run programs of {base.platform}")
     if is_enabled(base):
         return  # systemd has done it when the package came
-    install.say(f"letting the kernel hand programs of {base.platform} to qemu, until the next start of this machine")
-    root = install.as_root("change how the kernel runs programs")
+    say(f"letting the kernel hand programs of {base.platform} to qemu, until the next start of this machine")
+    root = as_root("change how the kernel runs programs")
     if not (KERNEL / "register").exists():
-        install.check([*root, "mount", "-t", "binfmt_misc", "binfmt_misc", str(KERNEL)], f"mounting {KERNEL}")
-    install.write(root, KERNEL / "register", format_file.read_text())
+        run_command([*root, "mount", "-t", "binfmt_misc", "binfmt_misc", str(KERNEL)], f"mounting {KERNEL}")
+    write_file(root, KERNEL / "register", format_file.read_text())
 
 
 def is_enabled(base: Distro) -> bool:
@@ -45,7 +46,7 @@ def is_enabled(base: Distro) -> bool:
     return text.startswith("enabled\n") and any(line.startswith("flags:") and "F" in line for line in text.splitlines())
 
 
-def prove(serving: Engine, base: Distro) -> None:
+def prove_emulation(serving: Engine, base: Distro) -> None:
     """Run a program of the platform in a container; SlipwayError says what the engine's machine lacks."""
     if not is_needed(serving, base):
         return

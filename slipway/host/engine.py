@@ -21,6 +21,8 @@ from slipway.repository import cache_folder
 
 OLDEST_ENGINE = 25  # the first whose own Dockerfile frontend knows HEALTHCHECK --start-interval
 GB = 10**9
+ENDPOINT = "unable to resolve docker endpoint"  # docker's words for a context that does not exist, or a broken one
+NO_PODMAN = "Slipway needs Docker Engine: put its docker command first on PATH, and set DOCKER_HOST to its socket."
 
 # apt's own downloader fetches what apt itself would look at first, from where a build's apt would.
 DOWNLOAD = """
@@ -56,31 +58,35 @@ class Engine:
 
     def free_gb(self) -> float | None:
         """Return the free space of the engine's data root, None where it is not this machine's."""
-        if not self.is_here or not self.data_root.is_dir():
+        if not self.is_here:
             return None
-        return shutil.disk_usage(self.data_root).free / GB
+        for folder in (self.data_root, *self.data_root.parents):
+            try:
+                return shutil.disk_usage(folder).free / GB
+            except PermissionError:  # only root reads the data root of an engine with userns-remap
+                continue
+            except OSError:
+                return None
+        return None
 
 
 # --- does one answer, and if not, why -----------------------------------------------------------
 
 
-def ask() -> Engine:
+def find_engine() -> Engine:
     """Return the engine that answers; NoEngineError where one may be installed or started."""
     if not shutil.which("docker"):
         raise NoEngineError("there is no docker command on this machine")
     result = docker.call("info", "--format", "{{json .}}")
-    info = parse(result.stdout)
+    info = parse_info(result.stdout)
     if "ClientInfo" not in info and "podman" in (result.stdout + result.stderr).lower():
-        raise SlipwayError(
-            "the docker command here is Podman's. Slipway needs Docker Engine: install it, or put "
-            "its docker command first on PATH."
-        )
+        raise SlipwayError(f"the docker command here is Podman's. {NO_PODMAN}")
     if result.returncode or info.get("ServerErrors") or not info.get("ServerVersion"):
-        raise why_silent(" ".join([result.stderr, *(info.get("ServerErrors") or [])]), info)
+        raise explain_silence(" ".join([result.stderr, *(info.get("ServerErrors") or [])]), info)
     return read_engine(info)
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse_info(text: str) -> dict[str, Any]:
     """Read docker's JSON; empty where a client printed something else."""
     try:
         info = json.loads(text)
@@ -89,22 +95,29 @@ def parse(text: str) -> dict[str, Any]:
     return info if isinstance(info, dict) else {}
 
 
-def why_silent(reason: str, info: Mapping[str, Any]) -> SlipwayError:
+def explain_silence(reason: str, info: Mapping[str, Any]) -> SlipwayError:
     """Turn docker's complaint into an error that says what to do."""
     reason = " ".join(reason.split()).rstrip(".?")
-    if "permission denied" in reason.lower():
+    _, is_ssh, said_by_ssh = reason.partition("stderr=")
+    if "permission denied" in reason.lower() and not is_ssh:
         return SlipwayError(
             "no permission on the Docker engine's socket. Join the group docker "
             '(`sudo usermod -aG docker "$USER"`, then log in again), or run this with sudo.'
         )
-    context = (info.get("ClientInfo") or {}).get("Context", "default")
-    if os.environ.get("DOCKER_HOST") or context != "default":
-        where = os.environ.get("DOCKER_HOST") or f"the Docker context {context!r}"
-        return SlipwayError(
-            f"the Docker engine at {where} does not answer: {reason}. Start that engine, or unset "
-            "DOCKER_HOST and run `docker context use default` to use this machine's."
+    context = os.environ.get("DOCKER_CONTEXT") or (info.get("ClientInfo") or {}).get("Context", "default")
+    if not os.environ.get("DOCKER_HOST") and context == "default" and ENDPOINT not in reason:
+        return NoEngineError(f"no Docker engine answers on this machine: {reason}")
+    where = os.environ.get("DOCKER_HOST") or f"the Docker context {context!r}"
+    if is_ssh:
+        advice = "A login there by ssh must work without a question, and its user run `docker info`."
+    elif "tls:" in reason or ".pem" in reason:
+        advice = "Set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to a folder with ca.pem, cert.pem and key.pem."
+    else:
+        advice = (
+            "Start that engine, or use this machine's: unset DOCKER_HOST and DOCKER_CONTEXT, and run "
+            "`docker context use default`."
         )
-    return NoEngineError(f"no Docker engine answers on this machine: {reason}")
+    return SlipwayError(f"the Docker engine at {where} does not answer: {said_by_ssh or reason}. {advice}")
 
 
 def read_engine(info: Mapping[str, Any]) -> Engine:
@@ -134,6 +147,8 @@ def require_buildkit(engine: Engine) -> None:
         raise SlipwayError(f"the Docker engine runs {engine.os} containers. Switch it to Linux containers.")
     major = re.match(r"\d+", engine.version)
     if major and int(major[0]) < OLDEST_ENGINE:
+        if "Podman" in docker.call("version", "--format={{json .Server}}").stdout:
+            raise SlipwayError(f"the engine is Podman {engine.version}, which has no BuildKit. {NO_PODMAN}")
         raise SlipwayError(
             f"Docker engine {engine.version} is too old: its BuildKit does not know HEALTHCHECK --start-interval. "
             f"Upgrade it to {OLDEST_ENGINE}.0 or newer (https://docs.docker.com/engine/install/), or name a newer "
@@ -167,7 +182,7 @@ def is_proved(engine: Engine) -> bool:
     return proof_file(engine).is_file()
 
 
-def prove(engine: Engine, image: str, host: Host) -> None:
+def prove_network(engine: Engine, image: str, host: Host) -> None:
     """Fetch a file from the Debian mirror in a container, and remember that it worked."""
     result = run_proof(image, host)
     if result.returncode:
@@ -184,7 +199,7 @@ def run_proof(image: str, host: Host) -> subprocess.CompletedProcess[str]:
     options = [f"--env={variable}" for variable in host.proxies]
     command = ["run", "--rm", "--interactive", f"--name={name}", *options, image, "sh", "-c", DOWNLOAD]
     try:
-        return docker.call(*command, data=configuration(host), timeout=120)
+        return docker.call(*command, data=pack_settings(host), timeout=120)
     except subprocess.TimeoutExpired as error:
         return subprocess.CompletedProcess(error.cmd, 124, "", "no answer within 120 s")
     finally:
@@ -192,7 +207,7 @@ def run_proof(image: str, host: Host) -> subprocess.CompletedProcess[str]:
         docker.call("rm", "--force", name)
 
 
-def configuration(host: Host) -> bytes:
+def pack_settings(host: Host) -> bytes:
     """Pack the host's apt settings, mirror and CA bundle as a tar archive for a container's input."""
     files = {"etc/apt/apt.conf.d/90host": host.apt_conf.encode()}
     if host.apt_auth:

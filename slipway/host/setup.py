@@ -1,9 +1,10 @@
 """Makes this machine able to build: a Docker engine with BuildKit, proved once, and the base image.
 
-    python -m slipway.host [--pull] [--image NAME] [--compose] [--browser] [--registry]
+    python -m slipway.host [--pull] [--image NAME] [--compose] [--browser] [--registry] [--yes]
+    python -m slipway.host --undo [--yes]
 
-images.toml says which base images there are and how much free disk it wants. What serves already is left as it is;
-what is changed is said.
+images.toml says which base images there are and how much free disk a build needs. A working engine is left alone;
+every change is reported, and noted so that --undo can take it back.
 """
 
 import argparse
@@ -12,9 +13,11 @@ import math
 from shutil import which
 
 from slipway.errors import SlipwayError
-from slipway.host import base_image, downloads, emulation, engine, install
+from slipway.host import base_image, downloads, emulation, engine, packages, start
 from slipway.host.base_image import BaseImage
+from slipway.host.commands import say
 from slipway.host.engine import Engine, NoEngineError
+from slipway.host.undo import undo_setup
 from slipway.images_toml import Distro
 from slipway.matrix import Image, Matrix, load_matrix
 
@@ -22,7 +25,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 REFRESHED: set[str] = set()  # tags of base images; another refresh would rebuild every layer above
 
 
-def arguments(words: list[str] | None = None) -> argparse.Namespace:
+def read_arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m slipway.host", description=__doc__)
     parser.add_argument("--pull", action="store_true", help="refresh the base image")
@@ -32,10 +35,12 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--registry", action="store_true", help="also provide docker-registry, cosign and zstd, for the tests"
     )
+    parser.add_argument("--yes", action="store_true", help="let apt upgrade or remove packages without a question")
+    parser.add_argument("--undo", action="store_true", help="remove what setup added to this machine")
     return parser.parse_args(words)
 
 
-def choose(matrix: Matrix, name: str | None) -> tuple[Distro, int]:
+def choose_base(matrix: Matrix, name: str | None) -> tuple[Distro, int]:
     """Return what an image starts from and the GB of free disk that its build needs; the default base without a name.
 
     A large image takes twice its size: itself, and its wheels unpacked in the cache.
@@ -49,10 +54,10 @@ def choose(matrix: Matrix, name: str | None) -> tuple[Distro, int]:
 def provide_engine() -> Engine:
     """Return an engine that answers and has BuildKit, after installing what is missing."""
     try:
-        found = engine.ask()
+        found = engine.find_engine()
     except NoEngineError as reason:
-        found = install.provide_engine(reason)
-        install.say(f"the Docker engine {found.version} answers")
+        found = start.provide_engine(reason)
+        say(f"the Docker engine {found.version} answers")
     engine.require_buildkit(found)
     return provide_plugin(found, "buildx")
 
@@ -62,8 +67,8 @@ def provide_plugin(found: Engine, name: str) -> Engine:
     if name in found.plugins:
         return found
     reason = f"the docker command has no {name} plug-in"
-    install.install(f"docker-{name}", reason=reason)
-    again = engine.ask()
+    packages.install(f"docker-{name}", reason=reason)
+    again = engine.find_engine()
     if name not in again.plugins:
         raise SlipwayError(
             f"{reason}, also after installing the package docker-{name}: is the docker command of "
@@ -76,22 +81,26 @@ def provide_plugin(found: Engine, name: str) -> Engine:
 def provide_browser() -> None:
     """Install Chromium, unless there is one or another of its kind."""
     if not any(which(name) for name in BROWSERS):
-        install.install_as_is("chromium", reason="the checks of a desktop need Chromium, which is not installed")
+        packages.install("chromium", reason="the checks of a desktop need Chromium, which is not installed")
 
 
 def provide_registry() -> None:
     """Install what the tests of publishing run on loopback: a registry, and what packs and signs images."""
     for program in ("docker-registry", "zstd"):
         if not which(program):
-            install.install_as_is(program, reason=f"the tests of publishing need {program}, which is not installed")
+            packages.install(program, reason=f"the tests of publishing need {program}, which is not installed")
     if not which("cosign"):
-        install.install("cosign", reason="the tests of publishing need cosign, which is not installed")
+        packages.install("cosign", reason="the tests of publishing need cosign, which is not installed")
 
 
 def main(words: list[str] | None = None) -> int:
     """Look at everything a build needs; install, start, pull or make what is missing."""
-    options = arguments(words)
-    chosen, gb = choose(load_matrix(), options.image)
+    options = read_arguments(words)
+    packages.is_agreed = options.yes
+    if options.undo:
+        undo_setup()
+        return 0
+    chosen, gb = choose_base(load_matrix(), options.image)
     serving = provide_engine()
     if options.compose:
         serving = provide_plugin(serving, "compose")
@@ -104,15 +113,15 @@ def main(words: list[str] | None = None) -> int:
 
 
 @functools.cache
-def find_engine() -> Engine:
+def provide_engine_once() -> Engine:
     """Return the engine, which is looked at once for all builds of a process."""
     return provide_engine()
 
 
 def prepare_build(rows: Matrix, image: Image, *, refresh: bool) -> None:
     """Make this machine able to build an image; `refresh` renews its base image, once in a process."""
-    distro, gb = choose(rows, image.name)
-    prepare(find_engine(), distro, gb, refresh=refresh and distro.tag not in REFRESHED)
+    distro, gb = choose_base(rows, image.name)
+    prepare(provide_engine_once(), distro, gb, refresh=refresh and distro.tag not in REFRESHED)
     if refresh:
         REFRESHED.add(distro.tag)
 
@@ -120,26 +129,26 @@ def prepare_build(rows: Matrix, image: Image, *, refresh: bool) -> None:
 def prepare(serving: Engine, chosen: Distro, gb: int, *, refresh: bool) -> None:
     """Require free disk and provide the base image; print both."""
     free = engine.require_space(serving, gb)
-    emulation.provide(serving, chosen)
+    emulation.provide_emulation(serving, chosen)
     base = provide_base(serving, chosen, refresh=refresh)
-    emulation.prove(serving, chosen)
-    report(serving, free, base)
+    emulation.prove_emulation(serving, chosen)
+    print_state(serving, free, base)
 
 
 def provide_base(serving: Engine, wanted: Distro, *, refresh: bool) -> BaseImage:
     """Return the base image, with the proof that a container on it has network."""
-    base = base_image.find(wanted.tag)
+    base = base_image.find_image(wanted.tag)
     if base and engine.is_proved(serving) and not refresh:
         return base
     settings = downloads.find(wanted.suite)
-    base = base_image.provide(wanted, settings, refresh=refresh)
+    base = base_image.provide_image(wanted, settings, refresh=refresh)
     if not engine.is_proved(serving):
-        install.say("running a container with network, once for this engine")
-        engine.prove(serving, base.name, settings)
+        say("running a container with network, once for this engine")
+        engine.prove_network(serving, base.name, settings)
     return base
 
 
-def report(serving: Engine, free: float | None, base: BaseImage) -> None:
+def print_state(serving: Engine, free: float | None, base: BaseImage) -> None:
     """Say in two lines what there is."""
     space = "" if free is None else f", {free:.0f} GB free"
     identity = base.digest or base.id

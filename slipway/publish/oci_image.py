@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 from slipway import docker, results
 from slipway.docker import CHUNK
 from slipway.errors import SlipwayError
-from slipway.host import install
+from slipway.host import packages
 from slipway.image.archive import AGAIN, GZIP_MAGIC, ZSTD_MAGIC
 from slipway.image.layer_tar import MEMORY_LIMIT
 from slipway.publish.registry import Descriptor, Manifest, compute_digest, is_digest, make_descriptor, make_manifest
@@ -63,7 +63,7 @@ def inspect_image(reference: str) -> LocalImage | None:
 def require_zstd() -> None:
     """Install zstd if it is missing; SlipwayError when that fails."""
     if not which("zstd"):
-        install.install_as_is("zstd", reason="layers are published compressed with zstd, and there is none")
+        packages.install("zstd", reason="layers are published compressed with zstd, and there is none")
 
 
 # --- records of compressed layers ---

@@ -49,7 +49,7 @@ def pending_updates(image_id: str, suite: str, *, security_only: bool = True) ->
     options += [f"--env=SOURCES={make_security_source(suite)}"] if security_only else []
     command = ["run", "--rm", "--interactive", f"--name={name}", *options, image_id, "-c", LIST_UPDATES]
     try:
-        result = docker.call(*command, data=engine.configuration(settings), timeout=PATIENCE)
+        result = docker.call(*command, data=engine.pack_settings(settings), timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         raise NotRunError(f"apt gave no answer within {PATIENCE} s") from None
     finally:

@@ -9,7 +9,9 @@ NO_COMPILER = "no C compiler (cc) on this host"
 NO_MAKER = "needs root and mmdebstrap, with which a host without a registry makes its base image"
 NO_NAMESPACES = "no mount namespaces for this user, in which a test has another host's files or a small /tmp"
 NO_GPG = "no gpg or dpkg-deb on this host, with which a test makes a Debian mirror"
+NO_DEBIAN = "no mirror of Debian in the sources of this host's apt"
+NO_RUNC = "needs root and runc, by which a builder of the tests' own runs its steps"
 ACCEPTED = (
     *(NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX),
-    *(NO_APT, NO_COMPILER, NO_MAKER, NO_NAMESPACES, NO_GPG),
+    *(NO_APT, NO_COMPILER, NO_MAKER, NO_NAMESPACES, NO_GPG, NO_DEBIAN, NO_RUNC),
 )

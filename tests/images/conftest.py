@@ -1,6 +1,8 @@
 """One image under test, its contract, and the three outcomes of a check: passed, failed, not run."""
 
 import contextlib
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Generator, Iterator
@@ -15,6 +17,7 @@ from docker.models.containers import Container
 from docker.models.images import Image as EngineImage
 from testinfra.host import Host
 
+from slipway import docker as docker_command
 from slipway import matrix
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
@@ -33,6 +36,7 @@ pytest_plugins = [
 # docker would write the proxies of ~/.docker/config.json, which are this host's, into each container's environment.
 ALONE = {"use_config_proxy": False}
 LOG_LINES = 50
+CONTEXT = ("context", "inspect", "--format={{.Endpoints.docker.Host}}")
 # What the engine says when the container runtime lost its own first process: nothing about the image.
 ENGINE_FAULTS = ["read init-p: connection reset by peer"]
 CONTAINERS = pytest.StashKey[list[Container]]()
@@ -100,9 +104,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def client() -> Iterator[docker.DockerClient]:
-    """The engine."""
+    """The engine that the docker command uses; the SDK knows no contexts."""
+    host = os.environ.get("DOCKER_HOST") or docker_command.output(*CONTEXT).strip()
+    if not re.match(r"(unix|npipe)://|tcp://(127\.|localhost|\[::1\])", host):
+        pytest.exit(f"the engine at {host} is on another machine: checks open its containers' ports, run them there", 2)
+    environment = {**os.environ, "DOCKER_HOST": host}
     try:
-        client = docker.from_env(timeout=timeouts.ENGINE_SECONDS)
+        client = docker.from_env(timeout=timeouts.ENGINE_SECONDS, environment=environment)
     except docker.errors.DockerException as error:
         pytest.exit(f"no Docker engine answers ({error}); `nox -s setup` installs or starts one", 2)
     with contextlib.closing(client):

@@ -13,11 +13,11 @@ pytest_plugins = ["tests.helpers.not_run"]
 
 @pytest.fixture(scope="session", autouse=True)
 def scanners() -> Iterator[None]:
-    """Skip tests that need a missing Syft or Trivy: building one takes longer than a test's time limit."""
+    """Skip tests that need a missing large tool: building one takes longer than a test's time limit."""
     build = tools.build_program
 
     def build_what_is_small(tool: Tool) -> None:
-        if tool.name in ("syft", "trivy"):
+        if tool.name in ("buildkitd", "syft", "trivy"):
             pytest.skip(f"there is no {tool.name} {tool.version}; nox -s integration builds it")
         build(tool)
 

@@ -36,7 +36,7 @@ def test_failed_maker_leaves_no_half_image(tmp_path: Path) -> None:
     importer = ["docker", "import", f"--change=LABEL mark={mark}", "-"]
     maker = ["sh", "-c", "tar -c -C /etc hostname; echo no mirror >&2; exit 25"]
     with pytest.raises(SlipwayError, match="could not be made by mmdebstrap:\nno mirror"):
-        base_image.stream(maker, importer, tmp_path / "log")
+        base_image.import_archive(maker, importer, tmp_path / "log")
     assert docker("images", "--all", "--quiet", f"--filter=label=mark={mark}") == ""
 
 
@@ -45,7 +45,7 @@ def test_complete_archive_becomes_an_image(tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
     importer = ["docker", "import", f"--change=LABEL mark={mark}", "-"]
     maker = ["tar", "-c", "-C", "/etc", "hostname"]
-    image = base_image.stream(maker, importer, tmp_path / "log")
+    image = base_image.import_archive(maker, importer, tmp_path / "log")
     try:
         assert docker("images", "--quiet", "--no-trunc", f"--filter=label=mark={mark}") == image
     finally:
@@ -60,8 +60,8 @@ def test_mirror_of_this_host_is_used_alone() -> None:
     """One that does not answer is an error; the public addresses are not asked instead."""
     name, mirror = f"slipway-test-base:none-{os.getpid()}", apt.Mirror("http://127.0.0.1:9/debian")
     with pytest.raises(SlipwayError, match=r"could not be made by mmdebstrap:(.|\n)*127\.0\.0\.1"):
-        base_image.make(base(name), Host(sources=apt.debian_sources("trixie", mirror, mirror)))
-    assert base_image.find(name) is None
+        base_image.make_image(base(name), Host(sources=apt.debian_sources("trixie", mirror, mirror)))
+    assert base_image.find_image(name) is None
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def made() -> Iterator[str]:
     mirrors = apt.find_mirrors()
     assert mirrors
     sources = apt.debian_sources("trixie", *mirrors)
-    base_image.make(base(name), replace(downloads.find("trixie"), sources=sources))
+    base_image.make_image(base(name), replace(downloads.find("trixie"), sources=sources))
     yield name
     docker("rmi", name)
 
@@ -85,7 +85,7 @@ def inside(image: str, script: str) -> list[str]:
 @needs_maker
 def test_made_image_is_as_the_official_one(made: str) -> None:
     """Labels, sources and hygiene, all of the one image because its making takes 15 s."""
-    facts = base_image.describe(made)
+    facts = base_image.describe_image(made)
     assert (facts["origin"], facts["suite"]) == ("made by mmdebstrap", "trixie")
     assert facts["created"] > "2026"
 

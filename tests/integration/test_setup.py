@@ -1,5 +1,6 @@
 """Setup on the real engine: it is left alone where it serves, and each lack is one message."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from slipway.host import apt, packages
+from tests.helpers import reasons
 from tests.helpers.processor_time import run_timed
 
 ROOT = Path(__file__).parents[2]
@@ -88,3 +91,27 @@ def test_container_that_reaches_no_mirror(copy: Path, tmp_path: Path, monkeypatc
     assert "/InRelease" in result.stderr
     assert "a container has no network" in result.stderr
     assert re.search(r"\bhttp_proxy, .*\bhttps_proxy.* \(an address on 127\.0\.0\.1", result.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_debian_12_takes_docker_alone_from_debian_13(tmp_path: Path) -> None:
+    """By the real archives: runc, containerd and libc6 stay Debian 12's. apt looks at files of this test alone."""
+    mirrors = apt.find_mirrors()
+    if mirrors is None:
+        pytest.skip(reasons.NO_DEBIAN)
+    for folder in ("sources.list.d", "preferences.d", "lists/partial", "archives/partial"):
+        (tmp_path / folder).mkdir(parents=True)
+    for suite in ("bookworm", "trixie"):
+        (tmp_path / "sources.list.d" / f"{suite}.sources").write_text(apt.debian_sources(suite, *mirrors))
+    (tmp_path / "preferences.d" / "slipway").write_text(packages.PIN)
+    (tmp_path / "status").touch()
+    places = {"Etc": "", "State": "", "State::status": "status", "Cache": ""}
+    options = [f"-o=Dir::{name}={tmp_path / place}" for name, place in places.items()]
+    command = ["apt-get", "-o=APT::Sandbox::User=root", "-o=Acquire::Languages=none", *options]
+    subprocess.run([*command, "update"], capture_output=True, check=True)
+    install = ["install", "--simulate", "--no-install-recommends", *packages.FROM_TRIXIE]
+    lines = subprocess.check_output([*command, *install], text=True, env=os.environ | {"LC_ALL": "C"})
+    releases = dict(re.findall(r"(?m)^Inst (\S+) \(\S+ Debian\S*?:(\d+)", lines))
+    assert {name for name, release in releases.items() if release == "13"} == set(packages.FROM_TRIXIE), lines
+    assert {"runc", "containerd", "libc6"} <= releases.keys()

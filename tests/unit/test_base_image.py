@@ -9,7 +9,7 @@ import pytest
 
 from slipway import docker as docker_command
 from slipway.errors import SlipwayError
-from slipway.host import apt, base_image, install
+from slipway.host import apt, base_image, packages
 from slipway.host.apt import Mirror
 from slipway.host.downloads import Host
 from slipway.images_toml import Distro, Platform
@@ -70,31 +70,31 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     def make(wanted: Distro, _host: Host) -> None:
         stand_in.images[wanted.tag] = described(MADE | {"slipway.base.suite": wanted.suite})
 
-    monkeypatch.setattr(base_image, "make", make)
+    monkeypatch.setattr(base_image, "make_image", make)
     return stand_in
 
 
 def test_present_image_is_left_as_it_is(engine: Engine) -> None:
     """Nothing is pulled."""
     engine.images["debian:x"] = described()
-    assert base_image.provide(base("debian:x"), Host()).id == "sha256:123"
+    assert base_image.provide_image(base("debian:x"), Host()).id == "sha256:123"
     assert [words[0] for words in engine.calls] == ["image"]
 
 
 def test_missing_image_is_pulled(engine: Engine) -> None:
     """The evidence has its digest."""
     engine.pull_error = ""
-    base_image.provide(base("debian:x"), Host())
-    facts = base_image.describe("debian:x")
+    base_image.provide_image(base("debian:x"), Host())
+    facts = base_image.describe_image("debian:x")
     assert (facts["origin"], facts["digest"]) == ("pulled", "sha256:abc")
 
 
 @pytest.mark.usefixtures("engine")
 def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> None:
     """One line says so, and the evidence does."""
-    base_image.provide(base("debian:x"), Host())
+    base_image.provide_image(base("debian:x"), Host())
     assert "no registry gives debian:x" in capsys.readouterr().out
-    facts = base_image.describe("debian:x")
+    facts = base_image.describe_image("debian:x")
     assert (facts["origin"], facts["suite"]) == ("made by mmdebstrap", "trixie")
     assert facts["digest"] == ""
 
@@ -103,9 +103,9 @@ def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> N
 def test_image_of_another_platform_has_a_tag_of_its_own(engine: Engine) -> None:
     """Under the same tag it would take the place of this machine's."""
     engine.pull_error = ""
-    base_image.provide(base("debian:x", "linux/arm64"), Host())
+    base_image.provide_image(base("debian:x", "linux/arm64"), Host())
     assert "debian:x" not in engine.images
-    assert base_image.describe("debian:x-arm64")["origin"] == "pulled"
+    assert base_image.describe_image("debian:x-arm64")["origin"] == "pulled"
     assert not [words for words in engine.calls if words[0] == "pull"]
 
 
@@ -136,44 +136,44 @@ def test_refresh_pulls_again(engine: Engine) -> None:
     """`--pull` replaces what is present."""
     engine.images["debian:x"] = described(MADE)
     engine.pull_error = ""
-    assert base_image.provide(base("debian:x"), Host(), refresh=True).origin == "pulled"
+    assert base_image.provide_image(base("debian:x"), Host(), refresh=True).origin == "pulled"
 
 
 def test_misspelt_name_is_not_made(engine: Engine) -> None:
     """A registry answered: the name is wrong, and making something under it would hide that."""
     engine.pull_error = "manifest for debian:trixy not found: manifest unknown"
     with pytest.raises(SlipwayError, match="has no image debian:trixy"):
-        base_image.provide(base("debian:trixy"), Host())
+        base_image.provide_image(base("debian:trixy"), Host())
 
 
 def test_full_disk_is_not_a_missing_registry(engine: Engine) -> None:
     """Making an image would fill it up further."""
     engine.pull_error = "write /var/lib/docker/tmp/x: no space left on device"
     with pytest.raises(SlipwayError, match="no disk space left"):
-        base_image.provide(base("debian:x"), Host())
+        base_image.provide_image(base("debian:x"), Host())
 
 
 def test_digest_of_a_local_image_is_not_taken_for_a_registrys(engine: Engine) -> None:
     """The containerd image store gives one to each image."""
     engine.images["debian:x"] = described(MADE, ["debian@sha256:abc"])
-    assert base_image.describe("debian:x")["origin"] == "made by mmdebstrap"
-    assert base_image.describe("debian:x")["digest"] == ""
+    assert base_image.describe_image("debian:x")["origin"] == "made by mmdebstrap"
+    assert base_image.describe_image("debian:x")["digest"] == ""
 
 
 @pytest.mark.usefixtures("engine")
 def test_evidence_of_an_absent_image_names_the_session() -> None:
     """Nothing is claimed about what is not there."""
     with pytest.raises(SlipwayError, match="nox -s setup"):
-        base_image.describe("debian:x")
+        base_image.describe_image("debian:x")
 
 
 def test_no_registry_and_no_debian(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only Debian's packages can make it, and only Debian installs the tool for that."""
     release = {"ID": "fedora", "PRETTY_NAME": "Fedora 44"}
-    monkeypatch.setattr(install, "os_release", lambda: release)
+    monkeypatch.setattr(packages, "os_release", lambda: release)
     monkeypatch.setattr(base_image, "which", lambda _: None)
     with pytest.raises(SlipwayError, match="no registry gives debian:x and mmdebstrap is missing"):
-        base_image.make(base("debian:x"), Host())
+        base_image.make_image(base("debian:x"), Host())
 
 
 def test_hosts_settings_are_used_and_stay_out_of_the_arguments(tmp_path: Path) -> None:

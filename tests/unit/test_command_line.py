@@ -74,12 +74,23 @@ def test_a_parametrized_session_takes_no_names() -> None:
         command_line.refuse_names("test-cuda", command_line.read_options(["cpu-base"]))
 
 
-@pytest.mark.parametrize(("words", "message"), [([], "name an image"), (["--rm", "cpu-base"], "before --rm")])
-def test_run_wants_an_image_first(words: list[str], message: str) -> None:
-    """What follows it is the command of the container."""
-    assert command_line.read_image(MATRIX, ["cpu-base", "--help"]).name == "cpu-base"
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "required: IMAGE.*; name an image to start, options before it: nox -s run -- cpu-base"),
+        (["--rm", "cpu-base"], "--rm"),
+        (["cpu-base", "--address", "::1"], "--address comes before the image: .* --address IP cpu-base"),
+        (["cpu-sid"], "did you mean cpu-base"),
+    ],
+)
+def test_run_wants_options_an_image_and_its_command(words: list[str], message: str) -> None:
+    """What follows the image is the command of the container."""
+    image, options = command_line.read_run(MATRIX, ["cpu-base", "python", "--help"])
+    assert (image.name, options.address, options.command) == ("cpu-base", "127.0.0.1", ["python", "--help"])
+    image, options = command_line.read_run(MATRIX, ["--address=0.0.0.0", "cpu-base"])
+    assert (image.name, options.address, options.command) == ("cpu-base", "0.0.0.0", [])  # noqa: S104 - what is tested
     with pytest.raises(SlipwayError, match=message):
-        command_line.read_image(MATRIX, words)
+        command_line.read_run(MATRIX, words)
 
 
 OLD = {

@@ -10,7 +10,7 @@ import pytest
 from slipway import docker, matrix
 from slipway.build import locks
 from slipway.errors import SlipwayError
-from slipway.host import emulation, install
+from slipway.host import emulation, packages
 from slipway.host.engine import Engine
 from slipway.images_toml import Distro, Platform
 from tests.helpers.matrices import parse_matrix
@@ -121,14 +121,14 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(emulation, "KERNEL", folder)
     monkeypatch.setattr(emulation, "FORMATS", formats)
     monkeypatch.setattr(Engine, "is_here", property(lambda engine: engine.host == "here"))
-    monkeypatch.setattr(install, "as_root", lambda _: [])
+    monkeypatch.setattr(emulation, "as_root", lambda _: [])
     return folder
 
 
 @pytest.mark.requirement("U6")
 def test_a_kernel_that_lacks_it_is_told(kernel: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And the session says what it changes on this machine, and for how long."""
-    emulation.provide(HERE, BASE)
+    emulation.provide_emulation(HERE, BASE)
     assert (kernel / "register").read_text().startswith(":qemu-aarch64:")
     assert "programs of linux/arm64 to qemu, until the next start of this machine" in capsys.readouterr().out
 
@@ -145,7 +145,7 @@ def test_what_serves_is_left_alone(kernel: Path, machine: str, platform: str, en
     architecture = "x86_64" if machine == "elsewhere" else machine
     host = "elsewhere" if machine == "elsewhere" else "here"
     serving = Engine(**{**vars(HERE), "host": host, "architecture": architecture})
-    emulation.provide(serving, Distro(**{**vars(BASE), "platform": platform}))
+    emulation.provide_emulation(serving, Distro(**{**vars(BASE), "platform": platform}))
     assert (kernel / "register").read_text() == ""
 
 
@@ -161,9 +161,9 @@ def test_an_entry_that_no_container_can_use_does_not_serve(kernel: Path, entry: 
 def test_missing_packages_are_named(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a system for which setup installs nothing."""
     shutil.rmtree(emulation.FORMATS)
-    monkeypatch.setattr(install, "os_release", lambda: {"ID": "fedora", "PRETTY_NAME": "Fedora 44"})
+    monkeypatch.setattr(packages, "os_release", lambda: {"ID": "fedora", "PRETTY_NAME": "Fedora 44"})
     with pytest.raises(SlipwayError, match=r"does not run programs of linux/arm64.*install qemu-user-static arch-test"):
-        emulation.provide(HERE, BASE)
+        emulation.provide_emulation(HERE, BASE)
     assert (kernel / "register").read_text() == ""
 
 
@@ -174,7 +174,7 @@ def test_a_container_proves_it(printed: str, works: bool, monkeypatch: pytest.Mo
     answer = subprocess.CompletedProcess((), 0, printed, "exec /usr/bin/uname: exec format error")
     monkeypatch.setattr(docker, "call", lambda *_: answer)
     if works:
-        emulation.prove(HERE, BASE)
+        emulation.prove_emulation(HERE, BASE)
         return
     with pytest.raises(SlipwayError, match=r"does not run containers of linux/arm64: exec .* install qemu-user-static"):
-        emulation.prove(HERE, BASE)
+        emulation.prove_emulation(HERE, BASE)

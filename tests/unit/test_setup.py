@@ -20,7 +20,8 @@ import pytest
 
 from slipway import matrix
 from slipway.errors import SlipwayError
-from slipway.host import apt, downloads, engine, install, setup
+from slipway.host import apt, downloads, engine, packages, setup, start, undo
+from slipway.host import commands as host_commands
 from slipway.host.engine import Engine, NoEngineError
 
 DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
@@ -58,6 +59,7 @@ class FakeDocker:
         info: dict[str, Any],
         error: str = "",
         run: str = "exit 0",
+        version: str = "{}",
     ) -> None:
         """Set what `docker info` prints and what `docker run` does."""
         (self.folder / "info").write_text(json.dumps(info))
@@ -67,6 +69,7 @@ echo "$@" >> {self.log}
 case "$1" in
     info) cat {self.folder}/info; echo "{error}" >&2; [ -z "{error}" ] ;;
     image) cat {self.folder}/image ;;
+    version) echo '{version}' ;;
     run) cat >/dev/null; {run} ;;
 esac
 """
@@ -126,6 +129,40 @@ def test_engine_of_a_context_is_down(docker: FakeDocker) -> None:
     assert "the Docker context 'builder' does not answer" in message()
 
 
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("exited with exit status 255, stderr=app@h: Permission denied (publickey).", "login there by ssh must work"),
+        ("error during connect: remote error: tls: certificate required", "DOCKER_CERT_PATH"),
+        ("unable to resolve docker endpoint: open /none/ca.pem: no such file or directory", "DOCKER_CERT_PATH"),
+    ],
+)
+def test_engine_elsewhere_that_refuses(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, reason: str, advice: str
+) -> None:
+    """The advice is for the way to it; no group of this machine would help."""
+    monkeypatch.setenv("DOCKER_HOST", "ssh://app@h")
+    docker.answers(without_server(), error=reason)
+    text = message()
+    assert advice in text
+    assert "usermod" not in text
+
+
+def test_context_that_does_not_exist(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No engine is installed for a mistyped name."""
+    monkeypatch.setenv("DOCKER_CONTEXT", "bilder")
+    docker.answers({}, error="unable to resolve docker endpoint: context not found")
+    assert "the Docker context 'bilder' does not answer" in message()
+
+
+def test_podmans_socket(docker: FakeDocker) -> None:
+    """Podman answers as an engine of its own version."""
+    docker.answers(INFO | {"ServerVersion": "5.4.2"}, version='{"Components": [{"Name": "Podman Engine"}]}')
+    text = message()
+    assert "Podman 5.4.2, which has no BuildKit" in text
+    assert "DOCKER_HOST" in text
+
+
 def test_podman_is_told_apart(docker: FakeDocker) -> None:
     """Its docker command prints other data."""
     docker.answers({"host": {"remoteSocket": {"path": "/run/podman/podman.sock"}}})
@@ -182,14 +219,14 @@ def system(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return a system for which setup installs nothing."""
     name = "Ubuntu 24.04"
     release = {"ID": "ubuntu", "ID_LIKE": "debian", "PRETTY_NAME": name}
-    monkeypatch.setattr(install, "os_release", lambda: release)
+    monkeypatch.setattr(packages, "os_release", lambda: release)
     return name
 
 
 def test_no_engine_on_another_system(docker: FakeDocker, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says exactly what to install, and stops."""
     (docker.folder / "docker").unlink()
-    monkeypatch.setattr(install, "find_dockerd", lambda: None)
+    monkeypatch.setattr(start, "find_dockerd", lambda: None)
     text = message()
     assert "no docker command" in text
     assert f"On {system} Slipway installs nothing by itself" in text
@@ -220,6 +257,22 @@ def test_full_disk(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.Monke
     image = matrix.load_matrix().find_image("cuda12.8-runtime")
     twice = math.ceil(2 * image.most_size / 1e9)
     assert f"3.0 GB free in {tmp_path}, {twice} GB needed" in message(f"--image={image.name}")
+
+
+def test_data_root_that_only_root_reads(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine with userns-remap has one; the folder above is on the same disk."""
+    root = tmp_path / "docker" / "100000.100000"
+    docker.answers(INFO | {"Name": os.uname().nodename, "DockerRootDir": str(root)})
+    usage = shutil.disk_usage(tmp_path)._replace(free=3_000_000_000)
+
+    def disk_usage(folder: Path) -> Any:
+        if folder == root:
+            raise PermissionError
+        return usage
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    want_disk(monkeypatch, 8)
+    assert f"3.0 GB free in {root}, 8 GB needed" in message()
 
 
 @pytest.mark.usefixtures("docker")
@@ -261,7 +314,7 @@ def test_proof_goes_through_the_mirror_that_a_build_uses() -> None:
         "etc/apt/sources.list.d/debian.sources": settings.sources,
         "etc/apt/auth.conf.d/90host.conf": settings.apt_auth,
     }
-    with tarfile.open(fileobj=io.BytesIO(engine.configuration(settings))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(engine.pack_settings(settings))) as archive:
         for name, text in files.items():
             member = archive.extractfile(name)
             assert member
@@ -296,39 +349,51 @@ def test_cache_that_cannot_be_written(docker: FakeDocker, monkeypatch: pytest.Mo
 # --- installation and start ---------------------------------------------------------------------
 
 
+ADDED = "Inst docker.io (26.1.5 Debian:13.8/stable [amd64])\n"
+UPGRADED = "Inst libc6 [2.36-9] (2.41-12 Debian:13.8/stable [amd64])\n"
+
+
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Pretend a Debian 12 as root without an engine; return its commands, which do nothing."""
     done: list[list[str]] = []
     release = {"ID": "debian", "VERSION_ID": "12"}
-    monkeypatch.setattr(install, "os_release", lambda: release)
-    monkeypatch.setattr(install, "find_dockerd", lambda: None)
-    monkeypatch.setattr(install, "has_candidate", lambda _: False)
-    monkeypatch.setattr(install, "which", lambda *_, **__: None)
+    monkeypatch.setattr(packages, "os_release", lambda: release)
+    monkeypatch.setattr(start, "find_dockerd", lambda: None)
+    monkeypatch.setattr(start, "which", lambda *_, **__: None)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(install, "wait", lambda: "an engine")
-    monkeypatch.setattr(engine, "ask", silent)
-    monkeypatch.setattr(install, "check", lambda command, _, data=None: done.append([*command, data or ""]))
-    monkeypatch.setattr(install, "SOURCES", tmp_path / "sources")
-    monkeypatch.setattr(install, "PREFERENCES", tmp_path / "preferences")
-    monkeypatch.setattr(install, "DAEMON", tmp_path / "daemon.json")
+    monkeypatch.setattr(start, "wait_for_engine", lambda: "an engine")
+    monkeypatch.setattr(engine, "find_engine", silent)
+    let_apt(monkeypatch, done, ADDED)
+    for name in ("SOURCES", "PREFERENCES", "NOTES"):
+        monkeypatch.setattr(packages, name, tmp_path / "etc" / name.lower())
+    monkeypatch.setattr(start, "DAEMON", tmp_path / "etc" / "daemon.json")
     mirrors = apt.Mirror("http://any.example/debian"), apt.Mirror("http://any.example/security")
     monkeypatch.setattr(apt, "find_mirrors", lambda *_: mirrors)
     return done
+
+
+def let_apt(monkeypatch: pytest.MonkeyPatch, done: list[list[str]], simulation: str, failing: str = "") -> None:
+    """Let every command be noted and do nothing; a simulation prints this, and one step fails."""
+
+    def run_command(command: list[str], what: str, data: str | None = None) -> str:
+        done.append([*command, data or ""])
+        if failing and failing in command:
+            raise SlipwayError(f"{what} failed: E: no Release file")
+        if "showmanual" in command:
+            return "docker.io"
+        return simulation if "--simulate" in command else ""
+
+    for module in (host_commands, packages, start, undo):
+        monkeypatch.setattr(module, "run_command", run_command)
 
 
 def test_broken_source_of_somebody_else_stops_nothing(
     commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Only the packages' own installation decides."""
-
-    def check(command: list[str], what: str, data: str | None = None) -> None:
-        commands.append([*command, data or ""])
-        if "update" in command:
-            raise SlipwayError(f"{what} failed: E: no Release file")
-
-    monkeypatch.setattr(install, "check", check)
-    install.provide_engine(NoEngineError("no engine"))
+    let_apt(monkeypatch, commands, ADDED, failing="update")
+    start.provide_engine(NoEngineError("no engine"))
     assert apt_steps(commands)[-1] == INSTALLATION
     assert "no Release file" in capsys.readouterr().out
 
@@ -350,16 +415,64 @@ def apt_steps(commands: list[list[str]]) -> list[str]:
 
 
 WANTED = "docker.io docker-buildx docker-compose docker-cli"
-INSTALLATION = f"install --yes --no-install-recommends --target-release=trixie {WANTED}"
+SIMULATION = f"install --no-install-recommends {WANTED} --simulate"
+INSTALLATION = f"install --yes --no-install-recommends {WANTED}"
 
 
-def test_debian_12_takes_the_engine_from_a_pinned_debian_13(commands: list[list[str]]) -> None:
+def test_debian_12_takes_docker_alone_from_a_pinned_debian_13(commands: list[list[str]]) -> None:
     """The pin is there before the source, so that no other package is ever upgraded to it."""
-    install.provide_engine(NoEngineError("no engine"))
-    assert apt_steps(commands) == ["update", "preferences", "sources", "update", "daemon.json", INSTALLATION]
+    start.provide_engine(NoEngineError("no engine"))
+    steps = ["preferences", "sources", "update", SIMULATION, "notes", "daemon.json", INSTALLATION]
+    assert apt_steps(commands) == steps
     texts = [command[-1] for command in commands if "tee" in command]
-    assert "Pin: release n=trixie*\nPin-Priority: 100\n" in texts[0]
+    assert "Package: *\nPin: release n=trixie*\nPin-Priority: 100\n" in texts[0]
+    pinned = "Package: docker.io docker-cli docker-buildx docker-compose cosign\nPin: release n=trixie*\n"
+    assert f"{pinned}Pin-Priority: 500\n" in texts[0]
     assert "URIs: http://any.example/debian\nSuites: trixie trixie-updates" in texts[1]
+    notes = json.loads(texts[2])
+    assert notes["packages"] == ["docker.io"]
+    assert [Path(name).name for name in notes["files"]] == ["preferences", "sources", "daemon.json"]
+
+
+def test_an_upgrade_needs_consent(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal nothing is installed, and the source that was added is removed."""
+    let_apt(monkeypatch, commands, ADDED + UPGRADED + "Remv gone [1]\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(SlipwayError, match=r"nothing was changed\. `nox -s setup -- --yes` agrees"):
+        start.provide_engine(NoEngineError("no engine"))
+    assert apt_steps(commands) == ["preferences", "sources", "update", SIMULATION]
+    assert [command[:2] for command in commands[-2:]] == [
+        ["rm", str(packages.PREFERENCES)],
+        ["rm", str(packages.SOURCES)],
+    ]
+
+
+@pytest.mark.parametrize(("answer", "is_installed"), [("y", True), ("", False), ("no", False)])
+def test_an_upgrade_is_asked_for_on_a_terminal(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, answer: str, *, is_installed: bool
+) -> None:
+    """The default is no."""
+    let_apt(monkeypatch, commands, ADDED + UPGRADED)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    if is_installed:
+        start.provide_engine(NoEngineError("no engine"))
+    else:
+        with pytest.raises(SlipwayError, match="nothing was changed"):
+            start.provide_engine(NoEngineError("no engine"))
+    assert (INSTALLATION in apt_steps(commands)) == is_installed
+
+
+def test_yes_agrees_and_each_upgrade_is_named(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The notes keep it for --undo."""
+    let_apt(monkeypatch, commands, ADDED + UPGRADED)
+    monkeypatch.setattr(packages, "is_agreed", True)
+    start.provide_engine(NoEngineError("no engine"))
+    assert "apt would upgrade libc6 2.36-9 to 2.41-12" in capsys.readouterr().out
+    notes = next(command[-1] for command in commands if str(packages.NOTES) in command)
+    assert json.loads(notes)["upgraded"] == {"libc6": "2.36-9 to 2.41-12"}
 
 
 @pytest.mark.usefixtures("commands")
@@ -367,20 +480,20 @@ def test_debian_12_without_a_source_of_debian(monkeypatch: pytest.MonkeyPatch) -
     """There is no address to take Debian 13 from, and none is made up."""
     monkeypatch.setattr(apt, "find_mirrors", lambda *_: None)
     with pytest.raises(SlipwayError, match="apt on this machine has no source of Debian"):
-        install.provide_engine(NoEngineError("no engine"))
+        start.provide_engine(NoEngineError("no engine"))
 
 
 def test_debian_13_installs_its_own(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where apt knows docker-buildx, no source is added."""
-    monkeypatch.setattr(install, "has_candidate", lambda _: True)
-    install.provide_engine(NoEngineError("no engine"))
-    assert apt_steps(commands) == ["update", "daemon.json", INSTALLATION]
+    """No source is added."""
+    monkeypatch.setattr(packages, "os_release", lambda: {"ID": "debian", "VERSION_ID": "13"})
+    start.provide_engine(NoEngineError("no engine"))
+    assert apt_steps(commands) == ["update", SIMULATION, "notes", "daemon.json", INSTALLATION]
 
 
 def test_new_engine_keeps_its_build_cache_small(commands: list[list[str]]) -> None:
     """The folder comes first, then the file with the limit."""
-    install.provide_engine(NoEngineError("no engine"))
-    written = next(command for command in commands if str(install.DAEMON) in command)
+    start.provide_engine(NoEngineError("no engine"))
+    written = next(command for command in commands if str(start.DAEMON) in command)
     assert commands[commands.index(written) - 1][:2] == ["mkdir", "-p"]
     limit = json.loads(written[-1])["builder"]["gc"]
     assert limit == {"enabled": True, "defaultKeepStorage": "20GB"}
@@ -388,32 +501,32 @@ def test_new_engine_keeps_its_build_cache_small(commands: list[list[str]]) -> No
 
 def test_configuration_of_an_engine_is_never_changed(commands: list[list[str]]) -> None:
     """Somebody wrote it before the engine came, or it outlived an earlier engine."""
-    install.DAEMON.write_text("{}")
-    install.provide_engine(NoEngineError("no engine"))
+    start.DAEMON.parent.mkdir()
+    start.DAEMON.write_text("{}")
+    start.provide_engine(NoEngineError("no engine"))
     assert "daemon.json" not in apt_steps(commands)
 
 
 def test_missing_client_leaves_the_engine_alone(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that was there is not configured, although a package is installed."""
-    monkeypatch.setattr(install, "find_dockerd", lambda: "/usr/sbin/dockerd")
-    monkeypatch.setattr(install, "has_candidate", lambda _: True)
-    install.provide_engine(NoEngineError("no engine"))
+    monkeypatch.setattr(start, "find_dockerd", lambda: "/usr/sbin/dockerd")
+    start.provide_engine(NoEngineError("no engine"))
     assert apt_steps(commands)[-1].endswith(" docker-cli")
     assert "daemon.json" not in apt_steps(commands)
 
 
 def test_client_of_another_origin_is_kept(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's client is only installed where there is none."""
-    monkeypatch.setattr(install, "which", lambda name, **_: name if name == "docker" else None)
-    install.provide_engine(NoEngineError("no engine"))
+    monkeypatch.setattr(start, "which", lambda name, **_: name if name == "docker" else None)
+    start.provide_engine(NoEngineError("no engine"))
     assert apt_steps(commands)[-1].endswith(" docker.io docker-buildx docker-compose")
 
 
 def test_installed_engine_is_only_started(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """The package is there and the engine is down."""
-    monkeypatch.setattr(install, "find_dockerd", lambda: "/usr/sbin/dockerd")
-    monkeypatch.setattr(install, "which", lambda name, **_: name if name == "docker" else None)
-    install.provide_engine(NoEngineError("no engine"))
+    monkeypatch.setattr(start, "find_dockerd", lambda: "/usr/sbin/dockerd")
+    monkeypatch.setattr(start, "which", lambda name, **_: name if name == "docker" else None)
+    start.provide_engine(NoEngineError("no engine"))
     assert apt_steps(commands) == []
     assert len(commands) == 1
 
@@ -422,16 +535,16 @@ def test_without_root_and_sudo(commands: list[list[str]], monkeypatch: pytest.Mo
     """Nothing is begun that only root may finish."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(SlipwayError, match="run this as root"):
-        install.provide_engine(NoEngineError("no engine"))
+        start.provide_engine(NoEngineError("no engine"))
     assert commands == []
 
 
 def test_through_sudo(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command that changes the machine goes through it."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(install, "which", lambda name, **_: name if name == "sudo" else None)
-    install.provide_engine(NoEngineError("no engine"))
-    assert {command[0] for command in commands} == {"sudo"}
+    monkeypatch.setattr(host_commands, "which", lambda _: "sudo")
+    start.provide_engine(NoEngineError("no engine"))
+    assert {command[0] for command in commands if "--simulate" not in command} == {"sudo"}
 
 
 @pytest.fixture
@@ -440,14 +553,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     there: set[str] = set()
     monkeypatch.setattr(Path, "is_dir", lambda path: str(path) in there)
     monkeypatch.setattr(Path, "exists", lambda path: str(path) in there)
-    monkeypatch.setattr(install, "which", lambda name, **_: f"/usr/sbin/{name}")
+    monkeypatch.setattr(start, "which", lambda name, **_: f"/usr/sbin/{name}")
     yield there
     monkeypatch.undo()
 
 
 def first_words() -> list[str]:
     """Return the programs by which the engine is started, in order."""
-    return [command[0] for _, command in install.ways_to_start()]
+    return [command[0] for _, command in start.ways_to_start()]
 
 
 def test_ways_to_start(machine: set[str]) -> None:
@@ -464,28 +577,89 @@ def test_engine_that_does_not_start(machine: set[str], tmp_path: Path, monkeypat
     """The message has each way that was tried, and the end of the engine's log or how systemd shows it."""
     log = tmp_path / "dockerd.log"
     log.write_text("failed to start daemon: no iptables\n")
-    monkeypatch.setattr(install, "LOG", log)
-    monkeypatch.setattr(install, "ways_to_start", lambda: [("one", ["a"]), ("two", ["b"])])
-    monkeypatch.setattr(install, "wait", silent)
+    monkeypatch.setattr(start, "LOG", log)
+    monkeypatch.setattr(start, "ways_to_start", lambda: [("one", ["a"]), ("two", ["b"])])
+    monkeypatch.setattr(start, "wait_for_engine", silent)
     with pytest.raises(SlipwayError) as caught:
-        install.start()
+        start.start_engine()
     assert "one: no engine" in str(caught.value)
     assert "two: no engine" in str(caught.value)
     assert "no iptables" in str(caught.value)
     machine.add("/run/systemd/system")
-    assert "journalctl --unit docker" in install.last_log()
+    assert "journalctl --unit docker" in start.read_last_log()
+
+
+# --- undo ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def noted(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Pretend a machine that setup has changed, with one of its files edited since; return its commands."""
+    folder = packages.NOTES.parent
+    folder.mkdir()
+    kept, edited = folder / "kept", folder / "edited"
+    kept.write_text("as setup wrote it\n")
+    edited.write_text("by hand\n")
+    notes = packages.Notes(
+        packages=["docker.io", "tini", "adduser", "gone"],
+        upgraded={"libc6": "2.36-9 to 2.41-12"},
+        files={str(kept): packages.hash_text("as setup wrote it\n"), str(edited): packages.hash_text("by setup\n")},
+    )
+    packages.NOTES.write_text(json.dumps(vars(notes)))
+    for module in (undo, packages):
+        monkeypatch.setattr(module, "NOTES", packages.NOTES)
+    monkeypatch.setattr(undo, "is_installed", lambda name: name != "gone")
+    monkeypatch.setattr(start, "PID", folder / "no pid")
+    let_apt(monkeypatch, commands, "Remv docker.io [1]\nRemv tini [1]\n")
+    return commands
+
+
+def test_undo_removes_what_was_added(noted: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    """An edited file and what others need stay; upgrades are named. Images stay: purge would delete them."""
+    assert setup.main(["--undo"]) == 0
+    simulations = ["remove --autoremove docker.io --simulate", "remove docker.io tini --simulate"]
+    assert apt_steps(noted) == [*simulations, "remove --yes docker.io tini"]
+    removed = [command[-2] for command in noted if command[0] == "rm"]
+    assert removed == [str(start.LOG), str(packages.NOTES.parent / "kept"), str(packages.NOTES.parent)]
+    said = capsys.readouterr().out
+    assert "leaving adduser, which other packages need" in said
+    assert "edited, which was changed since" in said
+    assert "apt cannot take these upgrades back: libc6 2.36-9 to 2.41-12" in said
+
+
+def test_undo_asks_before_others_go(noted: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody installed what needs the engine."""
+    let_apt(monkeypatch, noted, "Remv docker.io [1]\nRemv tini [1]\nRemv somebodys [1]\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert "nothing was changed" in message("--undo")
+    assert not any("--yes" in step for step in apt_steps(noted))
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"other": 1}'])
+def test_damaged_notes(noted: list[list[str]], text: str) -> None:
+    """Nothing is removed by a guess."""
+    packages.NOTES.write_text(text)
+    assert "is damaged: mend or delete it" in message("--undo")
+    assert noted == []
+
+
+def test_undo_where_setup_noted_nothing(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine of another origin is never removed."""
+    monkeypatch.setattr(undo, "NOTES", packages.NOTES)
+    assert setup.main(["--undo"]) == 0
+    assert commands == []
 
 
 def test_failing_command_shows_its_last_lines() -> None:
     """The output is kept back unless it is needed."""
     with pytest.raises(SlipwayError, match="apt-get update failed with exit code 100:\nE: no lists"):
-        install.check(["sh", "-c", "echo 'E: no lists'; exit 100"], "apt-get update")
+        host_commands.run_command(["sh", "-c", "echo 'E: no lists'; exit 100"], "apt-get update")
 
 
 def test_starting_a_daemon_does_not_wait_for_its_output() -> None:
     """A daemon that keeps its starter's output open delays nothing."""
     begin = time.monotonic()
-    install.check(["sh", "-c", "sleep 30 & exit 0"], "a daemon")
+    host_commands.run_command(["sh", "-c", "sleep 30 & exit 0"], "a daemon")
     assert time.monotonic() - begin < 20
 
 
@@ -493,7 +667,7 @@ def test_a_base_image_is_refreshed_once_for_all_builds(monkeypatch: pytest.Monke
     """Another one would have another ID, so that each flavor would build the layers below it anew."""
     refreshed: list[bool] = []
     monkeypatch.setattr(setup, "REFRESHED", set())
-    monkeypatch.setattr(setup, "find_engine", lambda: None)
+    monkeypatch.setattr(setup, "provide_engine_once", lambda: None)
     monkeypatch.setattr(setup, "prepare", lambda *_, refresh: refreshed.append(refresh))
     the_matrix = matrix.load_matrix()
     for name in ("cpu-base", "cpu-runtime", "cpu-base-py3.11"):

@@ -1,0 +1,53 @@
+"""Commands that setup runs on this machine, some of them as root, and the lines that report what it does."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from shutil import which
+
+from slipway.errors import SlipwayError
+
+
+def say(text: str) -> None:
+    """Report what setup does, at once."""
+    print(f"setup: {text}", flush=True)
+
+
+def as_root(task: str) -> list[str]:
+    """Return what to put before a command that only root may run; SlipwayError where nobody can become root."""
+    if os.geteuid() == 0:
+        return []
+    if which("sudo"):
+        return ["sudo"]
+    raise SlipwayError(f"only root may {task}, and there is no sudo: run this as root.")
+
+
+def run_command(command: list[str], what: str, data: str | None = None) -> str:
+    """Run a command and return its output; SlipwayError with its last lines when it fails."""
+    # A file and not a pipe for the output: a daemon that keeps it open does not block.
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        try:
+            result = subprocess.run(
+                command,
+                input=data,
+                stdin=None if data is not None else subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise SlipwayError(f"{what} failed: there is no {command[0]} on this machine.") from None
+        output.seek(0)
+        text = output.read().strip()
+    if result.returncode:
+        raise SlipwayError("\n".join([f"{what} failed with exit code {result.returncode}:", *text.splitlines()[-8:]]))
+    return text
+
+
+def write_file(root: list[str], path: Path, text: str) -> None:
+    """Write a system file, as root; its folder is made where it is missing."""
+    if not path.parent.is_dir():
+        run_command([*root, "mkdir", "-p", str(path.parent)], f"making {path.parent}")
+    run_command([*root, "tee", str(path)], f"writing {path}", data=text)

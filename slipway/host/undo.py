@@ -1,0 +1,65 @@
+"""Takes back what setup added to this machine."""
+
+import subprocess
+from pathlib import Path
+
+from slipway.host import start
+from slipway.host.commands import as_root, run_command, say
+from slipway.host.packages import (
+    NOTES,
+    SOURCES,
+    Change,
+    apt_get,
+    hash_text,
+    read_notes,
+    require_consent,
+    simulate,
+    update_lists,
+)
+from slipway.host.system_files import read
+
+
+def undo_setup() -> None:
+    """Remove the packages and files that setup added; name what it upgraded. Images and volumes stay."""
+    if not NOTES.exists():
+        say(f"nothing to undo: there is no {NOTES}, where setup notes what it adds")
+        return
+    root, notes = as_root("undo setup"), read_notes()
+    remove_packages(root, [package for package in notes.packages if is_installed(package)])
+    for name, digest in notes.files.items():
+        if hash_text(read(Path(name))) == digest:
+            say(f"removing {name}")
+            run_command([*root, "rm", name], f"removing {name}")
+        elif Path(name).exists():
+            say(f"leaving {name}, which was changed since")
+    if str(SOURCES) in notes.files:
+        update_lists(root)
+    if notes.upgraded:
+        say("apt cannot take these upgrades back: " + ", ".join(f"{k} {v}" for k, v in notes.upgraded.items()))
+    run_command([*root, "rm", "-r", str(NOTES.parent)], f"removing {NOTES.parent}")
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether a package is installed."""
+    command = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout == "installed"
+
+
+def remove_packages(root: list[str], packages: list[str]) -> None:
+    """Remove packages, except what others need; ask where others need what setup itself asked for."""
+    if not packages:
+        return
+    wanted = run_command(["apt-mark", "showmanual", *packages], "apt-mark").split()  # the others are dependencies
+    unneeded = simulate("remove", "--autoremove", *wanted).removed
+    own = [name for name in packages if name in unneeded]
+    others = [name for name in simulate("remove", *own).removed if name not in own]
+    require_consent(Change(added=[], upgraded={}, removed=others))
+    say(f"removing {' '.join(own)}")
+    if len(own) < len(packages):
+        say(f"leaving {' '.join(name for name in packages if name not in own)}, which other packages need")
+    if "docker.io" in own:
+        start.stop_engine(root)
+        run_command([*root, "rm", "-f", str(start.LOG)], f"removing {start.LOG}")
+        say("images and volumes stay in /var/lib/docker")
+    # Not purge: that of docker.io deletes every image and volume.
+    apt_get(root, "remove", "--yes", *own)
