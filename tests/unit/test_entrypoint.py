@@ -1,6 +1,7 @@
 """The entry script and the health check, run on this host: exit codes, arguments, modes."""
 
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -12,8 +13,7 @@ import pytest
 
 ROOTFS = Path(__file__).parents[2] / "docker" / "rootfs"
 BIN = ROOTFS / "variant/usr/local/bin"
-MODES = ROOTFS / "variant/usr/local/lib/slipway/modes"
-HEALTH = ROOTFS / "variant/usr/local/lib/slipway/health"
+DOCKERS_UMASK = 0o022
 
 # Prints its own arguments, one a line, in brackets.
 SHOW = '#!/bin/sh\nprintf "[%s]\\n" "${0##*/}" "$@"\n'
@@ -36,11 +36,12 @@ def add_command(folder: Path, name: str, text: str, mode: int = 0o755) -> Path:
     return path
 
 
-def entrypoint(commands: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def entrypoint(commands: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the entry script with `commands` before the host's own."""
     return subprocess.run(
         ["sh", BIN / "entrypoint", *arguments],
-        env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "SLIPWAY_MODES": str(MODES)},
+        env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", **environment},
+        umask=DOCKERS_UMASK,
         capture_output=True,
         text=True,
         check=False,
@@ -129,6 +130,14 @@ def test_command_takes_the_scripts_place() -> None:
     assert int(output) == process.pid
 
 
+def test_service_finds_its_package_by_pythonpath(commands: Path) -> None:
+    """Before the user's folders, which stay; a plain command has these alone: a folder `app` there is the user's."""
+    add_command(commands, "python", '#!/bin/sh\necho "$PYTHONPATH"\n')
+    assert entrypoint(commands, "serve", PYTHONPATH="/data/own").stdout == "/opt/app:/data/own\n"
+    assert entrypoint(commands, "serve", PYTHONPATH="").stdout == "/opt/app\n"
+    assert entrypoint(commands, "python", PYTHONPATH="/data/own").stdout == "/data/own\n"
+
+
 def test_files_are_writable_for_the_group(commands: Path) -> None:
     """Another UID with GID 0 goes on with what this one wrote on a volume."""
     assert entrypoint(commands, "sh", "-c", "umask").stdout == "0002\n"
@@ -138,9 +147,10 @@ def test_files_are_writable_for_the_group(commands: Path) -> None:
 
 
 @contextmanager
-def service(answer: bytes | None) -> Iterator[int]:
+def service(answer: bytes | None, address: str = "127.0.0.1") -> Iterator[int]:
     """Something that accepts one connection on the port it yields; None: it never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
         done = threading.Event()
 
         def serve() -> None:
@@ -162,14 +172,14 @@ def service(answer: bytes | None) -> Iterator[int]:
 
 
 def healthcheck(
-    tmp_path: Path, *init: str, port: int | str | None = None, health: Path = HEALTH
+    tmp_path: Path, *init: str, port: int | str | None = None, script: Path = BIN / "healthcheck"
 ) -> subprocess.CompletedProcess[str]:
     """Run the health check beside an init with the command line `init`."""
     cmdline = tmp_path / "cmdline"
     cmdline.write_bytes(b"".join(word.encode() + b"\0" for word in init))
     return subprocess.run(
-        [BIN / "healthcheck", cmdline],
-        env={**os.environ, "PORT": "" if port is None else str(port), "SLIPWAY_HEALTH": str(health)},
+        [script, cmdline],
+        env={**os.environ, "PORT": "" if port is None else str(port)},
         capture_output=True,
         text=True,
         check=False,
@@ -200,6 +210,14 @@ def test_service_that_answers_is_healthy(tmp_path: Path, init: tuple[str, ...]) 
         result = healthcheck(tmp_path, *init, port=port)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"healthy: /health on port {port} answered 200\n"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 on this host")
+def test_service_on_ipv6_alone_is_healthy(tmp_path: Path) -> None:
+    """A team's own service may listen on one family."""
+    with service(b"HTTP/1.1 200 OK\r\n\r\n", "::1") as port:
+        result = healthcheck(tmp_path, *SERVICE_RUNS[0], port=port)
+    assert (result.returncode, result.stdout) == (0, f"healthy: /health on port {port} answered 200\n")
 
 
 @pytest.mark.parametrize("init", COMMAND_RUNS)
@@ -281,8 +299,13 @@ def test_server_is_known_by_its_greeting(tmp_path: Path, greeting: bytes, code: 
         thread = threading.Thread(target=greet, daemon=True)
         thread.start()
         port = server.getsockname()[1]
-        (tmp_path / "ssh").write_text(f"greets {port} SSH-\n")
-        result = healthcheck(tmp_path, "tini", "--", "entrypoint", "ssh", health=tmp_path)
+        script = tmp_path / "bin" / "healthcheck"
+        question = tmp_path / "lib/slipway/health/ssh"
+        for folder in (script.parent, question.parent):
+            folder.mkdir(parents=True)
+        shutil.copy(BIN / "healthcheck", script)
+        question.write_text(f"greets {port} SSH-\n")
+        result = healthcheck(tmp_path, "tini", "--", "entrypoint", "ssh", script=script)
         thread.join(20)
     assert (result.returncode, result.stderr) == (code, "")
     assert result.stdout.replace("\r", "") == message.format(port) + "\n"
