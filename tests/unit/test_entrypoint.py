@@ -1,7 +1,6 @@
 """The entry script and the health check, run on this host: exit codes, arguments, modes."""
 
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -14,6 +13,7 @@ import pytest
 ROOTFS = Path(__file__).parents[2] / "docker" / "rootfs"
 BIN = ROOTFS / "variant/usr/local/bin"
 DOCKERS_UMASK = 0o022
+INSTALLED = "/usr/local/lib/slipway"
 
 # Prints its own arguments, one a line, in brackets.
 SHOW = '#!/bin/sh\nprintf "[%s]\\n" "${0##*/}" "$@"\n'
@@ -36,10 +36,15 @@ def add_command(folder: Path, name: str, text: str, mode: int = 0o755) -> Path:
     return path
 
 
+def copy_script(name: str, folder: Path, library: Path = BIN.parent / "lib/slipway") -> Path:
+    """Copy a script that finds its files below `library`, not where an image has them."""
+    return add_command(folder, name, (BIN / name).read_text().replace(INSTALLED, str(library)))
+
+
 def entrypoint(commands: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the entry script with `commands` before the host's own."""
     return subprocess.run(
-        ["sh", BIN / "entrypoint", *arguments],
+        ["sh", copy_script("entrypoint", commands.parent), *arguments],
         env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", **environment},
         umask=DOCKERS_UMASK,
         capture_output=True,
@@ -121,10 +126,10 @@ def test_command_that_is_not_executable_is_126(commands: Path) -> None:
     assert str(path) in result.stderr
 
 
-def test_command_takes_the_scripts_place() -> None:
+def test_command_takes_the_scripts_place(tmp_path: Path) -> None:
     """No shell stays between the init and the command, so signals reach it."""
     with subprocess.Popen(
-        ["sh", BIN / "entrypoint", "sh", "-c", "echo $$"], stdout=subprocess.PIPE, text=True
+        ["sh", copy_script("entrypoint", tmp_path), "sh", "-c", "echo $$"], stdout=subprocess.PIPE, text=True
     ) as process:
         output, _ = process.communicate(timeout=20)
     assert int(output) == process.pid
@@ -172,13 +177,13 @@ def service(answer: bytes | None, address: str = "127.0.0.1") -> Iterator[int]:
 
 
 def healthcheck(
-    tmp_path: Path, *init: str, port: int | str | None = None, script: Path = BIN / "healthcheck"
+    tmp_path: Path, *init: str, port: int | str | None = None, library: Path = BIN.parent / "lib/slipway"
 ) -> subprocess.CompletedProcess[str]:
     """Run the health check beside an init with the command line `init`."""
     cmdline = tmp_path / "cmdline"
     cmdline.write_bytes(b"".join(word.encode() + b"\0" for word in init))
     return subprocess.run(
-        [script, cmdline],
+        [copy_script("healthcheck", tmp_path, library), cmdline],
         env={**os.environ, "PORT": "" if port is None else str(port)},
         capture_output=True,
         text=True,
@@ -299,13 +304,10 @@ def test_server_is_known_by_its_greeting(tmp_path: Path, greeting: bytes, code: 
         thread = threading.Thread(target=greet, daemon=True)
         thread.start()
         port = server.getsockname()[1]
-        script = tmp_path / "bin" / "healthcheck"
-        question = tmp_path / "lib/slipway/health/ssh"
-        for folder in (script.parent, question.parent):
-            folder.mkdir(parents=True)
-        shutil.copy(BIN / "healthcheck", script)
+        question = tmp_path / "health" / "ssh"
+        question.parent.mkdir()
         question.write_text(f"greets {port} SSH-\n")
-        result = healthcheck(tmp_path, "tini", "--", "entrypoint", "ssh", script=script)
+        result = healthcheck(tmp_path, "tini", "--", "entrypoint", "ssh", library=tmp_path)
         thread.join(20)
     assert (result.returncode, result.stderr) == (code, "")
     assert result.stdout.replace("\r", "") == message.format(port) + "\n"

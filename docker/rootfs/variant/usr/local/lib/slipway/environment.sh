@@ -10,9 +10,8 @@ if [ -z "${SLIPWAY_ENVIRONMENT:-}" ]; then
     # The group may write what docker's own umask leaves to the owner: all UIDs share GID 0. Not what root installs.
     [ "$(umask)" != 0022 ] || [ "$(id -u)" = 0 ] || umask 0002
 
-    if [ ! -w /tmp ] && [ -w /data ]; then
+    if [ ! -w /tmp ] && mkdir -p /data/.slipway/tmp 2>/dev/null; then
         export TMPDIR=/data/.slipway/tmp
-        mkdir -p "${TMPDIR}"
     fi
     slipway_caches=/tmp/cache
     [ ! -w /data ] || slipway_caches=/data/.cache
