@@ -143,6 +143,16 @@ def test_service_finds_its_package_by_pythonpath(commands: Path) -> None:
     assert entrypoint(commands, "python", PYTHONPATH="/data/own").stdout == "/data/own\n"
 
 
+def test_engine_is_given_the_port_and_both_families(commands: Path) -> None:
+    """vLLM itself would listen on IPv4 alone."""
+    add_command(commands, "vllm", SHOW)
+    mode = ROOTFS / "compute/usr/local/lib/slipway/modes/serve-llm"
+    environment = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "PORT": "9000"}
+    output = subprocess.check_output(["sh", mode, "some/model"], env=environment, text=True)
+    family = ["--host=::"] if Path("/proc/net/if_inet6").exists() else []
+    assert output.endswith(shown("vllm", "serve", "--port=9000", *family, "some/model"))
+
+
 def test_files_are_writable_for_the_group(commands: Path) -> None:
     """Another UID with GID 0 goes on with what this one wrote on a volume."""
     assert entrypoint(commands, "sh", "-c", "umask").stdout == "0002\n"
