@@ -52,13 +52,24 @@ def test_process_finds_what_the_entry_point_gives(started: Any, way: str) -> Non
     assert inside(started, *WAYS[way]).splitlines() == given
 
 
-@pytest.mark.requirement("U10", "T12")
+@pytest.mark.requirement("U10", "T12", "N12")
 @pytest.mark.parametrize("place", PLACES)
 def test_program_in_a_cache_runs(run: Run, environment: dict[str, str], place: str) -> None:
-    """torch.compile and others load what they have compiled there: on a read-only root, with and without volumes."""
+    """torch.compile and others load what they have compiled there: on a read-only root, with and without volumes.
+
+    Reports: foundation-model-stack/fms-hf-tuning#367, pytorch/pytorch#91005.
+    """
     caches = [name for name, value in environment.items() if value == "/cache" or value.startswith("/cache/")]
     output = run("sh", "-c", RUN_PROGRAM, "sh", *caches, "HOME", **PLACES[place]).require_success()
     assert output.splitlines()[-len(caches) - 1 :] == [*caches, "HOME"]
+
+
+def test_what_a_read_only_cache_holds_is_read(start: Start) -> None:
+    """Models are often mounted read-only; what would be written goes elsewhere."""
+    container = start("sleep", "infinity", network_mode="none")
+    inside(container, "sh", "-c", "mkdir /cache/huggingface && chmod 0555 /cache")
+    show = 'echo "$HF_HOME $TRITON_CACHE_DIR $XDG_CACHE_HOME"'
+    assert inside(container, "bash", "-c", show) == "/cache/huggingface /data/.cache/triton /data/.cache"
 
 
 def test_missing_volumes_are_one_clear_message(run: Run) -> None:
@@ -67,8 +78,9 @@ def test_missing_volumes_are_one_clear_message(run: Run) -> None:
     finished.require_message("warning: neither /cache nor /data can be written by UID 1000: mount volumes", exit_code=3)
 
 
+@pytest.mark.requirement("N12")
 def test_users_own_package_app_is_imported(run: Run) -> None:
-    """Many name theirs so: the service's must not hide it."""
+    """Many name theirs so: the service's must not hide it. Report: cerebis/qc3C#33."""
     assert run("sh", "-c", OWN_PACKAGE).require_success() == "mine\n"
 
 

@@ -10,16 +10,20 @@ if [ -z "${SLIPWAY_ENVIRONMENT:-}" ]; then
     # The group may write what docker's own umask leaves to the owner: all UIDs share GID 0. Not what root installs.
     [ "$(umask)" != 0022 ] || [ "$(id -u)" = 0 ] || umask 0002
 
-    if [ ! -w /tmp ] && mkdir -p /data/.slipway/tmp 2>/dev/null; then
+    # A path that ends in /. is a folder, too.
+    if [ ! -w /tmp/. ] && mkdir -p /data/.slipway/tmp 2>/dev/null; then
         export TMPDIR=/data/.slipway/tmp
     fi
-    slipway_caches=/tmp/cache
-    [ ! -w /data ] || slipway_caches=/data/.cache
-    if [ ! -w /cache ] && [ -w "${slipway_caches%/*}" ]; then
+    if [ ! -w /cache/. ]; then
+        slipway_place=/tmp/
+        [ ! -w /data/. ] || slipway_place=/data/.
         for slipway_name in $(env | sed -n 's,^\([A-Za-z_]*\)=/cache\(/.*\)\?$,\1,p'); do
-            eval "${slipway_name}=${slipway_caches}\${${slipway_name}#/cache}"
+            eval "slipway_value=\${${slipway_name}}"
+            # What is there can be read, such as models on a volume that is mounted read-only.
+            [ "${slipway_value}" != /cache ] && [ -e "${slipway_value}" ] && continue
+            [ ! -w "${slipway_place}" ] || eval "${slipway_name}=${slipway_place}\${slipway_value#/}"
         done
+        unset slipway_place slipway_name slipway_value
     fi
-    unset slipway_caches slipway_name
-    [ -w /data ] || [ ! -w /tmp ] || [ "${HOME:-/data}" != /data ] || export HOME=/tmp
+    [ -w /data/. ] || [ ! -w /tmp/. ] || [ "${HOME:-/data}" != /data ] || export HOME=/tmp
 fi
