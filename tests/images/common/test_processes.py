@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from docker.models.containers import Container
 
 from tests.images.helpers.containers import STRICT, VOLUMES, Run, Start, inside, wait_for_health
 from tests.images.helpers.scope import applies
@@ -20,7 +21,7 @@ WAYS = {
     "prompt-of-sh": ["sh", "-c", f'echo "{SHOW}" | sh -i 2>/dev/null'],
 }
 READ_ONLY = STRICT | {"tmpfs": {"/tmp": "exec"}}
-USERS = {"default": {}, "no name": {"user": "4321"}, "no volume": READ_ONLY}
+USERS: dict[str, dict[str, Any]] = {"default": {}, "no name": {"user": "4321"}, "no volume": READ_ONLY}
 
 # Puts a program in each folder that a variable names, runs it, and prints the variable.
 RUN_PROGRAM = """
@@ -37,15 +38,15 @@ PLACES = {
 OWN_PACKAGE = "mkdir app && echo 'print(\"mine\")' >app/main.py && python -m app.main"
 
 
-@pytest.fixture(scope="module", params=USERS.values(), ids=USERS)
-def started(start_shared: Start, request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(scope="module", params=list(USERS.values()), ids=list(USERS))
+def started(start_shared: Start, request: pytest.FixtureRequest) -> Container:
     """A container of a user, started with a plain command."""
     return start_shared("sleep", "infinity", network_mode="none", **request.param)
 
 
 @pytest.mark.requirement("U10")
 @pytest.mark.parametrize("way", WAYS)
-def test_process_finds_what_the_entry_point_gives(started: Any, way: str) -> None:
+def test_process_finds_what_the_entry_point_gives(started: Container, way: str) -> None:
     """The same umask, character set, home, PATH and caches in each shell that `docker exec` starts."""
     given = inside(started, "entrypoint", "sh", "-c", SHOW).splitlines()
     assert given[:2] == ["0002", "UTF-8"]

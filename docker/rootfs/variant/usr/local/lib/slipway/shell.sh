@@ -4,8 +4,8 @@
 # shellcheck shell=sh
 
 # Once: the processes below have it all, and what a user changes in one of them stays.
-if [ -z "${SLIPWAY_ENVIRONMENT:-}" ]; then
-    export SLIPWAY_ENVIRONMENT=set
+if [ -z "${SLIPWAY_SHELL:-}" ]; then
+    export SLIPWAY_SHELL=set
 
     # The group may write what docker's own umask leaves to the owner: all UIDs share GID 0. Not what root installs.
     [ "$(umask)" != 0022 ] || [ "$(id -u)" = 0 ] || umask 0002
