@@ -17,8 +17,8 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
     if [ ! -w /cache/. ]; then
         slipway_place=/tmp/
         [ ! -w /data/. ] || slipway_place=/data/.
-        for slipway_name in $(env | sed -n 's,^\([A-Za-z_]*\)=/cache\(/.*\)\?$,\1,p'); do
-            eval "slipway_value=\${${slipway_name}}"
+        for slipway_name in $(env | sed -n 's,^\([A-Za-z_][A-Za-z_0-9]*\)=/cache\(/.*\)\?$,\1,p'); do
+            slipway_value=$(printenv "${slipway_name}") || continue
             # What is there can be read, such as models on a volume that is mounted read-only.
             [ "${slipway_value}" != /cache ] && [ -e "${slipway_value}" ] && continue
             [ ! -w "${slipway_place}" ] || eval "${slipway_name}=${slipway_place}\${slipway_value#/}"
