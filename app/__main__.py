@@ -33,8 +33,9 @@ def main() -> None:
     )
     # Config has set up logging; a filter that was added before it would be at its mercy.
     logging.getLogger("uvicorn.access").addFilter(is_worth_a_line)
-    # In a thread: to ask a GPU's driver may take a second.
-    threading.Thread(target=log_missing_gpu, daemon=True).start()
+    if not settings.require_gpu:
+        # In a thread: to ask a GPU's driver may take a second.
+        threading.Thread(target=log_missing_gpu, daemon=True).start()
     uvicorn.Server(config).run()
 
 
