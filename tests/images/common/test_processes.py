@@ -62,7 +62,7 @@ def test_program_in_a_cache_runs(run: Run, environment: dict[str, str], place: s
     """
     caches = [name for name, value in environment.items() if value == "/cache" or value.startswith("/cache/")]
     output = run("sh", "-c", RUN_PROGRAM, "sh", *caches, "HOME", **PLACES[place]).require_success()
-    assert output.splitlines()[-len(caches) - 1 :] == [*caches, "HOME"]
+    assert {*caches, "HOME"} <= {*output.splitlines()}
 
 
 def test_what_a_read_only_cache_holds_is_read(start: Start) -> None:
