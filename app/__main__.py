@@ -3,9 +3,11 @@
 import logging
 import os
 import sys
+import threading
 
 import uvicorn
 
+from app import gpu
 from app.service import create_app
 from app.settings import SettingError, read_settings
 
@@ -23,7 +25,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     config = uvicorn.Config(
         create_app(settings),
-        host="0.0.0.0",  # noqa: S104 - a container's port is published from outside
+        host="",  # every address, of IPv4 and of IPv6, where the machine has both
         port=settings.port,
         lifespan="off",
         ws="none",
@@ -31,6 +33,9 @@ def main() -> None:
     )
     # Config has set up logging; a filter that was added before it would be at its mercy.
     logging.getLogger("uvicorn.access").addFilter(is_worth_a_line)
+    if not settings.require_gpu:
+        # In a thread: to ask a GPU's driver may take a second.
+        threading.Thread(target=log_missing_gpu, daemon=True).start()
     uvicorn.Server(config).run()
 
 
@@ -38,6 +43,13 @@ def _refuse_arguments(arguments: list[str]) -> None:
     if arguments:
         words = " ".join(arguments)
         raise SettingError(f"serve takes no arguments ({words}): set PORT or REQUIRE_GPU instead")
+
+
+def log_missing_gpu() -> None:
+    """Say in the log of an image for a GPU why it computes on the CPU."""
+    module = gpu.of_this_image()
+    if module.is_installed() and (no_gpu := module.why_unavailable()):
+        logging.getLogger("uvicorn.error").warning("computing on the CPU: %s", no_gpu)
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:

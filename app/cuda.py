@@ -1,7 +1,8 @@
 """The NVIDIA GPU through ctypes: libcuda (driver), libcudart (runtime) and cuBLAS.
 
 No Python package is needed, so this works where only CUDA's libraries are installed. A sibling
-for another accelerator offers the same three: `why_unavailable`, `multiply`, `devices`.
+for another accelerator offers the same four: `is_installed`, `why_unavailable`, `multiply`,
+`devices`.
 """
 
 import ctypes
@@ -28,6 +29,11 @@ COMPUTE_CAPABILITY_MINOR = 76
 
 class CudaError(Exception):
     """A call to CUDA that did not succeed."""
+
+
+def is_installed() -> bool:
+    """Whether this image has CUDA."""
+    return libraries.newest("cudart") is not None
 
 
 def why_unavailable() -> str | None:

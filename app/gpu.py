@@ -6,5 +6,5 @@ from app import cuda, hip
 
 
 def of_this_image() -> ModuleType:
-    """The module with `NAME`, `why_unavailable`, `multiply` and `devices` for this image's kind of GPU."""
+    """The module for this image's kind of GPU: `NAME`, `is_installed`, `why_unavailable`, `multiply`, `devices`."""
     return hip if hip.is_installed() else cuda

@@ -21,6 +21,7 @@ from tests.helpers import checkout as copies
 from tests.helpers.built_images import require_built
 
 FILE = repository.ROOT / "compose.yaml"
+GPU_FILE = repository.ROOT / "compose.gpu.yaml"
 MATRIX = matrix.load_matrix()
 ADDRESS = "127.57.0.1"  # every address of 127.0.0.0/8 is this host; nothing else listens on this one
 NO_PLUGIN = "no compose plug-in on this host: `nox -s setup -- --compose` installs Debian's"
@@ -36,10 +37,11 @@ PATIENCE_SECONDS = 60
 
 # Prints a line for each thing that the container must not do or must be able to do.
 PROBE = """
-touch /home/app/here 2>&1
+touch /usr/here 2>&1
 touch /data/here /cache/here && cp /bin/true /tmp/true && /tmp/true && echo can write and execute
 grep -E 'CapBnd|NoNewPrivs' /proc/self/status | tr -d '\\t'
 """
+READY = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000/ready').read().decode())"
 
 
 @pytest.fixture(autouse=True)
@@ -84,9 +86,9 @@ class Compose:
         return found
 
 
-def configured(**variables: str) -> dict[str, dict[str, Any]]:
-    """Return the services as compose understands them with variables of the environment."""
-    compose = Compose((FILE,), "slipway-test", variables)
+def configured(*files: Path, **variables: str) -> dict[str, dict[str, Any]]:
+    """Return the services as compose understands them with variables of the environment, and files after the first."""
+    compose = Compose((FILE, *files), "slipway-test", variables)
     services: dict[str, dict[str, Any]] = json.loads(compose.check("--profile=*", "config", "--format=json"))[
         "services"
     ]
@@ -157,6 +159,7 @@ def test_every_service_is_hardened_and_limited(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["tmpfs"] == ["/tmp:exec"]
+    assert int(service["shm_size"]) == 2 * 2**30
     assert {mount["target"] for mount in service["volumes"]} == {"/data", "/cache"}
     assert service["restart"] == "unless-stopped"
     limits = service["deploy"]["resources"]["limits"]
@@ -164,30 +167,59 @@ def test_every_service_is_hardened_and_limited(name: str) -> None:
     assert {port["host_ip"] for port in service["ports"]} == {ADDRESS}
 
 
+def test_the_readmes_hardened_line_is_the_same() -> None:
+    """What works by one works by the other."""
+    [line] = re.findall(
+        r"(?m)^docker run (--rm --read-only(?:.*\\\n)*.*)$", (repository.ROOT / "README.md").read_text()
+    )
+    options = {"--read-only"} | {" ".join(pair) for pair in re.findall(r"(--?[a-z][a-z-]+|-[a-z]) ([^\s-]\S*)", line)}
+    service = configured()["cpu"]
+    [port] = service["ports"]
+    assert options == {
+        "--read-only",
+        *(f"--tmpfs {mount}" for mount in service["tmpfs"]),
+        *(f"--cap-drop {right}" for right in service["cap_drop"]),
+        *(f"--security-opt {option}" for option in service["security_opt"]),
+        f"--shm-size {int(service['shm_size']) // 2**30}g",
+        *(f"-v slipway-{mount['source']}:{mount['target']}" for mount in service["volumes"]),
+        f"-p {port['host_ip']}:{port['published']}:{port['target']}",
+    }
+
+
 @pytest.mark.requirement("T15")
 @pytest.mark.parametrize("name", ["cuda", "cuda-py3.11", "workbench-cuda"])
 def test_cuda_is_given_every_gpu(name: str) -> None:
-    """As `docker run --gpus all` gives them."""
-    reserved = configured()[name]["deploy"]["resources"]["reservations"]["devices"]
-    assert reserved == [{"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}]
+    """By the second file, as `docker run --gpus all` gives them; the limits of the first file stay."""
+    resources = configured(GPU_FILE, MEMORY="3g")[name]["deploy"]["resources"]
+    assert resources["reservations"]["devices"] == [{"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}]
+    assert int(resources["limits"]["memory"]) == 3 * 2**30
 
 
 @pytest.mark.requirement("T15")
 @pytest.mark.parametrize("name", ["rocm", "workbench-rocm"])
 def test_rocm_is_given_its_devices_and_their_groups(name: str) -> None:
     """AMD's driver is reached through two devices, each of a group; the host chooses the number of one."""
-    service = configured(RENDER_GID="109")[name]
+    service = configured(GPU_FILE, RENDER_GID="109")[name]
     assert [device["source"] for device in service["devices"]] == ["/dev/kfd", "/dev/dri"]
     assert service["group_add"] == ["video", "109"]
 
 
-@pytest.mark.requirement("T15")
-@pytest.mark.parametrize("name", ["cpu", "workbench"])
-def test_cpu_is_given_no_device(name: str) -> None:
-    """It starts on any host."""
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_no_service_needs_a_device(name: str) -> None:
+    """By the first file alone each starts on any host."""
     service = configured()[name]
     assert "devices" not in service
     assert "reservations" not in service["deploy"]["resources"]
+
+
+def test_ports_of_this_host_can_be_chosen() -> None:
+    """Another program may have the usual ones; 127.0.0.1 is the address unless another is asked for, of IPv6 too."""
+    chosen = {"PORT": "18888", "CODE_PORT": "18080", "SSH_PORT": "12222", "DESKTOP_PORT": "16080"}
+    published = [
+        (port["host_ip"], port["published"]) for port in configured(ADDRESS="::1", **chosen)["workbench"]["ports"]
+    ]
+    assert published == [("::1", port) for port in chosen.values()]
+    assert {port["host_ip"] for service in configured().values() for port in service["ports"]} == {"127.0.0.1"}
 
 
 # --- started -------------------------------------------------------------------------------------
@@ -232,7 +264,7 @@ def test_compose_starts_the_service_and_stops_it(compose: Compose) -> None:
 
     lines = compose.check("exec", "--no-TTY", "cpu", "sh", "-c", PROBE).splitlines()
     assert lines == [
-        "touch: cannot touch '/home/app/here': Read-only file system",
+        "touch: cannot touch '/usr/here': Read-only file system",
         "can write and execute",
         "CapBnd:0000000000000000",
         "NoNewPrivs:1",
@@ -247,6 +279,19 @@ def test_compose_starts_the_service_and_stops_it(compose: Compose) -> None:
     compose.check("stop", "cpu")
     state = compose.inspect("cpu")["State"]
     assert (state["Status"], state["ExitCode"]) == ("exited", SIGTERM_EXIT)
+
+
+@pytest.mark.requirement("C10", "T15")
+@pytest.mark.parametrize("accelerator", ["cuda", "rocm"])
+def test_compose_starts_an_image_for_a_gpu_on_the_cpu(compose: Compose, accelerator: str) -> None:
+    """On a host without a GPU the service is healthy, computes, and its log says why not on a GPU."""
+    image = f"slipway:{accelerator}-base"
+    if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
+        pytest.skip(f"there is no {image}: nox -s build -- {accelerator}-base")
+    compose.check("up", "--detach", "--wait", "--no-build", "--pull=never", accelerator)
+    ready = compose.check("exec", "--no-TTY", accelerator, "python", "-c", READY)
+    assert json.loads(ready)["device"] == "cpu"
+    assert "computing on the CPU: no " in compose.check("logs", accelerator)
 
 
 @pytest.mark.requirement("T15")

@@ -341,11 +341,11 @@ def test_a_file_of_package_scripts_comes_from_a_layer_that_installs_packages(ins
 
 def test_a_file_beside_another_comes_from_the_first_layer_with_that() -> None:
     """The environment is made with the user's home; a later layer cannot replace either."""
-    home, config = directory("home/app"), "opt/venv/pyvenv.cfg"
+    home, config = directory("data"), "opt/venv/pyvenv.cfg"
     assert find_problems(built([], (OTHER, [home, (config, b"")]))) == {}
-    assert "/home/app" in find_problems(built([], (OTHER, [home]), (COPY, [(config, b"")])))[f"/{config}"]
-    assert "/home/app" in find_problems(built([home], (OTHER, [home, (config, b"")])))[f"/{config}"]
-    assert "/home/app" in find_problems(built([], ("RUN /bin/sh -c evil", [home, (config, b"")])))[f"/{config}"]
+    assert "/data" in find_problems(built([], (OTHER, [home]), (COPY, [(config, b"")])))[f"/{config}"]
+    assert "/data" in find_problems(built([home], (OTHER, [home, (config, b"")])))[f"/{config}"]
+    assert "/data" in find_problems(built([], ("RUN /bin/sh -c evil", [home, (config, b"")])))[f"/{config}"]
 
 
 def npm_image(folder: str, version: str) -> FileSystem:

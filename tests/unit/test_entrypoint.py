@@ -12,8 +12,8 @@ import pytest
 
 ROOTFS = Path(__file__).parents[2] / "docker" / "rootfs"
 BIN = ROOTFS / "variant/usr/local/bin"
-MODES = ROOTFS / "variant/usr/local/lib/slipway/modes"
-HEALTH = ROOTFS / "variant/usr/local/lib/slipway/health"
+DOCKERS_UMASK = 0o022
+INSTALLED = "/usr/local/lib/slipway"
 
 # Prints its own arguments, one a line, in brackets.
 SHOW = '#!/bin/sh\nprintf "[%s]\\n" "${0##*/}" "$@"\n'
@@ -36,11 +36,17 @@ def add_command(folder: Path, name: str, text: str, mode: int = 0o755) -> Path:
     return path
 
 
-def entrypoint(commands: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def copy_script(name: str, folder: Path, library: Path = BIN.parent / "lib/slipway") -> Path:
+    """Copy a script that finds its files below `library`, not where an image has them."""
+    return add_command(folder, name, (BIN / name).read_text().replace(INSTALLED, str(library)))
+
+
+def entrypoint(commands: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the entry script with `commands` before the host's own."""
     return subprocess.run(
-        ["sh", BIN / "entrypoint", *arguments],
-        env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "SLIPWAY_MODES": str(MODES)},
+        ["sh", copy_script("entrypoint", commands.parent), *arguments],
+        env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", **environment},
+        umask=DOCKERS_UMASK,
         capture_output=True,
         text=True,
         check=False,
@@ -120,13 +126,31 @@ def test_command_that_is_not_executable_is_126(commands: Path) -> None:
     assert str(path) in result.stderr
 
 
-def test_command_takes_the_scripts_place() -> None:
+def test_command_takes_the_scripts_place(tmp_path: Path) -> None:
     """No shell stays between the init and the command, so signals reach it."""
     with subprocess.Popen(
-        ["sh", BIN / "entrypoint", "sh", "-c", "echo $$"], stdout=subprocess.PIPE, text=True
+        ["sh", copy_script("entrypoint", tmp_path), "sh", "-c", "echo $$"], stdout=subprocess.PIPE, text=True
     ) as process:
         output, _ = process.communicate(timeout=20)
     assert int(output) == process.pid
+
+
+def test_service_finds_its_package_by_pythonpath(commands: Path) -> None:
+    """Before the user's folders, which stay; a plain command has these alone: a folder `app` there is the user's."""
+    add_command(commands, "python", '#!/bin/sh\necho "$PYTHONPATH"\n')
+    assert entrypoint(commands, "serve", PYTHONPATH="/data/own").stdout == "/opt/app:/data/own\n"
+    assert entrypoint(commands, "serve", PYTHONPATH="").stdout == "/opt/app\n"
+    assert entrypoint(commands, "python", PYTHONPATH="/data/own").stdout == "/data/own\n"
+
+
+def test_engine_is_given_the_port_and_both_families(commands: Path) -> None:
+    """vLLM itself would listen on IPv4 alone."""
+    add_command(commands, "vllm", SHOW)
+    mode = ROOTFS / "compute/usr/local/lib/slipway/modes/serve-llm"
+    environment = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "PORT": "9000"}
+    output = subprocess.check_output(["sh", mode, "some/model"], env=environment, text=True)
+    family = ["--host=::"] if Path("/proc/net/if_inet6").exists() else []
+    assert output.endswith(shown("vllm", "serve", "--port=9000", *family, "some/model"))
 
 
 def test_files_are_writable_for_the_group(commands: Path) -> None:
@@ -138,9 +162,10 @@ def test_files_are_writable_for_the_group(commands: Path) -> None:
 
 
 @contextmanager
-def service(answer: bytes | None) -> Iterator[int]:
+def service(answer: bytes | None, address: str = "127.0.0.1") -> Iterator[int]:
     """Something that accepts one connection on the port it yields; None: it never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
         done = threading.Event()
 
         def serve() -> None:
@@ -162,14 +187,14 @@ def service(answer: bytes | None) -> Iterator[int]:
 
 
 def healthcheck(
-    tmp_path: Path, *init: str, port: int | str | None = None, health: Path = HEALTH
+    tmp_path: Path, *init: str, port: int | str | None = None, library: Path = BIN.parent / "lib/slipway"
 ) -> subprocess.CompletedProcess[str]:
     """Run the health check beside an init with the command line `init`."""
     cmdline = tmp_path / "cmdline"
     cmdline.write_bytes(b"".join(word.encode() + b"\0" for word in init))
     return subprocess.run(
-        [BIN / "healthcheck", cmdline],
-        env={**os.environ, "PORT": "" if port is None else str(port), "SLIPWAY_HEALTH": str(health)},
+        [copy_script("healthcheck", tmp_path, library), cmdline],
+        env={**os.environ, "PORT": "" if port is None else str(port)},
         capture_output=True,
         text=True,
         check=False,
@@ -200,6 +225,14 @@ def test_service_that_answers_is_healthy(tmp_path: Path, init: tuple[str, ...]) 
         result = healthcheck(tmp_path, *init, port=port)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"healthy: /health on port {port} answered 200\n"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 on this host")
+def test_service_on_ipv6_alone_is_healthy(tmp_path: Path) -> None:
+    """A team's own service may listen on one family."""
+    with service(b"HTTP/1.1 200 OK\r\n\r\n", "::1") as port:
+        result = healthcheck(tmp_path, *SERVICE_RUNS[0], port=port)
+    assert (result.returncode, result.stdout) == (0, f"healthy: /health on port {port} answered 200\n")
 
 
 @pytest.mark.parametrize("init", COMMAND_RUNS)
@@ -281,8 +314,10 @@ def test_server_is_known_by_its_greeting(tmp_path: Path, greeting: bytes, code: 
         thread = threading.Thread(target=greet, daemon=True)
         thread.start()
         port = server.getsockname()[1]
-        (tmp_path / "ssh").write_text(f"greets {port} SSH-\n")
-        result = healthcheck(tmp_path, "tini", "--", "entrypoint", "ssh", health=tmp_path)
+        question = tmp_path / "health" / "ssh"
+        question.parent.mkdir()
+        question.write_text(f"greets {port} SSH-\n")
+        result = healthcheck(tmp_path, "tini", "--", "entrypoint", "ssh", library=tmp_path)
         thread.join(20)
     assert (result.returncode, result.stderr) == (code, "")
     assert result.stdout.replace("\r", "") == message.format(port) + "\n"

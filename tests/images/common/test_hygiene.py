@@ -48,6 +48,7 @@ DATABASES = {
     "/etc/gshadow": "as /etc/group",
     "/etc/ld.so.cache": "ldconfig's index of the libraries",
     "/etc/passwd": "holds the user",
+    "/etc/profile": "sets no PATH of its own any more",
     "/etc/shadow": "holds the user",
     "/usr/share/applications/mimeinfo.cache": "which application opens which type of file",
     "/usr/share/icons/hicolor/icon-theme.cache": "index of the applications' icons",
@@ -82,9 +83,9 @@ SET_ID = 0o6000
 STICKY = 0o1000
 WORLD_WRITABLE = 0o002
 
-# Folders that the user may write to: the home, the volumes, and those of everybody.
-FOLDERS = ["/cache", "/data", "/home/app"]
-WRITABLE = ["/cache", "/data", "/home/app", "/run/lock", "/tmp", "/var/tmp"]
+# Folders that the user may write to: the volumes, of which /data is the home, and those of everybody.
+FOLDERS = ["/cache", "/data"]
+WRITABLE = ["/cache", "/data", "/run/lock", "/tmp", "/var/tmp"]
 # Folders with text files that could name the build host.
 TEXT_FOLDERS = "/etc /root /home /opt/app /opt/venv/bin /opt/venv/pyvenv.cfg /usr/local /var/lib/dpkg"
 WRITTEN_BY_DOCKER = "--exclude=hosts --exclude=hostname --exclude=resolv.conf"
@@ -252,9 +253,9 @@ def test_privileged_programs_are_debians(saved: SavedImage) -> None:
 
 
 def test_files_belong_to_root(saved: SavedImage) -> None:
-    """The user owns, and so can change, the home and the volumes only."""
+    """The user owns, and so can change, the volumes only."""
     owned = {entry.path for _, entry in entries(saved) if entry.uid == 1000}
-    assert owned == {"/cache", "/data", "/home/app"}
+    assert owned == {"/cache", "/data"}
 
 
 @pytest.mark.requirement("U10", "T12")

@@ -180,7 +180,7 @@ def test_user_is_numeric_and_not_root(image: EngineImage) -> None:
 
 def test_user_has_a_name_and_a_home(facts: dict[str, str]) -> None:
     """Programs such as ssh look both up."""
-    assert (facts["user"], facts["home"]) == ("app", "/home/app")
+    assert (facts["user"], facts["home"]) == ("app", "/data")
 
 
 @pytest.mark.requirement("A10", "T7")
@@ -198,10 +198,15 @@ def test_health_check_is_quick_at_the_start(image: EngineImage) -> None:
     ("variable", "value"),
     [
         ("HF_HOME", "/cache/huggingface"),
-        ("HOME", "/home/app"),
+        ("HOME", "/data"),
+        ("LANG", "C.UTF-8"),
+        ("MPLCONFIGDIR", "/cache/matplotlib"),
+        ("NUMBA_CACHE_DIR", "/cache/numba"),
         ("PORT", "8000"),
-        ("PYTHONPATH", "/opt/app"),
         ("PYTHONUNBUFFERED", "1"),
+        ("TORCHINDUCTOR_CACHE_DIR", "/cache/torchinductor"),
+        ("TORCH_EXTENSIONS_DIR", "/cache/torch_extensions"),
+        ("TRITON_CACHE_DIR", "/cache/triton"),
         ("VIRTUAL_ENV", "/opt/venv"),
         ("XDG_CACHE_HOME", "/cache"),
     ],
@@ -211,7 +216,7 @@ def test_environment_variable(variables: dict[str, str], variable: str, value: s
     assert variables.get(variable) == value
 
 
-@pytest.mark.parametrize("variable", ["LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHOME", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("variable", ["LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHOME", "PYTHONPATH", "SSL_CERT_FILE"])
 def test_environment_variable_is_absent(environment: dict[str, str], variable: str) -> None:
     """It would change programs that a user adds."""
     assert variable not in environment

@@ -147,11 +147,15 @@ def test_application_is_byte_compiled(host: Host) -> None:
     assert len(files) == 2 * len(compiled) > 0
 
 
-def test_path_finds_the_environment_first(environment: dict[str, str]) -> None:
-    """The environment's programs come before the system's, and PATH has all of the system's folders."""
+def test_path_finds_the_environment_first(environment: dict[str, str], contract: Image) -> None:
+    """The environment's programs come before the system's, and PATH has all of the system's folders.
+
+    Last, and not in devel, are stand-ins for compilers, whose message names devel.
+    """
     first, _, rest = environment["PATH"].partition(":")
     assert first == "/opt/venv/bin"
-    assert rest.removeprefix("/usr/local/cuda/bin:") == SYSTEM_PATH
+    stand_ins = "" if contract.flavor == "devel" else ":/usr/local/lib/slipway/devel-only"
+    assert rest.removeprefix("/usr/local/cuda/bin:") == SYSTEM_PATH + stand_ins
 
 
 @pytest.fixture(scope="module")

@@ -147,6 +147,13 @@ def test_ready_computes_on_the_cpu_and_says_why(service: Service, contract: Imag
     assert verdict["seconds"] > 0
 
 
+@pytest.mark.requirement("C10")
+def test_log_says_that_a_gpu_image_computes_on_the_cpu(service: Service, contract: Image) -> None:
+    """Whoever starts it without its GPU reads that at once; an image for the CPU has nothing to say."""
+    says = "computing on the CPU: " in service.container.logs().decode(errors="replace")
+    assert says == (contract.variant.accelerator != "cpu")
+
+
 def test_info_tells_versions_and_memory(service: Service, contract: Image) -> None:
     """/info tells what the service runs on."""
     status, body = service.get("/info")

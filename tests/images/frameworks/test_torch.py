@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slipway.matrix import Image
-from tests.images.helpers.containers import STRICT, WITHOUT_GPU, Python, Run
+from tests.images.helpers.containers import STRICT, VOLUMES, WITHOUT_GPU, Python, Run
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(version="torch", flavor="runtime")
@@ -21,6 +21,7 @@ print(json.dumps({
     "gradient": torch.autograd.functional.jacobian(lambda x: (x ** 2).sum(), square[0]).tolist(),
 }))
 """
+COMPILED = "import torch; print(round(float(torch.compile(lambda x: x.sin() + x.cos())(torch.ones(8)).sum()), 2))"
 
 
 @pytest.fixture(scope="module")
@@ -48,4 +49,19 @@ def test_torch_works_for_any_user_on_a_read_only_root(run: Run) -> None:
     # PyTorch imports dill where it is installed, and dill needs a folder to write to.
     options = STRICT | {"tmpfs": {"/tmp": ""}, "environment": WITHOUT_GPU}
     output = run("python", "-c", PROGRAM, **options).require_success()
-    assert json.loads(output)["gpu"] is False
+    assert json.loads(output.splitlines()[-1])["gpu"] is False
+
+
+@pytest.mark.requirement("N12")
+def test_torch_compile_works_in_devel_and_names_it_elsewhere(run: Run, contract: Image) -> None:
+    """It needs a C++ compiler, and loads what that made; docker mounts the hardened /tmp noexec.
+
+    Reports: pytorch/pytorch#91005, #123054, #116696.
+    """
+    options = STRICT | {"tmpfs": {"/tmp": ""}, "mounts": VOLUMES, "environment": WITHOUT_GPU}
+    finished = run("python", "-c", COMPILED, **options)
+    if contract.flavor == "devel":
+        assert finished.require_success().splitlines()[-1] == "11.05"
+    else:
+        assert "error: g++: this image has no compiler: take the flavor devel" in finished.output
+        assert finished.exit_code == 1

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slipway.matrix import Image
-from tests.images.helpers.containers import Python, Run
+from tests.images.helpers.containers import STRICT, VOLUMES, Python, Run
 from tests.images.helpers.cuda_libraries import NVIDIA, dotted, locked
 from tests.images.helpers.scope import applies
 
@@ -101,11 +101,15 @@ def test_torch_loads_what_usr_local_cuda_has(torch: dict[str, Any], name: str) -
     assert [path for path in torch["in_cuda"] if f"/{name}.so" in path]
 
 
-@pytest.mark.requirement("C10", "V2")
+@pytest.mark.requirement("C10", "V2", "N12")
 def test_triton_compiles_a_kernel(run: Run) -> None:
-    """torch.compile writes such kernels; Triton has its own assembler, and needs neither nvcc nor a GPU."""
+    """torch.compile writes such kernels; Triton has its own assembler, and needs neither nvcc nor a GPU.
+
+    Hardened, without a home to write to: foundation-model-stack/fms-hf-tuning#367, dphnAI/sonar#458.
+    """
     script = 'printf %s "$KERNEL" >/tmp/kernel.py && exec python /tmp/kernel.py'
-    output = run("sh", "-c", script, environment={"KERNEL": TRITON}).require_success()
+    options = STRICT | {"tmpfs": {"/tmp": ""}, "mounts": VOLUMES, "environment": {"KERNEL": TRITON}}
+    output = run("sh", "-c", script, **options).require_success()
     assert ".target sm_90" in output
 
 

@@ -37,6 +37,15 @@ def test_serve_llm_refuses_with_one_line(run: Run, contract: Image) -> None:
     assert finished.output.count("\n") == 1
 
 
+def test_serve_llm_refuses_a_bad_port(run: Run) -> None:
+    """Kubernetes sets PORT to an address where a service has that name."""
+    finished = run("serve-llm", "some/model", environment={"PORT": "tcp://10.0.0.1:80"})
+    assert (finished.exit_code, finished.output) == (
+        1,
+        "error: PORT is 'tcp://10.0.0.1:80': set it to a number from 1 to 65535\n",
+    )
+
+
 @pytest.mark.requirement("T7")
 def test_health_of_serve_llm_is_asked(run: Run) -> None:
     """A container of the engine's server is unhealthy while nothing answers on its port."""

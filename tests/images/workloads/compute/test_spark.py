@@ -50,6 +50,13 @@ def test_spark_joins_files(run: Run) -> None:
     assert "Exception" not in output
 
 
+def test_spark_without_a_place_for_programs_is_one_clear_message(run: Run) -> None:
+    """Java loads libraries from its temporary folder, and docker mounts memory at /tmp noexec."""
+    finished = run("/opt/venv/bin/spark-submit", "--version", read_only=True, tmpfs={"/tmp": ""})
+    assert finished.exit_code == 1
+    assert finished.output.splitlines()[-1].startswith("error: Spark needs a folder for temporary files")
+
+
 @pytest.mark.requirement("C1")
 def test_java_is_debians_and_headless(host: Host) -> None:
     """One Java, the same by JAVA_HOME and on PATH, without graphics."""

@@ -12,7 +12,10 @@ holds_programs() {
 
 temporary=${TMPDIR:-/tmp}
 holds_programs "$temporary" || temporary=/data/.slipway/tmp
-holds_programs "$temporary" || echo "error: Spark needs a folder for temporary files that is not mounted noexec: mount a volume at /data" >&2
+if ! holds_programs "$temporary"; then
+    echo "error: Spark needs a folder for temporary files that is not mounted noexec: mount a volume (--volume=NAME:/data)" >&2
+    exit 1
+fi
 export SPARK_LOCAL_DIRS=${SPARK_LOCAL_DIRS:-$temporary}
 export SPARK_SUBMIT_OPTS="-Djava.io.tmpdir=$temporary ${SPARK_SUBMIT_OPTS:-}"
 

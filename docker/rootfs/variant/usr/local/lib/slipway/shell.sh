@@ -1,0 +1,29 @@
+# What ENV of a Dockerfile cannot give: the umask, and other folders where a container cannot write to its volumes.
+# Sourced by the entry point. For what `docker exec` starts: by bash (BASH_ENV, PROMPT_COMMAND), by sh (ENV), and by login
+# shells (/etc/profile).
+# shellcheck shell=sh
+
+# Once: the processes below have it all, and what a user changes in one of them stays.
+if [ -z "${SLIPWAY_SHELL:-}" ]; then
+    export SLIPWAY_SHELL=set
+
+    # The group may write what docker's own umask leaves to the owner: all UIDs share GID 0. Not what root installs.
+    [ "$(umask)" != 0022 ] || [ "$(id -u)" = 0 ] || umask 0002
+
+    # A path that ends in /. is a folder, too.
+    if [ ! -w /tmp/. ] && mkdir -p /data/.slipway/tmp 2>/dev/null; then
+        export TMPDIR=/data/.slipway/tmp
+    fi
+    if [ ! -w /cache/. ]; then
+        slipway_place=/tmp/
+        [ ! -w /data/. ] || slipway_place=/data/.
+        for slipway_name in $(env | sed -n 's,^\([A-Za-z_][A-Za-z_0-9]*\)=/cache\(/.*\)\?$,\1,p'); do
+            slipway_value=$(printenv "${slipway_name}") || continue
+            # What is there can be read, such as models on a volume that is mounted read-only.
+            [ "${slipway_value}" != /cache ] && [ -e "${slipway_value}" ] && continue
+            [ ! -w "${slipway_place}" ] || eval "${slipway_name}=${slipway_place}\${slipway_value#/}"
+        done
+        unset slipway_place slipway_name slipway_value
+    fi
+    [ -w /data/. ] || [ ! -w /tmp/. ] || [ "${HOME:-/data}" != /data ] || export HOME=/tmp
+fi

@@ -1,0 +1,115 @@
+"""What a process finds, however it came into the container: home, umask, language, PATH, writable caches."""
+
+import json
+from typing import Any
+
+import pytest
+from docker.models.containers import Container
+
+from tests.images.helpers.containers import STRICT, VOLUMES, Run, Start, inside, wait_for_health
+from tests.images.helpers.scope import applies
+
+pytestmark = applies()
+
+SHOW = "umask; locale charmap; env | grep -E '^(HOME|LANG|PATH|TMPDIR|USER)=|CACHE|^[A-Z_]*=/cache' | sort"
+# What `docker exec` starts, beside a program: that has all but the umask, which is the engine's.
+WAYS = {
+    "bash": ["bash", "-c", SHOW],
+    "login-bash": ["bash", "-l", "-c", SHOW],
+    "login-sh": ["sh", "-l", "-c", SHOW],
+    "prompt-of-bash": ["sh", "-c", f'echo "{SHOW}" | bash -i 2>/dev/null'],
+    "prompt-of-sh": ["sh", "-c", f'echo "{SHOW}" | sh -i 2>/dev/null'],
+}
+READ_ONLY = STRICT | {"tmpfs": {"/tmp": "exec"}}
+USERS: dict[str, dict[str, Any]] = {"default": {}, "no name": {"user": "4321"}, "no volume": READ_ONLY}
+
+# Puts a program in each folder that a variable names, runs it, and prints the variable.
+RUN_PROGRAM = """
+for name; do
+    eval "folder=\\$$name"
+    mkdir -p "$folder" && cp /bin/true "$folder/true" && "$folder/true" && echo "$name"
+done
+"""
+PLACES = {
+    "volumes": STRICT | {"tmpfs": {"/tmp": ""}, "mounts": VOLUMES},
+    "data alone": STRICT | {"tmpfs": {"/tmp": ""}, "mounts": VOLUMES[1:]},
+    "no volume": READ_ONLY,
+}
+OWN_PACKAGE = "mkdir app && echo 'print(\"mine\")' >app/main.py && python -m app.main"
+
+
+@pytest.fixture(scope="module", params=list(USERS.values()), ids=list(USERS))
+def started(start_shared: Start, request: pytest.FixtureRequest) -> Container:
+    """A container of a user, started with a plain command."""
+    return start_shared("sleep", "infinity", network_mode="none", **request.param)
+
+
+@pytest.mark.requirement("U10")
+@pytest.mark.parametrize("way", WAYS)
+def test_process_finds_what_the_entry_point_gives(started: Container, way: str) -> None:
+    """The same umask, character set, home, PATH and caches in each shell that `docker exec` starts."""
+    given = inside(started, "entrypoint", "sh", "-c", SHOW).splitlines()
+    assert given[:2] == ["0002", "UTF-8"]
+    assert inside(started, *WAYS[way]).splitlines() == given
+
+
+@pytest.mark.requirement("U10", "T12", "N12")
+@pytest.mark.parametrize("place", PLACES)
+def test_program_in_a_cache_runs(run: Run, environment: dict[str, str], place: str) -> None:
+    """torch.compile and others load what they have compiled there: on a read-only root, with and without volumes.
+
+    Reports: foundation-model-stack/fms-hf-tuning#367, pytorch/pytorch#91005.
+    """
+    caches = [name for name, value in environment.items() if value == "/cache" or value.startswith("/cache/")]
+    output = run("sh", "-c", RUN_PROGRAM, "sh", *caches, "HOME", **PLACES[place]).require_success()
+    assert {*caches, "HOME"} <= {*output.splitlines()}
+
+
+def test_what_a_read_only_cache_holds_is_read(start: Start) -> None:
+    """Models are often mounted read-only; what would be written goes elsewhere."""
+    container = start("sleep", "infinity", network_mode="none")
+    inside(container, "sh", "-c", "mkdir /cache/huggingface && chmod 0555 /cache")
+    show = 'echo "$HF_HOME $TRITON_CACHE_DIR $XDG_CACHE_HOME"'
+    assert inside(container, "bash", "-c", show) == "/cache/huggingface /data/.cache/triton /data/.cache"
+
+
+def test_missing_volumes_are_one_clear_message(run: Run) -> None:
+    """It says what to add; the command runs, and its exit code is the container's."""
+    finished = run("sh", "-c", "exit 3", read_only=True)
+    finished.require_message("warning: neither /cache nor /data can be written by UID 1000: mount volumes", exit_code=3)
+
+
+@pytest.mark.requirement("N12")
+def test_users_own_package_app_is_imported(run: Run) -> None:
+    """Many name theirs so: the service's must not hide it. Report: cerebis/qc3C#33."""
+    assert run("sh", "-c", OWN_PACKAGE).require_success() == "mine\n"
+
+
+# --- IPv4 and IPv6 -------------------------------------------------------------------------------
+
+ASK = "import sys, urllib.request; print(urllib.request.urlopen(f'http://{sys.argv[1]}:8000/health').status)"
+# A kernel without IPv6 refuses its sockets.
+NO_IPV6 = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {
+            "names": ["socket"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": 97,
+            "args": [{"index": 0, "value": 10, "op": "SCMP_CMP_EQ"}],
+        }
+    ],
+}
+
+
+def test_service_answers_on_both_families(start: Start) -> None:
+    """Some clusters have IPv6 alone."""
+    container = start("serve", network_mode="none", sysctls={"net.ipv6.conf.all.disable_ipv6": "0"})
+    wait_for_health(container, "healthy")
+    assert [inside(container, "python", "-c", ASK, address) for address in ("127.0.0.1", "[::1]")] == ["200", "200"]
+
+
+def test_service_starts_without_ipv6(start: Start) -> None:
+    """And some machines have it switched off in the kernel."""
+    container = start("serve", network_mode="none", security_opt=[f"seccomp={json.dumps(NO_IPV6)}"])
+    wait_for_health(container, "healthy")
