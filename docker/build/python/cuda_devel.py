@@ -1,7 +1,7 @@
 """Let compilers find NVIDIA's libraries, and CMake PyTorch; runs inside a build, on the image's own Python.
 
-Every library of the wheels gets its headers and a name without a version below /usr/local/cuda, and a file for pkg-config.
-The libraries of the driver, which the host brings at run time, get stubs to link with.
+Each library of the wheels gets its headers and a name without a version below /usr/local/cuda, and a file for
+pkg-config. The driver's libraries, which the host brings at run time, get stubs to link with.
 """
 
 import os

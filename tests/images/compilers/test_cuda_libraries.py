@@ -1,4 +1,4 @@
-"""Each CUDA library of the image compiles and links without flags of one's own, in each way that compilers look for it."""
+"""Each CUDA library of the image can be compiled and linked against without flags of one's own."""
 
 import re
 

@@ -45,6 +45,8 @@ def test_pkg_config_knows_python(builder: Host) -> None:
 def test_git_keeps_a_repository(builder: Host) -> None:
     """Editors in a dev container, and builds that take their version from git, call it."""
     builder.check_output("git init --quiet /tmp/repository")
-    commit = "git -C /tmp/repository -c user.name=a -c user.email=a@example commit --quiet --allow-empty --message=first"
+    commit = (
+        "git -C /tmp/repository -c user.name=a -c user.email=a@example commit --quiet --allow-empty --message=first"
+    )
     builder.check_output(commit)
     assert builder.check_output("git -C /tmp/repository log --format=%s") == "first"
