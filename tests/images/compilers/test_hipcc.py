@@ -1,5 +1,6 @@
 """hipcc compiles and links for every architecture of the contract, by itself and from CMake."""
 
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ pytestmark = applies(accelerator="rocm", flavor="devel")
 
 ROCM = f"{SOURCES}/rocm"
 
+LIBRARY = re.compile(r"(?m)^lib((?:amd|hip|hsa|oam|rccl|roc)[\w-]+)\.so\.")
 NO_DEVICE = "no ROCm-capable device is detected"
 SOURCE = FOLDER / "rocm" / "twice.hip"
 SCRIPT = (
@@ -61,6 +63,16 @@ def test_header_libraries_compile(builder: Host, contract: Image) -> None:
     builder.check_output("hipcc --offload-arch=%s -c -o /tmp/sort.o %s/sort.hip", architecture, ROCM)
 
 
+def test_every_library_has_a_name_for_linkers(builder: Host) -> None:
+    """-lNAME needs no folder; nor do their headers, which CMake's program below includes."""
+    names = set(LIBRARY.findall(builder.check_output("ls /usr/lib/x86_64-linux-gnu")))
+    options = " ".join(f"-l{name}" for name in sorted(names))
+    builder.check_output(f"g++ -shared -Wl,--no-as-needed {options} -o /tmp/all.so")
+    needed = re.findall(r"NEEDED.*\[lib(.+)\.so", builder.check_output("readelf --dynamic /tmp/all.so"))
+    assert names
+    assert sorted(names - set(needed)) == []
+
+
 @pytest.fixture(scope="module")
 def cmake(builder: Host, contract: Image) -> str:
     """Build a HIP program, and a C++ program with ROCm's libraries, by CMake; return the folder."""
@@ -80,7 +92,7 @@ def test_cmake_builds_a_hip_program(builder: Host, cmake: str) -> None:
 def test_cmake_links_rocms_libraries(builder: Host, cmake: str) -> None:
     """Each library has a CMake package, and the version of its headers."""
     lines = [line.split() for line in builder.check_output(f"{cmake}/versions").splitlines()]
-    assert [name for name, _, _ in lines] == ["hip", "hiprand", "rccl", "rocblas"]
+    assert [name for name, _, _ in lines] == ["amd_comgr", "hip", "hiprand", "rccl", "rocblas", "rocfft", "rocrand"]
     assert [name for name, header, library in lines if header != library] == []
 
 

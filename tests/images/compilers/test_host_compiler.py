@@ -1,4 +1,4 @@
-"""Build tools: CMake with either generator, and Python's headers."""
+"""Build tools: CMake with either generator, Python's headers, and git."""
 
 import pytest
 from testinfra.host import Host
@@ -27,3 +27,26 @@ def test_python_module_compiles(builder: Host) -> None:
     include = builder.check_output("python -c %s", "import sysconfig; print(sysconfig.get_path('include'))")
     builder.check_output("cd /tmp && gcc -shared -fPIC -I%s %s/module.c -o module.so", include, HOST)
     assert builder.check_output("cd /tmp && python -c %s", "import module; print(module.__doc__)") == "built in devel"
+
+
+def test_cmake_builds_with_python_and_numpy(builder: Host) -> None:
+    """find_package(Python) finds the image's own; a module uses NumPy's headers, a program embeds Python."""
+    builder.check_output("cmake -G Ninja -S %s -B /tmp/python", f"{SOURCES}/python")
+    builder.check_output("cmake --build /tmp/python")
+    assert builder.check_output("cd /tmp/python && python -c %s", "import zeros; print(zeros.zeros())") == "[0 0 0]"
+    assert builder.check_output("/tmp/python/embed") == "embedded"
+
+
+def test_pkg_config_knows_python(builder: Host) -> None:
+    """Meson, autoconf and many Makefiles ask pkg-config."""
+    builder.check_output("gcc -shared -fPIC -o /tmp/module.so %s/module.c $(pkg-config --cflags --libs python3)", HOST)
+
+
+def test_git_keeps_a_repository(builder: Host) -> None:
+    """Editors in a dev container, and builds that take their version from git, call it."""
+    builder.check_output("git init --quiet /tmp/repository")
+    commit = (
+        "git -C /tmp/repository -c user.name=a -c user.email=a@example commit --quiet --allow-empty --message=first"
+    )
+    builder.check_output(commit)
+    assert builder.check_output("git -C /tmp/repository log --format=%s") == "first"

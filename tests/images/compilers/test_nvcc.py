@@ -8,6 +8,7 @@ from testinfra.host import Host
 from slipway.matrix import Image
 from tests.images.helpers.build_sources import FOLDER, SOURCES, read_header
 from tests.images.helpers.containers import Run
+from tests.images.helpers.cuda_libraries import read_versions
 from tests.images.helpers.gpu_code import nvidia_architecture
 from tests.images.helpers.scope import applies
 
@@ -74,8 +75,15 @@ def test_cmake_builds_a_cuda_program(builder: Host, cmake: str) -> None:
 @pytest.mark.requirement("A2", "C1")
 def test_cmake_links_the_cuda_libraries(builder: Host, cmake: str, contract: Image) -> None:
     """find_package(CUDAToolkit) has targets for headers and libraries of one version."""
-    version = contract.variant.versions["cuda"]
-    assert builder.check_output(f"{cmake}/versions") == f"{version} {version} 1 1"
+    versions = read_versions(builder.check_output(f"{cmake}/versions"))
+    assert {name: both for name, both in versions.items() if both[0] != both[1]} == {}
+    major, _, minor = contract.variant.versions["cuda"].partition(".")
+    assert versions["cudart"][1] == f"{major}0{minor}0"
+
+
+def test_cmake_links_the_driver(builder: Host, cmake: str) -> None:
+    """It has targets for the driver's libraries, too, and leaves no path to their stubs in the program."""
+    assert "libcuda.so.1: cannot open shared object file" in builder.run(f"{cmake}/driver").stderr
 
 
 @pytest.mark.requirement("A2", "A12")

@@ -13,9 +13,9 @@ NO_GPU_ERRORS = (35, 100)
 
 
 def libraries(saved: SavedImage) -> list[str]:
-    """Return the shared libraries of NVIDIA's own wheels."""
+    """Return the shared libraries of NVIDIA's own wheels; the stubs beside them are none."""
     paths = (path for path, (entry, _) in saved.merged().items() if entry.kind is Kind.FILE and NVIDIA.match(path))
-    return sorted(path for path in paths if re.search(r"/lib[^/]+\.so[^/]*$", path))
+    return sorted(path for path in paths if re.search(r"(?<!/stubs)/lib[^/]+\.so[^/]*$", path))
 
 
 def all_files(saved: SavedImage) -> Iterator[str]:
@@ -45,3 +45,9 @@ def locked(contract: Image, pattern: str) -> str:
 def dotted(number: str) -> str:
     """Return a version such as 2.29.7 of its number, 22907, as cuDNN and NCCL write it."""
     return f"{int(number) // 10000}.{int(number) % 10000 // 100}.{int(number) % 100}"
+
+
+def read_versions(output: str) -> dict[str, tuple[str, str]]:
+    """Return each library's version in its header and its own, from lines of its name and the two."""
+    lines = (line.split() for line in output.splitlines())
+    return {name: (header, library) for name, header, library in lines}
