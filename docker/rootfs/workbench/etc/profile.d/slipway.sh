@@ -1,0 +1,3 @@
+# A login shell, such as JupyterLab's terminals are, has the environment that other processes have.
+# shellcheck source=/dev/null
+. /usr/local/lib/slipway/environment.sh
