@@ -32,10 +32,10 @@ LINKS = {
     PROGRAMS / "python3": Path("python"),
     PROGRAMS / "python": Path("/usr/bin/python3"),
 }
-# A package's metadata, and its name in a record: setuptools, which has installed Debian's PyTorch, has another.
-METADATA = {name: name for name in ("METADATA", "WHEEL", "entry_points.txt", "top_level.txt")} | {
-    "PKG-INFO": "METADATA"
-}
+# What a record has of a package's metadata. Debian's PyTorch, which setuptools has installed, has PKG-INFO, no WHEEL.
+METADATA = {name: name for name in ("METADATA", "WHEEL", "entry_points.txt", "top_level.txt")}
+METADATA["PKG-INFO"] = "METADATA"
+WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n"
 
 
 def set_aside_other_version() -> None:
@@ -86,10 +86,12 @@ def write_record(record: Path, source: Path) -> None:
     new = PACKAGES / f".{record.name}.{os.getpid()}"
     new.mkdir()
     try:
-        names = [name for name in METADATA if (source / name).exists()]
-        for name in names:
-            (new / METADATA[name]).symlink_to(source / name)
-        files = [*(METADATA[name] for name in names), "RECORD"]
+        for name, here in METADATA.items():
+            if (source / name).exists():
+                (new / here).symlink_to(source / name)
+        if not (new / "WHEEL").exists():
+            (new / "WHEEL").write_text(WHEEL, encoding="utf-8")
+        files = [*(file.name for file in new.iterdir()), "RECORD"]
         (new / "RECORD").write_text("".join(f"{record.name}/{file},,\n" for file in files), encoding="utf-8")
         # Another process was faster where there is one.
         if not record.exists():
