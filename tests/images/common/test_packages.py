@@ -150,9 +150,11 @@ def test_application_is_byte_compiled(host: Host) -> None:
 def test_path_finds_the_environment_first(environment: dict[str, str], contract: Image) -> None:
     """The environment's programs come before the system's, and PATH has all of the system's folders.
 
-    Last, and not in devel, are stand-ins for compilers, whose message names devel.
+    Last, and not in devel, are stand-ins for compilers, whose message names devel. In a workbench, the user's own
+    environment comes before the image's.
     """
-    first, _, rest = environment["PATH"].partition(":")
+    path = environment["PATH"]
+    first, _, rest = (path.removeprefix("/data/.slipway/python/bin:") if contract.workload else path).partition(":")
     assert first == "/opt/venv/bin"
     stand_ins = "" if contract.flavor == "devel" else ":/usr/local/lib/slipway/devel-only"
     assert rest.removeprefix("/usr/local/cuda/bin:") == SYSTEM_PATH + stand_ins

@@ -206,12 +206,12 @@ def log_in(ssh: Workbench, key: str, *words: str) -> tuple[int, str]:
 
 @pytest.mark.requirement("V3", "U10", "T12")
 def test_ssh_accepts_the_key(ssh: Workbench) -> None:
-    """The login is the container's own user, with its home on the volume and the image's Python."""
+    """The login is the container's own user, with its home and its Python on the volume."""
     command = "'id -u; id -un; pwd; command -v python; echo $GREETING; echo $JUPYTER_TOKEN'"
     code, output = log_in(ssh, "known", "-q", "app@127.0.0.1", command)
     assert (code, output.splitlines()) == (
         0,
-        ["12345", "app", "/data", "/opt/venv/bin/python", 'two words, "quoted"', ""],
+        ["12345", "app", "/data", "/data/.slipway/python/bin/python", 'two words, "quoted"', ""],
     )
 
 

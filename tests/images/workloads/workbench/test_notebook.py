@@ -1,5 +1,6 @@
 """A notebook is executed and becomes a PDF, without LaTeX and without network."""
 
+import ctypes
 import io
 import json
 import tarfile
@@ -20,6 +21,7 @@ PLOT = "from matplotlib import pyplot; pyplot.plot([1, 4, 9], linewidth=9); pypl
 TABLE = "import pandas; pandas.DataFrame({'name': ['alpha', 'beta'], 'value': [1.5, -2.25]})"
 LATEX = r"from IPython.display import Math; Math(r'\frac{\alpha}{\beta}')"
 PLAIN = "print('plain', 6 * 7, 'ä€')"
+SCRIPTS = "漢かカ한简🚀🎉"  # Chinese, Japanese, Korean, emoji
 BLUE = bytes((31, 119, 180))  # matplotlib's first colour
 
 
@@ -39,6 +41,7 @@ NOTEBOOK = {
         cell("code", TABLE),
         cell("code", LATEX),
         cell("code", PLAIN),
+        cell("markdown", f"signs {SCRIPTS}"),
     ],
 }
 
@@ -81,6 +84,13 @@ def height(page: pypdfium2.PdfPage, word: str) -> float:
     return float(page.get_textpage().get_charbox(found[0])[1])
 
 
+def read_font(text: pypdfium2.PdfTextPage, index: int) -> str:
+    """Return the name of the font that a sign is drawn by."""
+    name = ctypes.create_string_buffer(100)
+    pypdfium2.raw.FPDFText_GetFontInfo(text, index, name, len(name), None)
+    return name.value.decode()
+
+
 @pytest.mark.requirement("U12")
 def test_formula_is_drawn(document: pypdfium2.PdfDocument, text: str) -> None:
     """Between the words above and below are outlines of signs, and its LaTeX is nowhere."""
@@ -106,6 +116,16 @@ def test_plot_is_drawn(document: pypdfium2.PdfDocument) -> None:
 def test_text_is_there(text: str, words: str) -> None:
     """The heading, the table that pandas shows, and what a cell has printed."""
     assert words in " ".join(text.split())
+
+
+@pytest.mark.requirement("U12")
+def test_sign_of_every_script_is_drawn(document: pypdfium2.PdfDocument) -> None:
+    """By a font that has it: where none has, there is a box of the text's own font, DejaVu."""
+    pages = [page.get_textpage() for page in document]
+    text, before = next((text, found[0]) for text in pages if (found := text.search("signs ").get_next()))
+    start, length = before + len("signs "), len(SCRIPTS.encode("utf-16-le")) // 2
+    fonts = [read_font(text, index) for index in range(start, start + length)]
+    assert [font for font in fonts if "DejaVu" in font] == []
 
 
 @pytest.mark.requirement("U12")

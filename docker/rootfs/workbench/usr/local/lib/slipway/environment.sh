@@ -1,0 +1,20 @@
+# Sourced by the entry point, login shells and kernels: sets the user's own Python environment, which is on the volume
+# and is made at its first use. One that the user has activated stays; without a volume there is the image's alone.
+# shellcheck shell=sh
+
+# Files on a volume stay writable for another container under another UID: all share GID 0.
+umask 0002
+case ${VIRTUAL_ENV:-/opt/venv} in
+/opt/venv | /data/.slipway/python)
+    if /opt/venv/bin/python -IS /usr/local/lib/slipway/environment/make.py; then
+        export VIRTUAL_ENV=/data/.slipway/python
+    else
+        export VIRTUAL_ENV=/opt/venv
+    fi
+    ;;
+esac
+# As the image has it: /etc/profile sets a PATH of its own.
+case :${PATH}: in
+*:/opt/venv/bin:*) ;;
+*) export PATH="${VIRTUAL_ENV}/bin:/data/.slipway/python/bin:/opt/venv/bin:${PATH}" ;;
+esac
