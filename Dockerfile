@@ -134,6 +134,8 @@ FROM workbench-packages AS elyra-false
 FROM elyra-${ELYRA} AS workbench
 COPY --from=code-server /code-server/ /
 COPY --from=files /files/workbench/ /
+# One folder for whoever asks which servers run: a mode, the health check, docker exec.
+ENV JUPYTER_RUNTIME_DIR=/tmp/slipway/jupyter
 USER 1000:0
 LABEL slipway.workload="workbench" org.opencontainers.image.title="Slipway workbench" \
       org.opencontainers.image.description="JupyterLab, VS Code in the browser, ssh and git on a Slipway image"

@@ -1,0 +1,3 @@
+#!/bin/sh
+# The newer name of the same in the Jupyter images.
+exec start-notebook.sh "$@"

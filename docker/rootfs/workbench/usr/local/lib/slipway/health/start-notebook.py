@@ -1,0 +1,3 @@
+# Sourced by healthcheck.
+# shellcheck source=/dev/null
+. "$HEALTH/lab"
