@@ -75,10 +75,27 @@ that UID $(id -u) can write: set another one, or leave out JUPYTER_RUNTIME_DIR"
     echo $$ >"${JUPYTER_RUNTIME_DIR}/slipway.pid"
 }
 
-# The key of trusted notebooks lasts on the volume, unless another UID has made it there or the volume is full.
-is_notebook_key_usable() {
-    key=${HOME}/.local/share/jupyter/notebook_secret
-    if [ -e "${key}" ]; then [ -r "${key}" ]; else can_write "${key%/*}"; fi
+# Settings are on the volume; where they cannot be written there, they are read there, and new ones last for this start.
+open_settings() {
+    if ! can_write "${JUPYTER_CONFIG_DIR:=${HOME}/.jupyter}"; then
+        export JUPYTER_CONFIG_PATH="${JUPYTER_CONFIG_DIR}"
+        JUPYTER_CONFIG_DIR=${RUN}/settings
+        mkdir -p "${JUPYTER_CONFIG_DIR}"
+    fi
+    export JUPYTER_CONFIG_DIR
+    # Not `:`, whose failure would end the shell. Without this file Jupyter looks for settings of IPython 3, in folders that another UID may have closed.
+    true >>"${JUPYTER_CONFIG_DIR}/migrated"
+}
+
+# Which notebooks are trusted is kept on the volume, and so is IPython's history. Jupyter would make these files for one
+# UID; made here, they are the group's. Succeed where Jupyter can use its own.
+share_databases() {
+    trust=${JUPYTER_DATA_DIR:-${HOME}/.local/share/jupyter}
+    can_write "${trust}" || return 1
+    [ -s "${trust}/notebook_secret" ] || (umask 0007 && random_credential >"${trust}/notebook_secret") 2>/dev/null || return 1
+    { true >>"${trust}/nbsignatures.db"; } 2>/dev/null || return 1
+    { mkdir -p "${HOME}/.ipython/profile_default" && true >>"${HOME}/.ipython/profile_default/history.sqlite"; } 2>/dev/null || true
+    [ -r "${trust}/notebook_secret" ]
 }
 
 # Take a word of the command line: `port` and `prefix` are those that it ends with, and a token goes to the environment.
@@ -127,7 +144,7 @@ start_jupyter() {
         set -- "--ServerApp.certfile=${RUN}/certificate.pem" "--ServerApp.keyfile=${RUN}/key.pem" "$@"
         ;;
     esac
-    is_notebook_key_usable || set -- "--NotebookNotary.secret_file=${RUN}/notebook_secret" "$@"
+    share_databases || set -- "--NotebookNotary.data_dir=${RUN}" "$@"
     [ "$(id -u)" -ne 0 ] || set -- --ServerApp.allow_root=True "$@"
     for word; do
         shift
@@ -142,6 +159,7 @@ start_jupyter() {
     done
     [ -z "${option}" ] || fail "${option%=} has no value"
     open_runtime
+    open_settings
     if [ "${server}" = hub ]; then
         require_hub
     elif is_behind_proxy; then
