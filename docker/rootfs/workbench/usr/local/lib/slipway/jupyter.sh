@@ -76,15 +76,44 @@ that UID $(id -u) can write: set another one, or leave out JUPYTER_RUNTIME_DIR"
 }
 
 # Settings are on the volume; where they cannot be written there, they are read there, and new ones last for this start.
+# What the environment sets is in a file that counts before the user's: an argument of Jupyter must not be there twice.
 open_settings() {
     if ! can_write "${JUPYTER_CONFIG_DIR:=${HOME}/.jupyter}"; then
-        export JUPYTER_CONFIG_PATH="${JUPYTER_CONFIG_DIR}"
+        JUPYTER_CONFIG_PATH=${JUPYTER_CONFIG_DIR}${JUPYTER_CONFIG_PATH:+:${JUPYTER_CONFIG_PATH}}
         JUPYTER_CONFIG_DIR=${RUN}/settings
-        mkdir -p "${JUPYTER_CONFIG_DIR}"
     fi
-    export JUPYTER_CONFIG_DIR
-    # Not `:`, whose failure would end the shell. Without this file Jupyter looks for settings of IPython 3, in folders that another UID may have closed.
+    JUPYTER_CONFIG_PATH=${RUN}/environment${JUPYTER_CONFIG_PATH:+:${JUPYTER_CONFIG_PATH}}
+    export JUPYTER_CONFIG_DIR JUPYTER_CONFIG_PATH
+    mkdir -p "${JUPYTER_CONFIG_DIR}" "${RUN}/environment"
+    echo "{\"ServerApp\": {${settings#,}}, \"NotebookNotary\": {${notary}}}" >"${RUN}/environment/jupyter_server_config.json"
+    # Not `:`, whose failure would end the shell. Without this file Jupyter looks for settings of IPython 3, in folders
+    # that another UID may have closed.
     true >>"${JUPYTER_CONFIG_DIR}/migrated"
+}
+
+# Read what the environment sets: `settings` of the server and of its `notary`; `port`, `prefix` and `scheme`.
+read_environment() {
+    settings='' notary='' port=8888 prefix=/ scheme=http
+    if [ -n "${NB_PREFIX:-}" ]; then
+        require_prefix NB_PREFIX "${NB_PREFIX}"
+        prefix=${NB_PREFIX} settings=",\"base_url\": \"${NB_PREFIX}\""
+    fi
+    case ${JUPYTER_PORT:-} in
+    # Kubernetes sets it so for a Service of the name jupyter.
+    '' | tcp://*) ;;
+    *)
+        require_port JUPYTER_PORT "${JUPYTER_PORT}"
+        port=${JUPYTER_PORT} settings="${settings},\"port\": ${JUPYTER_PORT}"
+        ;;
+    esac
+    case ${GEN_CERT:-no} in
+    no | 0 | false) ;;
+    *)
+        make_certificate
+        scheme=https settings="${settings},\"certfile\": \"${RUN}/certificate.pem\",\"keyfile\": \"${RUN}/key.pem\""
+        ;;
+    esac
+    share_databases || notary="\"data_dir\": \"${RUN}\""
 }
 
 # Which notebooks are trusted is kept on the volume, and so is IPython's history. Jupyter would make these files for one
@@ -117,35 +146,15 @@ require_hub() {
 }
 
 # Start a server, `lab`, `notebook`, `server` or `hub`, with what the environment sets, the arguments of NOTEBOOK_ARGS,
-# which are words without quotes, and the mode's own. Of two that contradict each other, the last counts.
+# which are words without quotes, and the mode's own.
 start_jupyter() {
-    server=$1 port=8888 prefix=/ scheme=http option=
+    server=$1 option=
     shift
+    read_environment
     set -f
     # shellcheck disable=SC2086
     set -- ${NOTEBOOK_ARGS:-} "$@"
     set +f
-    if [ -n "${NB_PREFIX:-}" ]; then
-        require_prefix NB_PREFIX "${NB_PREFIX}"
-        set -- "--ServerApp.base_url=${NB_PREFIX}" "$@"
-    fi
-    case ${JUPYTER_PORT:-} in
-    # Kubernetes sets it so for a Service of the name jupyter.
-    '' | tcp://*) ;;
-    *)
-        require_port JUPYTER_PORT "${JUPYTER_PORT}"
-        set -- "--ServerApp.port=${JUPYTER_PORT}" "$@"
-        ;;
-    esac
-    case ${GEN_CERT:-no} in
-    no | 0 | false) ;;
-    *)
-        make_certificate
-        set -- "--ServerApp.certfile=${RUN}/certificate.pem" "--ServerApp.keyfile=${RUN}/key.pem" "$@"
-        ;;
-    esac
-    share_databases || set -- "--NotebookNotary.data_dir=${RUN}" "$@"
-    [ "$(id -u)" -ne 0 ] || set -- --ServerApp.allow_root=True "$@"
     for word; do
         shift
         word=${option}${word} option=
