@@ -86,7 +86,7 @@ def open_workbench(start: Start, mode: str, *words: str, port: int = 0, **option
 
 
 def entrypoint_after(script: str) -> list[str]:
-    """Return an entry point that runs a script before the image's own; the health check sees the mode from the start."""
+    """Return an entry point that runs a script before the image's own; the health check knows the mode meanwhile."""
     return ["tini", "--", "sh", "-c", f'({script}) >/dev/null 2>&1; exec "$@"', "sh", "entrypoint"]
 
 

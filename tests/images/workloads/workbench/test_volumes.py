@@ -16,10 +16,10 @@ pytestmark = applies(workload="workbench")
 
 MODES = ["workbench", "lab", "start-notebook.sh", "code"]
 EDITORS = ["workbench", "code"]
-CELL = {"cell_type": "code", "metadata": {}, "source": "6 * 7", "outputs": [], "execution_count": None}
+CELL: dict[str, Any] = {"cell_type": "code", "metadata": {}, "source": "6 * 7", "outputs": [], "execution_count": None}
 NOTEBOOK = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [CELL]}
 SAVED = json.dumps({"type": "notebook", "content": NOTEBOOK})
-# What Jupyter and IPython leave when one UID works for itself alone: a key, databases and folders that nobody else may use.
+# What Jupyter and IPython leave when one UID works for itself alone: a key, databases and folders that are its own.
 WORK = """
 umask 0022; export HOME=/data
 printf %s "$NOTEBOOK" >work.ipynb
@@ -88,21 +88,18 @@ def test_volume_of_another_uid_is_worked_on(start: Start, used: Volume, mode: st
 
 
 @pytest.mark.parametrize(
-    ("owner", "user", "groups"),
-    [("0:4242", "12345:0", ["4242"]), ("1010:100", "1010:100", [])],
-    ids=["fs-group", "owner-of-the-folder"],
+    "case", [("0:4242", "12345:0"), ("1010:100", "1010:100")], ids=["fs-group", "folder-of-a-user"]
 )
-def test_volume_of_another_group_is_worked_on(  # noqa: PLR0913 - three of them are the volume's case
-    start: Start, run: Run, volume: Volume, owner: str, user: str, groups: list[str]
-) -> None:
-    """Kubernetes gives a volume to the group fsGroup; a folder of the host has an owner who starts it."""
+def test_volume_of_another_group_is_worked_on(start: Start, run: Run, volume: Volume, case: tuple[str, str]) -> None:
+    """Kubernetes gives a volume to the group fsGroup; a folder of the host has an owner who starts the container."""
+    owner, user = case
+    group = owner.partition(":")[2]
     mounts = [docker.types.Mount("/data", volume.name, no_copy=True)]
     run("sh", "-c", f"chown {owner} /data && chmod 2770 /data", user="0", mounts=mounts).require_success()
-    running = open_workbench(start, "workbench", **on(volume, user=user, group_add=groups))
+    running = open_workbench(start, "workbench", **on(volume, user=user, group_add=[group]))
     work(running, "workbench")
-    _, output = running.inside("stat -c %u:%g /data/.slipway; id -u; id -g")
-    uid, gid = user.split(":")
-    assert output.split() == [f"{uid}:{owner.partition(':')[2]}", uid, gid]
+    _, output = running.inside("stat -c %g /data/.slipway; id -u; id -g")
+    assert output.split() == [group, *user.split(":")]
 
 
 @pytest.mark.parametrize("mode", EDITORS)

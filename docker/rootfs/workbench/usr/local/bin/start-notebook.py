@@ -1,3 +1,1 @@
-#!/bin/sh
-# The newer name of the same in the Jupyter images.
-exec start-notebook.sh "$@"
+start-notebook.sh

@@ -186,14 +186,13 @@ start_jupyter() {
 # With ELYRA=true JupyterLab runs in Elyra's environment; kernels run in the image's own, always.
 run_server() {
     case $1 in
-    hub) program=jupyterhub-singleuser ;;
-    *) program=jupyter-$1 ;;
+    hub) program=jupyterhub-singleuser && echo "Executing: jupyterhub-singleuser" ;;
+    *) program=jupyter-$1 && echo "Executing: jupyter $1" ;;
     esac
     shift
     for folder in /opt/elyra/bin /opt/venv/bin; do
         [ ! -x "${folder}/${program}" ] || break
     done
-    echo "Executing: $(echo "${program}" | tr - ' ')"
     exec "${folder}/${program}" "$@"
 }
 

@@ -48,6 +48,7 @@ folder (--user=$(stat --format=%u /data):0), or give its group 0 the right to wr
 
 # What the environment places below /cache goes to the volume.
 move_caches() {
+    # shellcheck disable=SC2016 # for eval
     eval "$(env | sed -n 's|^\([A-Z_]*\)=/cache\(/[A-Za-z0-9_./-]*\)\{0,1\}$|export \1="${HOME}/.cache\2"|p')"
 }
 

@@ -1,3 +1,1 @@
-# Sourced by healthcheck.
-# shellcheck source=/dev/null
-. "$HEALTH/lab"
+lab
