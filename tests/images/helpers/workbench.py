@@ -78,11 +78,16 @@ class Workbench:
 def open_workbench(start: Start, mode: str, *words: str, port: int = 0, **options: Any) -> Workbench:
     """Start a mode and wait until docker calls it healthy by the image's own check."""
     port = port or PORTS[mode]
-    options = {"environment": CREDENTIALS[mode]} | options
+    options = {"environment": CREDENTIALS.get(mode, {})} | options
     started = time.monotonic()
     container = start(mode, *words, ports={f"{port}/tcp": ("127.0.0.1", None)}, **options)
     wait_for_health(container, "healthy")
     return Workbench(container, host_port(container, port), time.monotonic() - started)
+
+
+def entrypoint_after(script: str) -> list[str]:
+    """Return an entry point that runs a script before the image's own; the health check knows the mode meanwhile."""
+    return ["tini", "--", "sh", "-c", f'({script}) >/dev/null 2>&1; exec "$@"', "sh", "entrypoint"]
 
 
 def is_on(contract: Image, toggle: str) -> bool:

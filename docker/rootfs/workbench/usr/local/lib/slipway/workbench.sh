@@ -1,5 +1,6 @@
-# Sourced by the workbench's modes. One volume, /data, holds the work and all state, so that the root file system may
-# be read-only and the user any UID with GID 0.
+# Sourced by the workbench's modes. One volume, /data, holds the work and what must last, so that the root file system may
+# be read-only and the user any UID. What need not last is in RUN, off the volume: at the next start another UID may find
+# it there, or the volume may be full.
 # shellcheck shell=sh
 
 STATE=/data/.slipway
@@ -9,31 +10,57 @@ fail() {
     exit 1
 }
 
+# Succeed for a folder, made where it is missing, that takes another byte. A full disk still takes empty files.
+can_write() {
+    mkdir -p "$1" 2>/dev/null || return 1
+    { printf 1 >"$1/.try.$$"; } 2>/dev/null && writable=yes || writable=no
+    rm -f "$1/.try.$$"
+    [ "${writable}" = yes ]
+}
+
 # Each process below keeps its settings in HOME; caches and temporary files go there where their own folder is closed.
 open_volume() {
-    [ -w /data ] || fail "/data cannot be written by UID $(id -u): mount a volume there (--volume=NAME:/data); of a \
-folder of the host, give group 0 the right to write"
+    require_volume
     export HOME=/data SHELL=/bin/bash
-    mkdir -p "${STATE}"
-    if [ ! -w /tmp ]; then
+    # On a full volume this fails, and its owner still gets in to delete something.
+    mkdir -p "${STATE}" 2>/dev/null || true
+    for RUN in /tmp/slipway "/dev/shm/slipway-$(uname -n)" "${STATE}/run"; do
+        (umask 0077 && can_write "${RUN}") && break
+    done
+    [ -w "${RUN}" ] || fail "there is no room for files that are being used: mount an empty folder at /tmp (--tmpfs=/tmp)"
+    if ! can_write /tmp; then
         export TMPDIR="${STATE}/tmp"
+        can_write "${TMPDIR}" || TMPDIR=${RUN}/tmp
         mkdir -p "${TMPDIR}"
     fi
-    if [ ! -w /cache ]; then
-        export XDG_CACHE_HOME="${HOME}/.cache" HF_HOME="${HOME}/.cache/huggingface" MPLCONFIGDIR="${HOME}/.cache/matplotlib"
-    fi
+    [ -w /cache ] || move_caches
+}
+
+require_volume() {
+    [ -d /data ] || fail "/data is no folder: mount a volume there (--volume=NAME:/data)"
+    [ ! -w /data ] || return 0
+    case $(awk '$2 == "/data" { print $4 }' /proc/mounts) in
+    ro | ro,*) fail "/data is mounted read-only: leave out :ro (--volume=NAME:/data), or readOnly in Kubernetes" ;;
+    esac
+    fail "/data cannot be written by UID $(id -u): mount a volume there (--volume=NAME:/data), start as the owner of the \
+folder (--user=$(stat --format=%u /data):0), or give its group 0 the right to write (chgrp 0 FOLDER; chmod g+rwx FOLDER)"
+}
+
+# What the environment places below /cache goes to the volume.
+move_caches() {
+    # shellcheck disable=SC2016 # for eval
+    eval "$(env | sed -n 's|^\([A-Z_]*\)=/cache\(/[A-Za-z0-9_./-]*\)\{0,1\}$|export \1="${HOME}/.cache\2"|p')"
 }
 
 # Print this user's line of the password database: programs such as git and ssh refuse to work for a UID without one.
 own_entry() {
-    echo "app:x:$(id -u):0:app:${HOME}:${SHELL}"
+    echo "app:x:$(id -u):$(id -g):app:${HOME}:${SHELL}"
 }
 
 # Let the processes below see own_entry in place of the image's. Only root could write it to /etc/passwd.
 name_user() {
-    { own_entry && grep -v '^app:' /etc/passwd; } >"${STATE}/passwd.$$"
-    mv "${STATE}/passwd.$$" "${STATE}/passwd"
-    export LD_PRELOAD=libnss_wrapper.so NSS_WRAPPER_PASSWD="${STATE}/passwd" NSS_WRAPPER_GROUP=/etc/group
+    { own_entry && grep -v '^app:' /etc/passwd; } >"${RUN}/passwd"
+    export LD_PRELOAD=libnss_wrapper.so NSS_WRAPPER_PASSWD="${RUN}/passwd" NSS_WRAPPER_GROUP=/etc/group
 }
 
 # A UID of the platform's choice has no name.

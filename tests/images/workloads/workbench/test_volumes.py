@@ -1,0 +1,136 @@
+"""A volume as others have left it: another UID, another group, a full disk, a file system without modes."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.models.volumes import Volume
+
+from tests.images.helpers.containers import STRICT, Run, Start
+from tests.images.helpers.scope import applies
+from tests.images.helpers.workbench import ONE_VOLUME, TOKEN, Workbench, entrypoint_after, open_workbench
+
+pytestmark = applies(workload="workbench")
+
+MODES = ["workbench", "lab", "start-notebook.sh", "code"]
+EDITORS = ["workbench", "code"]
+CELL: dict[str, Any] = {"cell_type": "code", "metadata": {}, "source": "6 * 7", "outputs": [], "execution_count": None}
+NOTEBOOK = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [CELL]}
+SAVED = json.dumps({"type": "notebook", "content": NOTEBOOK})
+# What Jupyter and IPython leave when one UID works for itself alone: a key, databases and folders that are its own.
+WORK = """
+umask 0022; export HOME=/data
+printf %s "$NOTEBOOK" >work.ipynb
+jupyter trust work.ipynb; ipython -c 1; git init --quiet /data/clone
+mkdir -p .jupyter && chmod g+w /data .local .local/share
+"""
+FILL = "mkdir -p .ipython/profile_default; dd if=/dev/zero of=big.bin bs=4k; dd if=/dev/zero of=rest.bin bs=1"
+# What a mount of CIFS, of NFS or of an object store answers.
+REFUSED = ["chmod", "fchmod", "fchmodat", "fchmodat2", "link", "linkat"]
+NO_MODES = json.dumps(
+    {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": REFUSED, "action": "SCMP_ACT_ERRNO", "errnoRet": 1}],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def volumes(client: docker.DockerClient) -> Iterator[list[Volume]]:
+    """The volumes of this module: they are removed after the containers."""
+    made: list[Volume] = []
+    yield made
+    for volume in made:
+        volume.remove(force=True)
+
+
+@pytest.fixture
+def volume(client: docker.DockerClient, volumes: list[Volume]) -> Volume:
+    """A new volume, which the image's user owns once a container has mounted it."""
+    volumes.append(client.volumes.create())
+    return volumes[-1]
+
+
+@pytest.fixture(scope="module")
+def used(client: docker.DockerClient, volumes: list[Volume], start_shared: Start) -> Volume:
+    """A volume that UID 1000 has worked on, for itself alone."""
+    volumes.append(client.volumes.create())
+    mounts = [docker.types.Mount("/data", volumes[-1].name)]
+    container = start_shared("sh", "-c", WORK, mounts=mounts, environment={"NOTEBOOK": json.dumps(NOTEBOOK)})
+    assert container.wait()["StatusCode"] == 0, container.logs().decode()
+    return volumes[-1]
+
+
+def on(volume: Volume, **rights: Any) -> dict[str, Any]:
+    """Return the options of a container with the narrowest rights and this volume."""
+    return STRICT | {"mounts": [docker.types.Mount("/data", volume.name, no_copy=True)]} | rights
+
+
+def work(running: Workbench, mode: str) -> None:
+    """Save a notebook and start its kernel, as the page does; code-server has the files."""
+    if mode == "code":
+        assert running.inside("echo saved >/data/saved && rm /data/saved") == (0, "")
+        return
+    assert running.ask("PUT", "/api/contents/new.ipynb", SAVED, TOKEN).status == 201
+    assert running.get("/api/contents/new.ipynb", TOKEN).status == 200
+    assert running.ask("POST", "/api/kernels", "{}", TOKEN).status == 201
+    assert running.ask("DELETE", "/api/contents/new.ipynb", "", TOKEN).status == 204
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_volume_of_another_uid_is_worked_on(start: Start, used: Volume, mode: str) -> None:
+    """Clusters give each start a UID of its own, with the same group."""
+    running = open_workbench(start, mode, **on(used))
+    work(running, mode)
+    assert running.inside("git -C /data/clone status --short") == (0, "")
+
+
+@pytest.mark.parametrize(
+    "case", [("0:4242", "12345:0"), ("1010:100", "1010:100")], ids=["fs-group", "folder-of-a-user"]
+)
+def test_volume_of_another_group_is_worked_on(start: Start, run: Run, volume: Volume, case: tuple[str, str]) -> None:
+    """Kubernetes gives a volume to the group fsGroup; a folder of the host has an owner who starts the container."""
+    owner, user = case
+    group = owner.partition(":")[2]
+    mounts = [docker.types.Mount("/data", volume.name, no_copy=True)]
+    run("sh", "-c", f"chown {owner} /data && chmod 2770 /data", user="0", mounts=mounts).require_success()
+    running = open_workbench(start, "workbench", **on(volume, user=user, group_add=[group]))
+    work(running, "workbench")
+    _, output = running.inside("stat -c %g /data/.slipway; id -u; id -g")
+    assert output.split() == [group, *user.split(":")]
+
+
+@pytest.mark.parametrize("mode", EDITORS)
+def test_full_volume_lets_its_owner_in_to_delete(start: Start, mode: str) -> None:
+    """All of /data is taken, Jupyter's own files are there from before, and what is deleted is free again."""
+    room = {"/data": "size=4m,uid=12345,gid=0,mode=0770", "/tmp": ""}
+    running = open_workbench(start, mode, **STRICT | {"tmpfs": room, "entrypoint": entrypoint_after(FILL)})
+    assert "big.bin" in running.inside("ls /data")[1]
+    if mode == "code":
+        assert running.inside("rm /data/big.bin") == (0, "")
+    else:
+        assert running.ask("DELETE", "/api/contents/big.bin", "", TOKEN).status == 204
+    assert running.inside("find /data -name '*big.bin*'") == (0, "")
+    work(running, mode)
+
+
+@pytest.mark.parametrize("mode", EDITORS)
+def test_file_system_without_modes_is_worked_on(start: Start, mode: str) -> None:
+    """It refuses chmod and hard links; here the kernel does so for every file system of the container."""
+    options = ONE_VOLUME | {"security_opt": ["no-new-privileges", f"seccomp={NO_MODES}"]}
+    work(open_workbench(start, mode, **options), mode)
+
+
+@pytest.mark.requirement("T16")
+def test_volume_that_cannot_be_written_is_one_clear_message(run: Run, volume: Volume, start: Start) -> None:
+    """It says what is wrong; the way out that it names is one."""
+    mount = docker.types.Mount("/data", volume.name, no_copy=True)
+    run("sh", "-c", "chown 1010:100 /data && chmod 750 /data", user="0", mounts=[mount]).require_success()
+    refused = run("workbench", **on(volume))
+    refused.require_message("error: /data cannot be written by UID 12345: mount a volume there")
+    assert "(--user=1010:0)" in refused.output
+    open_workbench(start, "lab", **on(volume, user="1010:0"))
+    read_only = docker.types.Mount("/data", volume.name, read_only=True)
+    run("workbench", **STRICT | {"mounts": [read_only]}).require_message("error: /data is mounted read-only")
