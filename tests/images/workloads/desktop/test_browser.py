@@ -65,14 +65,19 @@ def desktop(start_shared: Start) -> Desktop:
 
 @contextmanager
 def opened(browser: sync_api.Browser, desktop: Desktop, password: str) -> Iterator[tuple[sync_api.Page, int]]:
-    """Yield the desktop's page and the status of its answer; any user name is accepted."""
-    with browser.new_context(http_credentials={"username": "me", "password": password}, viewport=SIZE) as context:
+    """Yield the page that the desktop shows after its form, and the status of the form's answer."""
+    with browser.new_context(viewport=SIZE) as context:
         page = context.new_page()
+        page.set_default_timeout(5000)
         for _ in range(ATTEMPTS):
             try:
-                answer = page.goto(f"http://127.0.0.1:{desktop.port}/")
-                if answer and answer.status == 200:
-                    page.wait_for_selector("#noVNC_container canvas", timeout=5000)
+                page.goto(f"http://127.0.0.1:{desktop.port}/")
+                page.fill("input[type=password]", password)
+                with page.expect_navigation() as navigation:
+                    page.click("button")
+                answer = navigation.value
+                if answer.status == 200:
+                    page.wait_for_selector("#noVNC_container canvas")
                 break
             except sync_api.Error as error:
                 lost = error
@@ -140,3 +145,14 @@ def test_browser_shows_the_desktop(
         if pytestconfig.getoption("--image") == contract.tag:
             contract.results.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=contract.results / "desktop.png")
+
+
+@pytest.mark.requirement("T12")
+def test_browser_logs_out(browser: sync_api.Browser, desktop: Desktop) -> None:
+    """noVNC's bar has a button that leads back to the form; the browser's own way back shows the form, too."""
+    with opened(browser, desktop, PASSWORD) as (page, _):
+        page.click("#noVNC_control_bar_handle")
+        page.click("[title='Log out']")
+        page.wait_for_selector("input[type=password]")
+        page.go_back()
+        page.wait_for_selector("input[type=password]")
