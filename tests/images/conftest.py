@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.helpers.not_run",
     "tests.images.helpers.scope",
     "tests.images.helpers.whole_run",
+    "tests.images.helpers.browser",
     "tests.images.helpers.build_sources",
 ]
 LOG_LINES = 50

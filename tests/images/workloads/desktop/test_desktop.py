@@ -159,7 +159,7 @@ def test_wrong_password_opens_no_session(desktop: Desktop) -> None:
 @pytest.mark.requirement("C2")
 @pytest.mark.parametrize("below", ["", "/some/proxy's", "/app/core"])
 def test_password_opens_the_page(desktop: Desktop, below: str) -> None:
-    """The form leads to noVNC, which connects by itself; all of it below any path that a proxy leaves in the address."""
+    """The form leads to noVNC, which connects by itself; below any path that a proxy leaves in the address, too."""
     form = desktop.ask(f"{below}/").read()
     assert b'action="login"' in form
     answer = desktop.log_in(below=below)

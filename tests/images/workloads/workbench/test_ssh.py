@@ -222,7 +222,7 @@ def test_ssh_without_a_key_is_one_clear_message(run: Run) -> None:
 def test_ssh_wrong_setting_is_one_clear_message(
     run: Run, environment: dict[str, str], words: list[str], message: str
 ) -> None:
-    """What is wrong, where, and what is right; a line that is no public key may be a private one, so it is not shown."""
+    """What is wrong, where, and what is right; a line may be a private key, so it is not shown."""
     finished = run("ssh", *words, environment={"AUTHORIZED_KEYS": PUBLIC_KEY} | environment)
     finished.require_message(message)
     assert "BEGIN" not in finished.output
