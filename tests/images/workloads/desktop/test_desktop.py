@@ -118,6 +118,12 @@ def test_x_server_listens_on_no_port(desktop: Desktop) -> None:
     assert inside(desktop.container, "python", "-c", LISTENING).split() == [str(PORT)]
 
 
+def test_desktop_listens_on_both_families(desktop: Desktop) -> None:
+    """A cluster may have IPv6 alone."""
+    for address in ("127.0.0.1", "[::1]"):
+        inside(desktop.container, "curl", "--silent", "--fail", f"http://{address}:{PORT}/health")
+
+
 @pytest.mark.requirement("T12")
 def test_password_is_told_to_no_program(desktop: Desktop) -> None:
     """Everybody can read command lines, and every program of the desktop inherits the session's environment."""
