@@ -1,4 +1,7 @@
-"""JupyterLab's launcher in a real browser, below a path of a platform: what it opens works."""
+"""JupyterLab's launcher in a real browser, below a path of a platform: what it opens works.
+
+It is checked on images with a desktop, the checks of which want a browser on this host anyway.
+"""
 
 from collections.abc import Iterator
 
@@ -10,7 +13,7 @@ from tests.images.helpers.containers import Start
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import CREDENTIALS, SECRET, Workbench, open_workbench
 
-pytestmark = applies(workload="workbench")
+pytestmark = applies(workload="desktop")
 
 # What a terminal, a notebook and a program of the entry point have in common; the last word names who wrote it.
 COMMAND = 'echo "$(umask) $(locale charmap) $HOME $(command -v python)" >/data/{name}'

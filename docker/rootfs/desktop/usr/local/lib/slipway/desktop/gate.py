@@ -183,9 +183,9 @@ class Screen(Guarded, WebSocketHandler):
     """The X server's VNC socket as a WebSocket."""
 
     def check_origin(self, origin: str) -> bool:
-        """Refuse a page of another origin. A proxy that asks by a name of its own tells the one that the browser used."""
-        forwarded = self.request.headers.get("X-Forwarded-Host", "")
-        return bool(super().check_origin(origin)) or urlsplit(origin).netloc.lower() == forwarded.lower()
+        """Refuse a page of another origin. A proxy that asks by a name of its own tells the one in the browser."""
+        forwarded = self.request.headers.get("X-Forwarded-Host")
+        return bool(super().check_origin(origin)) or urlsplit(origin).netloc == forwarded
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """Take the only one that VNC clients offer."""
