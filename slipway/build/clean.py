@@ -17,11 +17,13 @@ from slipway.build.record import TAG_ENDS
 from slipway.errors import run
 from slipway.matrix import Matrix, load_matrix
 
+DEVCONTAINER = "-devcontainer"  # the end of the tags that .devcontainer/image makes
+
 
 def remove_images(matrix: Matrix) -> None:
     """Remove the tags of the matrix; the engine deletes images without any other tag."""
     present = docker.output("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
-    names = {f"{image.tag}{end}" for image in matrix.images for end in ("", *TAG_ENDS)}
+    names = {f"{image.tag}{end}" for image in matrix.images for end in ("", DEVCONTAINER, *TAG_ENDS)}
     broken = f"{matrix.repository}-sabotage/"  # left behind by a run that was killed
     for tag in sorted(tag for tag in present if tag in names or tag.startswith(broken)):
         docker.output("image", "rm", "--force", tag)

@@ -31,6 +31,7 @@ pytest_plugins = [
     "tests.helpers.not_run",
     "tests.images.helpers.scope",
     "tests.images.helpers.whole_run",
+    "tests.images.helpers.browser",
     "tests.images.helpers.build_sources",
 ]
 # docker would write the proxies of ~/.docker/config.json, which are this host's, into each container's environment.

@@ -24,8 +24,8 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def image_of(file: Path) -> matrix.Image:
-    """Return the image of the matrix whose tag a configuration names."""
-    return {image.tag: image for image in MATRIX.images}[read(file)["image"]]
+    """Return the image of the matrix that a configuration's own image is made of."""
+    return {f"{image.tag}-devcontainer": image for image in MATRIX.images}[read(file)["image"]]
 
 
 def test_a_workbench_and_a_compiler_can_be_opened() -> None:
@@ -41,13 +41,17 @@ def test_the_image_is_built_by_its_own_session_where_it_is_missing(file: Path, t
     """With the host's mirror, proxies and CA bundle, which an editor's own build would not pass on."""
     image = image_of(file)
     for program, code in (("docker", 0 if there else 1), ("noxw", 0)):
-        (tmp_path / program).write_text(f'#!/bin/sh\nprintf "%s\\n" {program} "$@" >>{tmp_path}/calls\nexit {code}\n')
+        script = f"echo {program} $* >>calls\n[ $1 != image ] || exit {code}\n[ $1 != build ] || cat >build\n"
+        (tmp_path / program).write_text(f"#!/bin/sh\n{script}")
         (tmp_path / program).chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    subprocess.run(["sh", "-c", read(file)["initializeCommand"]], cwd=tmp_path, env=environment, check=True)
+    program, *words = read(file)["initializeCommand"].split()
+    subprocess.run([repository.ROOT / program, *words], cwd=tmp_path, env=environment, check=True)
     calls = (tmp_path / "calls").read_text().splitlines()
-    asked = ["docker", "image", "inspect", image.tag]
-    assert calls == (asked if there else [*asked, "noxw", "-s", "build", "--", image.name])
+    asked = f"docker image inspect {image.tag}"
+    assert calls[:-2] == ([asked] if there else [asked, f"noxw -s build -- {image.name}"])
+    assert calls[-1].endswith(f"--tag {image.tag}-devcontainer -")
+    assert f"--uid {os.getuid()} app" in (tmp_path / "build").read_text()
 
 
 @each_file

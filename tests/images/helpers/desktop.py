@@ -1,9 +1,9 @@
 """A running desktop, and requests to its page."""
 
-import base64
 import http.client
 import time
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from docker.models.containers import Container
 
@@ -24,15 +24,18 @@ class Desktop:
     port: int
     seconds: float
 
-    def ask(self, path: str, password: str = "", **headers: str) -> http.client.HTTPResponse:
+    def ask(self, path: str, **headers: str) -> http.client.HTTPResponse:
         """Return the answer of the page; its body is not read yet."""
-        if password:
-            headers["Authorization"] = "Basic " + base64.b64encode(f"app:{password}".encode()).decode()
         return request(self.port, "GET", path, **headers)
+
+    def log_in(self, password: str = PASSWORD, below: str = "", **headers: str) -> http.client.HTTPResponse:
+        """Return the answer to the form with the password, at an address below a path."""
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return request(self.port, "POST", f"{below}/login", urlencode({"password": password}), **form, **headers)
 
     def cookie(self) -> str:
         """Return the cookie that the password gives."""
-        return str(self.ask("/vnc.html", PASSWORD).headers["Set-Cookie"]).partition(";")[0]
+        return str(self.log_in().headers["Set-Cookie"]).partition(";")[0]
 
 
 def start_desktop(start: Start, **options: object) -> Desktop:

@@ -1,30 +1,24 @@
 """The desktop in a real browser: with the password it can be seen and used, without it nothing is shown."""
 
-import os
-import shutil
-import time
-from collections.abc import Callable, Iterator
+import http.client
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from playwright import sync_api
 
 from slipway.matrix import Image
+from tests.images.helpers.browser import SIZE, load, repeat
 from tests.images.helpers.containers import Start, wait_until
 from tests.images.helpers.desktop import PASSWORD, Desktop, start_desktop, wait_for_program
 from tests.images.helpers.scope import applies
 
 pytestmark = applies(workload="desktop")
 
-NO_BROWSER = "no Chromium on this host (`nox -s setup -- --browser` installs it on Debian)"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# The size of the X server, too, so that the panel's buttons keep their places.
-SIZE = sync_api.ViewportSize(width=1280, height=800)
+# Of the panel's button, and inside the window that it opens: the X server has the browser's size.
 TERMINAL = (568, 776)
 INSIDE_TERMINAL = (400, 300)
 COMMAND = "echo $((6 * 7)) >/tmp/typed\n"
-# Chromium aborts loading whenever a network interface of the host appears or goes, as those of containers do.
-ATTEMPTS = 10
 # The screen as noVNC has drawn it: the number of its colours, and of pixels that have changed.
 LOOK = """() => {
     const canvas = document.querySelector("#noVNC_container canvas");
@@ -41,20 +35,6 @@ TERMINAL_PIXELS = SIZE["width"] * SIZE["height"] // 8
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    """The Chromium of this host; without one the check is not run."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        pytest.skip(NO_BROWSER)
-    # Chromium has no sandbox for root.
-    with sync_api.sync_playwright() as playwright:
-        options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=found, args=options)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def desktop(start_shared: Start) -> Desktop:
     """A desktop for the browser, with all parts of Xfce."""
     desktop = start_desktop(start_shared)
@@ -65,21 +45,20 @@ def desktop(start_shared: Start) -> Desktop:
 
 @contextmanager
 def opened(browser: sync_api.Browser, desktop: Desktop, password: str) -> Iterator[tuple[sync_api.Page, int]]:
-    """Yield the desktop's page and the status of its answer; any user name is accepted."""
-    with browser.new_context(http_credentials={"username": "me", "password": password}, viewport=SIZE) as context:
+    """Yield the page that the desktop shows after its form, and the status of the form's answer."""
+
+    def log_in(page: sync_api.Page) -> int:
+        page.fill("input[type=password]", password)
+        with page.expect_navigation() as navigation:
+            page.click("button")
+        if navigation.value.status == http.client.OK:
+            page.wait_for_selector("#noVNC_container canvas")
+        return int(navigation.value.status)
+
+    with browser.new_context(viewport=SIZE) as context:
         page = context.new_page()
-        for _ in range(ATTEMPTS):
-            try:
-                answer = page.goto(f"http://127.0.0.1:{desktop.port}/")
-                if answer and answer.status == 200:
-                    page.wait_for_selector("#noVNC_container canvas", timeout=5000)
-                break
-            except sync_api.Error as error:
-                lost = error
-        else:
-            raise lost
-        assert answer
-        yield page, answer.status
+        status = load(page, f"http://127.0.0.1:{desktop.port}/", log_in)
+        yield page, status
 
 
 def shows(page: sync_api.Page, what: str, least: int) -> bool:
@@ -93,18 +72,6 @@ def stands_still(page: sync_api.Page) -> bool:
     shows(page, "changed", 0)
     page.wait_for_timeout(STILL_SECONDS * 1000)
     return not shows(page, "changed", CURSOR_PIXELS)
-
-
-def repeat(act: Callable[[], None], met: Callable[[], bool], what: str) -> None:
-    """Repeat an action until it has its effect: a window that is not open yet takes no click and no key."""
-    for _ in range(ATTEMPTS):
-        act()
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
-            if met():
-                return
-            time.sleep(0.1)
-    pytest.fail(f"not after {ATTEMPTS} attempts: {what}")
 
 
 def type_into_terminal(page: sync_api.Page) -> None:
@@ -140,3 +107,14 @@ def test_browser_shows_the_desktop(
         if pytestconfig.getoption("--image") == contract.tag:
             contract.results.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=contract.results / "desktop.png")
+
+
+@pytest.mark.requirement("T12")
+def test_browser_logs_out(browser: sync_api.Browser, desktop: Desktop) -> None:
+    """noVNC's bar has a button that leads back to the form; the browser's own way back shows the form, too."""
+    with opened(browser, desktop, PASSWORD) as (page, _):
+        page.click("#noVNC_control_bar_handle")
+        page.click("[title='Log out']")
+        page.wait_for_selector("input[type=password]")
+        page.go_back()
+        page.wait_for_selector("input[type=password]")

@@ -13,7 +13,6 @@ pytestmark = applies(workload="workbench")
 JUPYTER = ["workbench", "lab"]
 CMDLINES = "for process in /proc/[0-9]*; do tr '\\0' ' ' <$process/cmdline; echo; done 2>/dev/null"
 LISTENING = "cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == \"0A\" { print $2 }'"
-SSH = "ssh -p 2222 -i /data/{key} -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
 
 
 @pytest.fixture(scope="module", params=JUPYTER)
@@ -169,82 +168,6 @@ def test_lab_has_no_code_server(start: Start) -> None:
     """The mode `lab` is JupyterLab alone."""
     running = open_workbench(start, "lab")
     assert running.get("/code", TOKEN).status == 404
-
-
-# --- ssh -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def keys(start_shared: Start) -> dict[str, tuple[str, str]]:
-    """Two key pairs, (private, public): `known` may log in, `stranger` may not."""
-    container = start_shared("sleep", "infinity", network_mode="none", tmpfs={"/keys": "mode=1777"})
-    pairs = {}
-    for name in ("known", "stranger"):
-        container.exec_run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"/keys/{name}"])
-        private, public = (
-            container.exec_run(["cat", f"/keys/{name}{ending}"]).output.decode() for ending in ("", ".pub")
-        )
-        pairs[name] = (private, public)
-    return pairs
-
-
-@pytest.fixture(scope="module")
-def ssh(start_shared: Start, keys: dict[str, tuple[str, str]]) -> Workbench:
-    """The mode `ssh`, which accepts the known key; its volume has both private keys."""
-    environment = {"AUTHORIZED_KEYS": keys["known"][1], "JUPYTER_TOKEN": SECRET, "GREETING": 'two words, "quoted"'}
-    running = open_workbench(start_shared, "ssh", environment=environment, **ONE_VOLUME)
-    for name, (private, _) in keys.items():
-        script = f'umask 077 && printf %s "$KEY" >/data/{name}'
-        assert running.inside(script, environment={"KEY": private}, user="0") == (0, "")
-    return running
-
-
-def log_in(ssh: Workbench, key: str, *words: str) -> tuple[int, str]:
-    """Log in by a key, from the same container, and run a command."""
-    return ssh.inside(f"{SSH.format(key=key)} {' '.join(words)}", user="0")
-
-
-@pytest.mark.requirement("V3", "U10", "T12")
-def test_ssh_accepts_the_key(ssh: Workbench) -> None:
-    """The login is the container's own user, with its home and its Python on the volume."""
-    command = "'id -u; id -un; pwd; command -v python; echo $GREETING; echo $JUPYTER_TOKEN'"
-    code, output = log_in(ssh, "known", "-q", "app@127.0.0.1", command)
-    assert (code, output.splitlines()) == (
-        0,
-        ["12345", "app", "/data", "/data/.slipway/python/bin/python", 'two words, "quoted"', ""],
-    )
-
-
-@pytest.mark.requirement("V3")
-def test_ssh_refuses_another_key(ssh: Workbench) -> None:
-    """By key only: sshd offers no password."""
-    code, output = log_in(ssh, "stranger", "app@127.0.0.1", "true")
-    assert code == 255
-    assert "Permission denied (publickey)." in output
-
-
-@pytest.mark.requirement("V3")
-def test_ssh_refuses_other_users(ssh: Workbench) -> None:
-    """Only the container's own user can log in, whatever the key."""
-    for name in ("root", "nobody"):
-        assert log_in(ssh, "known", f"{name}@127.0.0.1", "true")[0] == 255
-
-
-@pytest.mark.requirement("V3")
-def test_ssh_host_key_stays_on_the_volume(start: Start) -> None:
-    """It is created at the first start, not in the image, and stays the same at the next."""
-    running = open_workbench(start, "ssh", **ONE_VOLUME)
-    before = running.inside("cat /data/.slipway/ssh/host_key.pub")
-    running.container.restart(timeout=10)
-    assert running.inside("cat /data/.slipway/ssh/host_key.pub") == before
-    other = open_workbench(start, "ssh", **ONE_VOLUME)
-    assert other.inside("cat /data/.slipway/ssh/host_key.pub")[1] != before[1]
-
-
-@pytest.mark.requirement("V3")
-def test_ssh_without_a_key_is_one_clear_message(run: Run) -> None:
-    """Nobody could log in to the server."""
-    run("ssh").require_message("error: nobody could log in: set AUTHORIZED_KEYS")
 
 
 # --- command lines -------------------------------------------------------------------------

@@ -2,98 +2,190 @@
 
     gate.py [OPTION OF THE X SERVER]...
 
-The X server listens on Unix sockets alone. A browser sends the password once, by HTTP's own login, and gets a cookie
-that opens the screen's WebSocket; a page of another origin opens nothing. The mode ends with whatever part ends first.
+The X server listens on Unix sockets alone. A browser sends the password once and gets a cookie that opens the screen's
+WebSocket, until its user logs out or the session ends by itself; a page of another origin opens nothing. The mode ends
+with whatever part ends first.
 """
 
 import asyncio
 import contextlib
 import hmac
 import os
+import re
 import secrets
 import signal
 import sys
 import time
 from asyncio.subprocess import Process
-from base64 import b64decode
 from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-from tornado.web import Application, RedirectHandler, RequestHandler, StaticFileHandler
+from tornado.web import Application, RequestHandler, StaticFileHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 PORT = 6080
 RUNTIME = Path(os.environ["XDG_RUNTIME_DIR"])
 SCREEN = RUNTIME / "screen"
 GREETING = b"RFB "
-NOVNC = "/usr/share/novnc"
-START = "/vnc.html?autoconnect=true&resize=remote&reconnect=true"
-COOKIE = "slipway-desktop"
+NOVNC = Path("/usr/share/novnc")
+START = "vnc.html?autoconnect=true&resize=remote&reconnect=true"
+DISCONNECT = 'title="Disconnect">'
+LOGOUT = """
+            <a href="logout"><img class="noVNC_button" src="app/images/power.svg" alt="Log out" title="Log out"></a>"""
+LOGIN = """<!DOCTYPE html>
+<html lang="en">
+<title>Desktop</title>
+<meta name="viewport" content="width=device-width">
+<style>body {{ font: 1rem sans-serif; margin: 20vh auto; width: 16rem }} input, button {{ font: inherit }}</style>
+<form method="post" action="login">
+    <p><label>Password of the desktop <input type="password" name="password" autocomplete="current-password" autofocus
+        required></label></p>
+    <p><button>Log in</button> {hint}</p>
+</form>
+"""
 PATIENCE_SECONDS = 10
 STOP_SECONDS = 0.5
 WRONG_PASSWORD_SECONDS = 1
+SESSION_SECONDS = 12 * 3600
+LONGEST_FORM = 4096  # bytes that a stranger can make this process keep
 LOG_LINES = 20
 
 
-class Gate:
-    """Knows who may come in: by the password, or by the cookie that it bought."""
+class Sessions:
+    """Who has given the password, by the cookie that it bought: until a session is ended, or ends by itself."""
 
     def __init__(self, password: str) -> None:
         self.password = password.encode()
-        self.cookie = secrets.token_urlsafe()
-        self.guess = asyncio.Lock()
+        self.screens: dict[str, set[Screen]] = {}
+        # A browser sends cookies to every port of a host, so another desktop's must have another name.
+        self.cookie = f"slipway-desktop-{secrets.token_hex(4)}"
 
-    async def admits(self, request: RequestHandler) -> bool:
-        """Tell whether a request carries the cookie or the password; of wrong passwords it hears one a second."""
-        if hmac.compare_digest(request.get_cookie(COOKIE, "").encode(), self.cookie.encode()):
-            return True
-        password = sent_password(request.request.headers.get("Authorization", ""))
-        if not password:
-            return False
-        async with self.guess:
-            if hmac.compare_digest(password, self.password):
-                return True
-            await asyncio.sleep(WRONG_PASSWORD_SECONDS)
-        return False
+    def open_session(self, password: str) -> str | None:
+        """Return the cookie of a new session, None for a wrong password."""
+        if not hmac.compare_digest(password.encode(), self.password):
+            return None
+        session = secrets.token_urlsafe()
+        self.screens[session] = set()
+        asyncio.get_running_loop().call_later(SESSION_SECONDS, self.end_session, session)
+        return session
 
-
-def sent_password(header: str) -> bytes:
-    """Return the password of an Authorization header, empty when it has none."""
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() == "basic":
-        with contextlib.suppress(ValueError):
-            return b64decode(encoded).partition(b":")[2]
-    return b""
+    def end_session(self, session: str) -> None:
+        """End a session, with every screen that it shows."""
+        for screen in self.screens.pop(session, set()):
+            screen.close()
 
 
 # --- what a browser is given ---------------------------------------------------------------------
 
 
-class Guarded(RequestHandler):
-    """An answer for those alone who know the password."""
+class Handler(RequestHandler):
+    """An answer below any path: a proxy may leave its prefix in the address, so none here begins with `/`."""
 
-    async def prepare(self) -> None:
-        """Refuse strangers; give the others the cookie, which a browser sends for no other site's page."""
-        gate: Gate = self.settings["gate"]
-        if await gate.admits(self):
-            self.set_cookie(COOKIE, gate.cookie, httponly=True, samesite="Strict")
-            self.set_header("X-Frame-Options", "SAMEORIGIN")
-            return
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of this desktop."""
+        return cast("Sessions", self.settings["sessions"])
+
+    @property
+    def session(self) -> str:
+        """The session that the browser claims to have."""
+        return str(self.get_cookie(self.sessions.cookie, ""))
+
+    def set_default_headers(self) -> None:
+        """Keep pages of other sites from showing this one, and a browser from showing it after logging out."""
+        self.set_header("X-Frame-Options", "SAMEORIGIN")
+        self.set_header("Cache-Control", "no-store")
+
+    def ask_for_password(self, hint: str = "") -> None:
+        """Answer with the page that asks for the password."""
         self.set_status(401)
-        self.set_header("WWW-Authenticate", 'Basic realm="desktop", charset="UTF-8"')
-        self.set_header("Content-Type", "text/plain")
-        await self.finish("The desktop asks for its password; any user name will do.\n")
+        self.finish(LOGIN.format(hint=hint))
 
 
-class Start(Guarded, RedirectHandler):
+class Guarded(Handler):
+    """An answer for those alone who have given the password."""
+
+    def prepare(self) -> None:
+        """Ask everybody else for it."""
+        if self.session not in self.sessions.screens:
+            self.ask_for_password()
+
+
+class Login(Handler):
+    """The password buys a session. The owner never waits for a stranger: only a wrong password is answered late."""
+
+    async def post(self) -> None:
+        """Open a session; a browser sends its cookie for no other site's page."""
+        session = self.sessions.open_session(self.get_body_argument("password", ""))
+        if session is None:
+            await asyncio.sleep(WRONG_PASSWORD_SECONDS)
+            self.ask_for_password("This is not the password.")
+            return
+        encrypted = self.request.headers.get("X-Forwarded-Proto") == "https"
+        # Without a path the cookie is for the folder of this address, whatever a proxy has before it.
+        self.set_cookie(
+            self.sessions.cookie,
+            session,
+            path=None,
+            max_age=SESSION_SECONDS,
+            httponly=True,
+            samesite="Strict",
+            secure=encrypted,
+        )
+        self.redirect(START, status=303)
+
+    def get(self) -> None:
+        """Ask for the password."""
+        self.redirect("./")
+
+
+class Logout(Handler):
+    """The end of the browser's session."""
+
+    def get(self) -> None:
+        """End it and ask for the password again."""
+        self.sessions.end_session(self.session)
+        self.redirect("./")
+
+
+class Start(Guarded):
     """The bare address leads to noVNC's page."""
+
+    def get(self) -> None:
+        """Redirect to it."""
+        self.redirect(START)
+
+
+class Viewer(Guarded):
+    """noVNC's page, with a button to log out beside the one to disconnect."""
+
+    def get(self) -> None:
+        """Answer with it."""
+        self.finish((NOVNC / "vnc.html").read_text().replace(DISCONNECT, DISCONNECT + LOGOUT))
 
 
 class Page(Guarded, StaticFileHandler):
     """A file of noVNC."""
 
+    def parse_url_path(self, url_path: str) -> str:
+        """Return the file of an address, from the first of its folders that noVNC has."""
+        folders = url_path.split("/")
+        ends = ["/".join(folders[i:]) for i in range(len(folders))]
+        return super().parse_url_path(next((end for end in ends if (NOVNC / end).is_file()), url_path))
+
+    def set_extra_headers(self, path: str) -> None:  # noqa: ARG002 - Tornado's own
+        """Let a browser keep it, and ask whether it is still the same."""
+        self.set_header("Cache-Control", "no-cache")
+
 
 class Screen(Guarded, WebSocketHandler):
-    """The X server's VNC socket as a WebSocket. Tornado itself refuses a page of another origin."""
+    """The X server's VNC socket as a WebSocket."""
+
+    def check_origin(self, origin: str) -> bool:
+        """Refuse a page of another origin. A proxy that asks by a name of its own tells the one in the browser."""
+        forwarded = self.request.headers.get("X-Forwarded-Host")
+        return bool(super().check_origin(origin)) or urlsplit(origin).netloc == forwarded
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """Take the only one that VNC clients offer."""
@@ -102,6 +194,7 @@ class Screen(Guarded, WebSocketHandler):
     async def open(self, *_: str, **__: str) -> None:
         """Connect to the X server."""
         self.set_nodelay(True)
+        self.sessions.screens[self.session].add(self)
         reader, self.x_server = await asyncio.open_unix_connection(SCREEN)
         self.picture = asyncio.create_task(self.send_picture(reader))
 
@@ -120,6 +213,7 @@ class Screen(Guarded, WebSocketHandler):
 
     def on_close(self) -> None:
         """Leave the X server."""
+        self.sessions.screens.get(self.session, set()).discard(self)
         if hasattr(self, "picture"):
             self.picture.cancel()
             self.x_server.close()
@@ -182,9 +276,12 @@ async def start_x_server(arguments: list[str]) -> Process:
 
 def serve(password: str) -> None:
     """Open the page's port."""
-    routes = [("/", Start, {"url": START, "permanent": False}), ("/health", Health), ("/websockify", Screen)]
+    ends = {"": Start, "health": Health, "login": Login, "logout": Logout, "vnc.html": Viewer, "websockify": Screen}
+    routes: list[Any] = [(f"/(?:.*/)?{re.escape(end)}", handler) for end, handler in ends.items()]
+    routes.append(("/(.*)", Page, {"path": NOVNC}))
     try:
-        Application([*routes, ("/(.*)", Page, {"path": NOVNC})], gate=Gate(password)).listen(PORT)
+        # On every address, of both families where there are both.
+        Application(routes, sessions=Sessions(password)).listen(PORT, max_body_size=LONGEST_FORM)
     except OSError as error:
         sys.exit(f"error: port {PORT} cannot be opened: {error}")
 

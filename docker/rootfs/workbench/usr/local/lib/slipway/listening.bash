@@ -1,0 +1,29 @@
+# Sourced by health files. Only the kernel knows where a program listens, whichever option, setting or variable said so.
+# shellcheck shell=bash
+
+# Print HOST:PORT, as a URL has it, of the first TCP socket that process PID listens on; nothing where there is none.
+listening() {
+    local sockets address state inode
+    sockets=$(ls -l "/proc/$1/fd" 2>/dev/null)
+    while read -r _ address _ state _ _ _ _ _ inode _; do
+        [[ $state == 0A && $sockets == *"socket:[$inode]"* ]] || continue
+        echo "$(readable "${address%:*}"):$((16#${address#*:}))"
+        return
+    done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+}
+
+# Print an address as people write it: the kernel has four bytes of it in a word, the last one first.
+readable() {
+    local word parts=()
+    [[ $1 =~ [^0] ]] || { echo 127.0.0.1; return; }
+    for word in $(fold -w 8 <<<"$1"); do
+        parts+=("${word:6:2}" "${word:4:2}" "${word:2:2}" "${word:0:2}")
+    done
+    if ((${#parts[@]} == 4)); then
+        printf '%d.%d.%d.%d' "${parts[@]/#/0x}"
+    else
+        printf '[%s%s' "${parts[@]:0:2}"
+        printf ':%s%s' "${parts[@]:2}"
+        printf ']'
+    fi
+}

@@ -1,0 +1,63 @@
+"""The mode `code`: where it listens, below which path it works, and that the health check asks there."""
+
+import pytest
+
+from tests.images.helpers.containers import Run, Start, inside
+from tests.images.helpers.scope import applies
+from tests.images.helpers.workbench import CREDENTIALS, SECRET, open_workbench
+
+pytestmark = applies(workload="workbench")
+
+PREFIX = "/notebook/project/name"
+PASSWORD = CREDENTIALS["code"]
+
+
+def test_code_listens_on_both_families(start: Start) -> None:
+    """A cluster may have IPv6 alone."""
+    running = open_workbench(start, "code")
+    for address in ("127.0.0.1", "[::1]"):
+        assert '"status"' in inside(running.container, "curl", "--silent", f"http://{address}:8080/healthz")
+
+
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        (["--port", "9000"], "http://127.0.0.1:9000"),
+        (["--port=9000", "--cert"], "https://127.0.0.1:9000"),
+        (["--bind-addr=[::1]:9000"], "http://[0000:0000:0000:0000:0000:0000:0000:0001]:9000"),
+    ],
+    ids=["port", "https", "IPv6 alone"],
+)
+def test_code_health_asks_where_it_listens(start: Start, words: list[str], address: str) -> None:
+    """The user decides; the proxy of the environment is not asked."""
+    proxies = {"http_proxy": "http://proxy.example:3128", "https_proxy": "http://proxy.example:3128"}
+    running = open_workbench(start, "code", *words, port=9000, environment=PASSWORD | proxies)
+    assert inside(running.container, "healthcheck") == f"healthy: {address}/healthz answered 200"
+
+
+@pytest.mark.requirement("A11")
+@pytest.mark.parametrize("end", ["", "/"])
+def test_code_works_below_a_prefix(start: Start, end: str) -> None:
+    """Kubeflow leaves its path in the address; other proxies take it away, so both are served."""
+    running = open_workbench(start, "code", environment=PASSWORD | {"NB_PREFIX": f"{PREFIX}{end}"})
+    assert running.get(PREFIX).headers["location"] == f"{PREFIX}/"
+    assert running.get(f"{PREFIX}/").headers["location"] == "./login"
+    for path in (f"{PREFIX}/", "/"):
+        cookie = running.post(f"{path}login", password=SECRET).headers["set-cookie"].partition(";")[0]
+        assert "vscode-workbench-web-configuration" in running.get(f"{path}?folder=/data", {"Cookie": cookie}).text
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "message"),
+    [
+        (["--port=http"], {}, "error: --port=http: this is no port"),
+        (["--bind-addr=0.0.0.0:70000"], {}, "error: --bind-addr=0.0.0.0:70000: this is no port"),
+        ([], {"CODE_SERVER_CONFIG": "/data"}, "error: CODE_SERVER_CONFIG: '/data' is a folder"),
+    ],
+    ids=["word", "number", "folder"],
+)
+def test_code_wrong_setting_is_one_clear_message(
+    run: Run, words: list[str], environment: dict[str, str], message: str
+) -> None:
+    """Before a password is made and shown."""
+    run("code", *words, environment=environment).require_message(message)
