@@ -5,11 +5,10 @@
 # ///
 """Builds, checks and runs the images of images.toml.
 
-    nox -s build-cuda test-cuda                    build and check each CUDA flavor; "build-cuda(devel)" is one
-    nox -s build test -- cuda13.2-devel cpu-base   any images by name
-    nox -s tests                                   all that CI runs
-
-Names and options follow `--`; `nox -s build -- --help` lists them.
+nox -s build-cuda test-cuda                    build and check each CUDA flavor; "build-cuda(devel)" is one
+nox -s build test -- cuda13.2-devel cpu-base   any images by name
+nox -s tests                                   all that CI runs
+nox -s build -- --help                         the names and options that follow `--`
 """
 
 import sys
@@ -20,8 +19,7 @@ from pathlib import Path
 
 import nox
 
-# nox does not put this folder on the path.
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent))  # nox does not put this folder on the path
 from slipway import command_line, sessions
 from slipway.build import builder, images, record
 from slipway.host import devices, downloads, setup
@@ -36,9 +34,8 @@ nox.options.sessions = ["status"]
 
 MATRIX = sessions.load_matrix()
 DEFAULTS = [variant for variant in MATRIX.variants.values() if variant.name == variant.accelerator]
-# Modules that provide what the tests need, with their options.
 PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry", *([] if sys.stdin.isatty() else ["--yes"]))
-TOOLS = [("slipway.tools", name) for name in ("buildkitd", "syft", "trivy")]
+TOOLS = ("slipway.tools", "buildkitd", "syft", "trivy")
 INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 
 
@@ -62,13 +59,10 @@ def docker_build(session: nox.Session, image: Image, options: Namespace, tag: st
     with builder.share_parents(image, options.builder) as contexts:
         session.run(
             *("docker", "buildx", "build", f"--file={image.dockerfile}", f"--target={image.target}", f"--tag={tag}"),
-            f"--build-arg=BASE_IMAGE={image.variant.distro.tag}",
-            f"--build-arg=APT_DATE={MATRIX.apt_date}",
+            *(f"--build-arg=BASE_IMAGE={image.variant.distro.tag}", f"--build-arg=APT_DATE={MATRIX.apt_date}"),
             *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
-            *images.platform_option(image),
-            *settings.build_arguments(),
-            *command_line.make_build_options(options),
-            *(*contexts, "--load", "--provenance=false", "."),
+            *(*images.platform_option(image), *settings.build_arguments(), *contexts),
+            *(*command_line.make_build_options(options), "--load", "--provenance=false", "."),
             external=True,
             env=settings.environment(),
         )
@@ -82,8 +76,7 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
     install(session, "checks")
     session.run(
         *("pytest", "--quiet", "tests/images"),
-        f"--image={reference}",
-        f"--contract={image.name}",
+        *(f"--image={reference}", f"--contract={image.name}"),
         f"--junit-xml={image.results / ('of-another/tests.partial.xml' if options.image else 'tests.partial.xml')}",
         *(["--timeout=600"] if images.platform_option(image) else []),  # its programs are emulated
         *command_line.make_test_options(options),
@@ -203,7 +196,7 @@ define_module_session("clean", "slipway.build.clean", "Free what Slipway made: i
 
 
 def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
-    """Define a session that runs the tests of a folder, after modules that provide what they need."""
+    """Define a session that runs a folder's tests, after modules, with their options, that provide what they need."""
 
     @nox.session(name=name)
     def run_session(session: nox.Session) -> None:
@@ -218,7 +211,7 @@ def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
 
 
 define_test_session("unit", "Test slipway/ without an engine")
-define_test_session("integration", "Test slipway/ with engine, builder, registry and scanners", PROGRAMS, *TOOLS)
+define_test_session("integration", "Test slipway/ with engine, builder, registry and scanners", PROGRAMS, TOOLS)
 define_test_session("sabotage", "Show that each check finds an image that is broken on purpose")
 
 

@@ -185,10 +185,12 @@ def print_progress(text: str) -> None:
 
 
 def main() -> int:
-    """Print the path of the tool that the command line names."""
-    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one word
-        raise SlipwayError("name one tool: python -m slipway.tools actionlint")
-    print(provide_program(read_tool(sys.argv[1])))
+    """Print the paths of the tools that the command line names; build those that are missing."""
+    names = sys.argv[1:]
+    if not names:
+        raise SlipwayError("name a tool: python -m slipway.tools actionlint")
+    for name in names:
+        print(provide_program(read_tool(name)))
     return 0
 
 
