@@ -36,9 +36,6 @@ nox.options.sessions = ["status"]
 
 MATRIX = sessions.load_matrix()
 DEFAULTS = [variant for variant in MATRIX.variants.values() if variant.name == variant.accelerator]
-# Modules that provide what the tests need, with their options.
-PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry", *([] if sys.stdin.isatty() else ["--yes"]))
-TOOLS = [("slipway.tools", name) for name in ("buildkitd", "syft", "trivy")]
 INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 
 
@@ -62,11 +59,9 @@ def docker_build(session: nox.Session, image: Image, options: Namespace, tag: st
     with builder.share_parents(image, options.builder) as contexts:
         session.run(
             *("docker", "buildx", "build", f"--file={image.dockerfile}", f"--target={image.target}", f"--tag={tag}"),
-            f"--build-arg=BASE_IMAGE={image.variant.distro.tag}",
-            f"--build-arg=APT_DATE={MATRIX.apt_date}",
+            *(f"--build-arg=BASE_IMAGE={image.variant.distro.tag}", f"--build-arg=APT_DATE={MATRIX.apt_date}"),
             *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
-            *images.platform_option(image),
-            *settings.build_arguments(),
+            *(*images.platform_option(image), *settings.build_arguments()),
             *command_line.make_build_options(options),
             *(*contexts, "--load", "--provenance=false", "."),
             external=True,
@@ -81,9 +76,7 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
         session.skip(f"{options.image} is not a {image.name}, as its labels say")
     install(session, "checks")
     session.run(
-        *("pytest", "--quiet", "tests/images"),
-        f"--image={reference}",
-        f"--contract={image.name}",
+        *("pytest", "--quiet", "tests/images", f"--image={reference}", f"--contract={image.name}"),
         f"--junit-xml={image.results / ('of-another/tests.partial.xml' if options.image else 'tests.partial.xml')}",
         *(["--timeout=600"] if images.platform_option(image) else []),  # its programs are emulated
         *command_line.make_test_options(options),
@@ -218,7 +211,7 @@ def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
 
 
 define_test_session("unit", "Test slipway/ without an engine")
-define_test_session("integration", "Test slipway/ with engine, builder, registry and scanners", PROGRAMS, *TOOLS)
+define_test_session("integration", "Test slipway/ with an engine and tools", sessions.PROGRAMS, *sessions.TOOLS)
 define_test_session("sabotage", "Show that each check finds an image that is broken on purpose")
 
 
@@ -243,7 +236,7 @@ def tests(session: nox.Session) -> None:
     """Run what CI runs: build and check images, lint, tests, broken images; `-- --all`: every image."""
     chosen = sessions.read_images(session, MATRIX, [image for image in MATRIX.images if image.in_tests])
     summary.start_run()
-    run_module(session, *PROGRAMS)
+    run_module(session, *sessions.PROGRAMS)
     session.notify("build", [image.name for image in chosen])
     session.notify("test", [image.name for image in chosen])
     session.notify("sabotage", ["--", "--all-checks"] if sessions.read_options(session).all else [])
