@@ -5,10 +5,11 @@
 # ///
 """Builds, checks and runs the images of images.toml.
 
-nox -s build-cuda test-cuda                    build and check each CUDA flavor; "build-cuda(devel)" is one
-nox -s build test -- cuda13.2-devel cpu-base   any images by name
-nox -s tests                                   all that CI runs
-nox -s build -- --help                         the names and options that follow `--`
+    nox -s build-cuda test-cuda                    build and check each CUDA flavor; "build-cuda(devel)" is one
+    nox -s build test -- cuda13.2-devel cpu-base   any images by name
+    nox -s tests                                   all that CI runs
+
+Names and options follow `--`; `nox -s build -- --help` lists them.
 """
 
 import sys
@@ -19,7 +20,8 @@ from pathlib import Path
 
 import nox
 
-sys.path.insert(0, str(Path(__file__).parent))  # nox does not put this folder on the path
+# nox does not put this folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
 from slipway import command_line, sessions
 from slipway.build import builder, images, record
 from slipway.host import devices, downloads, setup
@@ -34,8 +36,6 @@ nox.options.sessions = ["status"]
 
 MATRIX = sessions.load_matrix()
 DEFAULTS = [variant for variant in MATRIX.variants.values() if variant.name == variant.accelerator]
-PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry", *([] if sys.stdin.isatty() else ["--yes"]))
-TOOLS = ("slipway.tools", "buildkitd", "syft", "trivy")
 INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 
 
@@ -61,8 +61,9 @@ def docker_build(session: nox.Session, image: Image, options: Namespace, tag: st
             *("docker", "buildx", "build", f"--file={image.dockerfile}", f"--target={image.target}", f"--tag={tag}"),
             *(f"--build-arg=BASE_IMAGE={image.variant.distro.tag}", f"--build-arg=APT_DATE={MATRIX.apt_date}"),
             *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
-            *(*images.platform_option(image), *settings.build_arguments(), *contexts),
-            *(*command_line.make_build_options(options), "--load", "--provenance=false", "."),
+            *(*images.platform_option(image), *settings.build_arguments()),
+            *command_line.make_build_options(options),
+            *(*contexts, "--load", "--provenance=false", "."),
             external=True,
             env=settings.environment(),
         )
@@ -75,8 +76,7 @@ def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
         session.skip(f"{options.image} is not a {image.name}, as its labels say")
     install(session, "checks")
     session.run(
-        *("pytest", "--quiet", "tests/images"),
-        *(f"--image={reference}", f"--contract={image.name}"),
+        *("pytest", "--quiet", "tests/images", f"--image={reference}", f"--contract={image.name}"),
         f"--junit-xml={image.results / ('of-another/tests.partial.xml' if options.image else 'tests.partial.xml')}",
         *(["--timeout=600"] if images.platform_option(image) else []),  # its programs are emulated
         *command_line.make_test_options(options),
@@ -196,7 +196,7 @@ define_module_session("clean", "slipway.build.clean", "Free what Slipway made: i
 
 
 def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
-    """Define a session that runs a folder's tests, after modules, with their options, that provide what they need."""
+    """Define a session that runs the tests of a folder, after modules that provide what they need."""
 
     @nox.session(name=name)
     def run_session(session: nox.Session) -> None:
@@ -211,7 +211,7 @@ def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
 
 
 define_test_session("unit", "Test slipway/ without an engine")
-define_test_session("integration", "Test slipway/ with engine, builder, registry and scanners", PROGRAMS, TOOLS)
+define_test_session("integration", "Test slipway/ with an engine and tools", sessions.PROGRAMS, *sessions.TOOLS)
 define_test_session("sabotage", "Show that each check finds an image that is broken on purpose")
 
 
@@ -236,7 +236,7 @@ def tests(session: nox.Session) -> None:
     """Run what CI runs: build and check images, lint, tests, broken images; `-- --all`: every image."""
     chosen = sessions.read_images(session, MATRIX, [image for image in MATRIX.images if image.in_tests])
     summary.start_run()
-    run_module(session, *PROGRAMS)
+    run_module(session, *sessions.PROGRAMS)
     session.notify("build", [image.name for image in chosen])
     session.notify("test", [image.name for image in chosen])
     session.notify("sabotage", ["--", "--all-checks"] if sessions.read_options(session).all else [])

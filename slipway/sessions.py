@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ from slipway.host import ports
 from slipway.matrix import Image, Matrix
 
 NOT_SCANNED = 3  # the exit code of slipway.scan, and of nox
+
+# Modules that provide what the tests need, with their options; where nobody can answer a question, it is a yes.
+PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry", *([] if os.isatty(0) else ["--yes"]))
+TOOLS = [("slipway.tools", name) for name in ("buildkitd", "syft", "trivy")]
 
 Work = Callable[[Image, Namespace], None]
 

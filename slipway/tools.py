@@ -139,7 +139,6 @@ def compile_program(tool: Tool, folder: Path) -> Path:
         GOCACHE=str(folder / "cache"),
         GOEXPERIMENT=EXPERIMENTS.get(tool.name, ""),
         GOPATH=str(folder / "go"),
-        GOTMPDIR=str(folder),  # /tmp may be in memory
         GOTOOLCHAIN="local",
     )
     return folder / "program"
@@ -185,12 +184,10 @@ def print_progress(text: str) -> None:
 
 
 def main() -> int:
-    """Print the paths of the tools that the command line names; build those that are missing."""
-    names = sys.argv[1:]
-    if not names:
-        raise SlipwayError("name a tool: python -m slipway.tools actionlint")
-    for name in names:
-        print(provide_program(read_tool(name)))
+    """Print the path of the tool that the command line names."""
+    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one word
+        raise SlipwayError("name one tool: python -m slipway.tools actionlint")
+    print(provide_program(read_tool(sys.argv[1])))
     return 0
 
 

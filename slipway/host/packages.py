@@ -152,10 +152,18 @@ def require_consent(change: Change) -> None:
     if not steps:
         return
     say("apt would " + ", ".join(steps))
-    if is_agreed:
-        return
-    if not sys.stdin.isatty() or input("setup: do that? [y/N] ").strip().lower() not in ("y", "yes"):
+    if not is_agreed and not ask():
         raise SlipwayError("nothing was changed. `nox -s setup -- --yes` agrees to what apt would do.")
+
+
+def ask() -> bool:
+    """Ask on the terminal whether to go on; no without a terminal."""
+    if not sys.stdin or not sys.stdin.isatty():  # None where it was closed
+        return False
+    try:
+        return input("setup: do that? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 # --- notes --------------------------------------------------------------------------------------

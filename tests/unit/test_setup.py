@@ -447,14 +447,21 @@ def test_an_upgrade_needs_consent(commands: list[list[str]], monkeypatch: pytest
     ]
 
 
-@pytest.mark.parametrize(("answer", "is_installed"), [("y", True), ("", False), ("no", False)])
+class Terminal(io.StringIO):
+    """A terminal on which somebody types this."""
+
+    def isatty(self) -> bool:
+        """Say that it is one."""
+        return True
+
+
+@pytest.mark.parametrize(("typed", "is_installed"), [("y\n", True), ("\n", False), ("no\n", False), ("", False)])
 def test_an_upgrade_is_asked_for_on_a_terminal(
-    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, answer: str, *, is_installed: bool
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, typed: str, *, is_installed: bool
 ) -> None:
-    """The default is no."""
+    """The default is no, as is Ctrl-D."""
     let_apt(monkeypatch, commands, ADDED + UPGRADED)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda _: answer)
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
     if is_installed:
         start.provide_engine(NoEngineError("no engine"))
     else:

@@ -170,7 +170,7 @@ def test_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         tools.provide_program(tools.read_tool("measure"))
 
 
-@pytest.mark.parametrize(("words", "message"), [([], "name a tool"), (["meter"], "no tool 'meter'")])
+@pytest.mark.parametrize(("words", "message"), [([], "name one tool"), (["meter"], "no tool 'meter'")])
 def test_command_line_is_refused_without_a_traceback(words: list[str], message: str) -> None:
     """One clear message and exit code 1."""
     command = [sys.executable, "-m", "slipway.tools", *words]
