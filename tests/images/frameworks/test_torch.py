@@ -61,7 +61,7 @@ def test_torch_compile_works_in_devel_and_names_it_elsewhere(run: Run, contract:
     options = STRICT | {"tmpfs": {"/tmp": ""}, "mounts": VOLUMES, "environment": WITHOUT_GPU}
     finished = run("python", "-c", COMPILED, **options)
     if contract.flavor == "devel":
-        assert finished.require_success().splitlines()[-1] == "11.05"
+        assert "11.05" in finished.require_success().splitlines()
     else:
         assert "error: g++: this image has no compiler: take the flavor devel" in finished.output
         assert finished.exit_code == 1
