@@ -16,8 +16,8 @@ from tests.images.helpers.workbench import CREDENTIALS, SECRET, Workbench, open_
 pytestmark = applies(workload="desktop")
 
 # What a terminal, a notebook and a program of the entry point have in common; the last word names who wrote it.
-COMMAND = 'echo "$(umask) $(locale charmap) $HOME $(command -v python)" >/data/{name}'
-SURROUNDINGS = "0002 UTF-8 /data /opt/venv/bin/python\n"
+COMMAND = 'echo "$(umask) $(locale charmap) $HOME" >/data/{name}'
+SURROUNDINGS = "0002 UTF-8 /data\n"
 PREFIX = "/notebook/project/name"
 CARD = ".jp-LauncherCard[data-category='{}']:has-text('{}')"
 

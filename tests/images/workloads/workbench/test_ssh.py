@@ -16,7 +16,8 @@ SSH = f"ssh -p 2222 {OPTIONS}"
 KEPT = "/data/.slipway/ssh/host_key"
 KEYS = "/data/.ssh/authorized_keys"
 # What a login, and every program that the entry point starts, must have in common.
-SURROUNDINGS = "umask; locale charmap; echo $HOME $PATH $XDG_CACHE_HOME; command -v python"
+VARIABLES = ("HOME", "PATH", "XDG_CACHE_HOME", "HF_HOME")
+SURROUNDINGS = f"umask; locale charmap; {'; '.join(f'echo {name}=${name}' for name in VARIABLES)}"
 LOGIN = f"{SSH.format(key='known')} -q app@127.0.0.1"
 # A file system in memory, with a size and with the owner and the modes of its options.
 SMALL = {"/data": "size=4m,uid=1000,gid=0,mode=0770"}
@@ -82,12 +83,12 @@ def host_key(running: Workbench) -> str:
 
 @pytest.mark.requirement("V3", "U10", "T12")
 def test_ssh_accepts_the_key(ssh: Workbench) -> None:
-    """The login is the container's own user, with its home on the volume and the image's Python."""
-    command = "'id -u; id -un; pwd; command -v python; echo $GREETING; echo $JUPYTER_TOKEN'"
+    """The login is the container's own user, with its home on the volume and the image's Python packages."""
+    command = "'id -u; id -un; pwd; python -c \"import numpy\"; echo $GREETING; echo $JUPYTER_TOKEN'"
     code, output = log_in(ssh, "known", "-q", "app@127.0.0.1", command)
     assert (code, output.splitlines()) == (
         0,
-        ["12345", "app", "/data", "/data/.slipway/python/bin/python", 'two words, "quoted"', ""],
+        ["12345", "app", "/data", 'two words, "quoted"', ""],
     )
 
 
@@ -125,16 +126,10 @@ def test_ssh_as_root_is_the_same_user(start: Start, keys: dict[str, tuple[str, s
 )
 def test_ssh_login_is_like_every_other_program(ssh: Workbench, login: str) -> None:
     """The same umask, characters, home, programs and caches as a program that the entry point starts."""
+    expected = inside(ssh.container, "entrypoint", "sh", "-c", SURROUNDINGS).splitlines()
+    assert expected[:2] == ["0002", "UTF-8"]
     code, output = ssh.inside(login, user="0")
-    assert (code, output.splitlines()) == (
-        0,
-        [
-            "0002",
-            "UTF-8",
-            "/data /opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /data/.cache",
-            "/data/.slipway/python/bin/python",
-        ],
-    )
+    assert (code, output.splitlines()) == (0, expected)
 
 
 def test_ssh_files_are_the_groups_to_write(ssh: Workbench) -> None:
