@@ -42,9 +42,9 @@ def is_engines_own(name: str | None) -> bool:
     name, driver = (find_field(field, result.stdout) for field in ("Name", "Driver"))
     if driver == "docker" and name != docker.own_builder():
         raise SlipwayError(f"the builder {name} is another Docker engine: set DOCKER_CONTEXT={name} instead")
-    # A remote builder is not started by buildx, as one in a container is.
-    if driver == "remote" and "running" not in re.findall(r"(?m)^Status:\s+(\w+)", result.stdout):
-        where = find_field("Endpoint", result.stdout)
+    # buildx starts a builder in a container, and has no driver for a context whose engine is down.
+    if driver in ("remote", "") and "running" not in re.findall(r"(?m)^Status: +(\w+)", result.stdout):
+        where = find_field("Endpoint", result.stdout) or "a Docker context"
         reason = find_field("Error", result.stdout) or "is it running, and are its certificates right?"
         raise SlipwayError(f"the builder {name} at {where} does not answer: {reason}")
     return driver == "docker"
@@ -52,7 +52,7 @@ def is_engines_own(name: str | None) -> bool:
 
 def find_field(name: str, text: str) -> str:
     """Return the value of the first line of this name that `docker buildx inspect` prints; "" without one."""
-    match = re.search(rf"(?m)^{name}:\s+(.+)$", text)
+    match = re.search(rf"(?m)^{name}: +(\S.*)$", text)
     return match[1] if match else ""
 
 
