@@ -18,6 +18,9 @@ from slipway.host.packages import (
 )
 from slipway.host.system_files import read
 
+# A package is needed by those that depend on it, not by those that recommend or suggest it.
+NEEDED = [f"-o=APT::AutoRemove::{kind}Important=false" for kind in ("Recommends", "Suggests")]
+
 
 def undo_setup() -> None:
     """Remove the packages and files that setup added; name what it upgraded. Images and volumes stay."""
@@ -50,7 +53,7 @@ def remove_packages(root: list[str], packages: list[str]) -> None:
     if not packages:
         return
     wanted = run_command(["apt-mark", "showmanual", *packages], "apt-mark").split()  # the others are dependencies
-    unneeded = simulate("remove", "--autoremove", *wanted).removed
+    unneeded = simulate("remove", "--autoremove", *NEEDED, *wanted).removed
     own = [name for name in packages if name in unneeded]
     others = [name for name in simulate("remove", *own).removed if name not in own]
     require_consent(Change(added=[], upgraded={}, removed=others))

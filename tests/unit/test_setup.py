@@ -624,7 +624,10 @@ def noted(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> list[li
 def test_undo_removes_what_was_added(noted: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     """An edited file and what others need stay; upgrades are named. Images stay: purge would delete them."""
     assert setup.main(["--undo"]) == 0
-    simulations = ["remove --autoremove docker.io --simulate", "remove docker.io tini --simulate"]
+    simulations = [
+        f"remove --autoremove {' '.join(undo.NEEDED)} docker.io --simulate",
+        "remove docker.io tini --simulate",
+    ]
     assert apt_steps(noted) == [*simulations, "remove --yes docker.io tini"]
     removed = [command[-2] for command in noted if command[0] == "rm"]
     assert removed == [str(start.LOG), str(packages.NOTES.parent / "kept"), str(packages.NOTES.parent)]
