@@ -269,7 +269,7 @@ def test_plain_command_is_healthy(plain: Container) -> None:
 @pytest.mark.requirement("A10", "U1")
 def test_init_is_the_first_process(plain: Container) -> None:
     """PID 1 is the init, and the command is its child, without a shell in between."""
-    assert inside(plain, "sh", "-c", FIRST_TWO).split() == ["tini", "sleep"]
+    wait_until(lambda: inside(plain, "sh", "-c", FIRST_TWO).split() == ["tini", "sleep"], "the init runs the command")
 
 
 @pytest.mark.requirement("U1")
