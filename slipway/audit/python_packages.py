@@ -115,10 +115,11 @@ def digest_record(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> s
     """Return a digest of a RECORD that is the same in every environment.
 
     The first line of a script names the environment and is ignored; `read_script` returns the content of a script.
+    One script of pip has the version of Python in its name, `bin/pip3.13`: the version is ignored.
     """
     lines = []
     for path, digest in rows:
-        plain = re.sub(r"^(\.\./)+", "", path)
+        plain = re.sub(r"^bin/pip3\.\d+$", "bin/pip3.N", re.sub(r"^(\.\./)+", "", path))
         if posixpath.basename(plain) in INSTALLERS and posixpath.dirname(plain).endswith(".dist-info"):
             continue
         script = read_script(path) if plain.startswith("bin/") else b""

@@ -143,6 +143,8 @@ def test_a_records_digest_is_the_same_wherever_it_is_installed() -> None:
         reversed(RECORD.replace("../../../", "").replace("INSTALLER,sha256=AAAA", "INSTALLER,").split("\n"))
     )
     assert record_digest(RECORD, b"#!/opt/venv/bin/python\nx") == record_digest(elsewhere, b"#!/usr/bin/python\nx")
+    pip = [RECORD + f"../../../bin/pip3.{minor},sha256=AAAA,1\n" for minor in (11, 13)]
+    assert record_digest(pip[0], b"#!p\nx") == record_digest(pip[1], b"#!p\nx") != record_digest(RECORD, b"#!p\nx")
 
 
 @pytest.mark.requirement("U8")
