@@ -1,1 +1,3 @@
-start-notebook.sh
+#!/bin/sh
+# The newer name of the same in the Jupyter images.
+exec start-notebook.sh "$@"

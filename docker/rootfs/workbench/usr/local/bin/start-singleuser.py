@@ -1,1 +1,3 @@
-start-singleuser.sh
+#!/bin/sh
+# The newer name of the same in the Jupyter images.
+exec start-singleuser.sh "$@"

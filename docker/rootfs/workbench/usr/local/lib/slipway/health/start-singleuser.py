@@ -1,1 +1,3 @@
-lab
+# Sourced by healthcheck.
+# shellcheck source=/dev/null
+. "${HEALTH:?}/lab"
