@@ -2,8 +2,6 @@
 # and is made at its first use. One that the user has activated stays; without a volume there is the image's alone.
 # shellcheck shell=sh
 
-# Files on a volume stay writable for another container under another UID: all share GID 0.
-umask 0002
 case ${VIRTUAL_ENV:-/opt/venv} in
 /opt/venv | /data/.slipway/python)
     if /opt/venv/bin/python -IS /usr/local/lib/slipway/environment/make.py; then
@@ -12,9 +10,4 @@ case ${VIRTUAL_ENV:-/opt/venv} in
         export VIRTUAL_ENV=/opt/venv
     fi
     ;;
-esac
-# As the image has it: /etc/profile sets a PATH of its own.
-case :${PATH}: in
-*:/opt/venv/bin:*) ;;
-*) export PATH="${VIRTUAL_ENV}/bin:/data/.slipway/python/bin:/opt/venv/bin:${PATH}" ;;
 esac

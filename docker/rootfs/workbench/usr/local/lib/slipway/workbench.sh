@@ -3,6 +3,10 @@
 # it there, or the volume may be full.
 # shellcheck shell=sh
 
+# A platform may start a mode without the entry point.
+# shellcheck source=/dev/null
+. /usr/local/lib/slipway/shell.sh
+
 STATE=/data/.slipway
 
 fail() {
@@ -33,7 +37,6 @@ open_volume() {
         can_write "${TMPDIR}" || TMPDIR=${RUN}/tmp
         mkdir -p "${TMPDIR}"
     fi
-    [ -w /cache ] || move_caches
 }
 
 require_volume() {
@@ -44,12 +47,6 @@ require_volume() {
     esac
     fail "/data cannot be written by UID $(id -u): mount a volume there (--volume=NAME:/data), start as the owner of the \
 folder (--user=$(stat --format=%u /data):0), or give its group 0 the right to write (chgrp 0 FOLDER; chmod g+rwx FOLDER)"
-}
-
-# What the environment places below /cache goes to the volume.
-move_caches() {
-    # shellcheck disable=SC2016 # for eval
-    eval "$(env | sed -n 's|^\([A-Z_]*\)=/cache\(/[A-Za-z0-9_./-]*\)\{0,1\}$|export \1="${HOME}/.cache\2"|p')"
 }
 
 # Print this user's line of the password database: programs such as git and ssh refuse to work for a UID without one.
