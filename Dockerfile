@@ -96,7 +96,8 @@ ARG BASE KUBECTL=false
 # fonts: for PDFs, with Chinese, Japanese, Korean and emoji in 8 MB. libnss-wrapper: a name for a UID that /etc/passwd
 # does not know. libpango: text in PDFs. systemd-standalone-sysusers: what makes sshd's user, without the whole of systemd.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth <<EOT
+    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth \
+    --mount=source=docker/trims/workbench.toml,target=/trims <<EOT
     set -eux
     python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' ||
         { echo "error: the locks of workloads are for Python 3.13, which BASE=${BASE} has not"; exit 1; }
