@@ -23,7 +23,8 @@ pytestmark = applies()
 # Regular expressions for whole paths. Files without bytes, such as apt's locks, and links are no leftovers.
 LEFTOVERS = {
     "package lists": r"/var/lib/apt/lists/.+",
-    "downloaded packages": r"/var/cache/apt/.+|.*\.deb|.*\.whl",
+    # Debian's ensurepip, by which `python -m venv` has a pip, is a package of two wheels.
+    "downloaded packages": r"/var/cache/apt/.+|.*\.deb|(?!/usr/share/python-wheels/).*\.whl",
     "tool caches": r"(/root|/home/\w+|/cache)/.*cache.*|.*/\.(cache|npm|uv)/.+|/cache/.+",
     "documentation": r".*/share/doc/(?!.*/copyright$).+|/usr/share/lintian/overrides/.+",
     "manual pages": r".*/share/man/.+",

@@ -95,7 +95,8 @@ def test_volume_of_another_group_is_worked_on(start: Start, run: Run, volume: Vo
     owner, user = case
     group = owner.partition(":")[2]
     mounts = [docker.types.Mount("/data", volume.name, no_copy=True)]
-    run("sh", "-c", f"chown {owner} /data && chmod 2770 /data", user="0", mounts=mounts).require_success()
+    command = f"chown {owner} /data && chmod 2770 /data"
+    run(command, entrypoint=["sh", "-c"], user="0", mounts=mounts).require_success()
     running = open_workbench(start, "workbench", **on(volume, user=user, group_add=[group]))
     work(running, "workbench")
     _, output = running.inside("stat -c %g /data/.slipway; id -u; id -g")

@@ -129,7 +129,8 @@ def main() -> int:
     except OSError as error:
         where = f"{ENVIRONMENT}, for packages of your own, cannot be written by UID {os.getuid()}"
         print(f"warning: {where}: {error.strerror}: make room or rights there, or delete it", file=sys.stderr)
-    return 0 if PACKAGES.is_dir() and (PROGRAMS / "python").is_symlink() else 1
+    # Not by pathlib, which raises an error for a folder that this UID may not look into.
+    return 0 if os.path.isdir(PACKAGES) and os.path.islink(PROGRAMS / "python") else 1  # noqa: PTH112, PTH114
 
 
 if __name__ == "__main__":
