@@ -11,7 +11,8 @@ from slipway import matrix, repository
 from tests.helpers.built_images import require_built
 
 OPENED = sorted(file.parent.name for file in (repository.ROOT / ".devcontainer").glob("*/devcontainer.json"))
-IMAGES = {"workbench": "cpu-base-workbench", "cuda-devel": "cuda-devel"}
+# `nox -s tests` builds the workbench below cpu-base-tools alone.
+IMAGES = {"workbench": "cpu-base-tools", "cuda-devel": "cuda-devel"}
 # The owner of the folder: not the user of the images, as far as this host's user can give a folder away.
 OWNER = os.getuid() or 1001
 
