@@ -1,4 +1,4 @@
-"""What the documents name exists: sessions, images, options, files, variants and their versions."""
+"""What the documents name exists: sessions, options, variants and their versions; tests/unit has links and images."""
 
 import re
 import shlex
@@ -17,7 +17,6 @@ PAGES = [
     *(repository.ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", ".github/PULL_REQUEST_TEMPLATE.md")),
 ]
 WORKFLOWS = sorted((repository.ROOT / ".github" / "workflows").iterdir())
-OF_IMAGES = {"build", "test", "run", "sbom", "audit", "scan"}
 FOLDERS = (".devcontainer", ".github", "app", "docker", "docs", "policy", "requirements", "slipway", "tests", "tools")
 WORD = r"(?:\"[^\"]+\"|'[^']+'|[\w.][\w.-]*)"
 
@@ -68,26 +67,9 @@ def test_documents_name_sessions() -> None:
 
 
 @pytest.mark.parametrize("document", PAGES, ids=name_of)
-def test_images_of_the_documents_exist(document: Path) -> None:
-    """The names after `--`; capital letters stand for any name."""
-    known = {image.name for image in matrix.load_matrix().images}
-    for names, words in commands(document.read_text()):
-        if OF_IMAGES.intersection(names):
-            own = words[:1] if "run" in names else words
-            images = [word for word in own if re.fullmatch(r"(?:cpu|cuda|rocm)[\w.-]*", word)]
-            assert [name for name in images if name not in known] == []
-
-
-@pytest.mark.parametrize("document", PAGES, ids=name_of)
 def test_files_of_the_documents_exist(document: Path) -> None:
-    """Links with their anchors, and paths below a folder of the repository; capital letters stand for any name."""
-    text = document.read_text()
-    links = re.findall(r"\]\(((?!https?:)[^):]+)\)", text)
-    for target, _, anchor in (link.partition("#") for link in links):
-        assert (document.parent / target).exists(), target
-        headings = re.findall(r"(?m)^#+ (.+)$", (document.parent / target).read_text()) if anchor else []
-        assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
-    paths = re.findall(rf"`((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]*)`", text)
+    """Paths below a folder of the repository; capital letters stand for any name."""
+    paths = re.findall(rf"`((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]*)`", document.read_text())
     missing = [path for path in paths if not re.search(r"[A-Z]{4}", path) and not (repository.ROOT / path).exists()]
     assert missing == []
 

@@ -1,0 +1,1 @@
+"""Speech to text, in place of the example service."""

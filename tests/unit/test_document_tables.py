@@ -1,0 +1,89 @@
+"""Generated tables of documents: what is written by hand or not measured anew stays."""
+
+from pathlib import Path
+
+import pytest
+
+from slipway import junit
+from slipway.errors import SlipwayError
+from slipway.matrix import load_matrix
+from slipway.report import image_table, markdown_tables
+from slipway.results import write_json
+
+TEXT = """before
+<!-- sizes: python -m made.up -->
+| name | size |
+|---|---|
+| `a\\|b` | 1 |
+| c | |
+<!-- /sizes -->
+after
+"""
+IMAGE = load_matrix().find_image("cpu-base")
+ROW = f"`{IMAGE.name}`"
+REPORT = """<testsuites><testsuite name="pytest" time="1"><properties>
+<property name="image" value="{image}"/><property name="whole" value="{whole}"/></properties>
+<testcase classname="a" name="size"><properties><property name="size" value="1230000000"/></properties></testcase>
+<testcase classname="a" name="one"><properties><property name="seconds_to_health" value="0.5"/></properties></testcase>
+<testcase classname="a" name="two"><properties><property name="seconds_to_health" value="0.7"/></properties></testcase>
+</testsuite></testsuites>"""
+
+
+@pytest.fixture
+def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of results of an image, which is built; nothing is recorded."""
+    monkeypatch.setattr("slipway.repository.ROOT", tmp_path)
+    monkeypatch.setattr(image_table, "DOCS", tmp_path)
+    write_json(IMAGE.results / "build.json", {"image": "sha256:1"})
+    return IMAGE.results
+
+
+def test_a_table_is_read_and_replaced() -> None:
+    """A bar in a cell is escaped; the text around the table stays; an empty cell has one space."""
+    rows = markdown_tables.read_rows(TEXT, "sizes")
+    assert rows == {"`a\\|b`": ("1",), "c": ("",)}
+    assert markdown_tables.replace_table(TEXT, "sizes", ("name", "size"), rows) == TEXT
+    changed = markdown_tables.replace_table(TEXT, "sizes", ("name", "size"), {"d": ("2",)})
+    assert changed.startswith(
+        "before\n<!-- sizes: python -m made.up -->\n| name | size |\n|---|---|\n| d | 2 |\n<!-- /"
+    )
+    assert changed.endswith("<!-- /sizes -->\nafter\n")
+
+
+def test_a_document_without_the_markers_is_an_error() -> None:
+    """There is no place to write to."""
+    with pytest.raises(SlipwayError, match="the table sizes has lost its markers"):
+        markdown_tables.read_rows("nothing", "sizes")
+
+
+@pytest.mark.parametrize(
+    ("image", "whole", "figures"),
+    [
+        ("sha256:1", "yes", ("1.23", "", "0.70")),
+        ("sha256:1", "no", ("9.99", "", "")),
+        ("sha256:2", "yes", ("9.99", "", "")),
+    ],
+    ids=["whole-run", "cut-run", "other-image"],
+)
+def test_figures_are_those_of_a_whole_run_of_the_image(
+    dist: Path, image: str, whole: str, figures: tuple[str, ...]
+) -> None:
+    """The start is the slowest mode's. Otherwise what the table has stays."""
+    (dist / junit.WHOLE).write_text(REPORT.format(image=image, whole=whole))
+    rows = image_table.make_rows({ROW: ("9.99", "", "")})
+    assert rows[ROW] == (*image_table.list_versions(IMAGE), *figures)
+
+
+def test_sizes_of_contents_and_of_the_record_come_first(dist: Path) -> None:
+    """What is recorded is reviewed; what a registry sends is known from the contents alone."""
+    write_json(dist / "contents.json", {"id": "sha256:1", "bytes": 4 * 10**9, "compressed_bytes": 2 * 10**9})
+    assert image_table.make_rows({})[ROW][-3:] == ("4.00", "2.00", "")
+    write_json(dist.parents[1] / "measurements.json", {"images": {IMAGE.name: {"bytes": 3 * 10**9}}})
+    assert image_table.make_rows({})[ROW][-3:] == ("3.00", "2.00", "")
+
+
+def test_frameworks_are_in_runtime_and_devel_alone() -> None:
+    """images.toml names the versions of a variant, all of whose flavors have the others."""
+    matrix = load_matrix()
+    assert image_table.list_versions(matrix.find_image("cuda12.8-base"))[3:] == ["", "", "1.26.0"]
+    assert image_table.list_versions(matrix.find_image("cuda12.8-runtime"))[3:] == ["2.10.0", "2.20.0", "1.26.0"]
