@@ -1,152 +1,141 @@
-"""Reads an image from the output of `docker save` as a stream.
+"""Reads an image from the output of `docker save`, or from an archive of an OCI layout, as a stream.
 
 The archive is read once, forwards, and held neither on disk nor in memory. Which of its blobs are
-layers is only known at its end (`manifest.json` comes last), so every blob is recognised by its first
-bytes and every layer is hashed while its entries are listed. In the end the diff IDs (the digests of
-the uncompressed layers) must be those that the image's configuration names.
+layers is only known at its end (`manifest.json` comes last, `index.json` anywhere), so every blob is
+recognised by its first bytes and every layer is hashed while its entries are listed. In the end the diff
+IDs (the digests of the uncompressed layers) must be those that the image's configuration names.
 """
 
-import gzip
 import hashlib
 import json
 import posixpath
-import tarfile
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, cast
 
 from slipway.errors import SlipwayError
-from slipway.image.layer_tar import MEMORY_LIMIT, Keep, Limits, Tape, read_entries, read_members
-from slipway.image.layers import Entry, Kept, SavedImage, make_image
+from slipway.image.compression import Read, is_compressed, unpack
+from slipway.image.layer_tar import MEMORY_LIMIT, Keep, Limits, read_entries
+from slipway.image.layers import Entry, Kept, Layer, SavedImage, add_source, make_image
+from slipway.image.oci_manifest import choose_image, list_layers, parse_document
+from slipway.image.tar_reader import BLOCK, FILE, Tape, WindowsImageError, is_header, read_members, show_name
 
-GZIP_MAGIC = b"\x1f\x8b"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 AGAIN = "save or pull the image again"
+INDEX = "index.json"
+DOCUMENTS = ("manifest.json", INDEX)
 
 
 @dataclass(frozen=True)
 class _Blob:
-    """A member of the archive that is a layer, or is said to be one and cannot be read."""
+    """A layer of the archive."""
 
-    diff_id: str = ""
-    entries: tuple[Entry, ...] = ()
-    kept: Kept = field(default_factory=dict)
-    problem: str = ""
+    diff_id: str
+    entries: tuple[Entry, ...]
+    kept: Kept
+    stored: int | None = None  # the bytes of a compressed one
 
 
 @dataclass(frozen=True)
 class _Archive:
     """The layers and documents of an archive by the names of its members."""
 
-    blobs: dict[str, _Blob]
-    documents: dict[str, bytes]
     limits: Limits
+    blobs: dict[str, _Blob] = field(default_factory=dict)
+    documents: dict[str, bytes] = field(default_factory=dict)
 
 
 def read_archive(stream: BinaryIO, name: str = "the archive", keep: Keep | None = None) -> SavedImage:
     """Read one image from the output of `docker save`, to the stream's end.
 
     `keep(path)` says how much of each file to retain. Nothing is written and no link is followed.
-    Reads the classic store's archives (engine 25 and later, and those before it) and the containerd
-    store's with gzip. Raises SlipwayError, which starts with `name`, when the archive ends early or
-    does not hold what its manifest and configuration name.
+    Reads the archives of every engine's classic store, and the containerd store's with plain layers or those of gzip
+    and zstd. Raises SlipwayError, which starts with `name`, when the archive is not one that an engine writes, ends
+    early or does not hold what its manifest and configuration name.
     """
-    try:
-        return _assemble(_read_blobs(stream, Limits(keep)))
-    except SlipwayError as error:
-        raise SlipwayError(f"{name}: {error}") from None
-
-
-def _read_blobs(stream: BinaryIO, limits: Limits) -> _Archive:
-    """Read all layers and the documents that may be needed to put them in order."""
-    archive = _Archive({}, {}, limits)
+    archive = _Archive(Limits(keep))
     tape = Tape(stream.read)
     try:
         for member in read_members(tape):
-            if member.isreg():
+            archive.limits.count_member(member)
+            if member.type == FILE:
                 _read_member(archive, posixpath.normpath(member.name), member.size, tape)
-    except tarfile.TarError as error:
-        raise SlipwayError(f"not a complete tar archive ({error}); {AGAIN}") from None
-    tape.drain()
-    return archive
+        return _assemble(archive)
+    except WindowsImageError as error:
+        raise SlipwayError(f"{name} {error}") from None
+    except SlipwayError as error:
+        raise SlipwayError(f"{name}: {error}; {AGAIN}") from None
+
+
+def read_layer(stream: BinaryIO, size: int, keep: Keep) -> Layer:
+    """Read a stream of one layer, compressed or not, of `size` bytes; SlipwayError when it is damaged."""
+    tape = Tape(stream.read)
+    head = tape.peek(min(size, BLOCK))
+    if not (is_header(head) or is_compressed(head)):
+        raise SlipwayError("is neither a tar archive nor one of gzip or zstd")
+    blob = _read_blob(head, tape.take_section(size), Limits(keep))
+    return Layer(blob.diff_id, "", blob.entries, blob.kept)
 
 
 def _read_member(archive: _Archive, name: str, size: int, tape: Tape) -> None:
     """Read a member, a layer or a document by its first bytes."""
-    head = tape.peek(min(size, tarfile.BLOCKSIZE))
-    source = _make_reader(tape, size, name)
-    if _is_tar(head):
-        archive.blobs[name] = _read_layer(source, archive.limits)
-    elif head.startswith(GZIP_MAGIC):
-        archive.blobs[name] = _read_gzip_layer(source, archive.limits)
-    elif head.startswith(ZSTD_MAGIC):
-        hint = "build the image with compression=gzip"
-        archive.blobs[name] = _Blob(problem=f"is compressed with zstd, which is not read; {hint}")
+    head = tape.peek(min(size, BLOCK))
+    if name in archive.blobs or name in archive.documents:
+        raise SlipwayError(f"holds {show_name(name)} twice")
+    if is_header(head) or is_compressed(head):
+        try:
+            blob = _read_blob(head, tape.take_section(size), archive.limits)
+            archive.blobs[name] = replace(blob, stored=size if is_compressed(head) else None)
+        except WindowsImageError:
+            raise
+        except SlipwayError as error:
+            raise SlipwayError(f"{show_name(name)} {error}") from None
     elif head.startswith((b"{", b"[")) and size <= MEMORY_LIMIT:
-        _keep_document(archive, name, source(size))
+        text = tape.read(size)
+        # Attestations can be large.
+        if name in DOCUMENTS or b'"rootfs"' in text or b'"schemaVersion"' in text:
+            if b"windows" in text and b'"rootfs"' in text:
+                parse_config(name, text)
+            archive.limits.count_memory(size)
+            archive.documents[name] = text
 
 
-def _keep_document(archive: _Archive, name: str, text: bytes) -> None:
-    """Keep manifest.json and possible configurations; attestations can be large."""
-    if name == "manifest.json" or b'"rootfs"' in text:
-        archive.limits.count_document(len(text))
-        archive.documents[name] = text
+# --- One layer ---
 
 
-def _is_tar(head: bytes) -> bool:
-    """Tell a tar archive by its first header's checksum; an empty one starts with zeros."""
-    if len(head) == tarfile.BLOCKSIZE and not any(head):
-        return True
-    try:
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        return False
-    return True
+def _read_blob(head: bytes, source: Read, limits: Limits) -> _Blob:
+    """Read a layer, compressed or not."""
+    if is_header(head):
+        return _read_layer(source, limits)
 
-
-def _make_reader(tape: Tape, size: int, name: str) -> Callable[[int], bytes]:
-    """Return a read function for one member that does not let a truncated one end silently."""
-    end = tape.tell() + size
-
-    def read(wanted: int) -> bytes:
-        wanted = min(wanted, end - tape.tell())
-        data = tape.read(wanted)
-        if len(data) < wanted:
-            missing = end - tape.tell()
-            raise SlipwayError(f"ends early, {missing} bytes of {name} are missing; {AGAIN}")
+    def read_compressed(size: int) -> bytes:
+        data = source(size)
+        limits.count_compressed(len(data))
         return data
 
-    return read
+    with unpack(head, read_compressed) as plain:
+
+        def read_plain(size: int) -> bytes:
+            data = plain(size)
+            limits.count_unpacked(len(data))
+            return data
+
+        return _read_layer(read_plain, limits)
 
 
-def _read_layer(source: Callable[[int], bytes], limits: Limits) -> _Blob:
-    """List an uncompressed layer and compute its diff ID."""
+def _read_layer(source: Read, limits: Limits) -> _Blob:
+    """List an uncompressed layer and compute its diff ID, in a thread of its own: it is half of the work."""
     digest = hashlib.sha256()
-
-    def watch(chunk: bytes) -> None:
-        digest.update(chunk)
-        limits.count_bytes(len(chunk))
-
-    tape = Tape(source, watch)
-    entries: tuple[Entry, ...] = ()
     kept: dict[str, bytes] = {}
-    problem = ""
-    try:
-        entries = tuple(read_entries(tape, limits, kept))
-    except (tarfile.TarError, ValueError) as error:
-        problem = f"is no readable tar archive ({error}); {AGAIN}"
-    tape.drain()
-    return _Blob(f"sha256:{digest.hexdigest()}", entries, kept, problem)
+    with ThreadPoolExecutor(1) as thread:
+        hashed = [thread.submit(digest.update, b"")]
 
+        def watch(chunk: bytes) -> None:
+            hashed.pop().result()
+            hashed.append(thread.submit(digest.update, chunk))
 
-def _read_gzip_layer(source: Callable[[int], bytes], limits: Limits) -> _Blob:
-    """List a layer that is compressed with gzip."""
-    try:
-        with gzip.GzipFile(fileobj=cast("BinaryIO", Tape(source)), mode="rb") as plain:
-            return _read_layer(plain.read, limits)
-    except (OSError, EOFError, zlib.error) as error:
-        return _Blob(problem=f"is damaged ({error}); {AGAIN}")
+        entries = tuple(read_entries(Tape(source, watch), limits, kept))
+    return _Blob(f"sha256:{digest.hexdigest()}", entries, kept)
 
 
 # --- From an archive to an image ---
@@ -154,56 +143,80 @@ def _read_gzip_layer(source: Callable[[int], bytes], limits: Limits) -> _Blob:
 
 def _assemble(archive: _Archive) -> SavedImage:
     """Put the layers in the configuration's order and check that they are the ones it names."""
-    config_name, layer_names = _read_manifest(archive)
+    is_layout = "manifest.json" not in archive.documents and INDEX in archive.documents
+    config_name, layer_names = _follow_index(archive) if is_layout else _read_manifest(archive)
     raw = _read_config(archive, config_name)
     diff_ids = raw["rootfs"]["diff_ids"]
     if len(diff_ids) != len(layer_names):
-        counts = f"{len(layer_names)} layers, its configuration {len(diff_ids)}"
-        raise SlipwayError(f"manifest.json names {counts}; {AGAIN}")
+        raise SlipwayError(f"manifest.json names {len(layer_names)} layers, its configuration {len(diff_ids)}")
     # By digest, not by name: a layer that occurs twice may be in the archive once.
-    found = {blob.diff_id: blob for blob in archive.blobs.values() if not blob.problem}
+    found = {blob.diff_id: blob for blob in archive.blobs.values()}
     for diff_id, name in zip(diff_ids, layer_names, strict=True):
         if diff_id not in found:
-            raise SlipwayError(_explain_missing(diff_id, name, archive.blobs.get(name)))
+            blob = archive.blobs.get(name)
+            problem = (
+                f"is {blob.diff_id} where the configuration has" if blob else "is no layer or missing; it should be"
+            )
+            raise SlipwayError(f"{show_name(name)} {problem} {show_name(diff_id)}")
     blobs = [found[diff_id] for diff_id in diff_ids]
-    return make_image(raw, [blob.entries for blob in blobs], [blob.kept for blob in blobs])
-
-
-def _explain_missing(diff_id: str, name: str, blob: _Blob | None) -> str:
-    """Say why a layer that the configuration names was not found."""
-    if blob is None:
-        return f"layer {name} is missing or is no tar archive; {AGAIN}"
-    if blob.diff_id in ("", diff_id):
-        return f"layer {name} {blob.problem}"
-    return f"layer {name} is {blob.diff_id} where the configuration has {diff_id}; {AGAIN}"
+    image = make_image(raw, [blob.entries for blob in blobs], [blob.kept for blob in blobs])
+    config_id = f"sha256:{posixpath.basename(config_name).removesuffix('.json')}"
+    return add_source(image, config_id, [blob.stored for blob in blobs])
 
 
 def _read_manifest(archive: _Archive) -> tuple[str, list[str]]:
     """Return the names of the configuration and of the layers."""
     if "manifest.json" not in archive.documents:
-        raise SlipwayError(f"has no manifest.json, so it is incomplete or no image; {AGAIN}")
+        raise SlipwayError("has no manifest.json, so it is incomplete or no image")
     images = _parse_json("manifest.json", archive.documents["manifest.json"])
     if not isinstance(images, list) or len(images) != 1:
         raise SlipwayError("manifest.json does not name exactly one image; save one image")
     match images[0]:
         case {"Config": str(config), "Layers": list(layers)} if _all_strings(layers):
             return posixpath.normpath(config), [posixpath.normpath(name) for name in layers]
-    raise SlipwayError(f"manifest.json does not name a configuration and layers; {AGAIN}")
+    raise SlipwayError("manifest.json does not name a configuration and layers")
 
 
-def _read_config(archive: _Archive, name: str) -> dict[str, Any]:
-    """Return the image's configuration; its digest is its name."""
+def _follow_index(archive: _Archive) -> tuple[str, list[str]]:
+    """Return the names of the configuration and of the layers of an OCI layout."""
+
+    def find(digest: str) -> Mapping[str, Any]:
+        name = _name_blob(digest)
+        return parse_document(_find_document(archive, name, "manifest"), show_name(name))
+
+    config, layers = list_layers(choose_image(parse_document(archive.documents[INDEX], INDEX), find))
+    return _name_blob(config), [_name_blob(str(row["digest"])) for row in layers]
+
+
+def _name_blob(digest: str) -> str:
+    return posixpath.join("blobs", *digest.split(":", 1))
+
+
+def _find_document(archive: _Archive, name: str, kind: str) -> bytes:
+    """Return a document of the archive; its digest is its name."""
     if name not in archive.documents:
-        raise SlipwayError(f"configuration {name} is missing or damaged; {AGAIN}")
+        raise SlipwayError(f"{kind} {show_name(name)} is missing or damaged")
     text = archive.documents[name]
     digest = hashlib.sha256(text).hexdigest()
     if digest != posixpath.basename(name).removesuffix(".json"):
-        raise SlipwayError(f"configuration {name} has the digest {digest}; {AGAIN}")
+        raise SlipwayError(f"{kind} {show_name(name)} has the digest {digest}")
+    return text
+
+
+def _read_config(archive: _Archive, name: str) -> dict[str, Any]:
+    """Return the image's configuration."""
+    return parse_config(name, _find_document(archive, name, "configuration"))
+
+
+def parse_config(name: str, text: bytes) -> dict[str, Any]:
+    """Return the configuration with a text; SlipwayError when it is none of an image for Linux."""
     config = _parse_json(name, text)
     match config:
+        case {"os": "windows"}:
+            raise WindowsImageError
         case {"rootfs": {"diff_ids": list(diff_ids)}} if _all_strings(diff_ids):
             return cast("dict[str, Any]", config)
-    raise SlipwayError(f"configuration {name} names no layers; {AGAIN}")
+    raise SlipwayError(f"configuration {show_name(name)} names no layers")
 
 
 def _all_strings(items: list[object]) -> bool:
@@ -214,4 +227,4 @@ def _parse_json(name: str, text: bytes) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SlipwayError(f"{name} is no JSON ({error}); {AGAIN}") from None
+        raise SlipwayError(f"{show_name(name)} is no JSON ({error})") from None

@@ -1,6 +1,7 @@
 """Merged view of an image's layers: find a path, its layer and its content."""
 
 import posixpath
+import re
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -23,21 +24,22 @@ FILES = {
     "/etc/passwd",
     "/etc/shadow",
 }
-DOCUMENTS = {"RECORD", "METADATA", "PKG-INFO", "package.json", "pyvenv.cfg"}
+DOCUMENTS = {"RECORD", "METADATA", "PKG-INFO", "pyvenv.cfg"}
 PYC_HEADER = 16
+NPM_PACKAGE = re.compile(r"/node_modules/(@[^/]+/)?[^/]+/package\.json$")  # has its version
 
 
 def choose_content(path: str) -> Wanted:
     """Return how much of a file the reader of layers keeps for an audit."""
     folder, name = posixpath.split(path)
-    md5 = not path.startswith(NOT_DPKGS)
+    wanted = Wanted(md5=not path.startswith(NOT_DPKGS), gpu=True)
     if name.endswith(".pyc"):
-        return Wanted(PYC_HEADER, md5)
+        return wanted._replace(size=PYC_HEADER)
     if path in FILES or path.startswith(FOLDERS) or name in DOCUMENTS or name.endswith(".egg-info"):
-        return Wanted(MEMORY_LIMIT, md5)
-    if folder.startswith("/opt/") and folder.endswith("/bin"):
-        return Wanted(SMALL, md5)
-    return Wanted(0, md5)
+        return wanted._replace(size=MEMORY_LIMIT)
+    if (folder.startswith("/opt/") and folder.endswith("/bin")) or NPM_PACKAGE.search(path):
+        return wanted._replace(size=SMALL)
+    return wanted
 
 
 class FileSystem:

@@ -7,13 +7,14 @@ import gzip
 import json
 import zlib
 from base64 import b64decode, b64encode
+from itertools import islice
 from pathlib import Path
 
 from slipway.errors import SlipwayError
 from slipway.files import write_whole
 from slipway.image.layers import Entry, Kept, Kind, Layer
 
-VERSION = 3  # increase it when other data of layers is kept: older files are then ignored
+VERSION = 6  # increase it when other data of layers is kept: older files are then ignored
 Contents = tuple[tuple[Entry, ...], Kept]
 
 
@@ -34,8 +35,8 @@ def load_layer(folder: Path, diff_id: str) -> Contents | None:
         with gzip.open(_make_path(folder, diff_id), "rt", encoding="ascii") as lines:
             if json.loads(next(lines, "null")) != _make_header(diff_id):
                 return None
-            kept = {path: b64decode(content) for path, content in json.loads(next(lines)).items()}
-            rows = [json.loads(line) for line in lines]
+            rows = map(json.loads, lines)
+            kept = {path: b64decode(content) for path, content in islice(rows, json.loads(next(lines)))}
             return tuple(Entry(row[0], Kind(row[1]), *row[2:]) for row in rows), kept
     except (OSError, EOFError, zlib.error, ValueError, TypeError, AttributeError, LookupError, StopIteration):
         return None
@@ -49,8 +50,10 @@ def store_layer(folder: Path, layer: Layer) -> None:
             gzip.open(file, "wt", compresslevel=1, encoding="ascii") as lines,
         ):
             lines.write(f"{json.dumps(_make_header(layer.diff_id))}\n")
-            kept = {path: b64encode(content).decode() for path, content in layer.kept.items()}
-            lines.write(f"{json.dumps(kept)}\n")
+            lines.write(f"{len(layer.kept)}\n")
+            # One at a time, because all of them together are large.
+            for path, content in layer.kept.items():
+                lines.write(f"{json.dumps([path, b64encode(content).decode()])}\n")
             lines.writelines(f"{json.dumps(entry)}\n" for entry in layer.entries)
     except OSError as error:
         hint = "free space there, or name another cache folder in XDG_CACHE_HOME"

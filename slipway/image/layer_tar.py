@@ -2,32 +2,38 @@
 
 import hashlib
 import posixpath
-import tarfile
 from collections.abc import Callable, Iterator
-from typing import IO, Any, NamedTuple, cast
+from sys import getsizeof
+from typing import NamedTuple
 
-from slipway.docker import CHUNK
 from slipway.errors import SlipwayError
+from slipway.image import tar_reader
+from slipway.image.gpu_code import BEGINNINGS, GpuCode
 from slipway.image.layers import Entry, Kind
+from slipway.image.tar_reader import BLOCK, Member, Tape, show_name
 
-# Configurations and extended tar headers are some kilobytes. Nothing above this is held in memory.
+# Manifests and configurations are some kilobytes. No document above this is held in memory.
 MEMORY_LIMIT = 8 << 20
 # Limits far above those of any real image, against archives made to exhaust memory or time.
-MOST_ENTRIES = 2_000_000
-MOST_BYTES = 200 * 10**9
-MOST_DOCUMENTS = 64 << 20
-XATTR = "SCHILY.xattr."  # begins the headers of extended attributes
+MOST_MEMORY = 128 << 20  # of entries and kept content, so that the process stays below 300 MB
+ENTRY_MEMORY = 500  # of an entry beside its names
 LONGEST_NAME = 4096  # as the kernel has it
+MOST_FOLDERS = 100
+MOST_RATIO = 100  # of a layer's bytes to its compressed ones
+FREE_BYTES = 256 << 20  # that may be compressed to any size
+WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
+KINDS = {tar_reader.DIRECTORY: Kind.DIRECTORY, tar_reader.SYMLINK: Kind.SYMLINK, tar_reader.HARDLINK: Kind.HARDLINK}
 
 
 # --- Requests and limits ---
 
 
 class Wanted(NamedTuple):
-    """The data to read of a file besides its SHA-256: the number of first bytes, and whether its MD5."""
+    """The data to read of a file besides its SHA-256: the number of first bytes, its MD5, its GPU code."""
 
     size: int = 0
     md5: bool = False
+    gpu: bool = False
 
 
 Keep = Callable[[str], Wanted]
@@ -38,158 +44,125 @@ class Limits:
 
     def __init__(self, keep: Keep | None) -> None:
         self.keep = keep
-        self._entries = 0
-        self._bytes = 0
-        self._documents = 0
+        self._memory = 0
+        self._compressed = 0
+        self._unpacked = 0
 
-    def count_entry(self, member: tarfile.TarInfo) -> None:
-        """Count an entry of a layer; SlipwayError for too many entries or an impossible one."""
-        self._entries += 1
-        if self._entries > MOST_ENTRIES:
-            raise SlipwayError(f"holds more than {MOST_ENTRIES:,} files: no image is like that")
-        if len(member.name) > LONGEST_NAME or len(member.linkname) > LONGEST_NAME:
-            raise SlipwayError(f"holds a name of more than {LONGEST_NAME} characters: {member.name[:60]}…")
-        if member.issparse():
-            raise SlipwayError(f"holds a sparse file, which no engine saves: {member.name[:200]}")
+    def count_memory(self, size: int) -> None:
+        """Count bytes that are held in memory; SlipwayError for too many."""
+        self._memory += size
+        if self._memory > MOST_MEMORY:
+            raise SlipwayError(f"has more names and documents than {MOST_MEMORY >> 20} MiB hold: no image is like that")
 
-    def count_bytes(self, size: int) -> None:
-        """Count uncompressed bytes; SlipwayError for too many."""
-        self._bytes += size
-        if self._bytes > MOST_BYTES:
-            raise SlipwayError(f"unpacks to more than {MOST_BYTES // 10**9} GB: no image is like that")
+    def count_member(self, member: Member) -> None:
+        """Count a member; SlipwayError for too many or for a name that no file can have."""
+        for name in (member.name, member.target):
+            if len(name) > LONGEST_NAME or name.count("/") > MOST_FOLDERS:
+                most = f"{LONGEST_NAME} characters or {MOST_FOLDERS} folders"
+                raise SlipwayError(f"has a name of more than {most}: {show_name(name)}")
+        # A character takes up to four bytes.
+        self.count_memory(ENTRY_MEMORY + sum(map(getsizeof, (member.name, member.target, *member.xattrs))))
 
-    def count_document(self, size: int) -> None:
-        """Count a kept document; SlipwayError when all of them are too large."""
-        self._documents += size
-        if self._documents > MOST_DOCUMENTS:
-            raise SlipwayError(f"holds more than {MOST_DOCUMENTS >> 20} MiB of configurations: it is no single image")
+    def count_compressed(self, size: int) -> None:
+        """Count the bytes of compressed layers."""
+        self._compressed += size
 
-
-# --- Reading a stream ---
-
-
-class Tape:
-    """A stream that tarfile can read, forwards only.
-
-    `watch` is given every chunk. tarfile's own stream mode copies the rest of its buffer at every read.
-    """
-
-    def __init__(self, source: Callable[[int], bytes], watch: Callable[[bytes], object] | None = None) -> None:
-        self._source = source
-        self._watch = watch
-        self._chunk = b""
-        self._at = 0
-        self._position = 0
-
-    def _fill(self) -> None:
-        """Append the next chunk to the rest of the last one."""
-        chunk = self._source(CHUNK)
-        if self._watch is not None:
-            self._watch(chunk)
-        self._chunk = self._chunk[self._at :] + chunk
-        self._at = 0
-
-    def peek(self, size: int) -> bytes:
-        """Return the next bytes without reading them."""
-        if len(self._chunk) - self._at < size:
-            self._fill()
-        return self._chunk[self._at : self._at + size]
-
-    def pieces(self, size: int) -> Iterator[memoryview]:
-        """Yield the next `size` bytes without copies; fewer at the end of the stream."""
-        while size > 0:
-            if self._at == len(self._chunk):
-                self._fill()
-            piece = memoryview(self._chunk)[self._at : self._at + size]
-            if not piece:
-                return
-            self._at += len(piece)
-            self._position += len(piece)
-            size -= len(piece)
-            yield piece
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, fewer at the end; an error of tarfile for more than a header has."""
-        if size > MEMORY_LIMIT:
-            raise tarfile.ReadError(f"a header of {size} bytes")
-        return b"".join(self.pieces(size))
-
-    def tell(self) -> int:
-        """Return the number of bytes that were read."""
-        return self._position
-
-    def seek(self, position: int) -> None:
-        """Skip to a position."""
-        for _ in self.pieces(position - self._position):
-            pass
-
-    def drain(self) -> None:
-        """Read to the end."""
-        self._at = len(self._chunk)
-        while self._chunk:
-            self._fill()
-            self._at = len(self._chunk)
+    def count_unpacked(self, size: int) -> None:
+        """Count the bytes that compressed layers unpack to; SlipwayError for too many."""
+        self._unpacked += size
+        if self._unpacked > FREE_BYTES + MOST_RATIO * self._compressed:
+            raise SlipwayError(f"unpacks to more than {MOST_RATIO} times its size: no image is like that")
 
 
-def read_members(tape: Tape) -> Iterator[tarfile.TarInfo]:
-    """Yield the members of a tar stream, one at a time."""
-    with tarfile.open(fileobj=cast("IO[bytes]", tape), mode="r:") as archive:
-        while (member := archive.next()) is not None:
-            yield member
-            # tarfile remembers all members, which in a large layer are hundreds of megabytes.
-            cast("Any", archive).members.clear()
+# --- Entries ---
 
 
 def read_entries(tape: Tape, limits: Limits, kept: dict[str, bytes]) -> Iterator[Entry]:
-    """Yield the entries of a layer; the first bytes of the wanted files are added to `kept`."""
-    for member in read_members(tape):
-        limits.count_entry(member)
+    """Yield the entries of a layer; the first bytes of the wanted files are added to `kept`.
+
+    SlipwayError for a layer whose files depend on the order of its entries, or on the engine.
+    """
+    kinds: dict[str, Kind] = {}
+    for member in tar_reader.read_members(tape):
+        limits.count_member(member)
         folder, name = posixpath.split(_make_absolute(member.name))
-        if name == ".wh..wh..opq":
+        if name == OPAQUE:
             yield _make_entry(member, folder, Kind.OPAQUE)
-        elif name.startswith(".wh..wh."):
-            continue  # bookkeeping of the aufs storage driver
-        elif name.startswith(".wh."):
-            yield _make_entry(member, posixpath.join(folder, name[4:]), Kind.WHITEOUT)
-        else:
-            yield _read_entry(member, tape, limits.keep, kept)
+            continue
+        is_whiteout = name.startswith(WHITEOUT)
+        entry = _make_whiteout(member, folder, name) if is_whiteout else _read_entry(member, tape, limits, kept)
+        _note_kind(kinds, entry)
+        yield entry
+    _check_folders(kinds)
 
 
-def _read_entry(member: tarfile.TarInfo, tape: Tape, keep: Keep | None, kept: dict[str, bytes]) -> Entry:
+def _make_whiteout(member: Member, folder: str, name: str) -> Entry:
+    hidden = name.removeprefix(WHITEOUT)
+    if hidden in ("", ".", "..") or hidden.startswith(WHITEOUT):
+        raise SlipwayError(f"deletes {show_name(member.name)}, which is no file")
+    return _make_entry(member, posixpath.join(folder, hidden), Kind.WHITEOUT)
+
+
+def _note_kind(kinds: dict[str, Kind], entry: Entry) -> None:
+    """Note the kind of a path; SlipwayError for one that the layer has twice, or that a link to it comes before."""
+    if entry.path in kinds and not kinds[entry.path] is entry.kind is Kind.DIRECTORY:
+        raise SlipwayError(f"has {show_name(entry.path)} twice, or after a link to it")
+    kinds[entry.path] = entry.kind
+    if entry.kind is Kind.HARDLINK:
+        kinds.setdefault(entry.target, Kind.HARDLINK)
+
+
+def _check_folders(kinds: dict[str, Kind]) -> None:
+    """Raise SlipwayError for a path below one that the layer has as anything but a directory."""
+    above = "\0"
+    # In this order, what is below a path follows it at once.
+    for path in sorted(kinds, key=lambda path: path.replace("/", "\0")):
+        if path.startswith(above):
+            raise SlipwayError(f"has {show_name(path)} below what is no directory")
+        if kinds[path] is not Kind.DIRECTORY:
+            above = f"{path}/"
+
+
+def _read_entry(member: Member, tape: Tape, limits: Limits, kept: dict[str, bytes]) -> Entry:
     """Return an entry other than a whiteout."""
     path = _make_absolute(member.name)
-    if member.isreg():
-        beginning, sha256, md5 = _read_content(member, tape, keep(path) if keep else None)
+    mtime = member.mtime if limits.keep else 0
+    if member.type == tar_reader.FILE:
+        wanted = limits.keep(path) if limits.keep else Wanted()
+        entry = _make_entry(member, path, Kind.FILE)._replace(size=member.size, mtime=mtime)
+        entry, beginning = _read_content(entry, tape, wanted)
         if beginning:
+            limits.count_memory(len(beginning))
             kept[path] = beginning
-        mtime = int(member.mtime) if keep else 0
-        return _make_entry(member, path, Kind.FILE)._replace(size=member.size, sha256=sha256, mtime=mtime, md5=md5)
-    if member.isdir():
-        return _make_entry(member, path, Kind.DIRECTORY)
-    if member.issym():
-        return _make_entry(member, path, Kind.SYMLINK)._replace(target=member.linkname)
-    if member.islnk():
-        return _make_entry(member, path, Kind.HARDLINK)._replace(target=_make_absolute(member.linkname))
-    return _make_entry(member, path, Kind.DEVICE)
+        return entry
+    entry = _make_entry(member, path, KINDS.get(member.type, Kind.DEVICE))
+    target = _make_absolute(member.target) if entry.kind is Kind.HARDLINK else member.target
+    return entry._replace(target=target, mtime=mtime)
 
 
-def _make_entry(member: tarfile.TarInfo, path: str, kind: Kind) -> Entry:
-    xattrs = " ".join(sorted(key.removeprefix(XATTR) for key in member.pax_headers if key.startswith(XATTR)))
-    return Entry(path, kind, 0, member.mode, member.uid, member.gid, "", "", xattrs=xattrs)
+def _make_entry(member: Member, path: str, kind: Kind) -> Entry:
+    return Entry(
+        path, kind, 0, member.mode & 0o7777, member.uid, member.gid, "", "", xattrs=" ".join(sorted(member.xattrs))
+    )
 
 
-def _read_content(member: tarfile.TarInfo, tape: Tape, wanted: Wanted | None) -> tuple[bytes, str, str]:
-    """Read the file at the tape's position: the first bytes, SHA-256 and MD5, as wanted."""
+def _read_content(entry: Entry, tape: Tape, wanted: Wanted) -> tuple[Entry, bytes]:
+    """Read the file at the tape's position: its entry with all that is wanted, and the first bytes."""
     sha256 = hashlib.sha256()
-    md5 = hashlib.md5(usedforsecurity=False) if wanted and wanted.md5 else None
+    md5 = hashlib.md5(usedforsecurity=False) if wanted.md5 else None
+    gpu = GpuCode() if wanted.gpu and tape.peek(min(entry.size, BLOCK)).startswith(BEGINNINGS) else None
     beginning = bytearray()
-    for piece in tape.pieces(member.size):
+    for chunk, start, end in tape.spans(entry.size):
+        piece = memoryview(chunk)[start:end]
         sha256.update(piece)
         if md5:
             md5.update(piece)
-        if wanted and len(beginning) < wanted.size:
+        if gpu:
+            gpu.feed(chunk, start, end)
+        if len(beginning) < wanted.size:
             beginning += piece[: wanted.size - len(beginning)]
-    return bytes(beginning), sha256.hexdigest(), md5.hexdigest() if md5 else ""
+    found = entry._replace(sha256=sha256.hexdigest(), md5=md5.hexdigest() if md5 else "", gpu=str(gpu or ""))
+    return found, bytes(beginning)
 
 
 def _make_absolute(name: str) -> str:

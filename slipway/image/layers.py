@@ -2,9 +2,12 @@
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, NamedTuple
+
+from slipway.errors import SlipwayError
 
 
 class Kind(StrEnum):
@@ -24,9 +27,10 @@ class Entry(NamedTuple):
 
     `path` is absolute and normalised; for a whiteout it is the path that is deleted or emptied.
     `target` is a symbolic link's text, or the absolute path a hard link shares its content with.
-    `sha256` is that of a file's content, empty for everything else. A file's `mtime`, in seconds since 1970, and `md5`
+    `sha256` is that of a file's content, empty for everything else. `mtime`, in seconds since 1970, and a file's `md5`
     are only set where the reader of the layer asked for them: bytecode has its source's time, dpkg the MD5. `xattrs`
-    has the names of extended attributes with spaces between them, such as security.capability.
+    has the names of extended attributes with spaces between them, such as security.capability. `gpu` has the bytes of
+    GPU code by architecture, such as `sm_80=1200 sm_90=3400`, also only where they were asked for.
     """
 
     path: str
@@ -40,6 +44,7 @@ class Entry(NamedTuple):
     mtime: int = 0
     md5: str = ""
     xattrs: str = ""
+    gpu: str = ""
 
 
 Kept = Mapping[str, bytes]
@@ -49,13 +54,15 @@ Kept = Mapping[str, bytes]
 class Layer:
     """A layer: its diff ID, the instruction that made it, its entries in the archive's order.
 
-    `kept` has the first bytes of the files that the reader of the layer asked for, by path.
+    `kept` has the first bytes of the files that the reader of the layer asked for, by path. `stored` has the bytes of
+    the compressed layer, None where it was read from a source that has it uncompressed.
     """
 
     diff_id: str
     created_by: str
     entries: tuple[Entry, ...]
     kept: Kept = field(default_factory=dict)
+    stored: int | None = field(default=None, compare=False)
 
     @property
     def size(self) -> int:
@@ -83,12 +90,15 @@ Merged = dict[str, tuple[Entry, int]]
 class SavedImage:
     """An image as it is saved.
 
-    `config` has the settings of an OCI image configuration that are not empty, and its history with `created_by` and
-    `empty_layer`.
+    `platform` is such as linux/amd64; `id`, the digest of the configuration, is empty where the engine describes the
+    image. `config` has the settings of an OCI image configuration that are not empty, and its history with
+    `created_by` and `empty_layer`.
     """
 
     layers: tuple[Layer, ...]
     config: dict[str, Any]
+    platform: str = ""
+    id: str = field(default="", compare=False)
 
     @property
     def size(self) -> int:
@@ -97,55 +107,72 @@ class SavedImage:
 
     def merged(self) -> Merged:
         """Return the final file system: each path with its entry and the index of the layer it is from."""
-        return _apply_layers(self.layers)[0]
+        return self._applied[0]
 
     def waste(self) -> list[Wasted]:
         """Return the files that a later layer deletes or replaces, in the order of deletion."""
-        final, lost = _apply_layers(self.layers)
+        final, lost = self._applied
         # A deleted file keeps its bytes in use for as long as a hard link to it is left.
         linked = {(e.target, layer) for e, layer in final.values() if e.kind is Kind.HARDLINK}
         return [item for item in lost if (item.entry.path, item.layer) not in linked]
+
+    @cached_property
+    def _applied(self) -> tuple[Merged, list[Wasted]]:
+        return _apply_layers(self.layers)
 
 
 # --- Layers on top of each other ---
 
 
 def _apply_layers(layers: Sequence[Layer]) -> tuple[Merged, list[Wasted]]:
-    """Apply the layers in order; return the final paths and the deleted or replaced files with content."""
+    """Return the final paths, and the files with content that are deleted or replaced.
+
+    From the last layer to the first, so that each entry is looked at once, however many layers there are.
+    """
+    _check_links(layers)
     final: Merged = {}
     lost: list[Wasted] = []
-    for index, layer in enumerate(layers):
-        lost += [Wasted(*final.pop(path), index) for path in _find_hidden(final, layer)]
+    named: dict[str, int] = {}  # the lowest layer so far that has or deletes a path
+    covered: dict[str, int] = {}  # the lowest layer so far that hides everything below a path
+
+    def find_cover(folder: str) -> int:
+        return min(
+            (covered[path] for path in (folder, *_iterate_parents(folder)) if path in covered), default=len(layers)
+        )
+
+    for index, layer in reversed(list(enumerate(layers))):
+        hidden = {folder: find_cover(folder) for folder in {posixpath.dirname(entry.path) for entry in layer.entries}}
         for entry in layer.entries:
-            if entry.kind not in (Kind.WHITEOUT, Kind.OPAQUE):
-                if entry.path in final:
-                    lost.append(Wasted(*final[entry.path], index))
+            if entry.kind in (Kind.WHITEOUT, Kind.OPAQUE):
+                continue
+            by = min(named.get(entry.path, len(layers)), hidden[posixpath.dirname(entry.path)])
+            if by == len(layers):
                 final[entry.path] = (entry, index)
-    return final, [item for item in lost if item.entry.size]
+            elif entry.size:
+                lost.append(Wasted(entry, index, by))
+        named.update((entry.path, index) for entry in layer.entries if entry.kind is not Kind.OPAQUE)
+        covered.update((entry.path, index) for entry in layer.entries if entry.kind is not Kind.DIRECTORY)
+    return final, sorted(lost, key=lambda item: (item.by, item.layer))
 
 
-def _find_hidden(final: Merged, layer: Layer) -> list[str]:
-    """Return the paths of lower layers that this layer's whiteouts and replaced directories hide."""
-    gone = {entry.path for entry in layer.entries if entry.kind is Kind.WHITEOUT}
-    emptied = {entry.path for entry in layer.entries if entry.kind is Kind.OPAQUE}
-    emptied |= {entry.path for entry in layer.entries if _replaces_directory(final, entry)}
-    emptied |= gone
-    if not emptied:
-        return []
-    return [path for path in final if path in gone or not emptied.isdisjoint(_iterate_parents(path))]
-
-
-def _replaces_directory(final: Merged, entry: Entry) -> bool:
-    """Tell whether a file or link replaces a directory."""
-    if entry.kind in (Kind.DIRECTORY, Kind.WHITEOUT, Kind.OPAQUE) or entry.path not in final:
-        return False
-    return final[entry.path][0].kind is Kind.DIRECTORY
+def _check_links(layers: Sequence[Layer]) -> None:
+    """Raise SlipwayError for an entry below a link of a lower layer: engines differ on where they put it."""
+    links: set[str] = set()
+    for layer in layers:
+        for entry in layer.entries:
+            if entry.kind is Kind.SYMLINK:
+                links.add(entry.path)
+            elif entry.kind is not Kind.OPAQUE:
+                links.discard(entry.path)
+        for folder in {e.path if e.kind is Kind.OPAQUE else posixpath.dirname(e.path) for e in layer.entries}:
+            if not links.isdisjoint((folder, *_iterate_parents(folder))):
+                raise SlipwayError(f"layer {layer.diff_id} has files in {folder!a}, which leads through a link")
 
 
 def _iterate_parents(path: str) -> Iterator[str]:
     """Yield the directories above a path, up to the root."""
     while path != "/":
-        path = posixpath.dirname(path)
+        path = path.rpartition("/")[0] or "/"
         yield path
 
 
@@ -162,20 +189,27 @@ def make_image(
     # Some tools write no history, or one that does not tell which entry made which layer.
     instructions = made if len(made) == len(diff_ids) else [""] * len(diff_ids)
     rows = zip(diff_ids, instructions, contents, kept or [{} for _ in diff_ids], strict=True)
-    return SavedImage(tuple(Layer(*row) for row in rows), config)
+    platform = f"{raw.get('os', '')}/{raw.get('architecture', '')}"
+    return SavedImage(tuple(Layer(*row) for row in rows), config, platform)
+
+
+def add_source(image: SavedImage, config_id: str, stored: Iterable[int | None]) -> SavedImage:
+    """Return the image with its ID and the bytes of its stored layers."""
+    layers = tuple(replace(layer, stored=size) for layer, size in zip(image.layers, stored, strict=True))
+    return replace(image, layers=layers, id=config_id)
 
 
 def _normalize_config(raw: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration with the fields that a saved image and `docker image inspect` have in common."""
-    history = [
+    settings, history = raw.get("config") or {}, raw.get("history") or []
+    if not isinstance(settings, dict) or not isinstance(history, list) or not all(isinstance(i, dict) for i in history):
+        raise SlipwayError("the configuration has no settings and history as every image has them")
+    rows = [
         {
             # `docker history` shows tabs as spaces; an import has a comment and no instruction.
-            "created_by": (item.get("created_by") or item.get("comment") or "").replace("\t", " "),
+            "created_by": str(item.get("created_by") or item.get("comment") or "").replace("\t", " "),
             "empty_layer": bool(item.get("empty_layer")),
         }
-        for item in raw.get("history") or ()
+        for item in history
     ]
-    return {
-        "config": {key: value for key, value in (raw.get("config") or {}).items() if value},
-        "history": history,
-    }
+    return {"config": {key: value for key, value in settings.items() if value}, "history": rows}

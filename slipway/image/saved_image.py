@@ -44,16 +44,15 @@ def read_image(reference: str, cache: Path | None = None) -> SavedImage:
 def _read_cached(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
     """Return the image from the cache, None if it lacks a layer or the history lacks its instruction."""
     diff_ids = (inspected.get("RootFS") or {}).get("Layers") or []
-    contents = [layer_cache.load_layer(cache, diff_id) for diff_id in diff_ids]
-    known = [content for content in contents if content is not None]
-    if len(known) < len(contents):
+    known = [content for diff_id in diff_ids if (content := layer_cache.load_layer(cache, diff_id)) is not None]
+    if len(known) < len(diff_ids):
         return None
     history = _read_history(inspected["Id"])
     if sum(not item["empty_layer"] for item in history) != len(diff_ids):
         return None
-    entries, kept = zip(*known, strict=True)
     raw = {"config": inspected.get("Config"), "rootfs": {"diff_ids": diff_ids}, "history": history}
-    return make_image(raw, entries, kept)
+    raw |= {"os": inspected["Os"], "architecture": inspected["Architecture"]}
+    return make_image(raw, [entries for entries, _ in known], [kept for _, kept in known])
 
 
 def _read_history(image_id: str) -> list[dict[str, Any]]:

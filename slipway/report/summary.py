@@ -10,6 +10,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rich.table import Table
 from slipway import junit, repository, results
 from slipway.errors import SlipwayError, run
 from slipway.junit import OUTCOMES, Check
+from slipway.matrix import Image
 from slipway.tables import make_table, show
 
 REQUIREMENTS = repository.ROOT / "docs" / "requirements.md"
@@ -56,17 +58,24 @@ def list_requirements(file: Path = REQUIREMENTS) -> list[str]:
     return found
 
 
-def format_requirements(checks: Iterable[Check]) -> list[str]:
-    """Return the lines for each requirement of a check, with the images where it is met, failed or not run."""
+def group_requirements(checks: Iterable[Check]) -> dict[str, dict[str, str]]:
+    """Return for each requirement of a check its outcome in each place: that of all its checks there together."""
     found: dict[str, dict[str, set[str]]] = {}
     for check in checks:
         for requirement in check.requirements:
             name = f"{requirement} GPU" if check.needs_gpu else requirement
             found.setdefault(name, {}).setdefault(check.place, set()).add(check.outcome)
+    return {
+        name: {place: combine_outcomes(outcomes) for place, outcomes in found[name].items()}
+        for name in sorted(found, key=find_order)
+    }
+
+
+def format_requirements(checks: Iterable[Check]) -> list[str]:
+    """Return the lines for each requirement of a check, with the images where it is met, failed or not run."""
     words = {"passed": "met", "failed": "FAILED", "not run": "not run"}
     lines = []
-    for name in sorted(found, key=find_order):
-        verdicts = {place: combine_outcomes(outcomes) for place, outcomes in found[name].items()}
+    for name, verdicts in group_requirements(checks).items():
         for outcome in ("failed", "not run", "passed"):
             places = [place for place, found_outcome in verdicts.items() if found_outcome == outcome]
             if places:
@@ -92,12 +101,27 @@ def format_reasons(checks: Iterable[Check]) -> list[str]:
     return [f"not run: {reason} ({count} checks)" for reason, count in reasons.items()]
 
 
-def start_run() -> None:
-    """Begin a run of the session `tests`: forget earlier checks, so that the summary is about this run alone."""
+def start_run(chosen: Iterable[Image]) -> None:
+    """Begin a run of the session `tests`: forget earlier checks, so that the summary is about this run alone.
+
+    Those of the chosen images stay for `test -- --skip-passed`, which removes what it does not take over.
+    """
+    kept = {image.results / junit.WHOLE for image in chosen}
     for name in (junit.WHOLE, junit.PARTIAL):
-        for file in (repository.ROOT / "dist").glob(f"*/{name}"):
+        for file in {*(repository.ROOT / "dist").glob(f"*/{name}")} - kept:
             file.unlink()
     results.write_json(repository.ROOT / "dist" / "tests.json", {"started": time.time()})
+
+
+def format_taken_over(dist: Path) -> list[str]:
+    """Return the images whose checks passed before this run of `tests`, which took them over; a line for each day."""
+    started = results.read_json(dist / "tests.json").get("started", 0)
+    days: dict[str, list[str]] = {}
+    for file in sorted(dist.glob(f"*/{junit.WHOLE}")):
+        finished = junit.read_report(file).properties.get("finished", "")
+        if finished and datetime.fromisoformat(finished).timestamp() < started:
+            days.setdefault(finished[:10], []).append(file.parent.name)
+    return [f"passed on {day}, the same image and checks: {', '.join(names)}" for day, names in days.items()]
 
 
 def record_duration(dist: Path) -> None:
@@ -112,18 +136,19 @@ def record_duration(dist: Path) -> None:
 
 def main() -> int:
     """Print the lists; exit code 1 when a check failed."""
-    checks = list(read_checks(repository.ROOT / "dist"))
+    dist = repository.ROOT / "dist"
+    checks = list(read_checks(dist))
     if not checks:
         raise SlipwayError("no test session has left results in dist/: run nox -s tests")
     show(make_places_table(checks))
-    for lines in (format_reasons(checks), format_requirements(checks)):
+    for lines in (format_taken_over(dist), format_reasons(checks), format_requirements(checks)):
         if lines:
             show("", *lines)
-    if partial := [file.parent.name for file in sorted((repository.ROOT / "dist").glob(f"*/{junit.PARTIAL}"))]:
+    if partial := [file.parent.name for file in sorted(dist.glob(f"*/{junit.PARTIAL}"))]:
         show("", f"partial runs, which count for nothing: {', '.join(partial)}")
     if unnamed := list_unnamed_requirements(checks):
         show("", f"no check of these runs names: {', '.join(unnamed)}")
-    record_duration(repository.ROOT / "dist")
+    record_duration(dist)
     return 1 if any(check.outcome == "failed" for check in checks) else 0
 
 

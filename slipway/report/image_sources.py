@@ -1,0 +1,98 @@
+"""Finds the image that a word names: of images.toml, in a file or a folder, of the engine, or in a registry."""
+
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, BinaryIO, cast
+
+from slipway import docker
+from slipway.errors import SlipwayError
+from slipway.image import filesystem, oci_image, saved_image
+from slipway.image.archive import read_archive
+from slipway.image.compression import unpack
+from slipway.image.layers import SavedImage
+from slipway.image.tar_reader import BLOCK
+from slipway.matrix import Image, Matrix
+from slipway.publish import registry
+from slipway.repository import cache_folder
+
+REGISTRY = re.compile(
+    r"(?P<name>([^/]+[.:][^/]*|localhost)/[^@]+?)(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image that was read, the word that named it, its ID, and its contract if it is one of images.toml."""
+
+    name: str
+    image: SavedImage
+    id: str
+    contract: Image | None = None
+
+
+def read_source(word: str, matrix: Matrix) -> Source:
+    """Read the image that a word names; SlipwayError when there is none, or when it cannot be read."""
+    contracts = {image.name: image for image in matrix.images}
+    if word in contracts:
+        return read_engine(word, contracts[word].tag, contracts[word])
+    path = Path(word)
+    if path.is_dir():
+        image = oci_image.read_layout(path, cache_folder("layers"))
+        return Source(word, image, image.id)
+    if path.exists():
+        image = read_file(path)
+        return Source(word, image, image.id)
+    if docker.inspect(word):
+        return read_engine(word, word)
+    return read_registry(word, list(contracts))
+
+
+def read_engine(name: str, reference: str, contract: Image | None = None) -> Source:
+    """Read an image of the engine."""
+    image_id = saved_image.find_id(reference)
+    image = saved_image.read_image(reference)
+    return Source(name, image, image_id, contract)
+
+
+def read_file(path: Path) -> SavedImage:
+    """Read an archive of `docker save` or of an OCI layout, which may be compressed as a whole."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(BLOCK)
+            file.seek(0)
+            with unpack(head, file.read) as plain:
+                stream = cast("BinaryIO", SimpleNamespace(read=plain))
+                return read_archive(stream, str(path), filesystem.choose_content)
+    except OSError as error:
+        raise SlipwayError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_registry(word: str, names: list[str]) -> Source:
+    """Read an image of a registry by crane; a layer that was read before is not fetched again."""
+    match = REGISTRY.fullmatch(word)
+    if not match:
+        close = get_close_matches(word, names, n=3)
+        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        places = "no image of images.toml or of the engine, no file or folder, and no HOST/NAME of a registry"
+        raise SlipwayError(f"{word!a} names no image: {places}{hint}")
+    repository = registry.parse_repository(match["name"])
+    manifest = repository.require_manifest(match["digest"] or match["tag"] or "latest")
+
+    def find_manifest(digest: str) -> Mapping[str, Any]:
+        return repository.require_manifest(digest).json
+
+    def open_blob(digest: str) -> AbstractContextManager[BinaryIO]:
+        return cast("AbstractContextManager[BinaryIO]", repository.open_blob(digest))
+
+    try:
+        image = oci_image.read_image(manifest.json, find_manifest, open_blob, cache_folder("layers"))
+    except registry.RegistryError:
+        raise
+    except SlipwayError as error:
+        raise SlipwayError(f"{word}: {error}") from None
+    return Source(word, image, image.id)

@@ -1,0 +1,103 @@
+"""What the page shows across images: shared layers, published sizes, when it ran, the data of its script."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from slipway.report.page_images import View
+from slipway.report.published_sizes import Published
+
+Refs = dict[tuple[Any, ...], int]
+
+
+def compare_published(published: Iterable[Published], sizes: Mapping[str, int]) -> list[View]:
+    """Return each published size beside the image here that does the same work; None where it was not measured."""
+    return [
+        {
+            **{
+                key: getattr(each, key) for key in ("system", "image", "bytes", "claim", "requirement", "source", "own")
+            },
+            "measured": sizes.get(each.own),
+            "share": sizes[each.own] / each.bytes if each.own in sizes else None,
+        }
+        for each in published
+    ]
+
+
+def group_published(rows: Iterable[View]) -> dict[str, list[View]]:
+    """Return the rows of compare_published by the name of the image here."""
+    found: dict[str, list[View]] = {}
+    for row in rows:
+        found.setdefault(row["own"], []).append(row)
+    return found
+
+
+def measure_shares(images: Iterable[View]) -> View:
+    """Return the bytes to pull for each image, alone and beside all others, and for all of them together.
+
+    A layer is pulled once, however many images have it.
+    """
+    pulled = {
+        image["name"]: {layer["diff_id"]: layer["pulled"] for layer in image["contents"]["layers"]}
+        for image in images
+        if image["contents"]
+    }
+    having: dict[str, set[str]] = {}
+    for name, layers in pulled.items():
+        for digest in layers:
+            having.setdefault(digest, set()).add(name)
+    rows = []
+    for name, layers in pulled.items():
+        own = sum(size for digest, size in layers.items() if having[digest] == {name})
+        rows.append({"name": name, "alone": sum(layers.values()), "own": own, "layers": len(layers)})
+    once = {digest: size for layers in pulled.values() for digest, size in layers.items()}
+    return {"rows": rows, "sum": sum(row["alone"] for row in rows), "once": sum(once.values())}
+
+
+def list_times(images: Iterable[View]) -> list[View]:
+    """Return what ran when, in the order of the beginnings: image, step, begin, end, seconds."""
+    rows = []
+    for image in images:
+        for step, finished, seconds in image["times"]:
+            end = datetime.fromisoformat(finished)
+            begin = (end - timedelta(seconds=seconds)).isoformat(timespec="seconds")
+            rows.append({"image": image["name"], "step": step, "begin": begin, "end": finished, "seconds": seconds})
+    return sorted(rows, key=lambda row: row["begin"])
+
+
+def add_reference(known: Refs, *values: Any) -> int:  # noqa: ANN401 - JSON
+    """Return the index of values in a list that several images share."""
+    return known.setdefault(values, len(known))
+
+
+def pack_data(images: Sequence[View], times: list[View]) -> View:
+    """Return what the script of the page reads: components and checks that several images have are there once."""
+    components: Refs = {}
+    checks: Refs = {}
+    packed = []
+    for image in images:
+        contents = image["contents"]
+        own = {
+            key: image[key] for key in ("name", "tree", "size", "least", "most", "history", "not_listed", "published")
+        }
+        own["layers"] = [
+            [layer["diff_id"], layer["pulled"], layer["bytes"]] for layer in (contents["layers"] if contents else ())
+        ]
+        own["components"] = [
+            [
+                add_reference(components, *(each[key] for key in ("kind", "name", "version")), *map(tuple, texts)),
+                each["bytes"],
+                each["pull"],
+            ]
+            for each in image["components"]
+            for texts in [(each["licenses"], each["advisories"])]
+        ]
+        own["checks"] = [
+            [
+                add_reference(checks, each["name"], tuple(each["requirements"])),
+                *(each[key] for key in ("outcome", "reason", "seconds", "output")),
+            ]
+            for each in image["checks"]
+        ]
+        packed.append(own)
+    return {"images": packed, "components": list(components), "checks": list(checks), "times": times}
