@@ -1,7 +1,7 @@
-"""The provenance of an image, an in-toto statement with SLSA's predicate, from its build.json and the commit's files.
+"""The provenance of an image as a predicate of SLSA, from its build.json, its labels and the commit's files.
 
-It has the sources, arguments and base image of a build, but not who ran it. The signature of the published image
-covers it by its digest.
+Source: https://slsa.dev/spec/v1.0/provenance. It reaches level 1: whoever builds also writes it, and it is signed when
+the image is published. Level 2 asks for a build platform that writes it itself.
 """
 
 import datetime
@@ -10,39 +10,43 @@ from typing import Any
 
 from slipway import repository
 from slipway.matrix import Image
-from slipway.publish import release_checks
 from slipway.publish.registry import compute_digest
-from slipway.publish.release_checks import Candidate
+from slipway.publish.release_checks import BUILD, ORIGIN, SOURCE, Candidate
 
-STATEMENT = "https://in-toto.io/Statement/v1"
-PREDICATE = "https://slsa.dev/provenance/v1"
+Json = Mapping[str, Any]
+BASE = "org.opencontainers.image.base"
 
 
-def make_statement(candidate: Candidate, repository: str, digest: str) -> dict[str, Any]:
-    """Return the provenance of an image with a digest; the same for the same build."""
+def make_predicate(candidate: Candidate) -> Json:
+    """Return the provenance of an image; the same for the same build."""
     labels = candidate.local.labels
-    source = f"git+{labels.get(release_checks.SOURCE, '')}"
+    source = labels.get(SOURCE, "")
+    build = candidate.read(BUILD)
     return {
-        "_type": STATEMENT,
-        "subject": [{"name": repository, "digest": {"sha256": digest.removeprefix("sha256:")}}],
-        "predicateType": PREDICATE,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": f"{labels.get(release_checks.SOURCE, '')}/blob/{candidate.commit}/noxfile.py",
-                "externalParameters": list_parameters(candidate.image),
-                "internalParameters": {"image": candidate.local.id},
-                "resolvedDependencies": [
-                    {"uri": source, "digest": {"gitCommit": candidate.commit}},
-                    describe_base(labels),
-                    *list_files(candidate),
-                ],
+        "buildDefinition": {
+            "buildType": f"{source}/blob/{candidate.commit}/noxfile.py",
+            "externalParameters": list_parameters(candidate.image),
+            "internalParameters": {
+                "image": candidate.local.id,
+                "builtFromCleanCommit": not candidate.commit.endswith("-dirty"),
             },
-            "runDetails": {
-                "builder": {"id": f"{labels.get(release_checks.SOURCE, '')}/blob/{candidate.commit}/noxfile.py"},
-                "metadata": format_times(candidate.build),
-            },
+            "resolvedDependencies": [
+                {"uri": f"git+{source}", "digest": {"gitCommit": candidate.commit}},
+                describe_base(labels),
+                *list_files(candidate),
+            ],
+        },
+        "runDetails": {
+            "builder": {"id": f"{source}/blob/{candidate.commit}/docs/publishing.md#builder"},
+            "metadata": format_times(build),
         },
     }
+
+
+def read_image(predicate: Json) -> str:
+    """Return the ID that the image had in the engine that built it, empty where a predicate does not say."""
+    parameters = (predicate.get("buildDefinition") or {}).get("internalParameters") or {}
+    return str(parameters.get("image", ""))
 
 
 def list_parameters(image: Image) -> dict[str, Any]:
@@ -57,17 +61,19 @@ def list_parameters(image: Image) -> dict[str, Any]:
 
 
 def describe_base(labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return the base image."""
-    name = "org.opencontainers.image.base"
-    algorithm, _, value = labels.get(f"{name}.digest", "").partition(":")
-    return {"uri": f"pkg:docker/{labels.get(f'{name}.name', '')}", "digest": {algorithm: value}}
+    """Return the base image and where it came from: one that was made here has no digest in a registry."""
+    name, origin = labels.get(f"{BASE}.name", ""), labels.get(ORIGIN, "unknown")
+    algorithm, _, value = labels.get(f"{BASE}.digest", "").partition(":")
+    found = {"digest": {algorithm: value}, "annotations": {"origin": origin}}
+    return {"uri": f"pkg:docker/{name}", **found} if origin == "pulled" else {"name": f"{name}, {origin}", **found}
 
 
 def list_files(candidate: Candidate) -> list[dict[str, Any]]:
-    """Return the files that pin the installed packages, with their digests at the commit."""
+    """Return the files that say what is installed, with their digests at the commit."""
     image = candidate.image
-    paths = [image.dockerfile, "images.toml", *(str(lock.relative_to(repository.ROOT)) for lock in image.locks)]
-    found = ((path, repository.file_at(candidate.commit, path)) for path in paths)
+    locks = [str(lock.relative_to(repository.ROOT)) for lock in image.locks]
+    dockerfiles = [image.dockerfile, *([image.variant.dockerfile] if image.workload else [])]
+    found = ((path, repository.file_at(candidate.commit, path)) for path in (*dockerfiles, "images.toml", *locks))
     return [
         {"name": path, "digest": {"sha256": compute_digest(content).removeprefix("sha256:")}}
         for path, content in found
@@ -75,7 +81,7 @@ def list_files(candidate: Candidate) -> list[dict[str, Any]]:
     ]
 
 
-def format_times(build: dict[str, Any]) -> dict[str, str]:
+def format_times(build: Mapping[str, Any]) -> dict[str, str]:
     """Return the start and the end of the build."""
     end = datetime.datetime.fromisoformat(str(build["built"]))
     start = end - datetime.timedelta(seconds=float(build["seconds"]))

@@ -1,32 +1,28 @@
-"""Publishes images with their evidence, and verifies or deprecates published ones.
+"""Publishes the images of a tag: sends them, attests, allocates a revision, moves the tags."""
 
-    python -m slipway.publish --registry HOST/NAME --key cosign.key IMAGE...
-    python -m slipway.publish --registry HOST/NAME --key cosign.key --dry-run IMAGE...
-    python -m slipway.publish --registry HOST/NAME --key cosign.pub --verify TAG...
-    python -m slipway.publish --registry HOST/NAME --key cosign.key --deprecate REASON TAG...
-
-IMAGE is a name of images.toml, TAG one of the registry. Two platforms of an image, named together, become one index.
-An image is sent by its digest, then its evidence and signatures. Only after that it gets a revision and the tags
-move, so a tag always has complete evidence. The next run continues a run that was interrupted.
-"""
-
-import argparse
 import contextlib
 import datetime
+import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from slipway import results
 from slipway.errors import SlipwayError
-from slipway.matrix import Image, load_matrix
-from slipway.publish import attachments, oci_image, registry, release_checks, revisions, tags, verify
-from slipway.publish.registry import INDEX, Descriptor, Manifest, Registry
-from slipway.publish.release_checks import Candidate
-from slipway.publish.signing import Signer
-from slipway.publish.verify import PublishedImage
+from slipway.matrix import Image
+from slipway.publish import (
+    attestations,
+    oci_layout,
+    published,
+    release_checks,
+    revisions,
+    tags,
+)
+from slipway.publish.cosign import Signer
+from slipway.publish.published import format_platform, list_images
+from slipway.publish.registry import Manifest, Repository
+from slipway.publish.release_checks import SCAN, Candidate
+from slipway.publish.revisions import State, name_revision
 
 
 @dataclass(frozen=True)
@@ -56,142 +52,81 @@ class Outcome:
     """The result of publishing: the manifest of the tag, its images in order, and what each step has changed."""
 
     manifest: Manifest
-    images: list[PublishedImage]
-    new: bool
-    evidence: list[str] = field(default_factory=list)  # digests of all attachments; `newly_attached`: of the new ones
-    newly_attached: list[str] = field(default_factory=list)
-    signed: list[str] = field(default_factory=list)
+    images: list[Manifest]
+    is_new: bool
+    attested: list[str] = field(default_factory=list)
     revision: int = 0
     newest: int = 0  # the highest revision at the end
     moved: list[str] = field(default_factory=list)
     deprecated: list[str] = field(default_factory=list)
 
 
-# --- what to publish ---
-
-
-def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m slipway.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="+", metavar="IMAGE", help="an image of images.toml, or a published tag")
-    parser.add_argument("--registry", required=True, metavar="HOST/NAME", help="first log in: docker login HOST")
-    action = parser.add_mutually_exclusive_group()
-    action.add_argument(
-        "--dry-run", action="store_true", help="print what would be published and what is missing; write nothing"
-    )
-    action.add_argument("--verify", action="store_true", help="verify published tags with all their evidence")
-    action.add_argument("--deprecate", metavar="REASON", help="mark published tags as deprecated; nothing is deleted")
-    parser.add_argument(
-        "--key", default="", help="cosign's key: a file, a KMS, env://VARIABLE; COSIGN_PASSWORD opens it"
-    )
-    parser.add_argument("--identity", default="", help="without a key: the identity of the CI job")
-    parser.add_argument("--issuer", default="", help="without a key: the issuer of the identity")
-    options = parser.parse_args(words)
-    if options.deprecate is not None and not (options.deprecate.strip() and options.deprecate.isprintable()):
-        parser.error("--deprecate wants a reason in one line")
-    return options
-
-
-def find_signer(options: argparse.Namespace) -> Signer | None:
-    """Return the signer, or None without a key or identity."""
-    if options.key or (options.identity and options.issuer):
-        return Signer(options.key, options.identity, options.issuer)
-    return None
-
-
-UNSIGNED = "no key or identity to sign or verify with: --key FILE, or --identity and --issuer for a keyless signature"
-
-
-def examine_images(images: Sequence[Image]) -> tuple[list[Publication], list[str]]:
-    """Return what may be published, and every reason against the rest."""
-    found: dict[str, list[Candidate]] = {}
-    problems: list[str] = []
-    for image in images:
-        candidate, reasons = release_checks.examine_image(image)
-        problems += reasons
-        if candidate:
-            found.setdefault(candidate.tags[0], []).append(candidate)
-    publications = [Publication(tuple(group)) for group in found.values()]
-    for publication in publications:
-        problems += list_disagreements(publication)
-    return publications, problems
-
-
-def list_disagreements(publication: Publication) -> Iterator[str]:
-    """Yield the reasons why images cannot share a tag."""
-    platforms = [format_platform(each.local.platform) for each in publication.candidates]
-    if len(set(platforms)) < len(platforms):
-        yield f"{publication.names}: these are for the same platform and would both be {publication.tag}"
-    if len({each.commit for each in publication.candidates}) > 1:
-        yield f"{publication.names}: these were built from different commits"
-
-
-def format_platform(platform: Mapping[str, Any]) -> str:
-    """Return `linux/amd64`."""
-    return f"{platform['os']}/{platform['architecture']}"
-
-
 # --- publishing ---
 
 
-def publish_images(repository: Registry, signer: Signer, publication: Publication) -> None:
+def publish_images(repository: Repository, signer: Signer, publication: Publication) -> None:
     """Publish the images of one tag with their evidence, and print the result."""
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         for candidate in publication.candidates:
-            stack.enter_context(results.exclusive(candidate.image))
-            if release_checks.examine_image(candidate.image)[0] != candidate:
-                raise SlipwayError(f"{candidate.image.name} was built or tested again meanwhile; run this again")
-        repository.written = repository.bytes_written = 0
-        known = read_known_revision(repository, publication)
-        highest, current, free = revisions.find_highest(repository, publication.tag, known)
-        outcome = find_or_send(repository, publication, current)
-        attach_evidence(repository, publication, outcome)
-        sign_all(repository, signer, outcome)
-        outcome.revision = free if outcome.new else highest
-        if outcome.new:
-            revisions.allocate_revision(repository, publication.tag, free, outcome.manifest)
-            verify.check_published(repository, outcome.manifest, outcome.images)
-        move(repository, publication, outcome)
-        outcome.deprecated = verify.list_deprecations(repository, outcome.manifest.digest, make_mark_check(signer))
+            if not candidate.staged:
+                stack.enter_context(results.exclusive(candidate.image))
+                if release_checks.find_candidate(candidate.image) != candidate:
+                    raise SlipwayError(f"{candidate.image.name} was built or tested again meanwhile; run this again")
+        state = find_state(repository, signer, publication)
+        outcome = find_or_send(repository, publication, state.manifest)
+        outcome.revision = state.free if outcome.is_new else state.number
+        attest_results(repository, signer, publication, outcome)
+        move_tags(repository, signer, publication, outcome)
+        outcome.deprecated = published.list_deprecations(repository, signer, outcome.manifest.digest)
         write_record(repository, signer, publication, outcome)
     print_outcome(repository, publication, outcome, time.monotonic() - started)
 
 
-def find_or_send(repository: Registry, publication: Publication, current: Manifest | None) -> Outcome:
-    """Return the highest revision if it has these images; otherwise send them and return the new manifest."""
-    published = verify.list_images(repository, current) if current else []
-    if current and (
-        same := match_images(published, [read_known_configuration(each) for each in publication.candidates])
-    ):
-        return Outcome(current, same, new=False)
-    require_platforms(repository, publication, published)
+def find_state(repository: Repository, signer: Signer, publication: Publication) -> State:
+    """Return the revisions of a publication's tag that this signer has signed."""
+    known = read_known_revision(repository, publication)
+    return revisions.find_state(
+        repository,
+        publication.tag,
+        lambda revision, digest: revision in published.read_claims(repository, signer, digest),
+        known,
+    )
+
+
+def find_or_send(repository: Repository, publication: Publication, current: Manifest | None) -> Outcome:
+    """Return the highest revision if it has these images; otherwise send them and return the new manifest.
+
+    The revision bears our signature. Any other manifest is taken for ours only by its digest.
+    """
+    there = list_images(repository, current) if current else []
+    if current and (same := match_images(there, [read_known_configuration(each) for each in publication.candidates])):
+        return Outcome(current, same, is_new=False)
+    require_platforms(repository, publication, there)
     sent = [send_image(repository, candidate) for candidate in publication.candidates]
-    if current and (same := match_images(published, [each.configuration for each in sent])):
-        return Outcome(current, same, new=False)
-    manifest = sent[0].manifest
-    if len(sent) > 1:
-        rows = zip(sent, publication.candidates, strict=True)
-        platforms = [each.manifest.descriptor.as_json() | {"platform": dict(c.local.platform)} for each, c in rows]
-        manifest = registry.make_manifest({"manifests": platforms}, INDEX)
-        repository.put_manifest(manifest)
-    return Outcome(manifest, sent, new=True)
+    if current and (same := match_images(there, [each.configuration for each in sent])):
+        return Outcome(current, same, is_new=False)
+    if len(sent) == 1:
+        return Outcome(sent[0], sent, is_new=True)
+    with oci_layout.temporary_layout() as layout:
+        platforms = [each.local.platform for each in publication.candidates]
+        index = layout.write_index(zip(sent, platforms, strict=True))
+        repository.push(layout.folder, index.digest, is_index=True)
+    return Outcome(index, sent, is_new=True)
 
 
-def match_images(published: list[PublishedImage], configurations: list[str]) -> list[PublishedImage]:
-    """Return the published images in the order of these configurations; empty when they differ."""
-    by_configuration = {each.configuration: each for each in published}
-    if set(by_configuration) != set(configurations):
+def match_images(there: list[Manifest], configurations: list[str]) -> list[Manifest]:
+    """Return published images in the order of these configurations; empty when they differ."""
+    by_configuration = {each.configuration: each for each in there}
+    if len(there) != len(configurations) or set(by_configuration) != set(configurations):
         return []
     return [by_configuration[each] for each in configurations]
 
 
-def require_platforms(repository: Registry, publication: Publication, published: list[PublishedImage]) -> None:
+def require_platforms(repository: Repository, publication: Publication, there: list[Manifest]) -> None:
     """Raise SlipwayError when the tag would lose a platform."""
-    there = {format_platform(each.settings(repository)) for each in published}
-    left_out = there - {format_platform(each.local.platform) for each in publication.candidates}
+    platforms = {format_platform(published.read_settings(repository, each)) for each in there}
+    left_out = platforms - {format_platform(each.local.platform) for each in publication.candidates}
     if left_out:
         raise SlipwayError(
             f"{repository}:{publication.tag} is also there for {', '.join(sorted(left_out))}: name that image, too, so "
@@ -199,62 +134,61 @@ def require_platforms(repository: Registry, publication: Publication, published:
         )
 
 
-def send_image(repository: Registry, candidate: Candidate) -> PublishedImage:
-    """Send an image by its digest: the missing layers, the configuration, the manifest."""
+def send_image(repository: Repository, candidate: Candidate) -> Manifest:
+    """Send an image by its digest, from the engine or from the staging repository, and return its manifest."""
+    print(f"{candidate.image.name}: sending {len(candidate.local.diff_ids)} layers", flush=True)
+    if candidate.staged:
+        digest = candidate.staged.rpartition("@")[2]
+        repository.copy_from(candidate.staged, digest)
+        return repository.require_manifest(digest)
+    with oci_layout.temporary_layout() as layout:
+        manifest = oci_layout.pack_image(candidate.local, layout)
+        repository.push(layout.folder, manifest.digest)
+    return repository.require_manifest(manifest.digest)
 
-    def send_layer(layer: Descriptor, file: BinaryIO) -> None:
-        if not repository.has_blob(layer):
-            repository.put_blob(layer, file)
 
-    configuration, manifest = oci_image.pack_image(candidate.local, repository.has_blob, send_layer)
-    repository.put_bytes(configuration, oci_image.CONFIGURATION)
-    repository.put_manifest(manifest)
-    return PublishedImage(manifest)
-
-
-def attach_evidence(repository: Registry, publication: Publication, outcome: Outcome) -> None:
-    """Attach the evidence of each image."""
+def attest_results(repository: Repository, signer: Signer, publication: Publication, outcome: Outcome) -> None:
+    """Attest the results, and publish a new revision; the signature binds it to its digest, tags and results."""
+    attested = attestations.compute_digest(publication.candidates)
+    references = [repository.refer(each.digest) for each in outcome.images]
+    said = [said.get(published.RESULTS) for _, said in signer.list_signed(repository.refer(outcome.manifest.digest))]
+    if not outcome.is_new and attested in said and all(attestations.has_all(signer, each) for each in references):
+        return
     for candidate, image in zip(publication.candidates, outcome.images, strict=True):
-        subject = image.manifest.descriptor
-        wanted = attachments.make_attachments(candidate, repository, subject)
-        outcome.newly_attached += attachments.attach(repository, subject, wanted)
-        outcome.evidence += [each.manifest.digest for each in wanted]
+        outcome.attested += attestations.attest_missing(repository, signer, candidate, image.digest)
+
+    def sign(revision: str) -> None:
+        digests = [outcome.manifest.digest, *(each.digest for each in outcome.images)]
+        published.sign_publication(repository, signer, digests, revision, publication.candidates[0].tags, attested)
+
+    if outcome.is_new:
+        revisions.allocate_revision(repository, publication.tag, outcome.revision, outcome.manifest.digest, sign)
+    else:
+        sign(name_revision(publication.tag, outcome.revision))
 
 
-def sign_all(repository: Registry, signer: Signer, outcome: Outcome) -> None:
-    """Sign what has no signature yet, and verify all signatures; attachments of others are not signed."""
-    digests = [outcome.manifest.digest, *(each.manifest.digest for each in outcome.images), *outcome.evidence]
-    outcome.signed = list(dict.fromkeys(digests))
-    references = [f"{repository}@{digest}" for digest in outcome.signed]
-    fresh = references if outcome.new else [f"{repository}@{digest}" for digest in outcome.newly_attached]
-    if fresh:
-        signer.sign(fresh)
-    if not signer.has_signed(references, private=True):
-        signer.sign(references)
-        signer.verify(references, private=True)
+def move_tags(repository: Repository, signer: Signer, publication: Publication, outcome: Outcome) -> None:
+    """Move the tags without a revision to the highest revision; `latest` never goes back to an earlier release."""
+    own = tags.parse_release(publication.candidates[0].local.labels)
 
+    @functools.cache  # many tags point at the same manifest
+    def may_move(now: Manifest) -> bool:
+        return is_replaceable(repository, signer, now, own)
 
-def move(repository: Registry, publication: Publication, outcome: Outcome) -> None:
-    """Move the tags without a revision to the highest revision."""
-    outcome.newest, _, outcome.moved = revisions.settle_tags(
+    state, outcome.moved = revisions.settle_tags(
         repository,
+        lambda: find_state(repository, signer, publication),
         publication.tag,
         publication.followers,
-        outcome.revision,
-        lambda now: is_later(repository, publication, now),
+        may_move,
     )
+    outcome.newest = state.number
 
 
-def is_later(repository: Registry, publication: Publication, now: Manifest) -> bool:
-    """Tell whether a publication is no earlier release than a tag's manifest: `latest` never goes back."""
-    own = read_release(publication.candidates[0].local.labels)
-    return all(read_release(each.labels(repository)) <= own for each in verify.list_images(repository, now))
-
-
-def read_release(labels: Mapping[str, str]) -> tuple[int, ...]:
-    """Return the release of an image's labels as numbers; empty without one."""
-    parts = str(labels.get(tags.RELEASE, "")).split(".")
-    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
+def is_replaceable(repository: Repository, signer: Signer, now: Manifest, own: tuple[int, ...]) -> bool:
+    """Tell whether a release may take a tag from a manifest: one that is not ours, or no later release of ours."""
+    is_ours = published.read_claims(repository, signer, now.digest)
+    return not is_ours or published.read_release(repository, now) <= own
 
 
 # --- the record ---
@@ -265,7 +199,7 @@ def find_record(image: Image) -> Path:
     return image.results / "publish.json"
 
 
-def read_known_revision(repository: Registry, publication: Publication) -> int:
+def read_known_revision(repository: Repository, publication: Publication) -> int:
     """Return the last revision that was published from this checkout, 0 without one."""
     found = results.read_json(find_record(publication.candidates[0].image))
     number = found.get("revision")
@@ -280,10 +214,10 @@ def read_known_configuration(candidate: Candidate) -> str:
     return known if isinstance(known, str) else candidate.local.id
 
 
-def write_record(repository: Registry, signer: Signer, publication: Publication, outcome: Outcome) -> None:
+def write_record(repository: Repository, signer: Signer, publication: Publication, outcome: Outcome) -> None:
     """Write dist/<image>/publish.json."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    revision = revisions.name_revision(publication.tag, outcome.revision)
+    revision = name_revision(publication.tag, outcome.revision)
     for candidate, image in zip(publication.candidates, outcome.images, strict=True):
         content = {
             "image": candidate.local.id,
@@ -294,107 +228,28 @@ def write_record(repository: Registry, signer: Signer, publication: Publication,
             "revision": outcome.revision,
             "tags": [revision, publication.tag, *publication.followers],
             "digest": outcome.manifest.digest,
-            "manifest": image.manifest.digest,
+            "manifest": image.digest,
             "configuration": image.configuration,
-            "signed": outcome.signed,
             "signer": str(signer),
         }
         results.write_json(find_record(candidate.image), content)
 
 
-def print_outcome(repository: Registry, publication: Publication, outcome: Outcome, seconds: float) -> None:
-    """Print the published revision, what was sent, and notes for users."""
-    revision = f"{repository}:{revisions.name_revision(publication.tag, outcome.revision)}"
-    sent = f"{repository.written} objects, {repository.bytes_written / 1e6:.1f} MB sent"
-    state = "published" if outcome.new else "is published already"
-    sent = sent if repository.written else "nothing sent"
-    print(f"{revision}  {outcome.manifest.digest}  {state}, {sent}, in {seconds:.1f} s")
-    if outcome.moved:
-        print(f"  moved: {', '.join(outcome.moved)}")
+def print_outcome(repository: Repository, publication: Publication, outcome: Outcome, seconds: float) -> None:
+    """Print the published revision, what was changed, and notes for users."""
+    revision = f"{repository}:{name_revision(publication.tag, outcome.revision)}"
+    state = "published" if outcome.is_new else "is published already"
+    print(f"{revision}  {outcome.manifest.digest}  {state}, in {seconds:.1f} s")
+    for what, names in (("attested", outcome.attested), ("moved", outcome.moved)):
+        if names:
+            print(f"  {what}: {', '.join(dict.fromkeys(names))}")
     if outcome.newest > outcome.revision:
         print(f"  another publisher published -r{outcome.newest} meanwhile; the tags without a revision point at it")
     for candidate in publication.candidates:
-        not_run = sum(candidate.tests["not run"].values())
-        print(f"  {candidate.image.name}: {candidate.tests['passed']} checks passed, {not_run} not run")
-        if results.read_json(candidate.image.results / "scan.json").get("verdict") == "not scanned":
+        checks = candidate.report.checks
+        passed, not_run = (sum(each.outcome == kind for each in checks) for kind in ("passed", "not run"))
+        print(f"  {candidate.image.name}: {passed} checks passed, {not_run} not run")
+        if candidate.read(SCAN).get("verdict") == "not scanned":
             print(f"  {candidate.image.name}: NOT SCANNED, by --allow-not-scanned")
     for reason in outcome.deprecated:
         print(f"  this revision is deprecated: {reason}")
-
-
-# --- the other actions ---
-
-
-def print_plan(repository: Registry, publications: Sequence[Publication]) -> None:
-    """Print what publishing would do; nothing is written."""
-    for publication in publications:
-        known = read_known_revision(repository, publication)
-        highest, current, free = revisions.find_highest(repository, publication.tag, known)
-        published = verify.list_images(repository, current) if current else []
-        if match_images(published, [read_known_configuration(each) for each in publication.candidates]):
-            revision = revisions.name_revision(publication.tag, highest)
-            print(f"{repository}:{revision} is published already: {publication.names}")
-            target = current.digest if current else ""
-        else:
-            require_platforms(repository, publication, published)
-            print(
-                f"{repository}:{revisions.name_revision(publication.tag, free)} would be published: {publication.names}"
-            )
-            target = ""
-        for tag in (publication.tag, *publication.followers):
-            now = repository.manifest(tag)
-            if now and now.digest == target:
-                continue
-            if now and not is_later(repository, publication, now):
-                print(f"  {tag} stays at a later release, {now.digest}")
-            else:
-                print(f"  {tag} would move there from {now.digest if now else 'nothing'}")
-
-
-def make_mark_check(signer: Signer) -> Callable[[str], bool]:
-    """Return a function that tells whether a mark has this signer's signature."""
-    return lambda reference: signer.has_signed([reference], private=True)
-
-
-def deprecate_tag(repository: Registry, signer: Signer, tag: str, reason: str) -> None:
-    """Mark the manifest of a tag and its platforms as deprecated; nothing is moved or deleted."""
-    manifest = repository.require_manifest(tag)
-    targets = {
-        each.digest: each for each in (manifest, *(i.manifest for i in verify.list_images(repository, manifest)))
-    }
-    for target in targets.values():
-        if reason in verify.list_deprecations(repository, target.digest, make_mark_check(signer)):
-            continue
-        today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        document = attachments.encode_json({"digest": target.digest, "since": today, "reason": reason})
-        mark = attachments.make_attachment("deprecation.json", attachments.DEPRECATION, document, target.descriptor)
-        attachments.attach(repository, target.descriptor, [mark])
-        signer.sign([f"{repository}@{mark.manifest.digest}"])
-    print(f"{repository}:{tag}  {manifest.digest}  is marked as deprecated: {reason}")
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """Publish, verify or deprecate; exit code 1 when evidence is missing or wrong."""
-    options = read_arguments(words)
-    signer = find_signer(options)
-    repository = registry.parse_repository(options.registry)
-    if options.verify or options.deprecate:
-        if signer is None:
-            raise SlipwayError(UNSIGNED)
-        for tag in options.names:
-            if options.deprecate:
-                deprecate_tag(repository, signer, tag, options.deprecate.strip())
-            else:
-                print(verify.verify_tag(repository, signer, tag))
-        return 0
-    matrix = load_matrix()
-    publications, problems = examine_images([matrix.find_image(name) for name in dict.fromkeys(options.names)])
-    if signer is None:
-        problems.append(UNSIGNED)
-    if options.dry_run:
-        print_plan(repository, publications)
-    if problems or signer is None:
-        raise SlipwayError("\n  ".join(["nothing is published, because:", *problems]))
-    for publication in publications if not options.dry_run else ():
-        publish_images(repository, signer, publication)
-    return 0

@@ -1,83 +1,131 @@
-"""Checks the evidence in dist/ before an image is published, and names each missing or failed document.
+"""Checks the results of an image before it is published, and names each missing or failed document.
 
-All evidence must be about the image that the engine has: built from a clean commit, tested by a whole run, audited and
+All of them must be about the image that is published: built from a clean commit, tested by a whole run, audited and
 scanned, not longer ago than `results_days` of images.toml. "not run" and "not scanned" never count as "passed"; they
-are accepted if the user allowed them in the test or scan session, and are part of the published evidence.
+are accepted if the user allowed them in the test or scan session, and are part of what is attested.
 """
 
 import json
 import re
+import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
-from slipway import junit, repository, results, sbom
+from slipway import junit, repository, sbom, tools
 from slipway.errors import SlipwayError
 from slipway.matrix import Image, load_matrix
-from slipway.publish import oci_image, tags
-from slipway.publish.oci_image import LocalImage
+from slipway.publish import oci_layout, tags
+from slipway.publish.oci_layout import LocalImage
 
+BUILD, AUDIT, SCAN = "build.json", "audit.json", "scan.json"
 SBOMS = (sbom.CYCLONEDX, sbom.SPDX)
-AUDIT, SCAN = "audit.json", "scan.json"
-SESSIONS = dict.fromkeys(SBOMS, "sbom") | {AUDIT: "audit", SCAN: "scan"}  # which session writes a document
+# Which session writes a file.
+SESSIONS = {BUILD: "build", junit.WHOLE: "test"} | dict.fromkeys(SBOMS, "sbom") | {AUDIT: "audit", SCAN: "scan"}
 REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"
+ORIGIN = "slipway.base.origin"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An image that may be published, with its tags, the first of which revisions belong to.
+    """An image with the results that its publication rests on, as the bytes that are examined and then attested.
 
-    `documents` are the SBOMs, the audit and the scan as they were examined: these bytes are published.
+    `staged` refers to the image in a staging repository; without it the image is the local engine's.
     """
 
     image: Image
     local: LocalImage
-    tags: tuple[str, ...]
-    build: dict[str, Any]
-    tests: dict[str, Any]
-    documents: dict[str, bytes]
+    files: Mapping[str, bytes]
+    staged: str = ""
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags, the first of which revisions belong to; SlipwayError when its labels do not tell."""
+        return tuple(tags.list_tags(self.image, self.local.labels))
+
+    @cached_property
+    def report(self) -> junit.Report:
+        """The results of its checks."""
+        return junit.parse_report(self.files[junit.WHOLE], self.image.name)
 
     @property
     def commit(self) -> str:
         """The commit of the build."""
-        return self.local.labels[REVISION]
+        return self.local.labels.get(REVISION, "")
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Return a JSON file; empty when it is missing or damaged."""
+        try:
+            found = json.loads(self.files.get(name, b""))
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
-def examine_image(image: Image) -> tuple[Candidate | None, list[str]]:
-    """Return an image with its evidence, or None; and every reason why it may not be published."""
-    build = results.read_json(image.results / "build.json")
-    identity = str(build.get("image", ""))
-    local = oci_image.inspect_image(identity) if identity else None
-    tagged = oci_image.inspect_image(image.tag)
+def find_candidate(image: Image) -> Candidate:
+    """Return an image of the local engine with its results; SlipwayError when it is not the one of its last build."""
+    files = read_files(image)
+    build = Candidate(image, LocalImage("", (), {}, {}), files).read(BUILD)
     again = f"nox -s build -- {image.name}"
+    local = oci_layout.inspect_image(str(build["image"])) if build.get("image") else None
     if local is None:
-        return None, [f"{image.name}: it was not built here, or its last build failed: {again}"]
+        raise SlipwayError(f"{image.name}: it was not built here, or its last build failed: {again}")
+    tagged = oci_layout.inspect_image(image.tag)
     if tagged is None or tagged.id != local.id:
-        return None, [f"{image.name}: {image.tag} is not the image of its last build: {again}"]
-    tests, failed = examine_tests(image, local.id)
-    documents = read_documents(image)
-    problems = [*examine_commit(image, local), *failed, *examine_documents(image, local.id, documents)]
+        raise SlipwayError(f"{image.name}: {image.tag} is not the image of its last build: {again}")
+    return Candidate(image, local, files)
+
+
+def read_files(image: Image) -> dict[str, bytes]:
+    """Return the files in dist/<image>/ by name; empty where one cannot be read."""
+    files = {}
+    for name in SESSIONS:
+        try:
+            files[name] = (image.results / name).read_bytes()
+        except OSError:
+            files[name] = b""
+    return files
+
+
+def list_problems(candidate: Candidate, *, allow_local_base: bool = False) -> list[str]:
+    """Return every reason why an image may not be published."""
+    problems = [
+        *examine_commit(candidate),
+        *examine_base(candidate, allowed=allow_local_base),
+        *examine_tests(candidate),
+        *examine_documents(candidate),
+    ]
     try:
-        names = tuple(tags.list_tags(image, local.labels))
+        _ = candidate.tags
     except SlipwayError as error:
-        problems.append(f"{image.name}: {error}")
-        names = ()
-    return (None if problems else Candidate(image, local, names, build, tests, documents)), problems
+        problems.append(str(error))
+    return [f"{candidate.image.name}: {problem}" for problem in problems]
 
 
-def examine_commit(image: Image, local: LocalImage) -> Iterator[str]:
+def examine_commit(candidate: Candidate) -> Iterator[str]:
     """Yield the problems of the commit that an image was built from."""
-    commit = local.labels.get(REVISION, "")
-    again = f"commit, then nox -s build -- {image.name}"
+    commit, dockerfile = candidate.commit, candidate.image.dockerfile
+    again = f"commit, then nox -s build -- {candidate.image.name}"
     if commit.endswith("-dirty"):
-        yield f"{image.name}: it was built from files that differ from commit {commit[:12]}: {again}"
+        yield f"it was built from files that differ from commit {commit[:12]}: {again}"
     elif not re.fullmatch(r"[0-9a-f]{40}", commit):
-        yield f"{image.name}: it was not built from a commit: {again}"
-    elif repository.file_at(commit, image.dockerfile) is None:
-        yield f"{image.name}: this repository has no {image.dockerfile} at commit {commit[:12]}: git fetch, or {again}"
+        yield f"it was not built from a commit: {again}"
+    elif repository.file_at(commit, dockerfile) is None:
+        yield f"this repository has no {dockerfile} at commit {commit[:12]}: git fetch, or {again}"
+
+
+def examine_base(candidate: Candidate, *, allowed: bool) -> Iterator[str]:
+    """Yield a problem when the base image came from no registry, unless that was accepted."""
+    origin = candidate.local.labels.get(ORIGIN, "unknown")
+    if origin != "pulled" and not allowed:
+        yield (
+            f"its base image came from no registry ({origin}): nox -s setup where one is reached, then build it again, "
+            "or accept that: --allow-local-base"
+        )
 
 
 def find_age_problem(finished: object) -> str:
@@ -93,30 +141,30 @@ def find_age_problem(finished: object) -> str:
 # --- checks --------------------------------------------------------------------------------------
 
 
-def examine_tests(image: Image, identity: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the results of an image's checks, and their problems."""
-    again = f"nox -s test -- {image.name}"
-    file = image.results / junit.WHOLE
-    if not file.is_file():
-        is_partial = (image.results / junit.PARTIAL).is_file()
-        what = "only a part of its checks was run" if is_partial else "it was not tested"
-        return {}, [f"{image.name}: {what}: {again}"]
+def examine_tests(candidate: Candidate) -> Iterator[str]:
+    """Yield the problem of the results of an image's checks."""
+    if problem := find_test_problem(candidate):
+        yield f"{problem}: nox -s test -- {candidate.image.name}"
+
+
+def find_test_problem(candidate: Candidate) -> str:
+    """Return why the results of an image's checks do not count, or an empty string."""
+    if not candidate.files[junit.WHOLE]:
+        is_partial = (candidate.image.results / junit.PARTIAL).is_file()
+        return "only a part of its checks was run" if is_partial else "it was not tested"
     try:
-        report = junit.read_report(file)
-    except SlipwayError:
-        return {}, [f"{image.name}: {file.name} is damaged: {again}"]
-    if report.image != identity:
-        return {}, [f"{image.name}: its tests are about another image: {again}"]
+        report = candidate.report
+    except (ET.ParseError, ValueError):
+        return f"{junit.WHOLE} is damaged"
+    if report.image != candidate.local.id:
+        return "its tests are about another image"
     counts = Counter(check.outcome for check in report.checks)
     if report.problems or counts["failed"] or not counts["passed"]:
-        told = f"{counts['failed']} failed, {counts['passed']} passed"
-        return {}, [f"{image.name}: its tests have not passed ({told}): {again}"]
-    if problem := examine_run(image, report.properties):
-        return {}, [f"{image.name}: {problem}: {again}"]
-    return summarize(report), []
+        return f"its tests have not passed ({counts['failed']} failed, {counts['passed']} passed)"
+    return find_run_problem(candidate.image, report.properties)
 
 
-def examine_run(image: Image, run: Mapping[str, str]) -> str:
+def find_run_problem(image: Image, run: Mapping[str, str]) -> str:
     """Return why a run of the checks does not count, or an empty string."""
     commit = run.get("commit", "")
     if run.get("whole") != "yes" or run.get("contract") != image.name:
@@ -135,46 +183,24 @@ def examine_run(image: Image, run: Mapping[str, str]) -> str:
     return f"the result of its tests {problem}" if problem else ""
 
 
-def summarize(report: junit.Report) -> dict[str, Any]:
-    """Return the outcomes of a passed run for publishing, without what the file says of the machine."""
-    not_run = Counter(check.reason for check in report.checks if check.outcome == "not run")
-    passed = sum(check.outcome == "passed" for check in report.checks)
-    run = dict(report.properties)
-    return {"image": report.image, "verdict": "passed", "passed": passed, "not run": dict(not_run), "run": run}
-
-
 # --- SBOMs, audit, scan --------------------------------------------------------------------------
 
 
-def read_documents(image: Image) -> dict[str, bytes]:
-    """Return the documents that are published as they are; empty where a file cannot be read."""
-    documents = {}
-    for name in SESSIONS:
-        try:
-            documents[name] = (image.results / name).read_bytes()
-        except OSError:
-            documents[name] = b""
-    return documents
-
-
-def examine_documents(image: Image, identity: str, documents: Mapping[str, bytes]) -> Iterator[str]:
+def examine_documents(candidate: Candidate) -> Iterator[str]:
     """Yield the problems of the SBOMs, the audit and the scan."""
-    for name, data in documents.items():
-        try:
-            found = json.loads(data)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict) or not found:
+    for name in (*SBOMS, AUDIT, SCAN):
+        found = candidate.read(name)
+        if not found:
             problem = f"there is no readable {name}"
         elif name in SBOMS:
-            problem = "" if identity in sbom.find_image_ids(found) else f"{name} is about another image"
+            problem = "" if candidate.local.id in sbom.find_image_ids(found) else f"{name} is about another image"
         else:
-            problem = find_verdict_problem(name, found, identity)
+            problem = find_verdict_problem(name, found, candidate.local.id)
         if problem:
-            yield f"{image.name}: {problem}: nox -s {SESSIONS[name]} -- {image.name}"
+            yield f"{problem}: nox -s {SESSIONS[name]} -- {candidate.image.name}"
 
 
-def find_verdict_problem(name: str, found: dict[str, Any], identity: str) -> str:
+def find_verdict_problem(name: str, found: Mapping[str, Any], identity: str) -> str:
     """Return why the audit or the scan does not allow publishing, or an empty string.
 
     "not scanned" is accepted where the scan was told --allow-not-scanned, which is recorded in it.
@@ -184,6 +210,8 @@ def find_verdict_problem(name: str, found: dict[str, Any], identity: str) -> str
         return f"{name} is about another image"
     if found.get("verdict") != "passed" and not is_accepted:
         return f"the verdict of {name} is {found.get('verdict')!r}"
+    if not tools.is_built(program := found.get("program")):
+        return f"{name} is by {program or 'an unknown program'}, not by the one built from tools/: take it off PATH"
     today = datetime.now(UTC).date().isoformat()
     for item in found.get("exceptions", []):
         if item["expires"] < today:

@@ -58,3 +58,15 @@ def read_label(image: Image, labels: Mapping[str, str], name: str, pattern: str)
             f"nox -s build -- {image.name}"
         )
     return value
+
+
+def parse_release(labels: Mapping[str, str]) -> tuple[int, ...]:
+    """Return the release of an image's labels as numbers; empty without one."""
+    parts = str(labels.get(RELEASE, "")).split(".")
+    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
+
+
+def parse_revision(tag: str) -> tuple[int, ...]:
+    """Return the numbers of a revision's tag, release and revision, which sort by age; empty for any other tag."""
+    match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)-.+-r(\d+)", tag)
+    return tuple(int(number) for number in match.groups()) if match else ()

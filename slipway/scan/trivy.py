@@ -8,21 +8,18 @@ import json
 import os
 import re
 import subprocess
-import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_pascal
 
 from slipway import files
 from slipway.errors import SlipwayError
-from slipway.scan import package_urls
-from slipway.scan.package_urls import Package
+from slipway.scan.policy import ACCEPTED, FindingKind, Severity
 
-SCHEMA = 2  # the version of the report's schema
 PATIENCE = 3600  # seconds; the largest CUDA image takes some minutes
-SCANNERS = ("vuln", "secret", "license")
 PASSED_ON = (
     "TRIVY_DB_REPOSITORY",
     "TRIVY_JAVA_DB_REPOSITORY",
@@ -32,46 +29,14 @@ PASSED_ON = (
     "TRIVY_PASSWORD",
     "TRIVY_REGISTRY_TOKEN",
 )
-QUIET = ("--skip-version-check", "--disable-telemetry")  # no requests to Trivy's vendor
+QUIET = ("--skip-version-check", "--disable-telemetry", "--cache-backend=memory")  # nothing is sent to Trivy's vendor
+REPORT = ("--format=json", "--module-dir=modules", f"--ignorefile={ACCEPTED}", "--show-suppressed")
+LEFT_OUT = ("ImageConfig", "Code", "InstalledFiles")  # of the report that is kept
 LINES = 5  # of an error message
 
 
 class NotScannedError(SlipwayError):
     """An image was not scanned, or not completely; the text is the reason."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A finding of Trivy. `package` is the file of a secret or misconfiguration."""
-
-    kind: str  # vulnerability, secret, misconfiguration
-    identifier: str
-    severity: str
-    package: str
-    installed: str
-    fixed: str  # the version that fixes a vulnerability; empty when there is none yet
-    title: str
-    type: str  # of the package, as in its purl: deb, pypi
-
-    @property
-    def is_gating(self) -> bool:
-        """Whether it fails a scan: HIGH or CRITICAL, and either no vulnerability or one with a fix."""
-        has_fix = self.kind != "vulnerability" or bool(self.fixed)
-        return has_fix and self.severity in ("HIGH", "CRITICAL")
-
-
-@dataclass(frozen=True)
-class Report:
-    """The content of Trivy's report: what was examined and what was found."""
-
-    image: str
-    diff_ids: tuple[str, ...]
-    system: str  # name and version, `debian 13.2`; empty when Trivy does not know it
-    outdated: bool  # the system gets no more security fixes
-    packages: frozenset[Package]
-    findings: tuple[Finding, ...]
-    checks: int  # of misconfigurations, passed or failed
-    licenses: Mapping[str, int]  # packages by Trivy's category of their license
 
 
 # --- run -----------------------------------------------------------------------------------------
@@ -82,9 +47,11 @@ def make_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: value for name, value in given.items() if not name.startswith("TRIVY_") or name in PASSED_ON}
 
 
-def run_trivy(program: Path, *words: str) -> str:
-    """Run Trivy in an empty folder and return its standard output; NotScannedError when it fails or hangs."""
+def run_trivy(program: Path, *words: str, inputs: Mapping[str, str] | None = None) -> bytes:
+    """Run Trivy in a folder with only these files and return its standard output; NotScannedError when it fails."""
     with files.temporary_folder() as folder:
+        for name, text in (inputs or {}).items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
         try:
             result = subprocess.run(
                 [program, *words, *QUIET],
@@ -92,8 +59,6 @@ def run_trivy(program: Path, *words: str) -> str:
                 env=make_environment() | {"TMPDIR": folder},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                text=True,
-                errors="replace",
                 timeout=PATIENCE,
                 check=False,
             )
@@ -102,68 +67,53 @@ def run_trivy(program: Path, *words: str) -> str:
         except OSError as error:
             raise NotScannedError(f"Trivy does not start: {program}: {error.strerror}") from None
     if result.returncode:
-        raise NotScannedError(f"Trivy {describe_exit(result.returncode)}: {find_error(result.stderr)}")
+        raise NotScannedError(explain_exit(result.returncode, result.stderr.decode(errors="replace")))
     return result.stdout
 
 
-def describe_exit(code: int) -> str:
-    """Return the exit of a program in words."""
-    return f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
-
-
-def find_error(stderr: str) -> str:
-    """Return Trivy's fatal error on one line, or the last lines of its output when there is none."""
+def explain_exit(code: int, stderr: str) -> str:
+    """Return how Trivy ended, with its fatal error on one line, or its last lines when there is none."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     dying = next((number for number, line in enumerate(lines) if "FATAL" in line or "panic:" in line), -LINES)
-    text = " ".join(" ".join(lines[dying:][:LINES]).split())
-    return re.sub(r"^\S+ FATAL (Fatal error )?", "", text) or "it said nothing"
+    text = re.sub(r"^\S+ FATAL (Fatal error )?", "", " ".join(" ".join(lines[dying:][:LINES]).split()))
+    how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    return f"Trivy {how}: {text or 'it said nothing'}"
 
 
-def scan_image(program: Path, image_id: str, cache: Path | None) -> str:
-    """Return Trivy's report on an image of the engine as JSON; without a database, no vulnerabilities."""
-    with tempfile.TemporaryDirectory() as empty:
-        return run_trivy(
-            program,
-            "image",
-            "--image-src=docker",
-            f"--scanners={','.join(SCANNERS if cache else SCANNERS[1:])}",
-            "--image-config-scanners=secret",
-            "--format=json",
-            "--list-all-pkgs",
-            "--skip-db-update",
-            "--no-progress",
-            f"--module-dir={empty}",
-            f"--cache-dir={cache or empty}",
-            "--cache-backend=memory",
-            f"--timeout={PATIENCE}s",
-            image_id,
-        )
+def scan_image(program: Path, reference: str, cache: Path | None, inputs: Mapping[str, str], *options: str) -> bytes:
+    """Return Trivy's report on an image of the engine, of all severities; without a database, no vulnerabilities."""
+    return run_trivy(
+        program,
+        "image",
+        "--image-src=docker",
+        f"--scanners={'vuln,' if cache else ''}secret,license",  # the audit reads the licenses
+        "--image-config-scanners=secret",
+        "--list-all-pkgs",
+        "--skip-db-update",
+        f"--cache-dir={cache or 'cache'}",
+        f"--timeout={PATIENCE}s",
+        *REPORT,
+        *options,
+        reference,
+        inputs=inputs,
+    )
 
 
-def scan_sbom(program: Path, document: Mapping[str, Any], cache: Path) -> str:
-    """Return Trivy's report on the packages of an SBOM (CycloneDX) as JSON."""
-    with tempfile.NamedTemporaryFile("w", suffix=".cdx.json") as file:
-        json.dump(document, file)
-        file.flush()
-        options = (
-            "--format=json",
-            "--skip-db-update",
-            "--no-progress",
-            f"--cache-dir={cache}",
-            "--cache-backend=memory",
-        )
-        return run_trivy(program, "sbom", *options, file.name)
+def scan_sbom(program: Path, document: Mapping[str, Any], cache: Path) -> bytes:
+    """Return Trivy's report on the packages of an SBOM (CycloneDX)."""
+    options = ("--format=json", "--skip-db-update", f"--cache-dir={cache}", "sbom.json")
+    return run_trivy(program, "sbom", *options, inputs={"sbom.json": json.dumps(document)})
 
 
-def scan_settings(program: Path, config: Mapping[str, Any]) -> str:
-    """Return Trivy's report on an image's settings as JSON, by the checks built into this version.
+def scan_settings(program: Path, name: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> bytes:
+    """Return Trivy's report on the settings of an image, by the checks built into this version.
 
     Trivy's own scan of an image for misconfigurations makes a Dockerfile of the image's history and skips it silently
     when a RUN has several lines; it also reports the sample files of packages.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "Dockerfile").write_text(make_dockerfile(config), encoding="utf-8")
-        return run_trivy(program, "config", "--format=json", "--skip-check-update", f"--module-dir={folder}", folder)
+    file = f"{name}.Dockerfile"
+    options = ("--scanners=misconfig", "--skip-check-update", "--cache-dir=cache", *REPORT, file)
+    return run_trivy(program, "filesystem", *options, inputs={**inputs, file: make_dockerfile(config)})
 
 
 def make_dockerfile(config: Mapping[str, Any]) -> str:
@@ -189,84 +139,125 @@ def quote_value(text: str) -> str:
 # --- read ----------------------------------------------------------------------------------------
 
 
-def read_report(text: str) -> Report:
+class Part(BaseModel):
+    """A part of Trivy's report, with the keys that are read."""
+
+    model_config = ConfigDict(alias_generator=to_pascal, strict=True, frozen=True)
+
+
+class Finding(Part):
+    """A finding of Trivy. `package` is the file of a secret or misconfiguration."""
+
+    kind: FindingKind = "vulnerability"  # or unfixed: a vulnerability that no version fixes
+    identifier: str = Field(validation_alias=AliasChoices("VulnerabilityID", "RuleID", "ID"))
+    severity: Severity
+    title: str = ""
+    package: str = Field("", validation_alias="PkgName")
+    installed: str = Field("", validation_alias="InstalledVersion")
+    fixed: str = Field("", validation_alias="FixedVersion")
+    purl: str = Field("", validation_alias=AliasPath("PkgIdentifier", "PURL"))
+    status: str = ""  # by Trivy, or of one that is suppressed: ignored, not_affected, fixed
+    statement: str = ""  # why it is suppressed
+    source: str = ""  # by what it is suppressed: ACCEPTED, or a VEX document
+
+    @property
+    def is_suppressed(self) -> bool:
+        """Whether it does not count. For Trivy, an entry's purls also match a vulnerability that has no purl."""
+        return bool(self.source) and (self.kind in ("secret", "misconfiguration") or bool(self.purl))
+
+
+class Modified(Part):
+    """A finding that is suppressed."""
+
+    type: Literal["vulnerability", "secret", "misconfiguration"]
+    status: str
+    statement: str
+    source: str
+    finding: Finding
+
+
+class Package(Part):
+    """A package that was examined."""
+
+    purl: str = Field("", validation_alias=AliasPath("Identifier", "PURL"))
+
+
+class Result(Part):
+    """The findings in a file, or in all packages of a kind."""
+
+    target: str
+    packages: list[Package] = []
+    vulnerabilities: list[Finding] = []
+    secrets: list[Finding] = []
+    misconfigurations: list[Finding] = []
+    misconf_summary: dict[str, int] = {}
+    experimental_modified_findings: list[Modified] = []
+
+    def list_findings(self) -> Iterator[Finding]:
+        """Yield the findings, of every severity."""
+        yield from (self.complete(each, "vulnerability") for each in self.vulnerabilities)
+        yield from (self.complete(each, "secret") for each in self.secrets)
+        yield from (self.complete(each, "misconfiguration") for each in self.misconfigurations)
+        for each in self.experimental_modified_findings:
+            if each.finding.status != "PASS":  # Trivy also suppresses checks that found nothing
+                change = {"status": each.status, "statement": each.statement, "source": each.source}
+                yield self.complete(each.finding, each.type, **change)
+
+    def complete(self, finding: Finding, kind: FindingKind, **change: str) -> Finding:
+        """Return a finding with its kind and place."""
+        kind = "unfixed" if kind == "vulnerability" and not finding.fixed else kind
+        return finding.model_copy(update={"kind": kind, "package": finding.package or self.target, **change})
+
+
+def from_metadata(*keys: str, default: object = "") -> Any:  # noqa: ANN401 - as pydantic's Field
+    """Return the field of a report for a key in its metadata."""
+    return Field(default, validation_alias=AliasPath("Metadata", *keys))
+
+
+class Report(Part):
+    """The content of Trivy's report: what was examined and what was found."""
+
+    schema_version: Literal[2]
+    image: str = from_metadata("ImageID")
+    diff_ids: list[str] = from_metadata("DiffIDs", default=[])
+    family: str = from_metadata("OS", "Family")
+    release: str = from_metadata("OS", "Name")
+    outdated: bool = from_metadata("OS", "EOSL", default=False)  # the system gets no more security fixes
+    results: list[Result] = []
+
+    @property
+    def system(self) -> str:
+        """Name and version, `debian 13.2`; empty when Trivy does not know it."""
+        return "" if self.family in ("", "none") else f"{self.family} {self.release}"
+
+    @property
+    def checks(self) -> int:
+        """The number of checks for misconfigurations, passed or failed."""
+        return sum(sum(result.misconf_summary.values()) for result in self.results)
+
+    @property
+    def purls(self) -> set[str]:
+        """The packages that were examined; those without a purl cannot be compared."""
+        return {package.purl for result in self.results for package in result.packages if package.purl}
+
+    def list_findings(self) -> list[Finding]:
+        """Return the findings, each once."""
+        return list(dict.fromkeys(each for result in self.results for each in result.list_findings()))
+
+
+def read_report(text: bytes) -> Report:
     """Return the content of a report; NotScannedError for an unknown form."""
     try:
-        document = json.loads(text)
-        schema = document["SchemaVersion"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise NotScannedError(f"Trivy's report cannot be read: {describe_error(error)}") from None
-    if schema != SCHEMA:
-        raise NotScannedError(f"Trivy's report has schema {schema!r}; schema {SCHEMA} is understood")
-    try:
-        return _read_document(document)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotScannedError(f"Trivy's report is not as schema {SCHEMA} has it: {describe_error(error)}") from None
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise NotScannedError(f"Trivy's report cannot be read: {where} {first['msg']}") from None
 
 
-def describe_error(error: Exception) -> str:
-    """Return the message for an error in a document."""
-    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+def shorten_report(text: bytes) -> object:
+    """Return a report without the image's settings, the lines around a secret, and the lists of packages' files.
 
-
-def _read_document(document: dict[str, Any]) -> Report:
-    """Return the content of a report with the known schema."""
-    metadata = document.get("Metadata", {})
-    system = metadata.get("OS") or {}
-    results = [_require_known_class(result) for result in document.get("Results") or []]
-    return Report(
-        image=metadata.get("ImageID", ""),
-        diff_ids=tuple(metadata.get("DiffIDs", [])),
-        system=f"{system['Family']} {system['Name']}" if system and system["Family"] != "none" else "",
-        outdated=bool(system.get("EOSL")),
-        packages=frozenset(package for result in results for package in _read_packages(result)),
-        findings=tuple(finding for result in results for finding in _read_findings(result)),
-        checks=sum(sum(result["MisconfSummary"].values()) for result in results if "MisconfSummary" in result),
-        licenses=Counter(each["Category"] for result in results for each in result.get("Licenses") or []),
-    )
-
-
-def _require_known_class(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result; ValueError for an unknown class."""
-    known = ("os-pkgs", "lang-pkgs", "config", "secret", "license", "license-file")
-    if result["Class"] not in known or not isinstance(result["Target"], str):
-        raise ValueError(f"a result of the class {result['Class']!r}")
-    return result
-
-
-def _read_packages(result: dict[str, Any]) -> Iterator[Package]:
-    """Yield the packages of a result that have a purl; others cannot be compared."""
-    if result["Class"] in ("os-pkgs", "lang-pkgs"):
-        for package in result.get("Packages") or []:
-            if "PURL" in package.get("Identifier", {}):
-                yield package_urls.parse_package_url(package["Identifier"]["PURL"])
-
-
-def _read_findings(result: dict[str, Any]) -> Iterator[Finding]:
-    """Yield the findings of a result, of every severity."""
-    for found in result.get("Vulnerabilities") or []:
-        yield Finding(
-            kind="vulnerability",
-            identifier=found["VulnerabilityID"],
-            severity=found["Severity"],
-            package=found["PkgName"],
-            installed=found["InstalledVersion"],
-            fixed=found.get("FixedVersion", ""),
-            title=found.get("Title", ""),
-            type=package_urls.parse_package_url(purl).type if (purl := found["PkgIdentifier"].get("PURL")) else "",
-        )
-    for kind, key, name in (("secret", "Secrets", "RuleID"), ("misconfiguration", "Misconfigurations", "ID")):
-        for found in result.get(key) or []:
-            if found.get("Status", "FAIL") == "FAIL":
-                where = result["Target"]
-                yield Finding(kind, found[name], found["Severity"], where, "", "", found["Title"], "")
-
-
-def remove_secrets(text: str) -> dict[str, Any]:
-    """Return a report without the image's settings and the lines around a secret, which Trivy censors only in part."""
-    document: dict[str, Any] = json.loads(text)
-    document["Metadata"].pop("ImageConfig", None)
-    for result in document.get("Results") or []:
-        for secret in result.get("Secrets") or []:
-            secret.pop("Code", None)
-    return document
+    Trivy censors settings and lines only in part.
+    """
+    return json.loads(text, object_hook=lambda part: {key: part[key] for key in part if key not in LEFT_OUT})

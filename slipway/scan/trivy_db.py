@@ -1,29 +1,24 @@
-"""Trivy's vulnerability database, from its default place, a mirror, a folder or an archive.
+"""Trivy's vulnerability database, from its default place, a mirror or a folder.
 
 Trivy reports 0 findings for a distribution or language that its database lacks. Each kind of package is therefore
 tested with a package that is known to be vulnerable. The age of the database is limited, too.
 """
 
-import contextlib
 import json
 import os
-import shutil
-import tarfile
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
-from slipway import files
-from slipway.errors import SlipwayError
 from slipway.repository import cache_folder
 from slipway.scan import trivy
+from slipway.scan.completeness import parse_package_url
 from slipway.scan.trivy import NotScannedError
 
-FILES = ("trivy.db", "metadata.json")
-LARGEST = 8 << 30  # bytes of one file of an archive; the real database has about a tenth of this
 DAY = 86400
+MAIN, JAVA = "vulnerability database", "index of Java archives"
+PLACES = {MAIN: "db", JAVA: "java-db"}  # in a cache folder of Trivy's
 # Packages that every database of their kind lists as vulnerable. `deb` has the name of a source package.
 VULNERABLE = {
     "deb": ("openssl", "0.0.1"),
@@ -37,24 +32,13 @@ VULNERABLE = {
 
 
 @dataclass(frozen=True)
-class Source:
-    """The source of the database: a repository, a path, or Trivy's default place."""
-
-    repository: str = ""
-    path: Path | None = None
-
-    def __str__(self) -> str:
-        """Return its name in reports."""
-        return str(self.path) if self.path else self.repository or "Trivy's default place"
-
-
-@dataclass(frozen=True)
 class Database:
-    """A database in a folder with Trivy's layout: db/trivy.db and db/metadata.json."""
+    """A database of a cache folder of Trivy's. The source is a mirror, a folder or Trivy's default place."""
 
     folder: Path
     source: str
     updated: datetime
+    name: str = MAIN
     note: str = ""  # why an earlier one could not be renewed
 
     @property
@@ -62,127 +46,67 @@ class Database:
         """Its age in days."""
         return (datetime.now(UTC) - self.updated).total_seconds() / DAY
 
-
-@contextlib.contextmanager
-def provide_database(program: Path, source: Source) -> Iterator[Database]:
-    """Yield the database; NotScannedError without one."""
-    with files.temporary_folder() as temporary:
-        if source.path is None:
-            yield download_database(program, source)
-        elif source.path.is_dir():
-            yield read_database(link_folder(source.path.absolute(), Path(temporary)), source)
-        elif source.path.is_file():
-            yield read_database(unpack_archive(source.path, Path(temporary)), source)
-        else:
-            raise NotScannedError(f"there is no vulnerability database: {source.path} does not exist")
+    def read_java(self) -> "Database":
+        """Return the index of Java archives beside it, which Trivy takes or downloads when it finds such an archive."""
+        return replace(self, updated=read_day(self.folder, JAVA), name=JAVA, note="")
 
 
-def download_database(program: Path, source: Source) -> Database:
-    """Download or renew the database in Slipway's cache; if that fails, return the earlier one."""
-    cache = Path(os.environ.get("TRIVY_CACHE_DIR") or cache_folder("trivy"))
-    mirror = [f"--db-repository={source.repository}"] if source.repository else []
+def provide_database(program: Path, mirror: str, folder: Path | None) -> Database:
+    """Return the database of a folder, else download or renew it; NotScannedError without one.
+
+    Where it cannot be renewed, an earlier one serves.
+    """
+    if folder:
+        return Database(folder.absolute(), str(folder), read_day(folder, MAIN))
+    folder = Path(os.environ.get("TRIVY_CACHE_DIR") or cache_folder("trivy")).absolute()
+    options = ["--download-db-only", f"--cache-dir={folder}", *([f"--db-repository={mirror}"] if mirror else [])]
+    note = ""
     try:
-        trivy.run_trivy(program, "image", "--download-db-only", "--no-progress", f"--cache-dir={cache}", *mirror)
-        return read_database(cache, source)
+        trivy.run_trivy(program, "image", *options)
     except NotScannedError as error:
-        with contextlib.suppress(NotScannedError):
-            return read_database(cache, source, note=f"not renewed: {error}")
-        raise NotScannedError(f"there is no vulnerability database: {error}") from None
-
-
-def link_folder(folder: Path, cache: Path) -> Path:
-    """Link a folder into a cache for Trivy; it holds the database's files or is a cache of Trivy itself."""
-    inside = folder / "db" if (folder / "db").is_dir() else folder
-    (cache / "db").symlink_to(inside)
-    if (folder / "java-db").is_dir():
-        (cache / "java-db").symlink_to(folder / "java-db")
-    return cache
-
-
-def unpack_archive(archive: Path, cache: Path) -> Path:
-    """Unpack only the database's two files from an archive."""
-    (cache / "db").mkdir()
+        note = f"not renewed: {error}"
     try:
-        with tarfile.open(archive, "r:*") as members:
-            for member in members:
-                name = member.name.removeprefix("./").removeprefix("db/")
-                if name in FILES and member.isreg() and member.size <= LARGEST:
-                    copy_member(members.extractfile(member), cache / "db" / name)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise NotScannedError(
-            f"there is no vulnerability database: {archive} is no readable archive: {error}"
-        ) from None
-    return cache
+        return Database(folder, mirror or "Trivy's default place", read_day(folder, MAIN), note=note)
+    except NotScannedError as error:
+        raise NotScannedError(f"{error}; {note}" if note else str(error)) from None
 
 
-def copy_member(source: IO[bytes] | None, target: Path) -> None:
-    """Write a file of an archive."""
-    if source is not None:
-        with source, target.open("wb") as output:
-            shutil.copyfileobj(source, output)
-
-
-def read_database(cache: Path, source: Source, note: str = "") -> Database:
-    """Return the database in a folder; NotScannedError for a missing or damaged one."""
-    missing = [name for name in FILES if not (cache / "db" / name).is_file()]
-    if missing:
-        raise NotScannedError(f"there is no vulnerability database: {source} holds no {missing[0]}")
+def read_day(folder: Path, name: str) -> datetime:
+    """Return the day of a database in a cache folder of Trivy's; NotScannedError for a missing or damaged one."""
+    file = folder / PLACES[name] / "metadata.json"
+    if not file.is_file():
+        raise NotScannedError(f"there is no {name} in {folder}, which needs {file.relative_to(folder)}")
     try:
-        metadata = json.loads((cache / "db" / "metadata.json").read_text(encoding="utf-8"))
-        updated = datetime.fromisoformat(metadata["UpdatedAt"])
-        return Database(cache, str(source), updated.astimezone(UTC), note)
+        return datetime.fromisoformat(json.loads(file.read_text(encoding="utf-8"))["UpdatedAt"]).astimezone(UTC)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotScannedError(f"the vulnerability database's metadata.json cannot be read: {error}") from None
+        raise NotScannedError(f"{file.name} of the {name} cannot be read: {error}") from None
 
 
 # --- age and content -----------------------------------------------------------------------------
 
 
-def explain_age(database: Database, most_days: int) -> str:
-    """Return why a database is too old or dated in the future; empty when its age is right."""
+def explain_age(database: Database, most_days: int) -> Iterator[str]:
+    """Yield why a database is too old or dated in the future."""
     if database.days < -1 / 24:
-        return f"the vulnerability database is dated {database.updated:%F %T} UTC, in the future"
-    if database.days > most_days:
-        old = f"the vulnerability database is {database.days:.1f} days old, and {most_days} are allowed"
-        return f"{old} ({database.note})" if database.note else old
-    return ""
+        yield f"the {database.name} is dated {database.updated:%F %T} UTC, in the future"
+    elif database.days > most_days:
+        note = f" ({database.note})" if database.note else ""
+        yield f"the {database.name} is {database.days:.1f} days old, and {most_days} are allowed{note}"
 
 
 def find_known_kinds(program: Path, folder: Path, system: str, kinds: Collection[str]) -> set[str]:
     """Return the kinds of packages whose well-known vulnerable package the database finds."""
-    asked = [kind for kind in kinds if kind in VULNERABLE]
-    report = trivy.read_report(trivy.scan_sbom(program, make_vulnerable_sbom(system, asked), folder))
-    return {finding.type for finding in report.findings}
-
-
-def make_vulnerable_sbom(system: str, kinds: Collection[str]) -> dict[str, object]:
-    """Return an SBOM of packages with well-known vulnerabilities on a system such as `debian 13.2`."""
     family, _, release = system.partition(" ")
     components: list[dict[str, object]] = [
         {"type": "operating-system", "name": family, "version": release, "bom-ref": "system"}
     ]
-    for kind in kinds:
+    for kind in set(kinds) & set(VULNERABLE):
         name, version = VULNERABLE[kind]
-        vendor = f"{family}/" if kind == "deb" else ""
-        url = f"pkg:{kind}/{vendor}{name}@{version}"
+        url = f"pkg:{kind}/{f'{family}/' if kind == 'deb' else ''}{name}@{version}"
         source = {"SrcName": name, "SrcVersion": version} if kind == "deb" else {}
-        properties = [{"name": f"aquasecurity:trivy:{key}", "value": value} for key, value in source.items()]
-        components.append(
-            {
-                "type": "library",
-                "name": name,
-                "version": version,
-                "purl": url,
-                "bom-ref": url,
-                "properties": properties,
-            }
-        )
-    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
-
-
-def require_path(path: str) -> Path:
-    """Return the path of a folder or archive; SlipwayError when it does not exist."""
-    found = Path(path)
-    if not found.exists():
-        raise SlipwayError(f"--database: there is no {path}; name a folder with trivy.db, or an archive of it")
-    return found
+        properties = [{"name": f"aquasecurity:trivy:{key}", "value": text} for key, text in source.items()]
+        package = {"type": "library", "name": name, "version": version, "purl": url, "bom-ref": url}
+        components.append({**package, "properties": properties})
+    document = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
+    report = trivy.read_report(trivy.scan_sbom(program, document, folder))
+    return {parse_package_url(finding.purl).type for finding in report.list_findings()}

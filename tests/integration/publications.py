@@ -14,13 +14,14 @@ import pytest
 
 from slipway import matrix, repository, results, sbom
 from slipway.matrix import Image, Matrix
-from slipway.publish import publish
+from slipway.publish import command
 from tests.helpers import archives
 from tests.helpers.checkout import copy_repository
 from tests.helpers.matrices import parse_matrix
 
 OWN = repository.ROOT
 REPOSITORY = matrix.load_matrix().repository
+BUILT = f"tool-1 sha256:{'0' * 64}"
 OCI = "org.opencontainers.image"
 TESTS = """<?xml version="1.0"?>
 <testsuites><testsuite name="pytest" errors="0" failures="{failures}" hostname="the-builders-machine">
@@ -59,7 +60,7 @@ class Workshop:
         results.write_json(image.results / "sbom.cdx.json", {"metadata": {"properties": [named]}})
         results.write_json(image.results / "sbom.spdx.json", {"comment": f"{sbom.IMAGE} {identity}"})
         for verdict in ("audit.json", "scan.json"):
-            content_of = {"image": identity, "verdict": "passed", "finished": now()}
+            content_of = {"image": identity, "verdict": "passed", "finished": now(), "program": BUILT}
             results.write_json(image.results / verdict, content_of)
         return image
 
@@ -89,6 +90,7 @@ class Workshop:
             f"{OCI}.version": "0.1.0",
             f"{OCI}.base.name": image.variant.distro.image,
             f"{OCI}.base.digest": "sha256:" + "5" * 64,
+            "slipway.base.origin": "made by mmdebstrap",
             "slipway.flavor": image.flavor,
         }
         workload = {"slipway.workload": image.workload.name} if image.workload else {}
@@ -140,7 +142,7 @@ def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) ->
     git(folder, "commit", "--quiet", "--message=All")
     patch.setattr(repository, "ROOT", folder)
     the_matrix = parse_matrix(text)
-    patch.setattr(publish, "load_matrix", lambda *_: the_matrix)
+    patch.setattr(command, "load_matrix", lambda *_: the_matrix)
     made = Workshop(folder, the_matrix, git(folder, "rev-parse", "HEAD"))
     try:
         yield made

@@ -202,6 +202,7 @@ class Handler(BaseHTTPRequestHandler):
 
     proxy: Proxy
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is written in two pieces
 
     def handle_one(self) -> None:
         """Forward a request and apply its fault."""

@@ -1,103 +1,91 @@
-"""Publishing to a real registry: what goes up, what is refused, what an unchanged image costs, what is verified."""
+"""Publishing to a real registry: what goes up, what an unchanged image costs, what is verified, what may fail."""
 
-import base64
 import itertools
 import json
 import os
 import re
 import subprocess
 import sys
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from slipway import repository, results, sbom
+from slipway import repository, results
 from slipway.errors import SlipwayError
-from slipway.publish import attachments, publish, registry, revisions, signing, verify
-from slipway.publish.registry import Registry
-from tests.integration.publications import Workshop, docker, git, workshop
-from tests.integration.registries import Fault, Proxy, Reply, Request, running_registry
+from slipway.publish import (
+    attestations,
+    command,
+    cosign,
+    oci_layout,
+    publish,
+    published,
+    registry,
+    release_checks,
+    tags,
+)
+from slipway.publish.cosign import Signer
+from slipway.publish.registry import Manifest, Repository
+from tests.integration.publications import Workshop, docker, workshop
+from tests.integration.registries import Fault, Proxy, Reply, Request
 
-KINDS = attachments.TYPES.values()
-PASSWORD = "of-the-signing-key"  # noqa: S105 - of a key that is made here
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real registry."""
-    with running_registry(tmp_path_factory.mktemp("registry")) as host:
-        yield host
+TAG = "0.1.0-cuda13.0-base"
+VERSION = "org.opencontainers.image.version"
+Run = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a cosign key and another one."""
+    """A folder with a key of the real cosign and another one."""
     folder = tmp_path_factory.mktemp("keys")
-    for name in ("cosign", "other"):
-        command = [str(signing.provide_cosign()), "generate-key-pair", f"--output-key-prefix={name}"]
-        subprocess.run(
-            command, cwd=folder, env={**os.environ, "COSIGN_PASSWORD": PASSWORD}, capture_output=True, check=True
-        )
+    for name in ("own", "other"):
+        words = [str(cosign.provide_cosign()), "generate-key-pair", f"--output-key-prefix={name}"]
+        subprocess.run(words, cwd=folder, env={**os.environ, "COSIGN_PASSWORD": ""}, capture_output=True, check=True)
     return folder
 
 
 @pytest.fixture
-def proxy(upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """A proxy before it; the client waits less, and knows no login and no layer of earlier."""
-    monkeypatch.setattr(registry, "WAITS", (0.0, 0.01, 0.02))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("COSIGN_PASSWORD", PASSWORD)
-    signing.provide_cosign()  # found while the cache is the user's
-    with Proxy(upstream) as running:
-        yield running
+def real(keys: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The program with the real cosign and a key."""
+    monkeypatch.setenv("COSIGN_PASSWORD", "")
 
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    """A repository whose images are made in an instant."""
-    with workshop(tmp_path / "repository", monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def target(proxy: Proxy) -> str:
-    """An unused HOST/NAME."""
-    return f"{proxy.host}/team/{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take cosign out, for what is not about signatures."""
-    monkeypatch.setattr(signing, "run_cosign", lambda *_: "")
-
-
-@pytest.fixture
-def run(target: str, keys: Path) -> Callable[..., int]:
-    """Call the program."""
-
-    def call(*words: str, key: str = "cosign.key") -> int:
-        return publish.main([f"--registry={target}", f"--key={keys / key}", *words])
+    def call(*words: str, key: str = "own.key") -> int:
+        return command.main([f"--registry={target}", f"--key={keys / key}", "--allow-local-base", *words])
 
     return call
 
 
-def open_registry(target: str) -> Registry:
-    """Return a client."""
+def open_repository(target: str) -> Repository:
+    """Return the repository that the program publishes to."""
     return registry.parse_repository(target)
 
 
-# --- the whole way -------------------------------------------------------------------------------
+def list_revisions(there: Repository) -> dict[str, str]:
+    """Return the digest of each revision."""
+    return {tag: there.find_digest(tag) for tag in there.list_tags() if re.search(r"-r\d+$", tag)}
+
+
+def push_image(there: Repository, tag: str, content: bytes = b"{}", **settings: object) -> Manifest:
+    """Push an image by hand, as a stranger would."""
+    with oci_layout.temporary_layout() as layout:
+        blob = layout.describe(oci_layout.LAYER, layout.add_blob(content))
+        text = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": []}} | settings)
+        settings_blob = layout.describe(oci_layout.CONFIGURATION, layout.add_blob(text.encode()))
+        manifest = layout.add_manifest(settings_blob, [blob])
+        layout.write_index([(manifest, {})])
+        there.push(layout.folder, tag)
+    return manifest
+
+
+# --- with the real cosign ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("referrers", [False, True])
-@pytest.mark.requirement("A5", "V5", "U11")
+@pytest.mark.requirement("A5", "V5", "U11", "N11")
 def test_an_image_goes_up_with_all_that_belongs_to_it(  # noqa: PLR0913 - fixtures
     shop: Workshop,
-    run: Callable[..., int],
+    real: Run,
     proxy: Proxy,
     target: str,
     capsys: pytest.CaptureFixture[str],
@@ -107,64 +95,90 @@ def test_an_image_goes_up_with_all_that_belongs_to_it(  # noqa: PLR0913 - fixtur
     """Also where the registry has no API for referrers; the engine pulls it under the ID that was tested."""
     proxy.referrers = referrers
     image = shop.make("cuda-base")
-    assert run("cuda-base") == 0
-    there = open_registry(target)
-    names = ["0.1.0-cuda13.0-base-r1", "0.1.0-cuda13.0-base", "latest-base", "0.1.0", "latest"]
-    digests = {there.digest(tag) for tag in names}
+    assert real("cuda-base") == 0
+    there = open_repository(target)
+    digests = {there.find_digest(tag) for tag in (f"{TAG}-r1", TAG, "latest-base", "0.1.0", "latest")}
     assert len(digests) == 1
-    digest = digests.pop()
-    found = attachments.find_attached(there, digest, *KINDS)
-    assert set(found) == set(attachments.TYPES.values())
-    layers = there.require_manifest("latest").json["layers"]
+    manifest = there.require_manifest("latest")
+    layers = manifest.json["layers"]
     assert [layer["mediaType"] for layer in layers] == ["application/vnd.oci.image.layer.v1.tar+zstd"] * 2
     record = results.read_json(image.results / "publish.json")
-    assert (record["verdict"], record["digest"], record["revision"]) == ("published", digest, 1)
-    tests = attachments.read_document(there, found[attachments.TYPES["tests.json"]][0])
-    assert (tests["passed"], tests["not run"]) == (2, {"no GPU on this host": 1})
-    assert "the-builders-machine" not in json.dumps(tests)
+    assert (record["verdict"], record["digest"], record["revision"]) == ("published", manifest.digest, 1)
     docker("image", "rm", "--force", image.tag)
     docker("pull", "--quiet", f"{target}:latest")
     pulled = subprocess.check_output(["docker", "image", "inspect", "--format={{.Id}}", f"{target}:latest"], text=True)
     docker("image", "rm", "--force", f"{target}:latest")
     assert pulled.strip() == record["image"]
     capsys.readouterr()
-    assert run("--verify", "0.1.0-cuda13.0-base", "latest", key="cosign.pub") == 0
+    assert real("--verify", f"{TAG}-r1", TAG, "latest", key="own.pub") == 0
     told = capsys.readouterr().out
-    assert told.count(digest) == 2
-    assert "sbom.cdx.json, sbom.spdx.json, provenance.json, tests.json, audit.json, scan.json" in told
+    assert told.count(f"{manifest.digest}  signed") == 3
+    assert "CycloneDX, SPDX, provenance, checks, audit, scan" in told
 
 
 @pytest.mark.requirement("U11")
-def test_provenance_says_how_it_was_built(shop: Workshop, run: Callable[..., int], target: str, unsigned: None) -> None:
-    """The commit, the Dockerfile and the locks by digest, the arguments, the base."""
+def test_others_verify_it_with_cosign_alone(  # noqa: PLR0913, PLR0917 - fixtures
+    shop: Workshop, real: Run, keys: Path, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By cosign's names of the predicates, and by a rule about their content; another key verifies nothing."""
     shop.make("cuda-base")
+    real("cuda-base")
+    for name in ("cyclonedx", "spdxjson", "slsaprovenance1", "vuln", attestations.TEST_RESULT):
+        words = [str(cosign.provide_cosign()), "verify-attestation", f"--type={name}", f"--key={keys / 'own.pub'}"]
+        words += ["--insecure-ignore-tlog=true", f"{target}:latest"]
+        subprocess.run(words, capture_output=True, check=True)
+    policy = tmp_path / "policy.cue"
+    for verdict, code in (("passed", 0), ("vulnerable", 1)):
+        policy.write_text(f'predicate: scanner: result: verdict: "{verdict}"')
+        words = [str(cosign.provide_cosign()), "verify-attestation", "--type=vuln", f"--key={keys / 'own.pub'}"]
+        words += [f"--policy={policy}", "--insecure-ignore-tlog=true", f"{target}:latest"]
+        assert subprocess.run(words, capture_output=True, check=False).returncode == code
+    with pytest.raises(SlipwayError, match="is not signed by key"):
+        real("--verify", "latest", key="other.pub")
+    real("--deprecate", "a stranger's word", "latest", key="other.key")
+    real("--deprecate", "our own word", "latest")
+    capsys.readouterr()
+    assert real("--verify", "latest", key="own.pub") == 0
+    told = capsys.readouterr().out
+    assert "DEPRECATED: our own word" in told
+    assert "stranger" not in told
+
+
+# --- the whole way, signatures by a stand-in -----------------------------------------------------
+
+
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.requirement("U11")
+def test_what_is_attested_is_what_was_found(shop: Workshop, run: Run, target: str, signer: Signer) -> None:
+    """The results byte for byte; how it was built: the commit, the Dockerfile and the locks by digest, the base."""
+    image = shop.make("cuda-base")
     run("cuda-base")
-    there = open_registry(target)
-    digest = there.digest("latest")
-    (artifact,) = attachments.find_attached(there, digest, *KINDS)[attachments.TYPES["provenance.json"]]
-    said = attachments.read_document(there, artifact)
-    assert said["subject"] == [{"name": target, "digest": {"sha256": digest.removeprefix("sha256:")}}]
-    build = said["predicate"]["buildDefinition"]
+    reference = f"{target}@{open_repository(target).find_digest('latest')}"
+    (scan,) = attestations.find_predicates(signer, reference)["scan"]
+    assert scan["scanner"]["result"] == results.read_json(image.results / "scan.json")
+    (found,) = attestations.find_predicates(signer, reference)["CycloneDX"]
+    assert found == results.read_json(image.results / "sbom.cdx.json")
+    (checks,) = attestations.find_predicates(signer, reference)["checks"]
+    assert (checks["result"], len(checks["passedTests"])) == ("PASSED", 2)
+    assert checks["notRun"] == {"no GPU on this host": 1}
+    assert "the-builders-machine" not in json.dumps(checks)
+    (said,) = attestations.find_predicates(signer, reference)["provenance"]
+    build = said["buildDefinition"]
     assert build["externalParameters"]["session"] == "build -- cuda-base"
     assert build["externalParameters"]["arguments"] == {"CUDA_VERSION": "13.0"}
     source, base, *files = build["resolvedDependencies"]
     assert source["digest"] == {"gitCommit": shop.commit}
-    assert base["digest"] == {"sha256": "5" * 64}
+    assert base["name"] == "debian:trixie-slim, made by mmdebstrap"
     assert [file["name"] for file in files] == ["Dockerfile.cuda", "images.toml", "requirements/cuda13.0-base.txt"]
-    assert (
-        files[0]["digest"]["sha256"]
-        == subprocess.check_output(["sha256sum", repository.ROOT / "Dockerfile.cuda"], text=True).split()[0]
-    )
-    assert said["predicate"]["runDetails"]["metadata"]["startedOn"] == "2026-11-21T11:59:56Z"
+    own = subprocess.check_output(["sha256sum", repository.ROOT / "Dockerfile.cuda"], text=True).split()[0]
+    assert files[0]["digest"]["sha256"] == own
+    assert said["runDetails"]["metadata"]["startedOn"] == "2026-11-21T11:59:56Z"
 
 
+@pytest.mark.usefixtures("fake_cosign")
 @pytest.mark.requirement("V5")
 def test_an_unchanged_image_sends_nothing(
-    shop: Workshop,
-    run: Callable[..., int],
-    proxy: Proxy,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shop: Workshop, run: Run, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is not saved again either; the same without the record of the first time. `bench` has the seconds."""
     image = shop.make("cuda-base")
@@ -173,361 +187,124 @@ def test_an_unchanged_image_sends_nothing(
     monkeypatch.setattr("slipway.docker.save", lambda *_: pytest.fail("it was saved again"))
     assert run("cuda-base") == 0
     assert proxy.written() == []
-    assert "is published already, nothing sent" in capsys.readouterr().out
+    assert "is published already, in" in capsys.readouterr().out
     (image.results / "publish.json").unlink()
     assert run("cuda-base") == 0
     assert proxy.written() == []
 
 
-def test_new_evidence_of_an_unchanged_image_is_attached(
-    shop: Workshop, run: Callable[..., int], target: str, unsigned: None
-) -> None:
+@pytest.mark.usefixtures("fake_cosign")
+def test_new_results_of_an_unchanged_image_are_attested(shop: Workshop, run: Run, target: str, signer: Signer) -> None:
     """Its digest and its revision stay."""
     image = shop.make("cuda-base")
     run("cuda-base")
-    shop.change(image, "scan.json", finished="2026-12-24T12:00:00+00:00")
+    shop.change(image, "scan.json", note="scanned again")
     run("cuda-base")
-    there = open_registry(target)
-    assert not there.digest("0.1.0-cuda13.0-base-r2")
-    found = attachments.find_attached(there, there.digest("latest"), *KINDS)
-    assert [len(found[kind]) for kind in attachments.TYPES.values()] == [1, 1, 1, 1, 1, 2]
+    there = open_repository(target)
+    assert list(list_revisions(there)) == [f"{TAG}-r1"]
+    reference = there.refer(there.find_digest("latest"))
+    found = [len(each) for each in attestations.find_predicates(signer, reference).values()]
+    assert found == [1, 1, 1, 1, 1, 2]
 
 
+@pytest.mark.usefixtures("fake_cosign")
 @pytest.mark.requirement("V5")
 def test_a_changed_image_is_the_next_revision_and_sends_only_what_is_new(
-    shop: Workshop, run: Callable[..., int], proxy: Proxy, target: str, unsigned: None
+    shop: Workshop, run: Run, proxy: Proxy, target: str
 ) -> None:
-    """Its unchanged layer is not compressed and not sent again; the revision before stays."""
+    """Its unchanged layer is not sent again; the revision before stays."""
     shop.make("cuda-base")
     run("cuda-base")
-    there = open_registry(target)
+    there = open_repository(target)
     first = there.require_manifest("latest")
     proxy.requests.clear()
     shop.make("cuda-base", content="2")
     run("cuda-base")
     second = there.require_manifest("latest")
-    assert there.digest("0.1.0-cuda13.0-base-r1") == first.digest
-    assert there.digest("0.1.0-cuda13.0-base-r2") == second.digest
-    assert first.json["layers"][0] == second.json["layers"][0]
-    assert first.json["layers"][1] != second.json["layers"][1]
+    assert list_revisions(there) == {f"{TAG}-r1": first.digest, f"{TAG}-r2": second.digest}
+    assert first.layers[0] == second.layers[0]
     sent = {request.path.rpartition("digest=")[2] for request in proxy.written() if "digest=" in request.path}
-    assert second.json["layers"][1]["digest"].replace(":", "%3A") in sent
-    assert first.json["layers"][0]["digest"].replace(":", "%3A") not in sent
+    assert second.layers[1].replace(":", "%3A") in sent
+    assert first.layers[0].replace(":", "%3A") not in sent
 
 
+@pytest.mark.usefixtures("fake_cosign")
 @pytest.mark.requirement("A5")
-def test_latest_never_goes_back_to_an_earlier_release(
-    shop: Workshop, run: Callable[..., int], target: str, unsigned: None
-) -> None:
+def test_latest_never_goes_back_to_an_earlier_release(shop: Workshop, run: Run, target: str) -> None:
     """A correction of 0.1 after 0.2: its own tags move, those of 0.2 and `latest` do not."""
-    version = "org.opencontainers.image.version"
-    shop.make("cuda-base", content="2", **{version: "0.2.0"})
-    run("cuda-base")
-    shop.make("cuda-base", content="1", **{version: "0.1.7"})
-    run("cuda-base")
-    there = open_registry(target)
-    assert there.digest("latest") == there.digest("0.2") == there.digest("0.2.0-cuda13.0-base-r1")
-    assert (
-        there.digest("0.1.7") == there.digest("0.1") == there.digest("0.1.7-cuda13.0-base-r1") != there.digest("latest")
-    )
+    for content, version in (("2", "0.2.0"), ("1", "0.1.7")):
+        shop.make("cuda-base", content=content, **{VERSION: version})
+        run("cuda-base")
+    there = open_repository(target)
+    digests = list_revisions(there)
+    new, old = digests["0.2.0-cuda13.0-base-r1"], digests["0.1.7-cuda13.0-base-r1"]
+    assert {tag: there.find_digest(tag) for tag in ("latest", "0.2", "0.1", "0.1.7")} == {
+        "latest": new,
+        "0.2": new,
+        "0.1": old,
+        "0.1.7": old,
+    }
+    assert run("--verify", "latest", "0.1") == 0
 
 
-def test_two_platforms_become_one_index(shop: Workshop, run: Callable[..., int], target: str, unsigned: None) -> None:
+@pytest.mark.usefixtures("fake_cosign")
+def test_two_platforms_become_one_index(shop: Workshop, run: Run, target: str, signer: Signer) -> None:
     """Each has its own evidence, and neither is published in the other's place."""
     shop.make("cpu-base")
     shop.make("cpu-base-arm64")
     run("cpu-base", "cpu-base-arm64")
-    there = open_registry(target)
+    there = open_repository(target)
     index = there.require_manifest("0.1.0-cpu-base-r1")
     rows = index.json["manifests"]
     assert [row["platform"]["architecture"] for row in rows] == ["amd64", "arm64"]
     for row in rows:
-        found = attachments.find_attached(there, row["digest"], *KINDS)
-        assert set(found) == set(attachments.TYPES.values())
+        assert all(attestations.find_predicates(signer, there.refer(row["digest"])).values())
+    assert run("--verify", "0.1.0-cpu-base") == 0
     shop.make("cpu-base", content="2")
     with pytest.raises(SlipwayError, match="is also there for linux/arm64: name that image, too"):
         run("cpu-base")
-    assert there.digest("0.1.0-cpu-base") == index.digest
+    assert there.find_digest("0.1.0-cpu-base") == index.digest
     run("cpu-base", "cpu-base-arm64")
-    assert there.digest("0.1.0-cpu-base") == there.digest("0.1.0-cpu-base-r2") != index.digest
+    assert there.find_digest("0.1.0-cpu-base") == there.find_digest("0.1.0-cpu-base-r2") != index.digest
 
 
-# --- what is refused -----------------------------------------------------------------------------
-
-
-def dirty(shop: Workshop) -> None:
-    shop.make("cuda-base", **{"org.opencontainers.image.revision": f"{shop.commit}-dirty"})
-
-
-def unknown_commit(shop: Workshop) -> None:
-    shop.make("cuda-base", **{"org.opencontainers.image.revision": "f" * 40})
-
-
-def lying_label(shop: Workshop) -> None:
-    shop.make("cuda-base", **{"slipway.cuda": ""})
-
-
-def lying_flavor(shop: Workshop) -> None:
-    shop.make("cuda-base", **{"slipway.flavor": "devel"})
-
-
-def rebuilt(shop: Workshop) -> None:
-    image = shop.make("cuda-base")
-    shop.load(image, "another", {})
-
-
-def never_built(shop: Workshop) -> None:
-    (shop.make("cuda-base").results / "build.json").unlink()
-
-
-def untested(shop: Workshop) -> None:
-    (shop.make("cuda-base").results / "tests.xml").unlink()
-
-
-def failed(shop: Workshop) -> None:
-    shop.test(shop.make("cuda-base"), failures=1)
-
-
-def tested_another(shop: Workshop) -> None:
-    shop.test(shop.make("cuda-base"), of="sha256:1")
-
-
-def tested_nothing(shop: Workshop) -> None:
-    image = shop.make("cuda-base")
-    text = (image.results / "tests.xml").read_text()
-    results.write(image.results / "tests.xml", re.sub(r"(?s)<testcase.*</testcase>", "", text))
-
-
-def damaged_tests(shop: Workshop) -> None:
-    results.write(shop.make("cuda-base").results / "tests.xml", "<testsuites>")
-
-
-def change_run(shop: Workshop, name: str, value: str) -> None:
-    """Change a property of the run of the checks."""
-    file = shop.make("cuda-base").results / "tests.xml"
-    results.write(file, re.sub(rf'(?<=name="{name}" value=")[^"]*', value, file.read_text()))
-
-
-def tested_in_part(shop: Workshop) -> None:
-    folder = shop.make("cuda-base").results
-    (folder / "tests.xml").rename(folder / "tests.partial.xml")
-
-
-def tested_by_another_contract(shop: Workshop) -> None:
-    change_run(shop, "contract", "cpu-base")
-
-
-def cut_run(shop: Workshop) -> None:
-    change_run(shop, "whole", "no")
-
-
-def refused_run(shop: Workshop) -> None:
-    change_run(shop, "exit status", "1")
-
-
-def tested_by_changed_checks(shop: Workshop) -> None:
-    change_run(shop, "commit", f"{'a' * 40}-dirty")
-
-
-def tested_by_other_checks(shop: Workshop) -> None:
-    change_run(shop, "commit", git(shop.folder, "rev-parse", "HEAD"))
-    (shop.folder / "tests/images").mkdir(parents=True)
-    (shop.folder / "tests/images/test_new.py").write_text("")
-    git(shop.folder, "add", "--all")
-    git(shop.folder, "commit", "--quiet", "--message=a new check")
-
-
-def tested_long_ago(shop: Workshop) -> None:
-    change_run(shop, "finished", "2020-01-01T00:00:00+00:00")
-
-
-def audited_long_ago(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "audit.json", finished="2020-01-01T00:00:00+00:00")
-
-
-def scanned_at_no_time(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "scan.json", finished=None)
-
-
-def exception_expired_since(shop: Workshop) -> None:
-    expired = {"identifier": "CVE-2026-12345", "expires": "2026-01-31"}
-    shop.change(shop.make("cuda-base"), "scan.json", exceptions=[expired])
-
-
-def no_sbom(shop: Workshop) -> None:
-    (shop.make("cuda-base").results / "sbom.spdx.json").unlink()
-
-
-def sbom_of_another(shop: Workshop) -> None:
-    image = shop.make("cuda-base")
-    identity = results.read_json(image.results / "build.json")["image"]
-    rows = [{"name": sbom.IMAGE, "value": "sha256:1"}, {"name": "of its base", "value": identity}]
-    shop.change(image, "sbom.cdx.json", metadata={"properties": rows})
-
-
-def other_sbom_of_another(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "sbom.spdx.json", comment=f"{sbom.IMAGE} sha256:1")
-
-
-def strange_sbom(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "sbom.cdx.json", metadata=[1])
-
-
-def audit_failed(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "audit.json", verdict="failed")
-
-
-def audit_of_another(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "audit.json", image="sha256:1")
-
-
-def vulnerable(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "scan.json", verdict="vulnerable", allow_not_scanned=True)
-
-
-def not_scanned(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "scan.json", verdict="not scanned")
-
-
-def no_verdict(shop: Workshop) -> None:
-    shop.change(shop.make("cuda-base"), "scan.json", verdict=None)
-
-
-def damaged_scan(shop: Workshop) -> None:
-    results.write(shop.make("cuda-base").results / "scan.json", '{"verdict": "pas')
-
-
-@pytest.mark.parametrize(
-    ("breakage", "reason"),
-    [
-        (dirty, "built from files that differ from commit"),
-        (unknown_commit, "this repository has no Dockerfile.cuda at commit ffffffffffff"),
-        (lying_label, "has nothing on its label slipway.cuda"),
-        (lying_flavor, "has devel on its label slipway.flavor"),
-        (rebuilt, "is not the image of its last build"),
-        (never_built, "it was not built here"),
-        (untested, r"it was not tested: nox -s test -- cuda-base"),
-        (failed, r"its tests have not passed \(1 failed, 1 passed\)"),
-        (tested_another, "its tests are about another image"),
-        (tested_nothing, r"its tests have not passed \(0 failed, 0 passed\)"),
-        (damaged_tests, "tests.xml is damaged"),
-        (tested_in_part, r"only a part of its checks was run: nox -s test -- cuda-base"),
-        (tested_by_another_contract, "not a whole run of the checks of this image"),
-        (cut_run, "not a whole run of the checks of this image"),
-        (refused_run, "its tests ended with an error"),
-        (tested_by_changed_checks, "were changed and not committed"),
-        (tested_by_other_checks, "its tests have changed since they ran at commit"),
-        (tested_long_ago, r"the result of its tests is \d+ days old, more than 7"),
-        (audited_long_ago, r"audit.json is \d+ days old, more than 7"),
-        (scanned_at_no_time, "scan.json does not say when it was made"),
-        (exception_expired_since, "rests on the exception CVE-2026-12345, which expired on 2026-01-31"),
-        (no_sbom, r"there is no readable sbom.spdx.json: nox -s sbom -- cuda-base"),
-        (sbom_of_another, "sbom.cdx.json is about another image"),
-        (other_sbom_of_another, "sbom.spdx.json is about another image"),
-        (strange_sbom, "sbom.cdx.json is about another image"),
-        (audit_failed, "the verdict of audit.json is 'failed'"),
-        (audit_of_another, "audit.json is about another image"),
-        (vulnerable, r"the verdict of scan.json is 'vulnerable': nox -s scan -- cuda-base"),
-        (not_scanned, "the verdict of scan.json is 'not scanned'"),
-        (no_verdict, "the verdict of scan.json is None"),
-        (damaged_scan, "there is no readable scan.json"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-@pytest.mark.requirement("T10", "T11", "V6")
-def test_what_lacks_evidence_is_refused_before_the_registry_is_asked(  # noqa: PLR0913, PLR0917 - fixtures
-    shop: Workshop,
-    run: Callable[..., int],
-    proxy: Proxy,
-    unsigned: None,
-    breakage: Callable[[Workshop], None],
-    reason: str,
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.requirement("T10")
+def test_what_one_job_stages_another_publishes(
+    shop: Workshop, run: Run, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each reason is named, with the command that helps."""
-    breakage(shop)
-    with pytest.raises(SlipwayError, match=reason) as error:
-        run("cuda-base")
-    assert "nothing is published, because:\n" in str(error.value)
-    assert proxy.requests == []
-
-
-@pytest.mark.requirement("V6")
-def test_images_that_would_share_a_tag_are_refused(
-    shop: Workshop, run: Callable[..., int], proxy: Proxy, unsigned: None
-) -> None:
-    """One of them holds another version than its name says; the tag has the version that it holds."""
-    shop.make("cuda-base", **{"slipway.cuda": "13.2"})
+    """The same bytes and results, without an engine; what is missing in the results is refused there, too."""
+    image = shop.make("cuda-base")
+    staging = f"{target}/staging"
+    words = [f"--registry={staging}", "--stage", f"--output={tmp_path / 'output'}", "--allow-local-base", "cuda-base"]
+    assert command.main(words) == 0
+    name, _, reference = (tmp_path / "output").read_text().strip().partition("=")
+    assert (name, open_repository(staging).list_tags()) == ("cuda-base", [])
     shop.make("cuda13.2-base")
-    with pytest.raises(SlipwayError, match=r"cuda-base, cuda13\.2-base: .* would both be 0\.1\.0-cuda13\.2-base"):
-        run("cuda-base", "cuda13.2-base")
-    assert proxy.requests == []
+    command.main([*words[:-1], "cuda13.2-base"])
+    assert (tmp_path / "output").read_text().splitlines()[1].startswith("cuda13.2-base=")  # as publish.yml reads it
+    monkeypatch.setattr("slipway.docker.call", lambda *_: pytest.fail("the engine was asked"))
+    assert run("--staged", reference) == 0
+    there = open_repository(target)
+    assert there.require_manifest("latest").configuration == results.read_json(image.results / "build.json")["image"]
+    assert run("--verify", "latest") == 0
+    assert run("--staged", reference) == 0
+    assert list(list_revisions(there)) == [f"{TAG}-r1"]
+    with pytest.raises(SlipwayError, match="names no staged image"):
+        run("--staged", "cuda-base")
+    with pytest.raises(SlipwayError, match="is not what `publish --stage` sends"):
+        run("--staged", there.refer(there.find_digest("latest")))
 
 
-def test_platforms_of_different_commits_are_no_index(shop: Workshop, run: Callable[..., int], unsigned: None) -> None:
-    """Whoever pulls the tag gets the same sources on each platform."""
-    shop.make("cpu-base")
-    git(shop.folder, "commit", "--quiet", "--allow-empty", "--message=More")
-    shop.commit = git(shop.folder, "rev-parse", "HEAD")
-    shop.make("cpu-base-arm64")
-    with pytest.raises(SlipwayError, match="cpu-base, cpu-base-arm64: these were built from different commits"):
-        run("cpu-base", "cpu-base-arm64")
-
-
-def test_every_reason_is_named_at_once(shop: Workshop, target: str, unsigned: None) -> None:
-    """Of all images, and the missing key."""
-    image = shop.make("cuda-base")
-    for name in ("audit.json", "scan.json"):
-        (image.results / name).unlink()
-    shop.test(shop.make("cpu-base"), failures=1)
-    with pytest.raises(SlipwayError) as error:
-        publish.main([f"--registry={target}", "cuda-base", "cpu-base", "cpu-runtime"])
-    lines = str(error.value).splitlines()
-    assert len(lines) == 6
-    assert "no key or identity to sign or verify with" in lines[-1]
-
-
-@pytest.mark.requirement("T11")
-def test_what_was_allowed_not_to_be_scanned_says_so(
-    shop: Workshop, run: Callable[..., int], target: str, unsigned: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """When it is published and when it is verified; its evidence keeps the verdict."""
-    image = shop.make("cuda-base")
-    shop.change(image, "scan.json", verdict="not scanned", allow_not_scanned=True)
-    assert run("cuda-base") == 0
-    assert "cuda-base: NOT SCANNED, by --allow-not-scanned" in capsys.readouterr().out
-    run("--verify", "latest")
-    assert "NOT SCANNED" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("https://registry.example.com/x", "without https://"),
-        ("user:secret@registry.example.com/x", "docker login HOST"),
-        ("team/slipway", "names no registry's host"),
-        ("registry.example.com", "the name after the host"),
-        ("registry.example.com/Team", "the name after the host"),
-        ("registry.example.com/team/../other", "the name after the host"),
-    ],
-)
-def test_a_name_that_is_no_repository_is_refused(name: str, reason: str) -> None:
-    """A login in it is not shown."""
-    with pytest.raises(SlipwayError, match=reason) as error:
-        registry.parse_repository(name)
-    assert "secret" not in str(error.value)
-
-
-# --- a dry run, a mark, a verification -----------------------------------------------------------
-
-
+@pytest.mark.usefixtures("fake_cosign")
 def test_a_dry_run_tells_and_writes_nothing(
-    shop: Workshop, run: Callable[..., int], proxy: Proxy, unsigned: None, capsys: pytest.CaptureFixture[str]
+    shop: Workshop, run: Run, proxy: Proxy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What would be published, and when it is there already."""
     image = shop.make("cuda-base")
     assert run("--dry-run", "cuda-base") == 0
     told = capsys.readouterr().out
-    assert "0.1.0-cuda13.0-base-r1 would be published: cuda-base" in told
+    assert f"{TAG}-r1 would be published: cuda-base" in told
     assert "  latest would move there from nothing" in told
     assert proxy.written() == []
     assert not (image.results / "publish.json").exists()
@@ -535,25 +312,27 @@ def test_a_dry_run_tells_and_writes_nothing(
     proxy.requests.clear()
     capsys.readouterr()
     run("--dry-run", "cuda-base")
-    assert capsys.readouterr().out.strip().endswith("0.1.0-cuda13.0-base-r1 is published already: cuda-base")
+    assert capsys.readouterr().out.strip().endswith(f"{TAG}-r1 is published already: cuda-base")
     shop.change(image, "scan.json", verdict="vulnerable")
     with pytest.raises(SlipwayError, match=r"the verdict of scan.json is 'vulnerable'"):
         run("--dry-run", "cuda-base")
     assert proxy.written() == []
 
 
+@pytest.mark.usefixtures("fake_cosign")
 def test_a_deprecated_revision_is_marked_and_stays(
-    shop: Workshop, run: Callable[..., int], target: str, unsigned: None, capsys: pytest.CaptureFixture[str]
+    shop: Workshop, run: Run, target: str, signer: Signer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Publishing and verifying it say why; marking it twice is marking it once."""
     shop.make("cuda-base")
     run("cuda-base")
-    there = open_registry(target)
-    before = {tag: there.digest(tag) for tag in there.tags() if not tag.startswith("sha256-")}
+    there = open_repository(target)
+    before = list_revisions(there)
     for _ in range(2):
-        assert run("--deprecate", "its OpenSSL is broken", "0.1.0-cuda13.0-base-r1") == 0
-    assert {tag: there.digest(tag) for tag in there.tags() if not tag.startswith("sha256-")} == before
-    assert verify.list_deprecations(there, before["latest"], lambda _: True) == ["its OpenSSL is broken"]
+        assert run("--deprecate", "its OpenSSL is broken", f"{TAG}-r1") == 0
+    assert list_revisions(there) == before
+    reference = there.refer(there.find_digest("latest"))
+    assert len(signer.find_attestations(reference, attestations.DEPRECATION)) == 1
     capsys.readouterr()
     run("--verify", "latest")
     run("cuda-base")
@@ -562,200 +341,230 @@ def test_a_deprecated_revision_is_marked_and_stays(
     assert "this revision is deprecated: its OpenSSL is broken" in told
 
 
-@pytest.mark.requirement("U11")
-def test_verifying_finds_what_is_wrong(shop: Workshop, run: Callable[..., int], proxy: Proxy, target: str) -> None:
-    """Another key; an SBOM attached with another key does not count; a changed layer, a tag moved by hand."""
+@pytest.mark.usefixtures("fake_cosign")
+def test_an_image_that_is_built_again_meanwhile_is_not_published(shop: Workshop, run: Run, target: str) -> None:
+    """Between the look at its evidence and the first byte."""
+    shop.make("cpu-base")
+    candidate = release_checks.find_candidate(shop.the_matrix.find_image("cpu-base"))
+    shop.make("cpu-base", content="2")
+    there = open_repository(target)
+    with pytest.raises(SlipwayError, match="cpu-base was built or tested again meanwhile"):
+        publish.publish_images(there, Signer("key"), publish.Publication((candidate,)))
+    assert there.list_tags() == []
+
+
+# --- strangers who may push ----------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.requirement("N11")
+def test_verifying_finds_a_tag_that_somebody_moved(shop: Workshop, run: Run, target: str) -> None:
+    """To a stranger's image, to another image of ours, back to an earlier revision; a revision that was repointed."""
+    for content in ("1", "2"):
+        shop.make("cuda-base", content=content)
+        run("cuda-base")
+    shop.make("cpu-base")
+    run("cpu-base")
+    there = open_repository(target)
+    digests = list_revisions(there)
+    cases = {
+        ("latest", push_image(there, "stranger").digest): "is not signed by key",
+        ("latest", digests["0.1.0-cpu-base-r1"]): "and not under this tag: somebody moved it",
+        ("latest", digests[f"{TAG}-r1"]): f"is {TAG}-r1, but {TAG}-r2 was published under this tag after it",
+        (f"{TAG}-r2", digests[f"{TAG}-r1"]): "somebody let the revision point elsewhere",
+    }
+    for (tag, digest), reason in cases.items():
+        there.write_tag(tag, digest)
+        with pytest.raises(SlipwayError, match=reason):
+            run("--verify", tag)
+        there.write_tag(tag, digests[f"{TAG}-r2"])
+        assert run("--verify", tag) == 0
+
+
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.requirement("N11")
+def test_a_strangers_image_is_never_taken_for_ours(shop: Workshop, run: Run, target: str) -> None:
+    """A manifest with our configuration and other layers as the next revision: not signed, and no tag moves to it."""
     shop.make("cuda-base")
     run("cuda-base")
-    there = open_registry(target)
+    there = open_repository(target)
+    own = there.require_manifest("latest")
+    with oci_layout.temporary_layout() as layout:
+        layer = layout.describe(oci_layout.LAYER, layout.add_blob(b"evil"))
+        settings = layout.describe(oci_layout.CONFIGURATION, layout.add_blob(there.read_blob(own.configuration)))
+        forged = layout.add_manifest(settings, [layer])
+        layout.write_index([(forged, {})])
+        there.push(layout.folder, f"{TAG}-r2")
+    assert run("cuda-base") == 0
+    assert there.find_digest("latest") == own.digest
+    shop.make("cuda-base", content="2")
+    assert run("cuda-base") == 0
+    assert sorted(list_revisions(there)) == [f"{TAG}-r1", f"{TAG}-r2", f"{TAG}-r3"]
+    assert there.find_digest("latest") == there.find_digest(f"{TAG}-r3")
+    with pytest.raises(SlipwayError, match="is not signed by key"):
+        run("--verify", f"{TAG}-r2")
+
+
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.requirement("U11")
+def test_verifying_finds_a_layer_that_is_not_the_tested_one(
+    shop: Workshop, run: Run, proxy: Proxy, target: str, signer: Signer
+) -> None:
+    """Other bytes under a layer's digest; a signed manifest whose layer is not that of its configuration."""
+    shop.make("cuda-base")
+    run("cuda-base")
+    there = open_repository(target)
     manifest = there.require_manifest("latest")
-    forged = attachments.make_attachment(
-        "scan.json", attachments.TYPES["scan.json"], b'{"verdict":"passed"}', manifest.descriptor
-    )
-    attachments.attach(there, manifest.descriptor, [forged])
-    assert run("--verify", "latest", key="cosign.pub") == 0
-    with pytest.raises(signing.UnsignedError):
-        run("--verify", "latest", key="other.pub")
 
     def flip(reply: Reply) -> Reply:
         return Reply(reply.status, reply.headers, bytes([reply.body[0] ^ 1]) + reply.body[1:] if reply.body else b"")
 
-    layer = manifest.json["layers"][0]["digest"]
-    proxy.fail("GET", f"blobs/{layer}", Fault(change=flip))
-    with pytest.raises(SlipwayError, match=f"answers {layer} with sha256:"):
-        run("--verify", "latest", key="cosign.pub")
+    proxy.fail("GET", f"blobs/{manifest.layers[0]}", Fault(change=flip))
+    with pytest.raises(SlipwayError):
+        run("--verify", "latest")
     proxy.rules.clear()
-    there.write_tag("0.1.0-cuda13.0-base", forged.manifest)
-    with pytest.raises(SlipwayError, match="its highest revision -r1 sha256:"):
-        run("--verify", "0.1.0-cuda13.0-base", key="cosign.pub")
+    assert run("--verify", "latest") == 0
+    packed = subprocess.run(["zstd", "--stdout"], input=b"other", capture_output=True, check=True).stdout
+    other = push_image(there, "1.0.0-x-r1", packed, rootfs={"diff_ids": ["sha256:" + "1" * 64]})
+    published.sign_publication(there, signer, [other.digest], "1.0.0-x-r1", [], "")
+    with pytest.raises(SlipwayError, match=r"is the layer sha256:\w+, and should be sha256:1111"):
+        run("--verify", "1.0.0-x-r1")
 
 
 @pytest.mark.parametrize(
-    ("name", "document", "reason"),
+    ("name", "change", "reason"),
     [
-        ("sbom.cdx.json", {"metadata": {"properties": []}}, "its sbom.cdx.json is about another image"),
-        ("tests.json", {"image": "sha256:1", "verdict": "passed"}, "its tests.json is about another image"),
-        ("scan.json", {"image": "ID", "verdict": "vulnerable"}, "its scan.json says 'vulnerable'"),
-        ("audit.json", {"image": "ID"}, "its audit.json says None"),
-        ("provenance.json", {"subject": []}, "its provenance.json is about another image"),
-        ("scan.json", [1], "holds no JSON object"),
+        ("CycloneDX", {"metadata": {"properties": []}}, "its CycloneDX is about another image"),
+        ("checks", {"run": {"image": "sha256:1"}}, "its checks is about another image"),
+        ("checks", {"result": "FAILED"}, "its checks says that the image is not in order"),
+        (
+            "scan",
+            {"scanner": {"result": {"image": "ID", "verdict": "vulnerable"}}},
+            "its scan says",
+        ),
+        ("audit", {"audit": {}}, "its audit is not what this version of Slipway attests"),
     ],
 )
+@pytest.mark.usefixtures("fake_cosign")
 @pytest.mark.requirement("U11")
 def test_evidence_that_does_not_say_what_it_must_is_found(  # noqa: PLR0913, PLR0917 - fixtures
-    shop: Workshop, run: Callable[..., int], target: str, unsigned: None, name: str, document: object, reason: str
+    shop: Workshop, run: Run, target: str, signer: Signer, name: str, change: dict[str, object], reason: str
 ) -> None:
     """Also where it is signed: by whoever has the key and does not use this program."""
     image = shop.make("cpu-base")
     run("cpu-base")
     identity = results.read_json(image.results / "build.json")["image"]
-    there = open_registry(target)
-    subject = there.require_manifest("0.1.0-cpu-base").descriptor
-    text = json.dumps(document).replace("ID", identity).encode()
-    attachments.attach(there, subject, [attachments.make_attachment(name, attachments.TYPES[name], text, subject)])
+    there = open_repository(target)
+    reference = there.refer(there.find_digest("0.1.0-cpu-base"))
+    (before,) = attestations.find_predicates(signer, reference)[name]
+    text = json.dumps({**before, **change}).replace("ID", identity)
+    signer.attest(reference, attestations.KINDS[name][0], text.encode())
     with pytest.raises(SlipwayError, match=reason):
         run("--verify", "0.1.0-cpu-base")
 
 
-@pytest.mark.slow
-def test_a_mark_of_somebody_else_is_none(
-    shop: Workshop, run: Callable[..., int], target: str, keys: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Who may push could else take an image back; our own mark counts."""
-    shop.make("cpu-base")
-    run("cpu-base")
-    run("--deprecate", "a stranger's word", "0.1.0-cpu-base", key="other.key")
-    capsys.readouterr()
-    run("cpu-base")
-    run("--verify", "0.1.0-cpu-base", key="cosign.pub")
-    assert "a stranger's word" not in capsys.readouterr().out
-    run("--deprecate", "our own word", "0.1.0-cpu-base")
-    run("--verify", "0.1.0-cpu-base", key="cosign.pub")
-    assert "DEPRECATED: our own word" in capsys.readouterr().out
-
-
 @pytest.mark.requirement("U11")
-def test_verifying_misses_what_is_not_attached(
-    shop: Workshop, run: Callable[..., int], target: str, unsigned: None
-) -> None:
-    """The list of referrers lost all but one."""
+def test_verifying_misses_what_is_not_attested(shop: Workshop, run: Run, target: str, fake_cosign: Path) -> None:
+    """An attestation is gone; the next publication brings it back."""
     shop.make("cuda-base")
     run("cuda-base")
-    there = open_registry(target)
-    tag = registry.make_fallback_tag(there.digest("latest"))
-    rows = there.require_manifest(tag).json["manifests"]
-    there.write_tag(tag, registry.make_manifest({"manifests": rows[:1]}, registry.INDEX))
-    with pytest.raises(
-        SlipwayError, match=r"has no sbom.spdx.json, provenance.json, tests.json, .* attached; publish it"
-    ):
+    rows = json.loads((fake_cosign / "signed.json").read_text())
+    (fake_cosign / "signed.json").write_text(json.dumps([row for row in rows if "spdx" not in row["type"]]))
+    with pytest.raises(SlipwayError, match=r"has no SPDX that key .* attested; publish it again"):
         run("--verify", "latest")
     run("cuda-base")
     assert run("--verify", "latest") == 0
 
 
-def test_the_session_calls_the_program() -> None:
-    """With its options; an error is one message."""
-    command = [sys.executable, "-m", "nox", f"--noxfile={repository.ROOT / 'noxfile.py'}", "-s", "publish", "--"]
-    command += ["--registry=team/slipway", "cpu-base"]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert result.returncode == 1
-    assert "error: 'team/slipway' names no registry's host" in result.stdout
-    assert "Traceback" not in result.stdout
-
-
-# --- registries that fail or lie, several publishers ---------------------------------------------
+# --- registries that fail, several publishers ----------------------------------------------------
 
 
 FAULTS = [
     Fault(status=500),
     Fault(cut=True),
     Fault(cut=True, late=True),
-    Fault(status=429, headers={"Retry-After": "0"}),
+    Fault(status=401),
+    Fault(status=403),
+    Fault(status=429),
+    Fault(status=307, headers={"Location": "http://127.0.0.1:9/"}),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("method", ["POST", "PUT", "HEAD", "GET"])
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.parametrize("number", range(0, 40, 4))
 @pytest.mark.requirement("V7")
-def test_from_any_request_on_a_registry_may_fail(  # noqa: PLR0913, PLR0917 - fixtures
-    shop: Workshop, run: Callable[..., int], proxy: Proxy, target: str, unsigned: None, method: str
+def test_from_any_request_on_a_registry_may_fail(
+    shop: Workshop, run: Run, proxy: Proxy, target: str, number: int
 ) -> None:
-    """A fault at every fifth request of a method and all later ones; the next run publishes, and no revision moves."""
-    seen: dict[str, str] = {}
-    for number in range(0, 60, 5):
-        shop.make("cpu-base", content=f"{method} {number}")
-        broken = fail_from(proxy, method, number, FAULTS[number // 5 % len(FAULTS)])
-        with suppress(SlipwayError):
-            run("cpu-base")
-        proxy.rules.clear()
-        run("cpu-base")
-        there = open_registry(target)
-        now = {tag: there.digest(tag) for tag in there.tags() if re.search(r"-r\d+$", tag)}
-        assert seen.items() <= now.items()
-        assert (
-            there.digest("0.1.0-cpu-base")
-            == now[f"0.1.0-cpu-base-r{revisions.find_highest_listed('0.1.0-cpu-base', now)}"]
-        )
-        seen = now
-        if not broken:
-            break
-    assert run("--verify", "0.1.0-cpu-base") == 0
-
-
-def fail_from(proxy: Proxy, method: str, number: int, fault: Fault) -> list[str]:
-    """Let all requests of a method fail from a certain one on; the list holds those that did."""
-    count = itertools.count()
-    broken: list[str] = []
-
-    def rule(request: Request) -> Fault | None:
-        if request.method != method or next(count) < number:
-            return None
-        broken.append(request.path)
-        return fault
-
-    proxy.rules.append(rule)
-    return broken
-
-
-@pytest.mark.parametrize("kind", ["manifest", "configuration"])
-def test_a_registry_that_answers_with_other_bytes_is_caught(
-    shop: Workshop, run: Callable[..., int], proxy: Proxy, unsigned: None, kind: str
-) -> None:
-    """What stands under a digest is compared with it, also when nothing is to be sent."""
-    image = shop.make("cpu-base")
+    """From that request on each fails; the next run publishes, and no revision moves."""
+    shop.make("cpu-base")
     run("cpu-base")
-    record = results.read_json(image.results / "publish.json")
-
-    def other(reply: Reply) -> Reply:
-        return Reply(reply.status, reply.headers | {"Content-Length": "2"}, b"{}")
-
-    asked = record["configuration"] if kind == "configuration" else "0.1.0-cpu-base-r1"
-    proxy.fail("GET", f"{asked}$", Fault(change=other))
-    with pytest.raises(SlipwayError, match=f"answers {asked} with sha256:"):
-        run("--verify", "0.1.0-cpu-base-r1") if kind == "configuration" else run("cpu-base")
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cosign that only notes its arguments; for processes of their own."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "cosign").write_text(f'#!/bin/sh\necho "2.5.0 $*" | tee -a {folder}/calls\n')
-    (folder / "cosign").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return folder
+    there = open_repository(target)
+    before = list_revisions(there)
+    shop.make("cpu-base", content="2")
+    count = itertools.count()
+    fault = FAULTS[number // 4 % len(FAULTS)]
+    proxy.rules.append(lambda _: fault if next(count) >= number else None)
+    with suppress(SlipwayError):
+        run("cpu-base")
+    proxy.rules.clear()
+    assert before.items() <= list_revisions(there).items()
+    run("cpu-base")
+    now = list_revisions(there)
+    assert before.items() <= now.items()
+    assert there.find_digest("0.1.0-cpu-base") == now[max(now, key=tags.parse_revision)] != before["0.1.0-cpu-base-r1"]
+    assert run("--verify", "0.1.0-cpu-base") == 0
 
 
 def start(shop: Workshop, target: str, *words: str) -> "subprocess.Popen[str]":
     """Start the program itself in a whole copy of the repository."""
-    command = [sys.executable, "-m", "slipway.publish", f"--registry={target}", "--key=cosign.key", *words]
-    return subprocess.Popen(command, cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    words = (f"--registry={target}", "--key=own.key", "--allow-local-base", *words)
+    program = [sys.executable, "-m", "slipway.publish", *words]
+    return subprocess.Popen(program, cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def kill_at(number: int, process: "subprocess.Popen[str]") -> Callable[[Request], None]:
+    """Return a rule that kills a process at one of its requests."""
+    count = itertools.count()
+
+    def kill(_: Request) -> None:
+        if next(count) == number:
+            process.kill()
+
+    return kill
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.requirement("V7")
+def test_a_publisher_may_be_killed_at_any_point(proxy: Proxy, tmp_path: Path, target: str) -> None:
+    """At twenty of its requests: nothing is overwritten, nothing is lost, and the next run finishes."""
+    there = open_repository(target)
+    with pytest.MonkeyPatch.context() as patch, workshop(tmp_path / "whole", patch, whole=True) as shop:
+        seen: dict[str, str] = {}
+        for number in range(20):
+            shop.make("cpu-base", content=str(number))
+            process = start(shop, target, "cpu-base")
+            proxy.rules[:] = [kill_at(2 * number, process)]
+            process.communicate(timeout=100)
+            proxy.rules.clear()
+            assert seen.items() <= list_revisions(there).items()
+            again = start(shop, target, "cpu-base")
+            told = again.communicate(timeout=100)[0]
+            assert again.returncode == 0, told
+            now = list_revisions(there)
+            assert seen.items() <= now.items()
+            assert there.find_digest("0.1.0-cpu-base") == now[max(now, key=tags.parse_revision)]
+            seen = now
+        assert len(seen) >= 20
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.usefixtures("program")
+@pytest.mark.usefixtures("fake_cosign")
 @pytest.mark.requirement("V5", "V7")
 def test_two_programs_at_once_lose_nothing(proxy: Proxy, tmp_path: Path, target: str) -> None:
     """Three times two publishers of two checkouts; the one that loses says so, and succeeds when it is run again."""
@@ -774,130 +583,30 @@ def test_two_programs_at_once_lose_nothing(proxy: Proxy, tmp_path: Path, target:
                 again = start(shop, target, "cpu-base")
                 assert "error:" not in again.communicate(timeout=100)[0]
                 assert again.returncode == 0
-        there = open_registry(target)
-        found = {tag: there.digest(tag) for tag in there.tags() if re.search(r"-r\d+$", tag)}
+        there = open_repository(target)
+        found = list_revisions(there)
         assert len(set(found.values())) == len(found) == 6
-        assert (
-            there.digest("0.1.0-cpu-base")
-            == found[f"0.1.0-cpu-base-r{revisions.find_highest_listed('0.1.0-cpu-base', found)}"]
-        )
+        assert there.find_digest("0.1.0-cpu-base") == found[max(found, key=tags.parse_revision)]
     written = {(each.path, each.digest) for each in proxy.written() if re.search(r"-r\d+$", each.path)}
     assert len(written) == 6
 
 
-# --- credentials ---------------------------------------------------------------------------------
-
-SECRET = "correct-horse-battery"  # noqa: S105 - a login that is made up here
-TOKEN = "a-token-for-this-scope"  # noqa: S105
-
-
-def require_login(proxy: Proxy, kind: str) -> None:
-    """Let the registry want a login, by itself or by a token from elsewhere."""
-    basic = "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()
-    bearer = f'Bearer realm="http://{proxy.host}/token",service="registry",scope="repository:x:pull,push"'
-
-    def rule(request: Request) -> Fault | None:
-        if request.path.startswith("/token"):
-            body = json.dumps({"token": TOKEN}).encode()
-            return Fault(status=200, body=body) if request.authorization == basic else Fault(status=401)
-        wanted = basic if kind == "basic" else f"Bearer {TOKEN}"
-        if request.authorization == wanted:
-            return None
-        challenge = 'Basic realm="registry"' if kind == "basic" else bearer
-        told = json.dumps({"errors": [{"code": "DENIED", "message": f"not with {request.authorization}"}]})
-        return Fault(status=401, headers={"WWW-Authenticate": challenge}, body=told.encode())
-
-    proxy.rules.append(rule)
+def test_the_session_calls_the_program() -> None:
+    """With its options; an error is one message."""
+    words = [sys.executable, "-m", "nox", f"--noxfile={repository.ROOT / 'noxfile.py'}", "-s", "publish", "--"]
+    words += ["--registry=team/slipway", "cpu-base"]
+    result = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert result.returncode == 1
+    assert "error: 'team/slipway' names no registry's host" in result.stdout
+    assert "Traceback" not in result.stdout
 
 
-def log_in(folder: Path, host: str, how: str, password: str = SECRET) -> None:
-    """Leave a login as `docker login` does, in its file or with a credential helper."""
-    folder.mkdir(exist_ok=True)
-    settings: dict[str, object] = {"auths": {host: {"auth": base64.b64encode(f"me:{password}".encode()).decode()}}}
-    if how == "helper":
-        settings = {"credHelpers": {host: "test"}}
-        helper = folder / "docker-credential-test"
-        helper.write_text(f"""#!/bin/sh\necho '{{"Username": "me", "Secret": "{password}"}}'\n""")
-        helper.chmod(0o755)
-    (folder / "config.json").write_text(json.dumps(settings))
-
-
-@pytest.mark.parametrize("how", ["file", "helper"])
-@pytest.mark.parametrize("kind", ["basic", "bearer"])
-def test_the_login_is_dockers_and_is_shown_nowhere(  # noqa: PLR0913, PLR0917 - fixtures
-    proxy: Proxy, tmp_path: Path, target: str, program: Path, monkeypatch: pytest.MonkeyPatch, how: str, kind: str
-) -> None:
-    """Not in what is printed, not in dist/, not in an argument of any process, not in what is published."""
-    log_in(tmp_path / "docker", proxy.host, how)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'docker'}:{os.environ['PATH']}")
-    require_login(proxy, kind)
-    seen: set[str] = set()
-    with pytest.MonkeyPatch.context() as patch, workshop(tmp_path / "whole", patch, whole=True) as shop:
-        shop.make("cpu-base")
-        process = start(shop, target, "cpu-base")
-        while process.poll() is None:
-            seen |= arguments_of_all()
-        told = process.communicate()[0]
-        left = [file.read_text() for file in (shop.folder / "dist").rglob("*") if file.is_file()]
-    assert process.returncode == 0, told
-    assert any("slipway.publish" in each for each in seen)
-    secrets = (SECRET, TOKEN, PASSWORD, base64.b64encode(f"me:{SECRET}".encode()).decode())
-    for text in (told, *left, *seen, (program / "calls").read_text()):
-        assert not [secret for secret in secrets if secret in text]
-
-
-def arguments_of_all() -> set[str]:
-    """Return the command lines of all processes."""
-    found = set()
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            found.add(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return found
-
-
-@pytest.mark.parametrize("how", ["file", "helper"])
-def test_a_wrong_login_is_named_without_being_shown(  # noqa: PLR0913, PLR0917 - fixtures
-    shop: Workshop, run: Callable[..., int], proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    """Even where the registry repeats it in its answer."""
-    log_in(tmp_path / "docker", proxy.host, how, "wrong-horse")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'docker'}:{os.environ['PATH']}")
-    require_login(proxy, "basic")
-    shop.make("cpu-base")
-    with pytest.raises(
-        SlipwayError, match=r"is not allowed \(401 Unauthorized DENIED: not with Basic \*\*\*\): docker login"
-    ) as error:
-        run("cpu-base")
-    assert "wrong-horse" not in str(error.value)
-    assert base64.b64encode(b"me:wrong-horse").decode() not in str(error.value)
-
-
-def test_without_a_login_the_message_says_how(shop: Workshop, run: Callable[..., int], proxy: Proxy) -> None:
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.parametrize("status", [401, 403])
+def test_without_a_login_the_message_says_how(shop: Workshop, run: Run, proxy: Proxy, status: int) -> None:
     """docker's own command."""
-    require_login(proxy, "basic")
+    proxy.fail("GET", "", Fault(status=status, headers={"WWW-Authenticate": 'Basic realm="registry"'}))
     shop.make("cpu-base")
-    with pytest.raises(SlipwayError, match=f"requires a login: docker login {proxy.host}"):
+    with pytest.raises(SlipwayError, match="docker login HOST"):
         run("cpu-base")
-
-
-def test_credentials_go_to_no_address_without_tls(
-    shop: Workshop, run: Callable[..., int], proxy: Proxy, tmp_path: Path
-) -> None:
-    """A registry that sends its clients elsewhere for a token."""
-    log_in(tmp_path / "docker", proxy.host, "file")
-    challenge = {"WWW-Authenticate": 'Bearer realm="http://elsewhere.example.com/token"'}
-    proxy.fail("GET", "", Fault(status=401, headers=challenge))
-    shop.make("cpu-base")
-    with pytest.raises(SlipwayError, match="asks for credentials at an address without TLS; they were not sent"):
-        run("cpu-base")
-
-
-def test_an_image_that_is_built_again_meanwhile_is_not_published(shop: Workshop, target: str, unsigned: None) -> None:
-    """Between the look at its evidence and the first byte."""
-    shop.make("cpu-base")
-    (publication,), _ = publish.examine_images([shop.the_matrix.find_image("cpu-base")])
-    shop.make("cpu-base", content="2")
-    there = open_registry(target)
-    with pytest.raises(SlipwayError, match="cpu-base was built or tested again meanwhile"):
-        publish.publish_images(there, signing.Signer("key"), publication)
-    assert there.tags() == []
+    assert not proxy.written()

@@ -1,0 +1,85 @@
+"""A stand-in for cosign that keeps signatures and attestations in a file, for tests that are not about signatures.
+
+    python fake_cosign.py FILE sign --key=KEY --annotations=NAME=VALUE REFERENCE...
+
+It knows a key by its name alone: what KEY.key has signed, KEY.pub verifies.
+"""
+
+import base64
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SIGN = "https://sigstore.dev/cosign/sign/v1"
+Rows = list[dict[str, Any]]
+
+
+def install(folder: Path) -> Path:
+    """Put the program into a folder, as `cosign`; it says that it is the pinned version."""
+    program = folder / "cosign"
+    folder.mkdir(parents=True, exist_ok=True)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {__file__} {folder}/signed.json "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+@contextmanager
+def open_rows(file: Path) -> Iterator[Rows]:
+    """Yield what was signed so far; what is added is kept."""
+    with file.open("a+") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        opened.seek(0)
+        rows = json.loads(opened.read() or "[]")
+        yield rows
+        opened.truncate(0)
+        opened.write(json.dumps(rows))
+
+
+def find_digest(reference: str) -> str:
+    """Return the digest of a reference."""
+    return reference.rpartition("@")[2]
+
+
+def main(file: Path, command: str, *words: str) -> int:
+    """Do one command."""
+    options = [word.removeprefix("--").partition("=")[::2] for word in words if word.startswith("--")]
+    given = dict(options)
+    references = [word for word in words if not word.startswith("--")]
+    key = given.get("key", "none")
+    key = os.environ[key.removeprefix("env://")] if key.startswith("env://") else key
+    key = key.strip().removesuffix(".key").removesuffix(".pub")
+    if command == "public-key":
+        print(f"{key}.pub")
+        return 0
+    with open_rows(file) as rows:
+        if command in {"sign", "attest"}:
+            said = dict(value.split("=", 1) for name, value in options if name == "annotations")
+            predicate = json.loads(sys.stdin.read()) if command == "attest" else {}
+            for each in references:
+                row = {"digest": find_digest(each), "key": key, "annotations": said, "predicate": predicate}
+                rows.append(row | {"type": given.get("type", SIGN)})
+            return 0
+        found = [row for row in rows if row["key"] == key and row["digest"] == find_digest(references[0])]
+    if command == "verify-attestation":
+        found = [row for row in found if row["type"] == given["type"]]
+    if not found:
+        print("Error: no matching signatures", file=sys.stderr)
+        return 1
+    if command == "verify":
+        print(json.dumps([{"critical": {"type": row["type"]}, "optional": row["annotations"]} for row in found]))
+    for row in found if command == "verify-attestation" else ():
+        statement = json.dumps({"predicateType": row["type"], "predicate": row["predicate"]})
+        print(json.dumps({"payload": base64.b64encode(statement.encode()).decode()}))
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[2:] == ["--version"]:
+        print("3.1.3")
+    else:
+        sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))
