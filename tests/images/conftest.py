@@ -22,6 +22,7 @@ from slipway import matrix
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.layers import SavedImage
+from slipway.images_toml import VERSIONS
 from slipway.scan import pending_updates
 from tests.helpers.reasons import EMULATED, NO_AMD_GPU, NO_GPU
 from tests.images.helpers import timeouts
@@ -33,10 +34,12 @@ pytest_plugins = [
     "tests.images.helpers.whole_run",
     "tests.images.helpers.browser",
     "tests.images.helpers.build_sources",
+    "tests.images.helpers.service",
 ]
 # docker would write the proxies of ~/.docker/config.json, which are this host's, into each container's environment.
-ALONE = {"use_config_proxy": False}
+ALONE = {"use_config_proxy": False, "labels": [docker_command.TEST_LABEL]}
 LOG_LINES = 50
+PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
 CONTEXT = ("context", "inspect", "--format={{.Endpoints.docker.Host}}")
 # What the engine says when the container runtime lost its own first process: nothing about the image.
 ENGINE_FAULTS = ["read init-p: connection reset by peer"]
@@ -164,6 +167,14 @@ def labels(image: EngineImage) -> dict[str, str]:
     return dict(image.attrs["Config"].get("Labels") or {})
 
 
+@pytest.fixture
+def read_labels(labels: dict[str, str]) -> dict[str, str]:
+    """The labels, where a build session has added those that tell what is inside."""
+    if not {f"slipway.{name}" for name in VERSIONS} & labels.keys():
+        pytest.skip(PLAIN_BUILD)
+    return labels
+
+
 @pytest.fixture(scope="session")
 def environment(image: EngineImage) -> dict[str, str]:
     """The image's environment variables."""
@@ -251,7 +262,9 @@ def run(start: Start) -> Run:
 
     def run(*command: str, **options: Any) -> Finished:
         environment = {"SLIPWAY_DEPRECATED": ""} | options.pop("environment", {})
-        container = start(*command, **{"network_mode": "none"} | options, environment=environment)
+        # Its end tells whether it works, so its health need not be asked meanwhile.
+        defaults = {"network_mode": "none", "healthcheck": {"test": ["NONE"]}}
+        container = start(*command, **defaults | options, environment=environment)
         exit_code = container.wait()["StatusCode"]
         return Finished(exit_code, container.logs().decode(errors="replace"))
 

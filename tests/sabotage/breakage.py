@@ -4,17 +4,17 @@ import contextlib
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import junit, matrix, repository
+from slipway.docker import TEST_LABEL
 from slipway.errors import SlipwayError
 from slipway.host import downloads
-from tests.sabotage import selection
-from tests.sabotage.cases import Case, is_named
+from tests.sabotage import processes, selection
+from tests.sabotage.cases import Case, any_change, is_named
 
 # A repository of this run's own: two runs at once leave each other's images alone.
 REPOSITORY = f"slipway-sabotage/{os.getpid()}"
@@ -77,7 +77,7 @@ def build(tag: str, dockerfile: str) -> None:
     """Build from standard input with this host's settings for builds."""
     settings = downloads.find(matrix.load_matrix().default_distro.suite)
     options = ["--quiet", "--load", "--provenance=false", "--network=none", f"--build-arg=FOLDER={repository.ROOT}"]
-    options += [*settings.build_arguments(), f"--tag={tag}"]
+    options += [*settings.build_arguments(), f"--tag={tag}", f"--label={TEST_LABEL}="]
     built = run("docker", "buildx", "build", *options, "-", data=dockerfile, environment=settings.environment())
     if built.returncode:
         raise SlipwayError(f"the broken image could not be built:\n{built.stderr.strip()}")
@@ -130,7 +130,7 @@ def pytest(case: Case, *options: str) -> subprocess.CompletedProcess[str]:
     paths = [f"tests/images/{name}" for name in case.paths] or ["tests/images"]
     # No check is a hypothesis test, and the import takes a third of the time of a collection.
     own = ["--quiet", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", f"--contract={case.contract}"]
-    return run(sys.executable, "-m", "pytest", *own, *options, *paths)
+    return processes.run_pytest(*own, *options, *paths, limit=LIMIT)
 
 
 def read_outcomes(report: Path) -> Outcomes:
@@ -160,8 +160,9 @@ def read_property(report: Path, name: str) -> str:
 def compare(case: Case, outcomes: Outcomes, *, whole: bool = True) -> str:
     """Return the checks that failed unexpectedly, and those that should have failed and did not."""
     lines = []
+    may_fail = (*case.expected, *any_change()) if case.dockerfile else case.expected
     for name, outcome in outcomes.items():
-        if outcome.startswith(FAILED) and not any(is_named(name, expected) for expected in case.expected):
+        if outcome.startswith(FAILED) and not any(is_named(name, expected) for expected in may_fail):
             lines.append(f"  failed unexpectedly   {name}\n{' ' * 24}{outcome.removeprefix(FAILED)}")
     for expected in case.expected if whole else case.breaks:
         found = {name: outcome for name, outcome in outcomes.items() if is_named(name, expected)}

@@ -14,6 +14,7 @@ from slipway.errors import SlipwayError
 FOLDER = Path(__file__).parent
 KEYS = ("image", "contract", "tag", "breaks", "also", "only")
 NOT_SHOWN = "not-shown"
+ANY_CHANGE = "any-change"
 MOST_CHECKS = 8  # of one case: more faults at once hide each other
 
 
@@ -62,7 +63,7 @@ def _tables() -> dict[str, dict[str, Any]]:
             files[file.name] = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise SlipwayError(f"{file.name} cannot be read: {error}") from None
-    names = [name for tables in files.values() for name in tables if name != NOT_SHOWN]
+    names = [name for tables in files.values() for name in tables if name not in (NOT_SHOWN, ANY_CHANGE)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise SlipwayError(f"two broken images have the same name: {', '.join(sorted(twice))}")
     return files
@@ -75,7 +76,7 @@ def broken() -> tuple[Case, ...]:
         _read(f"{file}: {name}", name, row)
         for file, tables in _tables().items()
         for name, row in tables.items()
-        if name != NOT_SHOWN
+        if name not in (NOT_SHOWN, ANY_CHANGE)
     )
 
 
@@ -86,7 +87,17 @@ def unbroken() -> list[Case]:
 
 def not_shown() -> dict[str, str]:
     """Return the checks that no case can break on every host, with the reason."""
-    return {check: reason for tables in _tables().values() for check, reason in tables.get(NOT_SHOWN, {}).items()}
+    return _reasons(NOT_SHOWN)
+
+
+def any_change() -> dict[str, str]:
+    """Return the checks that may fail with any fault, because they are about each file, with the reason."""
+    return _reasons(ANY_CHANGE)
+
+
+def _reasons(table: str) -> dict[str, str]:
+    """Return the checks of a table that is no case, with the reason."""
+    return {check: reason for tables in _tables().values() for check, reason in tables.get(table, {}).items()}
 
 
 def _read(where: str, name: str, row: dict[str, Any]) -> Case:

@@ -1,4 +1,4 @@
-"""Runs the cases two at a time, and prints which ran now, which passed earlier, and the number of sampled checks."""
+"""Runs the cases three at a time, and prints which ran now, which passed earlier, and the number of sampled checks."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +13,7 @@ from tests.sabotage import breakage, cases, earlier
 from tests.sabotage.cases import Case
 from tests.sabotage.selection import OTHERS, RUN
 
-AT_A_TIME = 2
+AT_A_TIME = 3
 EARLIER = "passed earlier"
 
 
@@ -32,10 +32,11 @@ Verdicts = dict[Case, Future[Verdict]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add options to run again the cases that passed earlier, and every check on every broken image."""
+    """Add options: run again the cases that passed earlier; every check on every broken image; some images alone."""
     group = parser.getgroup("slipway")
     group.addoption("--fresh", action="store_true", help="run the cases that passed earlier, too")
     group.addoption("--all-checks", action="store_true", help="run all checks on each broken image, not a sample")
+    group.addoption("--on", action="append", metavar="IMAGE", help="run the cases of this image alone")
 
 
 def pytest_configure() -> None:
@@ -44,6 +45,16 @@ def pytest_configure() -> None:
         cases.broken()
     except SlipwayError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the cases of images that --on does not name; a test without a case stays."""
+    if chosen := config.getoption("--on"):
+        others = [
+            item for item in items if hasattr(item, "callspec") and item.callspec.params["case"].image not in chosen
+        ]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
 
 def decide(case: Case, *, fresh: bool, whole: bool) -> Verdict:

@@ -9,9 +9,11 @@ from typing import Any
 
 from slipway import matrix, repository, results
 from slipway.errors import SlipwayError
-from tests.sabotage.breakage import collect, compare, read_outcomes, read_property, run
+from slipway.report import earlier_checks
+from tests.sabotage.breakage import run
 from tests.sabotage.cases import Case
 
+FOLDER = Path(__file__).parent
 # A new commit with the same files makes the same image but for this label.
 REVISION = "org.opencontainers.image.revision"
 
@@ -26,14 +28,8 @@ def passed_on(case: Case, *, whole: bool) -> str:
 
 def tested_on(case: Case) -> str:
     """Return the day on which the image's test session ran all checks and none failed, empty without such a run."""
-    report = matrix.load_matrix().find_image(case.image).results / "tests.xml"
-    since = max(file.stat().st_mtime for file in _files(case.contract))
-    if read_property(report, "image") != _inspect(case.image)["Id"] or report.stat().st_mtime < since:
-        return ""
-    outcomes = read_outcomes(report)
-    if collect(case.contract) - outcomes.keys() or compare(case, outcomes):
-        return ""
-    return datetime.fromtimestamp(report.stat().st_mtime, UTC).date().isoformat()
+    passed = earlier_checks.find_passed(matrix.load_matrix().find_image(case.image))
+    return passed.date().isoformat() if passed else ""
 
 
 def remember(case: Case, *, whole: bool) -> None:
@@ -48,25 +44,16 @@ def _file(case: Case) -> Path:
 
 def inputs(case: Case, *, whole: bool) -> str:
     """Return the digest of a case's inputs: the case, the image, the selected checks and the files that they read."""
-    files = {str(file.relative_to(repository.ROOT)): _digest(file) for file in _files(case.contract)}
-    parts = [vars(case), whole, _contents(case.image), files]
+    parts = [vars(case), whole, _contents(case.image), _digest_files(case.contract)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _files(contract: str) -> list[Path]:
-    """The files of the repository that the checks of a contract read."""
-    image = matrix.load_matrix().find_image(contract)
-    locks = f"requirements/{image.variant.locks}-*.txt"
-    patterns = ("tests/images/**/*", "tests/sabotage/*.py", "slipway/**/*.py", locks)
-    names = ("requirements/uv.txt", "requirements/tests.txt", "images.toml", "docker/trims/*.toml", "pyproject.toml")
-    tools = ("tools/code-server/package-lock.json", "tools/code-server/extensions.txt")
-    found = {file for pattern in (*patterns, *names, *tools) for file in repository.ROOT.glob(pattern)}
-    return sorted(file for file in found.union(image.locks) if file.is_file() and "__pycache__" not in file.parts)
-
-
 @cache
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _digest_files(contract: str) -> str:
+    """The digest of the files that the checks of a contract and the cases read."""
+    own = "".join(file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.py")))
+    checks = earlier_checks.digest_inputs(matrix.load_matrix().find_image(contract))
+    return hashlib.sha256(f"{checks}\n{own}".encode()).hexdigest()
 
 
 def _contents(name: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.sabotage.cases import Case, broken, is_named, not_shown
+from tests.sabotage.cases import Case, any_change, broken, is_named, not_shown
 
 # The size of the sample: of the checks that start no container of their own, and of those that do.
 CHEAP, STARTING = 12, 3
@@ -42,7 +42,8 @@ def choose(items: list[pytest.Item], case: Case, *, whole: bool) -> list[pytest.
     meant = [item for item in items if is_any(item, case.breaks)]
     # What is costly is cheap once a check that is meant asks for it.
     costly = COSTLY.difference(*(fixtures(item) for item in meant))
-    others = [item for item in items if not is_any(item, case.expected) and is_quick(item, costly)]
+    may_fail = (*case.expected, *any_change())
+    others = [item for item in items if not is_any(item, may_fail) and is_quick(item, costly)]
     starting = [item for item in others if STARTS & fixtures(item)]
     sampled = sample([item for item in others if item not in starting], CHEAP, case.name)
     sampled += sample(starting, STARTING, case.name)

@@ -8,8 +8,10 @@ from testinfra.host import Host
 
 from slipway import repository
 from slipway.matrix import Image
+from tests.helpers.reasons import NO_PYTHONS
 from tests.images.helpers.containers import Python, Run, inside
 from tests.images.helpers.distributions import INSTALLED, read_pins
+from tests.images.helpers.online import download
 from tests.images.helpers.scope import applies
 
 pytestmark = applies()
@@ -56,6 +58,32 @@ for distribution in metadata.distributions():
                 missing.append(str(source))
 print(json.dumps([seen, missing]))
 """
+OTHER_PYTHON = "3.12"  # of no Debian release that images are made of
+INSTALL_PYTHON = """
+uv python install --no-progress "$1" && uv venv --quiet --python="$1" /tmp/own &&
+    exec /tmp/own/bin/python -c 'import platform, ssl, sqlite3; print(platform.python_version())'
+"""
+# Prints the files of an environment that Python runs at its start, but for those of an installed distribution.
+STARTS = """
+import json, pathlib, site, sys
+from importlib import metadata
+known = {str(file.locate()) for each in metadata.distributions() for file in each.files or () if file.suffix == ".pth"}
+folders = [pathlib.Path(folder) for folder in {*sys.path, *site.getsitepackages(), site.getusersitepackages()}]
+found = {str(path) for folder in folders for path in folder.glob("*.pth")} - known
+found |= {str(path) for folder in folders for name in ("site", "user") for path in folder.glob(name + "customize*")}
+print(json.dumps(sorted(found)))
+"""
+# Prints each program that comes before another one of its name on PATH, with the other.
+HIDING = """
+import json, os
+places = {}
+for folder in filter(os.path.isdir, os.environ["PATH"].split(":")):
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if os.access(path, os.X_OK):
+            places.setdefault(name, {}).setdefault(os.path.realpath(path), path)
+print(json.dumps([[*paths.values()] for paths in places.values() if len(paths) > 1]))
+"""
 
 
 def outside_the_lock(contract: Image) -> dict[str, str]:
@@ -78,10 +106,11 @@ def test_debian_packages_are_consistent(run: Run) -> None:
 
 def test_debian_packages_are_configured(packages: dict[str, str]) -> None:
     """A package that is only unpacked has not run its own set-up."""
+    assert "tini" in packages
     assert {name: state for name, state in packages.items() if state != "ii"} == {}
 
 
-@pytest.mark.requirement("A4", "V1")
+@pytest.mark.requirement("A4")
 def test_python_is_the_contracts(host: Host, contract: Image) -> None:
     """`python` is the environment's, in the contract's version."""
     program = "import platform, sys; print(sys.prefix, platform.python_version())"
@@ -90,6 +119,7 @@ def test_python_is_the_contracts(host: Host, contract: Image) -> None:
     assert version.startswith(contract.variant.versions["python"] + ".")
 
 
+@pytest.mark.exact
 @pytest.mark.requirement("U8")
 def test_distributions_equal_the_lock(python: Python, contract: Image) -> None:
     """Nothing outside the locks, nothing of them missing, no other version."""
@@ -109,6 +139,7 @@ def test_distributions_are_consistent(host: Host) -> None:
     assert finished.rc == 0, finished.stderr
 
 
+@pytest.mark.exact
 @pytest.mark.requirement("C4")
 def test_desktop_is_there_by_choice_alone(packages: dict[str, str], contract: Image) -> None:
     """An X server and Xfce in a desktop; in every other image neither."""
@@ -118,6 +149,7 @@ def test_desktop_is_there_by_choice_alone(packages: dict[str, str], contract: Im
     assert found == ({"tigervnc-standalone", "xfce4-"} if is_desktop else set())
 
 
+@pytest.mark.exact
 @pytest.mark.requirement("A4")
 def test_uv_is_the_locked_version(host: Host) -> None:
     """The installer is pinned with its hash like everything else."""
@@ -131,6 +163,13 @@ def test_uv_makes_an_environment(host: Host) -> None:
     assert host.check_output(script).endswith("/own")
 
 
+@pytest.mark.requirement("A4")
+def test_uv_installs_another_python(run: Run, contract: Image) -> None:
+    """As a user without root, from uv's own builds; the new Python computes."""
+    finished = download(run, contract, INSTALL_PYTHON, OTHER_PYTHON, reason=NO_PYTHONS)
+    assert finished.require_success().splitlines()[-1].startswith(f"{OTHER_PYTHON}.")
+
+
 @pytest.mark.requirement("T14")
 def test_distributions_are_byte_compiled(python: Python) -> None:
     """On a read-only root nothing can write bytecode later: without it each start compiles again."""
@@ -139,6 +178,7 @@ def test_distributions_are_byte_compiled(python: Python) -> None:
     assert missing == []
 
 
+@pytest.mark.exact
 @pytest.mark.requirement("T14")
 def test_application_is_byte_compiled(host: Host) -> None:
     """The service, too, starts without compiling."""
@@ -170,3 +210,18 @@ def found_commands(idle: Container) -> list[str]:
 def test_command_is_the_one_meant(found_commands: list[str], command: str, path: str) -> None:
     """No other program of the same name comes before it on PATH."""
     assert [found for found in found_commands if found.endswith(f"/{command}")] == [path]
+
+
+def test_no_program_hides_another(idle: Container) -> None:
+    """Whoever calls a program of Debian's gets it: none of its name comes before it on PATH."""
+    assert json.loads(inside(idle, "entrypoint", "python", "-c", HIDING)) == []
+
+
+# --- what Python runs at its start ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interpreter", ["/opt/venv/bin/python", "/usr/bin/python3"])
+def test_python_runs_nothing_else_at_its_start(idle: Container, contract: Image, interpreter: str) -> None:
+    """A .pth file of no distribution, a sitecustomize or a usercustomize would run in each program of everybody."""
+    debians = f"/usr/lib/python{contract.variant.versions['python']}/sitecustomize.py"
+    assert json.loads(inside(idle, interpreter, "-c", STARTS)) == [debians]

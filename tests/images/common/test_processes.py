@@ -1,12 +1,11 @@
 """What a process finds, however it came into the container: home, umask, language, PATH, writable caches."""
 
-import json
 from typing import Any
 
 import pytest
 from docker.models.containers import Container
 
-from tests.images.helpers.containers import STRICT, VOLUMES, Run, Start, inside, wait_for_health
+from tests.images.helpers.containers import STRICT, VOLUMES, Run, Start, inside
 from tests.images.helpers.scope import applies
 
 pytestmark = applies()
@@ -83,33 +82,3 @@ def test_missing_volumes_are_one_clear_message(run: Run) -> None:
 def test_users_own_package_app_is_imported(run: Run) -> None:
     """Many name theirs so: the service's must not hide it. Report: cerebis/qc3C#33."""
     assert run("sh", "-c", OWN_PACKAGE).require_success() == "mine\n"
-
-
-# --- IPv4 and IPv6 -------------------------------------------------------------------------------
-
-ASK = "import sys, urllib.request; print(urllib.request.urlopen(f'http://{sys.argv[1]}:8000/health').status)"
-# A kernel without IPv6 refuses its sockets.
-NO_IPV6 = {
-    "defaultAction": "SCMP_ACT_ALLOW",
-    "syscalls": [
-        {
-            "names": ["socket"],
-            "action": "SCMP_ACT_ERRNO",
-            "errnoRet": 97,
-            "args": [{"index": 0, "value": 10, "op": "SCMP_CMP_EQ"}],
-        }
-    ],
-}
-
-
-def test_service_answers_on_both_families(start: Start) -> None:
-    """Some clusters have IPv6 alone."""
-    container = start("serve", network_mode="none", sysctls={"net.ipv6.conf.all.disable_ipv6": "0"})
-    wait_for_health(container, "healthy")
-    assert [inside(container, "python", "-c", ASK, address) for address in ("127.0.0.1", "[::1]")] == ["200", "200"]
-
-
-def test_service_starts_without_ipv6(start: Start) -> None:
-    """And some machines have it switched off in the kernel."""
-    container = start("serve", network_mode="none", security_opt=[f"seccomp={json.dumps(NO_IPV6)}"])
-    wait_for_health(container, "healthy")

@@ -8,7 +8,7 @@ from slipway.image.layers import Layer, SavedImage
 from slipway.matrix import Image
 from tests.images.helpers.scope import applies
 
-pytestmark = applies()
+pytestmark = [applies(), pytest.mark.exact]
 
 GB = 10**9
 MOST_LAYERS = 24  # each is a mount at every start and a request at every pull

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from slipway import repository
 from slipway.matrix import Image
 from tests.images.helpers.build_sources import FOLDER, SOURCES, read_header
 from tests.images.helpers.containers import Run
@@ -15,6 +16,7 @@ from tests.images.helpers.scope import applies
 pytestmark = applies(accelerator="cuda", flavor="devel")
 
 CUDA = f"{SOURCES}/cuda"
+PROBE = (repository.ROOT / "slipway" / "build" / "gpu_probe.py").read_text(encoding="utf-8")
 
 NO_DRIVER = "CUDA driver version is insufficient for CUDA runtime version"
 NO_DEVICE = "no CUDA-capable device is detected"
@@ -40,6 +42,18 @@ def test_nvcc_compiles_for_the_architecture(builder: Host, architecture: str) ->
     """The finished machine code names the GPU that it is for."""
     builder.check_output("nvcc -cubin -arch=%s -o /tmp/twice.cubin %s/twice.cu", architecture, CUDA)
     assert nvidia_architecture(read_header(builder, "/tmp/twice.cubin")) == architecture.rstrip("af")
+
+
+@pytest.mark.requirement("A15")
+def test_gpu_labels_are_read_as_nvcc_writes(builder: Host) -> None:
+    """Architectures, machine code for one GPU alone, and PTX are read from a library that nvcc builds."""
+    targets = ["75,code=sm_75", "90a,code=sm_90a", "100f,code=sm_100f", "120,code=[sm_120,compute_120]"]
+    options = " ".join(f"-gencode=arch=compute_{target}" for target in targets)
+    builder.check_output(f"nvcc -shared -Xcompiler=-fPIC -cudart=none {options} -o /tmp/twice.so {CUDA}/twice.cu")
+    read = "\nfrom pathlib import Path\nprint(*sorted(read_library(Path('/tmp/twice.so'))))"
+    program = PROBE.replace('if __name__ == "__main__":', "if False:") + read
+    code = [(1, 120, False), (2, 75, False), (2, 90, True), (2, 100, False), (2, 120, False)]
+    assert builder.check_output("python -c %s", program) == " ".join(map(str, code))
 
 
 @pytest.mark.requirement("A2", "C10")

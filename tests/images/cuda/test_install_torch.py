@@ -5,8 +5,8 @@ import pytest
 from slipway.matrix import Image
 from tests.images.helpers.containers import Run
 from tests.images.helpers.distributions import read_pins
+from tests.images.helpers.online import would_install
 from tests.images.helpers.scope import applies
-from tests.images.helpers.uv_dry_run import would_install
 
 pytestmark = applies(accelerator="cuda")
 

@@ -42,6 +42,7 @@ def test_every_library_is_there_once(saved: SavedImage) -> None:
         counted = entry.kind is Kind.FILE and not any(folder in path for folder in SECOND_COPIES)
         if counted and stem(path) in names:
             copies[stem(path)].append(path)
+    assert copies
     assert {name: paths for name, paths in copies.items() if len(paths) > 1} == {}
 
 

@@ -1,10 +1,14 @@
 """The CUDA libraries that come with PyTorch have the versions of the lock."""
 
+import json
+import re
+
 import pytest
 
 from slipway.matrix import Image
 from tests.images.helpers.containers import Python
 from tests.images.helpers.cuda_libraries import dotted, find_locked, locked, soname
+from tests.images.helpers.distributions import INSTALLED
 from tests.images.helpers.gpu_libraries import ask_versions
 from tests.images.helpers.scope import applies, read_contract
 
@@ -19,6 +23,17 @@ DISTRIBUTIONS = {
     ("libcusolver.so.11", "cusolverGetProperty"): "nvidia-cusolver-cu12",
     ("libcusolver.so.12", "cusolverGetProperty"): "nvidia-cusolver(?!-cu12)",
     ("libcusparseLt.so.0", "cusparseLtGetProperty"): "nvidia-cusparselt",
+}
+# Asked for their versions elsewhere, or not at all; patterns of names, too.
+ASKED = "nvidia-(cublas|cuda-nvcc|cuda-nvrtc|cuda-runtime|cudnn|nccl|nvjitlink)"
+NOT_ASKED = {
+    "nvidia-cuda-(cccl|crt|profiler-api)": "headers, which the compiler's checks include",
+    "nvidia-nvml-dev": "a header and a stub",
+    "nvidia-nvvm": "nvcc's own part, which its checks run",
+    "nvidia-cuda-cupti": "its version is that of its interface",
+    "nvidia-cufile": "it has no function for it",
+    "nvidia-nvshmem": "it asks for a GPU first",
+    "nvidia-nvtx": "it has no function for it",
 }
 
 
@@ -61,3 +76,11 @@ def test_linker_at_run_time_has_the_version_of_the_contract(versions: dict[str, 
 def test_nccl_has_the_version_of_the_lock(versions: dict[str, str], contract: Image) -> None:
     """NCCL loads without a GPU and without InfiniBand."""
     assert dotted(versions["libnccl.so.2"]) == locked(contract, "nvidia-nccl")
+
+
+def test_every_distribution_of_nvidia_is_asked(python: Python) -> None:
+    """A new one, or one under another name, has a check of its version, or a reason why not."""
+    names = [name for name, _ in json.loads(python(INSTALLED)) if name.startswith("nvidia-")]
+    known = "|".join([ASKED, *NOT_ASKED, *DISTRIBUTIONS.values()])
+    assert len(names) > 5
+    assert [name for name in names if not re.fullmatch(rf"({known})(-cu\d+)?", name)] == []

@@ -36,7 +36,7 @@ def both(python: Python) -> dict[str, Any]:
     return dict(json.loads(python(BOTH)))
 
 
-@pytest.mark.requirement("V1", "A7")
+@pytest.mark.requirement("A7")
 def test_tensorflow_and_torch_compute_in_one_process(both: dict[str, Any]) -> None:
     """Two copies of a library that both use would collide here."""
     assert both["by_tensorflow"] == both["by_torch"] == [[2, 3], [6, 11]]
@@ -48,7 +48,7 @@ def test_tensorflow_without_a_gpu_goes_on(both: dict[str, Any]) -> None:
     assert both["gpus"] == 0
 
 
-@pytest.mark.requirement("T2", "V1")
+@pytest.mark.requirement("T2")
 def test_tensorflow_has_the_version_of_the_contract(both: dict[str, Any], contract: Image) -> None:
     """TensorFlow tells it itself."""
     assert both["tensorflow"] == contract.variant.versions["tensorflow"]

@@ -30,7 +30,7 @@ def torch(python: Python) -> dict[str, Any]:
     return dict(json.loads(python(PROGRAM)))
 
 
-@pytest.mark.requirement("T2", "V2", "V1")
+@pytest.mark.requirement("T2", "V2")
 def test_torch_has_the_version_of_the_contract(torch: dict[str, Any], contract: Image) -> None:
     """A build for one accelerator adds +cpu or +cu130 to the version, and Debian +debian."""
     assert torch["version"].partition("+")[0] == contract.variant.versions["torch"]

@@ -7,8 +7,8 @@ from docker.models.containers import Container
 
 from slipway.matrix import Image
 from tests.images.helpers.containers import Python, Run, inside
+from tests.images.helpers.online import would_install
 from tests.images.helpers.scope import applies
-from tests.images.helpers.uv_dry_run import would_install
 
 pytestmark = applies(accelerator="cpu", flavor="runtime")
 
@@ -20,10 +20,26 @@ torch.multiprocessing.set_sharing_strategy("file_system")
 data = TensorDataset(torch.arange(100))
 print(sum(int(numbers.sum()) for (numbers,) in DataLoader(data, batch_size=10, num_workers=2)))
 """
+FRAMEWORKS = """
+import json, os, platform
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import tensorflow, torch
+square = [[0.0, 1.0], [2.0, 3.0]]
+products = [tensorflow.matmul(square, square).numpy().tolist(), (torch.tensor(square) @ torch.tensor(square)).tolist()]
+print(json.dumps([platform.python_version(), *products]))
+"""
 OF_A_GPU = ("nvidia", "cuda", "triton", "rocm", "pytorch-triton")
 
 
-@pytest.mark.requirement("T4", "V1")
+@pytest.mark.requirement("V1")
+def test_python_of_the_contract_computes_with_both_frameworks(python: Python, contract: Image) -> None:
+    """PyTorch and TensorFlow for the CPU, under the Python that the variant is made for."""
+    version, *products = json.loads(python(FRAMEWORKS).splitlines()[-1])
+    assert version.startswith(f"{contract.variant.versions['python']}.")
+    assert products == [[[2, 3], [6, 11]]] * 2
+
+
+@pytest.mark.requirement("T4")
 def test_torch_is_built_for_no_gpu(python: Python) -> None:
     """PyTorch's own build information says so."""
     assert json.loads(python(BUILD)) == [None, None]
@@ -37,7 +53,6 @@ def test_installing_torchmetrics_brings_no_other_torch(run: Run, contract: Image
     assert [name for name in new if name == "torch" or name.startswith(OF_A_GPU)] == []
 
 
-@pytest.mark.requirement("V1")
 def test_data_loader_workers_share_memory(run: Run) -> None:
     """Worker processes pass tensors by shared memory, which torch_shm_manager manages."""
     output = run("python", "-c", LOADER).require_success()

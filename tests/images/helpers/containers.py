@@ -1,25 +1,47 @@
 """Containers of the image under test: types of the fixtures, rights, time limits and waits."""
 
+import base64
 import http.client
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import docker
 import pytest
 from docker.models.containers import Container
 
+from slipway.matrix import Image
 from tests.images.helpers import timeouts
 
-HEALTHY_SECONDS = 10  # generous: other checks may run at the same time, and `nox -s bench` measures the target
 STOP_SECONDS = 1
+STARTS = 3  # what is measured in seconds is the median of so many
 SIGTERM_EXIT = 128 + 15
 MILLISECOND = 10**6  # docker counts in nanoseconds
 # Keeps GPUs out of the container where the engine's default runtime is NVIDIA's.
 WITHOUT_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}
+# Docker's greatest share of the processors, for a container whose times are measured: all other containers wait for it.
+PREFERRED = {"cpu_shares": 262144}
+# Nanoseconds that the command of a container ran, and that it waited for a processor; some kernels count neither.
+COUNTED = "cat /proc/$(cut -d' ' -f1 /proc/1/task/1/children)/schedstat 2>/dev/null || echo 1 0"
 # The image's own health check, in shorter intervals.
 QUICK_HEALTH = {"interval": 100 * MILLISECOND, "timeout": 500 * MILLISECOND, "retries": 2}
+# What a browser asks for a WebSocket with.
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": base64.b64encode(b"sixteen bytes...").decode(),
+}
+# A page of another site, in the browser of the owner.
+ELSEWHERE = {"Origin": "http://elsewhere.example"}
+# TCP ports that something listens on, by IPv4 and IPv6.
+LISTENING = """
+import pathlib, re
+tables = "".join(pathlib.Path("/proc/net", version).read_text() for version in ("tcp", "tcp6"))
+print(*{int(port, 16) for port in re.findall(r":(\\w{4}) \\w+:0000 0A ", tables)})
+"""
 # A strict cluster allows any UID with GID 0, no capability, and writes to volumes only.
 STRICT: dict[str, Any] = {
     "user": "12345:0",
@@ -91,6 +113,40 @@ def wait_for_health(container: Container, health: str) -> None:
         return str(container.health) == health
 
     wait_until(met, f"the container is {health}")
+
+
+def slowdown(container: Container) -> float:
+    """Return how many times longer a container's command took so far than it would alone on this machine."""
+    counted = ""
+    while not counted:  # on a busy machine the engine now and then loses what a command prints
+        counted = inside(container, "sh", "-c", COUNTED)
+    ran, waited, *_ = map(int, counted.split())
+    return (ran + waited) / ran
+
+
+def healthy_seconds(contract: Image) -> float:
+    """Return the budget of a start; a workload's begins with the user's Python environment."""
+    return 1.5 if contract.workload else 0.7
+
+
+def seconds_to_health(container: Container) -> float:
+    """Return the seconds from a container's start to its first healthy answer, as if it were alone on this machine.
+
+    The start is that of its first process: what the engine needs before that is not the image's. All of the time is
+    divided by the slowdown of the container's command, so on a busy machine a wait that is the image's own counts less.
+    """
+    wait_for_health(container, "healthy")
+    state = container.attrs["State"]
+    answered = next(check["End"] for check in state["Health"]["Log"] if check["ExitCode"] == 0)
+    started, healthy = map(datetime.fromisoformat, (state["StartedAt"], answered))
+    return (healthy - started).total_seconds() / slowdown(container)
+
+
+def seconds_to_stop(container: Container) -> float:
+    """End a container by SIGTERM and return the seconds until it has ended, as if it were alone on this machine."""
+    times = slowdown(container)
+    container.kill("SIGTERM")
+    return wait_until(lambda: has_ended(container), "the container ends by SIGTERM") / times
 
 
 def has_ended(container: Container) -> bool:

@@ -1,7 +1,6 @@
 """A running desktop, and requests to its page."""
 
 import http.client
-import time
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -18,11 +17,10 @@ PROCESSES = 'grep -lxs "$0" /proc/[0-9]*/comm | cut -d/ -f3'
 
 @dataclass(frozen=True)
 class Desktop:
-    """A running desktop: its container, its port on this host, and the seconds until it was healthy."""
+    """A running desktop: its container, and its port on this host."""
 
     container: Container
     port: int
-    seconds: float
 
     def ask(self, path: str, **headers: str) -> http.client.HTTPResponse:
         """Return the answer of the page; its body is not read yet."""
@@ -40,10 +38,9 @@ class Desktop:
 
 def start_desktop(start: Start, **options: object) -> Desktop:
     """Start the desktop with its port published and wait until it is healthy."""
-    started = time.monotonic()
     container = start(**{"ports": {f"{PORT}/tcp": ("127.0.0.1", None)}, "environment": WITH_PASSWORD} | options)
     wait_for_health(container, "healthy")
-    return Desktop(container, host_port(container, PORT), time.monotonic() - started)
+    return Desktop(container, host_port(container, PORT))
 
 
 def wait_for_program(container: Container, name: str) -> None:

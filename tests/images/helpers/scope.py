@@ -1,4 +1,7 @@
-"""Scope of a test module: `pytestmark = applies(...)` names the images that its checks are for."""
+"""Scope of a check: `pytestmark = applies(...)` names the images of its module, `exact` those built here alone.
+
+With --derived an image that somebody derived by `FROM slipway:NAME` is checked: `exact` checks are left out.
+"""
 
 import pytest
 
@@ -6,6 +9,9 @@ from slipway import matrix
 from slipway.errors import SlipwayError
 from slipway.images_toml import Accelerator, Flavor, Target, Version
 from slipway.matrix import Image
+
+LEFT_OUT = pytest.StashKey[int]()
+SERVICE = "/opt/app/"
 
 
 def applies(
@@ -36,6 +42,16 @@ def meets(contract: Image, mark: pytest.Mark) -> bool:
 
 
 def is_in_scope(contract: Image, item: pytest.Item) -> bool:
+    """Tell whether a check is for an image, derived or not; pytest.UsageError for a module without a mark."""
+    return is_for(contract, item) and not is_left_out(item)
+
+
+def is_left_out(item: pytest.Item) -> bool:
+    """Tell whether a check can hold only for an image as it is built here, and the image is a derived one."""
+    return bool(item.config.getoption("--derived")) and item.get_closest_marker("exact") is not None
+
+
+def is_for(contract: Image, item: pytest.Item) -> bool:
     """Tell whether a check is for an image; pytest.UsageError for a module without a mark."""
     marks = list(item.iter_markers("applies"))
     if not marks:
@@ -44,9 +60,10 @@ def is_in_scope(contract: Image, item: pytest.Item) -> bool:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that names the contract."""
-    help_text = "the image of images.toml whose contract it must keep"
-    parser.getgroup("slipway").addoption("--contract", required=True, help=help_text)
+    """Add the options that name the contract and leave out checks."""
+    group = parser.getgroup("slipway")
+    group.addoption("--contract", required=True, help="the image of images.toml whose contract it must keep")
+    group.addoption("--derived", action="store_true", help="leave out the checks that a derived image cannot pass")
 
 
 def read_contract(config: pytest.Config) -> Image:
@@ -63,6 +80,12 @@ def contract(pytestconfig: pytest.Config) -> Image:
     return read_contract(pytestconfig)
 
 
+@pytest.fixture(scope="session")
+def replaceable(pytestconfig: pytest.Config) -> tuple[str, ...]:
+    """The folders whose files a later layer may replace: a derived image has a service of its own."""
+    return (SERVICE,) if pytestconfig.getoption("--derived") else ()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a check that takes an `architecture` once for each GPU architecture of the contract."""
     if "architecture" in metafunc.fixturenames:
@@ -74,5 +97,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Deselect the checks that are for other images."""
     contract = read_contract(config)
     selected = [item for item in items if is_in_scope(contract, item)]
+    config.stash[LEFT_OUT] = sum(is_for(contract, item) and is_left_out(item) for item in items)
     config.hook.pytest_deselected(items=[item for item in items if item not in selected])
     items[:] = selected
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many checks of the image were left out."""
+    if left_out := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(f"derived: {left_out} checks left out, which hold for an image as built here alone")

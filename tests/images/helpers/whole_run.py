@@ -15,6 +15,7 @@ from docker.models.images import Image as EngineImage
 
 from slipway import junit, repository
 from slipway.matrix import Image
+from slipway.report import earlier_checks
 from tests.helpers import not_run
 from tests.images.helpers.scope import is_in_scope, read_contract
 
@@ -61,6 +62,8 @@ def record_run(
     commit = repository.describe_head(*junit.CHECKS)
     tools = f"pytest {pytest.__version__}, docker engine {client.version()['Version']}"
     values = {"image": image.id, "contract": contract.name, "commit": commit, "tools": tools}
+    values["derived"] = "yes" if pytestconfig.getoption("--derived") else "no"
+    values["inputs"] = earlier_checks.digest_inputs(contract)
     for name, value in values.items():
         record_testsuite_property(name, value)
     pytestconfig.stash[RECORD] = record_testsuite_property

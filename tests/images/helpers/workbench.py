@@ -1,6 +1,5 @@
 """A workbench in one of its modes, and requests to it as a browser makes them."""
 
-import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -43,11 +42,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Workbench:
-    """A running mode: its container, its port on this host, and the seconds until docker called it healthy."""
+    """A running mode: its container, and its port on this host."""
 
     container: Container
     port: int
-    seconds: float
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Reply:
         """Get a page."""
@@ -79,10 +77,9 @@ def open_workbench(start: Start, mode: str, *words: str, port: int = 0, **option
     """Start a mode and wait until docker calls it healthy by the image's own check."""
     port = port or PORTS[mode]
     options = {"environment": CREDENTIALS.get(mode, {})} | options
-    started = time.monotonic()
     container = start(mode, *words, ports={f"{port}/tcp": ("127.0.0.1", None)}, **options)
     wait_for_health(container, "healthy")
-    return Workbench(container, host_port(container, port), time.monotonic() - started)
+    return Workbench(container, host_port(container, port))
 
 
 def entrypoint_after(script: str) -> list[str]:

@@ -77,7 +77,6 @@ def test_rocm_smi_starts(host: Host) -> None:
     assert "usage: rocm-smi" in host.check_output("rocm-smi --help")
 
 
-@pytest.mark.requirement("T15")
 @pytest.mark.parametrize("group", ["render", "video"])
 def test_user_gets_the_group_of_the_devices(run: Run, group: str) -> None:
     """`docker run --group-add` looks a name up in the image; /dev/kfd and /dev/dri belong to these two."""

@@ -42,6 +42,7 @@ def test_every_library_is_there_once(saved: SavedImage) -> None:
     copies = defaultdict(list)
     for path in libraries(saved):
         copies[PurePosixPath(path).name.partition(".so")[0]].append(path)
+    assert copies
     assert {name: paths for name, paths in copies.items() if len(paths) > 1} == {}
 
 
@@ -49,6 +50,7 @@ def test_every_library_is_there_once(saved: SavedImage) -> None:
 def test_every_library_is_a_packages(host: Host, saved: SavedImage) -> None:
     """What Debian's packages own gets Debian's security fixes."""
     paths = libraries(saved)
+    assert paths
     found = host.run("dpkg-query --search " + " ".join(["%s"] * len(paths)), *paths)
     assert found.rc == 0, found.stderr
 

@@ -11,6 +11,7 @@ import pytest
 from docker.models.networks import Network
 from testinfra.host import Host
 
+from slipway.docker import TEST_LABEL
 from slipway.host import downloads as this_host
 from slipway.matrix import Image
 from tests.images.helpers.containers import Run
@@ -97,7 +98,7 @@ def servers(client: docker.DockerClient, contract: Image) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def network(client: docker.DockerClient) -> Iterator[Network]:
     """An internal network for these checks."""
-    network = client.networks.create(f"slipway-servers-{os.getpid()}", internal=True)
+    network = client.networks.create(f"slipway-servers-{os.getpid()}", internal=True, labels={TEST_LABEL: ""})
     yield network
     network.remove()
 
@@ -107,7 +108,7 @@ def server(client: docker.DockerClient, servers: str, network: Network, command:
     """The host name of a client's server in the network."""
     user, script = START[command]
     name = f"{network.name}-{command}"
-    options = {"user": user, "network": network.name, "name": name, "use_config_proxy": False}
+    options = {"user": user, "network": network.name, "name": name, "use_config_proxy": False, "labels": [TEST_LABEL]}
     container = client.containers.create(servers, ["sh", "-ec", script], **options)
     with contextlib.ExitStack() as stack:
         stack.callback(container.remove, force=True, v=True)
@@ -115,7 +116,7 @@ def server(client: docker.DockerClient, servers: str, network: Network, command:
         yield container.name
 
 
-@pytest.mark.requirement("C1")
+@pytest.mark.requirement("C2")
 @pytest.mark.parametrize("command", CLIENTS)
 def test_client_is_debians(host: Host, packages: dict[str, str], command: str) -> None:
     """It gets Debian's fixes, and has the version of the release."""
@@ -125,7 +126,7 @@ def test_client_is_debians(host: Host, packages: dict[str, str], command: str) -
 
 
 @pytest.mark.slow
-@pytest.mark.requirement("C1")
+@pytest.mark.requirement("C2")
 @pytest.mark.parametrize("command", CLIENTS)
 def test_client_stores_and_finds(run: Run, server: str, network: Network, command: str) -> None:
     """Over the network, with a password: numbers are written, read back and added up."""

@@ -20,7 +20,7 @@ print(json.dumps(there and callable(import_module("vllm.entrypoints.openai.api_s
 
 
 @pytest.mark.slow
-@pytest.mark.requirement("C3", "U3")
+@pytest.mark.requirement("C3")
 def test_engine_is_what_the_toggle_says(python: Python, contract: Image) -> None:
     """With the toggle the server's module imports, without a GPU, too."""
     assert json.loads(python(ENGINE).splitlines()[-1]) == is_on(contract, "VLLM")

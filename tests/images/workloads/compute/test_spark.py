@@ -37,7 +37,7 @@ print(json.dumps({"rows": [list(row) for row in rows], "version": spark.version}
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # Java starts slowly beside other builds
-@pytest.mark.requirement("C1", "U10")
+@pytest.mark.requirement("C2", "U10")
 def test_spark_joins_files(run: Run) -> None:
     """Text and Parquet in, Parquet out, with a function in Python: one volume, no network, any user, no rights."""
     volumes = {"/tmp": "", "/data": "exec,mode=0770,uid=123456"}
@@ -57,7 +57,7 @@ def test_spark_without_a_place_for_programs_is_one_clear_message(run: Run) -> No
     assert finished.output.splitlines()[-1].startswith("error: Spark needs a folder for temporary files")
 
 
-@pytest.mark.requirement("C1")
+@pytest.mark.requirement("C2")
 def test_java_is_debians_and_headless(host: Host) -> None:
     """One Java, the same by JAVA_HOME and on PATH, without graphics."""
     home = host.check_output("realpath $JAVA_HOME")

@@ -81,7 +81,7 @@ def type_into_terminal(page: sync_api.Page) -> None:
     page.keyboard.type(COMMAND, delay=20)
 
 
-@pytest.mark.requirement("C2", "T12")
+@pytest.mark.requirement("C2")
 def test_browser_with_a_wrong_password_sees_nothing(browser: sync_api.Browser, desktop: Desktop) -> None:
     """No page, no screen."""
     with opened(browser, desktop, "sesame") as (page, status):
@@ -109,7 +109,6 @@ def test_browser_shows_the_desktop(
             page.screenshot(path=contract.results / "desktop.png")
 
 
-@pytest.mark.requirement("T12")
 def test_browser_logs_out(browser: sync_api.Browser, desktop: Desktop) -> None:
     """noVNC's bar has a button that leads back to the form; the browser's own way back shows the form, too."""
     with opened(browser, desktop, PASSWORD) as (page, _):

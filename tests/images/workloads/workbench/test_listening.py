@@ -45,7 +45,7 @@ def servers(start_shared: Start) -> Callable[[str], Workbench]:
         if name not in started:
             words, environment, _ = SERVERS[name]
             container = start_shared(*words, environment=ENVIRONMENT | environment)
-            started[name] = Workbench(container, 0, 0)
+            started[name] = Workbench(container, 0)
             wait_for_health(container, "healthy")
         return started[name]
 

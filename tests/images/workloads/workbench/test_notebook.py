@@ -52,7 +52,7 @@ def workbench(start_shared: Start) -> Workbench:
     container = start_shared(
         "lab", network_mode="none", environment={"JUPYTER_TOKEN": "none"} | WITHOUT_GPU, **ONE_VOLUME
     )
-    workbench = Workbench(container, 0, 0)
+    workbench = Workbench(container, 0)
     script = 'printf %s "$NOTEBOOK" >/data/notebook.ipynb'
     assert workbench.inside(script, environment={"NOTEBOOK": json.dumps(NOTEBOOK)})[0] == 0
     return workbench
@@ -64,9 +64,14 @@ def document(workbench: Workbench) -> pypdfium2.PdfDocument:
     variables = {"HOME": "/data", "TMPDIR": "/data", "MPLCONFIGDIR": "/data/.cache", "XDG_CACHE_HOME": "/data/.cache"}
     code, output = workbench.inside("jupyter nbconvert --execute --to pdf notebook.ipynb", environment=variables)
     assert code == 0, output
-    chunks, _ = workbench.container.get_archive("/data/notebook.pdf")
+    return read_pdf(workbench, "/data/notebook.pdf")
+
+
+def read_pdf(workbench: Workbench, path: str) -> pypdfium2.PdfDocument:
+    """Return a document of the workbench."""
+    chunks, _ = workbench.container.get_archive(path)
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-        member = archive.extractfile("notebook.pdf")
+        member = archive.extractfile(path.rpartition("/")[2])
         assert member
         return pypdfium2.PdfDocument(member.read())
 
@@ -147,6 +152,29 @@ def test_jupyterlab_exports_a_pdf(start: Start) -> None:
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("application/pdf")
     assert "Heading" in pypdfium2.PdfDocument(answer.body)[0].get_textpage().get_text_range()
+
+
+@pytest.mark.requirement("U12")
+def test_pdf_holds_no_file_that_a_stranger_names(workbench: Workbench) -> None:
+    """A notebook may be anybody's: only files beside it are taken, not hidden ones, also not by a link or a server."""
+    script = """
+        mkdir -p /data/other/sub && cd /data/other && printf %s "$NOTEBOOK" >notebook.ipynb
+        for name in beside sub/below .hidden ../above; do printf own >"$name"; done
+        ln -s ../above link
+        python -m http.server --bind 127.0.0.1 --directory / 8000 >server.log 2>&1 & trap "kill $!" EXIT
+        timeout 10 sh -c 'until curl -s http://127.0.0.1:8000/etc >/dev/null; do sleep 0.1; done'
+        jupyter nbconvert --to pdf notebook.ipynb && ! grep hostname server.log
+    """
+    named = ["beside", "sub/below", ".hidden", "../above", "link", "/etc/hostname", "file:///etc/hostname"]
+    named += ["file://localhost/etc/hostname", "FILE:///etc/hostname", "http://127.0.0.1:8000/etc/hostname"]
+    links = "\n".join(f'<link rel="attachment" href="{name}">' for name in named)
+    cells = [cell("markdown", f"text\n\n<p>{links}</p>")]
+    variables = {"NOTEBOOK": json.dumps(NOTEBOOK | {"cells": cells}), "HOME": "/data", "TMPDIR": "/data"}
+    code, output = workbench.inside(script, environment=variables)
+    assert code == 0, output
+    attached = read_pdf(workbench, "/data/other/notebook.pdf")
+    names = {attached.get_attachment(number).get_name() for number in range(attached.count_attachments())}
+    assert names == {"beside", "below"}
 
 
 @pytest.mark.requirement("U12", "T16")

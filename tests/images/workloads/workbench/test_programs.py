@@ -3,6 +3,7 @@
 import json
 import zipfile
 from io import BytesIO
+from pathlib import PurePosixPath
 
 import pytest
 from docker.models.containers import Container
@@ -114,13 +115,14 @@ def test_jupyterlab_has_its_extensions(host: Host) -> None:
 
 @pytest.mark.requirement("A11")
 def test_code_server_has_its_extensions(host: Host) -> None:
-    """Beside the editor's own, as many folders as the list has lines."""
+    """The editor's own and those of the list, and no other."""
     lines = EXTENSIONS.read_text(encoding="utf-8").splitlines()
     listed = [line for line in lines if line.strip() and not line.startswith("#")]
     folder = "/opt/code-server/node_modules/code-server/lib/vscode/extensions"
+    names = host.check_output("find %s -mindepth 2 -maxdepth 2 -name package.json -printf '%%h\n'", folder).split()
     # Of the editor's own, only those of this publisher have it in their names.
-    find = "find %s -mindepth 1 -maxdepth 1 -type d -name '*.*' ! -name 'ms-vscode.*'"
-    added = host.check_output(find, folder).split()
+    added = [name for name in names if "." in PurePosixPath(name).name and "/ms-vscode." not in name]
+    assert f"{folder}/git" in names
     assert len(added) == len(listed), added
 
 

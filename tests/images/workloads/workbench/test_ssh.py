@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 
+from slipway.docker import TEST_LABEL
 from tests.images.helpers.containers import Run, Start, inside
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import ONE_VOLUME, PUBLIC_KEY, SECRET, Workbench, open_workbench
@@ -19,6 +20,21 @@ KEYS = "/data/.ssh/authorized_keys"
 VARIABLES = ("HOME", "PATH", "XDG_CACHE_HOME", "HF_HOME")
 SURROUNDINGS = f"umask; locale charmap; {'; '.join(f'echo {name}=${name}' for name in VARIABLES)}"
 LOGIN = f"{SSH.format(key='known')} -q app@127.0.0.1"
+OTHER_WAYS = (
+    "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
+    "-o PreferredAuthentications=none,password,keyboard-interactive,hostbased,gssapi-with-mic"
+)
+# The settings of sshd by which somebody without a known key could get in.
+REFUSING = {
+    "authenticationmethods": ["publickey"],
+    "authorizedkeyscommand": ["none"],
+    "gssapiauthentication": ["no"],
+    "hostbasedauthentication": ["no"],
+    "kbdinteractiveauthentication": ["no"],
+    "passwordauthentication": ["no"],
+    "permitemptypasswords": ["no"],
+    "trustedusercakeys": ["none"],
+}
 # A file system in memory, with a size and with the owner and the modes of its options.
 SMALL = {"/data": "size=4m,uid=1000,gid=0,mode=0770"}
 
@@ -40,7 +56,7 @@ def keys(start_shared: Start) -> dict[str, tuple[str, str]]:
 @pytest.fixture
 def volume(client: docker.DockerClient) -> Iterator[docker.types.Mount]:
     """A named volume, which one container leaves to the next."""
-    volume = client.volumes.create()
+    volume = client.volumes.create(labels={TEST_LABEL: ""})
     yield docker.types.Mount("/data", volume.name)
     volume.remove()
 
@@ -107,6 +123,32 @@ def test_ssh_refuses_other_users(ssh: Workbench) -> None:
         code, output = log_in(ssh, "known", f"{name}@127.0.0.1", "true")
         assert code == 255
         assert "Permission denied (publickey)." in output
+
+
+@pytest.mark.requirement("V3")
+@pytest.mark.parametrize("user", ["app", "root", "nobody", "sshd"])
+@pytest.mark.parametrize("password", ["", "app"])
+def test_ssh_from_outside_takes_no_password(start: Start, ssh: Workbench, user: str, password: str) -> None:
+    """From another machine, by every way but a key: none of them is offered."""
+    ssh.container.reload()
+    address = ssh.container.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+    client = start("sleep", "infinity", environment={"WORD": password})
+    script = "printf '#!/bin/sh\\necho \"$WORD\"\\n' >/tmp/ask; chmod +x /tmp/ask; export SSH_ASKPASS=/tmp/ask"
+    script += f" SSH_ASKPASS_REQUIRE=force; ssh -p 2222 {OTHER_WAYS} {user}@{address} true"
+    code, output = client.exec_run(["sh", "-c", script])
+    assert (code, output.decode().splitlines()[-1]) == (255, f"{user}@{address}: Permission denied (publickey).")
+
+
+def test_ssh_knows_no_other_key(ssh: Workbench) -> None:
+    """What the running server was started with: keys of the environment and of the volume, and of nobody else."""
+    _, command = ssh.inside("tr '\\0' ' ' </proc/$(cat /proc/1/task/1/children | cut -d' ' -f1)/cmdline")
+    file = command.partition(" -f ")[2].split()[0]
+    settings = inside(ssh.container, "/usr/sbin/sshd", "-T", "-f", file).splitlines()
+    words = {line.split()[0]: line.split()[1:] for line in settings}
+    assert {name: words[name] for name in REFUSING} == REFUSING
+    assert words["authorizedkeysfile"] == [file.replace("sshd_config", "authorized_keys"), KEYS]
+    _, listed = ssh.inside(f"cat {' '.join(words['authorizedkeysfile'])} 2>/dev/null | grep -c '^[^#]'")
+    assert listed == "1\n"
 
 
 def test_ssh_as_root_is_the_same_user(start: Start, keys: dict[str, tuple[str, str]]) -> None:
@@ -188,7 +230,7 @@ def test_ssh_lets_the_owner_of_a_full_volume_in(start: Start, keys: dict[str, tu
         exec tini -- entrypoint ssh"""
     environment = {"AUTHORIZED_KEYS": keys["known"][1], "KEY": keys["known"][0]}
     container = start(entrypoint=["sh", "-c", script], tmpfs=SMALL, environment=environment)
-    running = Workbench(container, 0, 0)
+    running = Workbench(container, 0)
     running.inside("until ssh-keyscan -q -p 2222 127.0.0.1; do sleep 0.1; done")
     assert "the host's key cannot be kept" in running.log
     code, output = running.inside(f"{SSH.format(key='known')} -q app@127.0.0.1 'rm fill; touch room; ls'")
@@ -242,7 +284,7 @@ def test_ssh_names_lines_of_a_file_that_are_no_keys(start: Start) -> None:
     """Who has one good key gets in all the same."""
     script = f"mkdir -p {KEYS[:-16]} && printf '%s\\nnonsense\\n' '{PUBLIC_KEY}' >{KEYS} && exec entrypoint ssh"
     container = start("sh", "-c", script, network_mode="none")
-    running = Workbench(container, 0, 0)
+    running = Workbench(container, 0)
     running.inside("until ssh-keyscan -q -p 2222 127.0.0.1; do sleep 0.1; done")
     assert f"warning: line 2 of {KEYS} is no public key: " in running.log
 

@@ -8,6 +8,7 @@ import docker
 import pytest
 from docker.models.volumes import Volume
 
+from slipway.docker import TEST_LABEL
 from tests.images.helpers.containers import STRICT, Run, Start
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import ONE_VOLUME, TOKEN, Workbench, entrypoint_after, open_workbench
@@ -49,14 +50,14 @@ def volumes(client: docker.DockerClient) -> Iterator[list[Volume]]:
 @pytest.fixture
 def volume(client: docker.DockerClient, volumes: list[Volume]) -> Volume:
     """A new volume, which the image's user owns once a container has mounted it."""
-    volumes.append(client.volumes.create())
+    volumes.append(client.volumes.create(labels={TEST_LABEL: ""}))
     return volumes[-1]
 
 
 @pytest.fixture(scope="module")
 def used(client: docker.DockerClient, volumes: list[Volume], start_shared: Start) -> Volume:
     """A volume that UID 1000 has worked on, for itself alone."""
-    volumes.append(client.volumes.create())
+    volumes.append(client.volumes.create(labels={TEST_LABEL: ""}))
     mounts = [docker.types.Mount("/data", volumes[-1].name)]
     container = start_shared("sh", "-c", WORK, mounts=mounts, environment={"NOTEBOOK": json.dumps(NOTEBOOK)})
     assert container.wait()["StatusCode"] == 0, container.logs().decode()

@@ -1,0 +1,44 @@
+"""Downloads in a container of the image, with the host's own settings for them."""
+
+import os
+import re
+
+import pytest
+
+from slipway.host import downloads
+from slipway.matrix import Image
+from tests.images.helpers.containers import Finished, Run
+
+# The settings are in the container's environment only, and gone with it.
+SCRIPT = """
+[ -z "$UV_TOML" ] || { printf %s "$UV_TOML" >/tmp/uv.toml; export UV_CONFIG_FILE=/tmp/uv.toml; }
+[ -z "$NETRC_TEXT" ] || { printf %s "$NETRC_TEXT" >/tmp/netrc; export NETRC=/tmp/netrc; }
+[ -e "$SSL_CERT_FILE" ] || unset SSL_CERT_FILE
+"""
+DRY_RUN = 'exec uv pip install --dry-run --no-build $(printf -- "--constraints=%s " /run/locks/*) "$@"'
+OUT_OF_REACH = r"error sending request|dns error|tcp connect|timed out|Connection refused"
+
+
+def download(run: Run, contract: Image, script: str, *words: str, reason: str) -> Finished:
+    """Run a shell script with words in a container that reaches what the host reaches, with the locks of the variant.
+
+    The check is not run, for the reason, where a download fails because its source is out of reach.
+    """
+    settings = downloads.find(contract.variant.distro.suite)
+    volumes = {str(file): {"bind": f"/run/locks/{file.name}", "mode": "ro"} for file in contract.variant_locks}
+    if settings.ca_bundle:
+        volumes[str(settings.ca_bundle)] = {"bind": "/run/ca.pem", "mode": "ro"}
+    environment = {name: os.environ[name] for name in settings.proxies}
+    environment |= {"UV_TOML": settings.uv_toml, "NETRC_TEXT": settings.netrc, "SSL_CERT_FILE": "/run/ca.pem"}
+    options = {"network_mode": "bridge", "environment": environment, "volumes": volumes, "use_config_proxy": True}
+    finished = run("sh", "-c", SCRIPT + script, "sh", *words, **options)
+    if finished.exit_code and re.search(OUT_OF_REACH, finished.output):
+        pytest.skip(reason)
+    return finished
+
+
+def would_install(run: Run, contract: Image, *requirements: str) -> set[str]:
+    """Return the distributions that `uv pip install` would add; the check is not run without an index."""
+    reason = "no package index is reached from a container"
+    output = download(run, contract, DRY_RUN, *requirements, reason=reason).require_success()
+    return set(re.findall(r"(?m)^ \+ ([\w.-]+)==", output))
