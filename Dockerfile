@@ -2,7 +2,7 @@
 #
 #   workbench  JupyterLab and VS Code in the browser, ssh, git
 #   desktop    workbench + Xfce in the browser, themes and creative applications by toggle
-#   training   workbench + the Hugging Face stack, deepspeed, trl, RDMA libraries
+#   training   workbench or desktop + the Hugging Face stack, deepspeed, trl, RDMA libraries
 #   compute    training or desktop + Spark, database clients, on CUDA an inference engine
 #   tools      workbench or desktop + security tools and emulators, each by toggle
 #
@@ -18,7 +18,8 @@
 ARG BASE=slipway:cpu-runtime
 # workbench: Elyra in JupyterLab, and kubectl.
 ARG ELYRA=false
-# training: flash attention 2 beside 4, on a devel image of CUDA. It has no wheel: compiling it takes hours.
+# training: its parent, workbench or desktop; and flash attention 2 beside 4, on a devel image of CUDA. It has no wheel: compiling it takes hours.
+ARG TRAINING_ON=workbench
 ARG FLASH_ATTN_2=false
 # compute: its parent, training or desktop, and an inference engine, on a devel image of CUDA 13.0.
 ARG COMPUTE_ON=training
@@ -51,10 +52,11 @@ RUN --mount=source=docker/build/python/pip-install,target=/pip-install \
     ln -sf ../lib/node_modules/npm/bin/npm-cli.js /opt/node/bin/npm
 EOT
 
-# What npm needs to compile with this Node.js and its headers, without a question to its maker.
+# What npm needs to compile with this Node.js and its headers, without a question to its maker. With the packages of the
+# locks alone: for a peer that code-server's own lock lacks, npm would choose a version itself.
 ENV PATH=/opt/node/bin:${PATH} \
     NODE_EXTRA_CA_CERTS=/run/secrets/ca npm_config_userconfig=/run/secrets/npm \
-    npm_config_nodedir=/opt/node npm_config_build_from_source=true \
+    npm_config_nodedir=/opt/node npm_config_build_from_source=true npm_config_legacy_peer_deps=true \
     npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 
 # code-server: VS Code in the browser, from npm, with the Node.js that runs it.
@@ -172,7 +174,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     dpkg-deb --extract novnc_*.deb /files
     find /files/usr/share/doc -type f ! -name copyright -delete
     /settle /files
-    /settle /stand-in
+    /settle --checkout /stand-in
     mkdir /deb
     dpkg-deb --build /stand-in /deb/no-xfce-helpers.deb
 EOT
@@ -208,7 +210,7 @@ CMD ["desktop"]
 
 # training-packages: the Hugging Face stack, on CUDA flash attention, and what RDMA takes: libraries that do nothing
 # where there is no InfiniBand.
-FROM workbench AS training-packages
+FROM ${TRAINING_ON} AS training-packages
 USER 0:0
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
     --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth <<EOT

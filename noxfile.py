@@ -1,7 +1,7 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["docker", "filelock", "license-expression", "nox", "packageurl-python", "packaging", "platformdirs",
-#                 "pydantic", "python-debian", "rich", "uv"]
+#                 "pydantic", "python-debian", "pyyaml", "rich", "uv"]
 # ///
 """Builds, checks and runs the images of images.toml.
 
@@ -14,16 +14,14 @@ Names and options follow `--`; `nox -s build -- --help` lists them.
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import nox
 
-# nox does not put this folder on the path.
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent))  # nox does not put this folder on the path
 from slipway import command_line, sessions
-from slipway.build import builder, images, record
+from slipway.build import bake, builder, images, record
 from slipway.host import devices, downloads, setup
 from slipway.matrix import Image, Variant
 from slipway.report import summary
@@ -36,7 +34,6 @@ nox.options.sessions = ["status"]
 
 MATRIX = sessions.load_matrix()
 DEFAULTS = [variant for variant in MATRIX.variants.values() if variant.name == variant.accelerator]
-INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 
 
 def build_image(session: nox.Session, image: Image, options: Namespace) -> None:
@@ -59,10 +56,9 @@ def docker_build(session: nox.Session, image: Image, options: Namespace, tag: st
     with builder.share_parents(image, options.builder) as contexts:
         session.run(
             *("docker", "buildx", "build", f"--file={image.dockerfile}", f"--target={image.target}", f"--tag={tag}"),
-            *(f"--build-arg=BASE_IMAGE={image.variant.distro.tag}", f"--build-arg=APT_DATE={MATRIX.apt_date}"),
-            *(f"--build-arg={name}={value}" for name, value in image.arguments.items()),
+            *(f"--build-arg={name}={value}" for name, value in images.list_arguments(MATRIX, image).items()),
             *(*images.platform_option(image), *settings.build_arguments()),
-            *command_line.make_build_options(options),
+            *command_line.make_build_options(image, options),
             *(*contexts, "--load", "--provenance=false", "."),
             external=True,
             env=settings.environment(),
@@ -71,40 +67,25 @@ def docker_build(session: nox.Session, image: Image, options: Namespace, tag: st
 
 def test_image(session: nox.Session, image: Image, options: Namespace) -> None:
     """Check an image against its contract; nothing is built."""
-    reference = images.find_tested(image, options.image, is_named=bool(options.images))
-    if not reference:
+    if not (reference := images.find_tested(image, options.image, is_named=bool(options.images))):
         session.skip(f"{options.image} is not a {image.name}, as its labels say")
-    install(session, "checks")
-    session.run(
+    sessions.install(session, "checks")
+    output = session.run(
         *("pytest", "--quiet", "tests/images", f"--image={reference}", f"--contract={image.name}"),
         f"--junit-xml={image.results / ('of-another/tests.partial.xml' if options.image else 'tests.partial.xml')}",
         *(["--timeout=600"] if images.platform_option(image) else []),  # its programs are emulated
         *command_line.make_test_options(options),
-        interrupt_timeout=INTERRUPT_SECONDS,
+        silent=options.is_beside,
+        interrupt_timeout=sessions.INTERRUPT_SECONDS,
     )
-
-
-def audit_image(session: nox.Session, image: Image, options: Namespace) -> None:
-    """Compare an image with its locks, file by file, and with its SBOM."""
-    run_module(session, "slipway.audit", *command_line.make_audit_options(image, options))
+    sessions.show_output(output)
 
 
 def scan_image(session: nox.Session, image: Image, options: Namespace) -> None:
     """Scan an image by Trivy and compare what was examined with the SBOM."""
-    run_module(session, "slipway.audit.syft", image.name, codes=[0, 1])
-    run_module(session, "slipway.scan", image.name, *command_line.make_scan_options(options), codes=[0, 3])
+    sessions.run_module(session, "slipway.audit.syft", image.name, codes=(0, 1))
+    sessions.run_module(session, "slipway.scan", image.name, *command_line.make_scan_options(options), codes=(0, 3))
     sessions.require_scanned(image)
-
-
-def run_module(session: nox.Session, module: str, *words: str, codes: Sequence[int] = (0,)) -> None:
-    """Run a module of Slipway in nox's own environment."""
-    session.run(sys.executable, "-m", module, *words, external=True, success_codes=codes)
-
-
-def install(session: nox.Session, *locks: str) -> None:
-    """Install what locks list into the session's environment."""
-    for lock in locks:
-        session.install("--quiet", "--require-hashes", f"--requirement=requirements/{lock}.txt")
 
 
 def define_flavor_sessions(variant: Variant) -> None:
@@ -134,39 +115,48 @@ for variant in DEFAULTS:
 def build(session: nox.Session) -> None:
     """Build images by name; without names, each flavor of the default variants."""
     chosen = sessions.read_images(session, MATRIX, [image for variant in DEFAULTS for image in variant.images.values()])
-    sessions.run_for_each(session, images.add_missing_parents(MATRIX, chosen), partial(build_image, session))
+    wanted = images.add_parents(MATRIX, chosen)
+    if sessions.read_options(session).print:
+        bake.print_definition(MATRIX, wanted)
+        return
+    sessions.run_for_each(session, wanted, partial(build_image, session))
 
 
 @nox.session
 def test(session: nox.Session) -> None:
     """Check images by name against their contracts; without names, those that are built. Never builds."""
-    sessions.run_for_each(session, sessions.read_images(session, MATRIX), partial(test_image, session))
+    sessions.run_for_each(session, sessions.read_unchecked(session, MATRIX), partial(test_image, session), at_a_time=3)
 
 
 @nox.session(venv_backend="none")
 def sbom(session: nox.Session) -> None:
     """List the contents of images by Syft: CycloneDX and SPDX."""
-    chosen = sessions.read_images(session, MATRIX)
-    sessions.run_for_each(session, chosen, lambda image, _: run_module(session, "slipway.audit.syft", image.name))
+    work = partial(sessions.run_module, session, "slipway.audit.syft")
+    sessions.run_for_each(session, sessions.read_images(session, MATRIX), lambda image, _: work(image.name))
 
 
 @nox.session(venv_backend="none")
 def audit(session: nox.Session) -> None:
     """Compare images with their locks, file by file, and with their SBOM."""
-    sessions.run_for_each(session, sessions.read_images(session, MATRIX), partial(audit_image, session))
+
+    def work(image: Image, options: Namespace) -> None:
+        sessions.run_module(session, "slipway.audit", *command_line.make_audit_options(image, options))
+
+    sessions.run_for_each(session, sessions.read_images(session, MATRIX), work)
 
 
 @nox.session(venv_backend="none")
 def scan(session: nox.Session) -> None:
     """Scan images by Trivy; exit code 3: not scanned."""
     sessions.run_for_each(session, sessions.read_images(session, MATRIX), partial(scan_image, session))
+    if not sessions.read_options(session).images:
+        sessions.run_module(session, "slipway.scan.unused")
 
 
 @nox.session(venv_backend="none")
 def run(session: nox.Session) -> None:
     """Start an image, `-- [--address IP] NAME [COMMAND...]`: free ports on 127.0.0.1, volumes, this machine's GPUs."""
     image, command, published = sessions.read_run(session, MATRIX)
-    sessions.warn_deprecated(session, image)
     session.run(
         *("docker", "run", "--rm", "--pull=never", "--interactive", *(["--tty"] if session.interactive else [])),
         *devices.gpu_options(image.variant.accelerator),
@@ -176,20 +166,26 @@ def run(session: nox.Session) -> None:
     )
 
 
-def define_module_session(name: str, module: str, text: str) -> None:
-    """Define a session that runs a module of Slipway with the options after `--`."""
+def define_module_session(name: str, module: str, text: str, lock: str = "") -> None:
+    """Define a session that runs a module with the options after `--`, in nox's own environment or that of a lock."""
 
-    @nox.session(name=name, venv_backend="none")
+    @nox.session(name=name, venv_backend=None if lock else "none")
     def run_session(session: nox.Session) -> None:
-        session.run(sys.executable, "-m", module, *session.posargs, external=True, log=False)
+        if lock:
+            sessions.install(session, lock)
+        python = "python" if lock else sys.executable
+        session.run(python, "-m", module, *session.posargs, external=not lock, log=False, stderr=None)
 
     run_session.__doc__ = text
 
 
 define_module_session("status", "slipway.report.status", "Show what is built, checked and scanned, and what to do next")
 define_module_session("setup", "slipway.host", "Make this machine able to build: Docker engine, base image")
+define_module_session("reproduce", "slipway.build.reproduce", "Build images twice without cache, compare their layers")
 define_module_session("publish", "slipway.publish", "Publish images with their results and tags; `-- --help`")
+define_module_session("contents", "slipway.report.contents", "Show what images consist of, or how two differ")
 define_module_session("summary", "slipway.report.summary", "List checks and requirements: met, failed, not run")
+define_module_session("report", "slipway.report.page", "Make a page of all results: dist/report/", "report")
 define_module_session("bench", "slipway.bench", "Measure what is built, each figure beside its baseline; `-- --help`")
 define_module_session("matrix", "slipway.matrix", "Print the images as JSON, for CI; `-- --all`: every image")
 define_module_session("clean", "slipway.build.clean", "Free what Slipway made: images, caches, dist/")
@@ -200,50 +196,54 @@ def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
 
     @nox.session(name=name)
     def run_session(session: nox.Session) -> None:
-        install(session, "tests")
+        sessions.install(session, "tests")
         for module, *words in needs:
-            run_module(session, module, *words)
-        command = ("pytest", f"tests/{name}", "--quiet", f"--junit-xml=dist/{name}/tests.xml")
-        options = command_line.make_test_options(sessions.read_options(session))
-        session.run(*command, *options, interrupt_timeout=INTERRUPT_SECONDS)
+            sessions.run_module(session, module, *words)
+        session.run(*sessions.make_tests_command(session, MATRIX, name), interrupt_timeout=sessions.INTERRUPT_SECONDS)
 
     run_session.__doc__ = text
 
 
 define_test_session("unit", "Test slipway/ without an engine")
 define_test_session("integration", "Test slipway/ with an engine and tools", sessions.PROGRAMS, *sessions.TOOLS)
-define_test_session("sabotage", "Show that each check finds an image that is broken on purpose")
+define_test_session("sabotage", "Show that each check finds an image that is broken on purpose; also by image")
+define_test_session("workflows", "Run CI's jobs by act on this machine", sessions.PROGRAMS, *sessions.CI_TOOLS)
 
 
 @nox.session
 def lock(session: nox.Session) -> None:
     """Compile requirements/*.txt from requirements/*.in, with hashes; `-- --index`: those for PyTorch's index."""
-    install(session, "uv")
-    run_module(session, "slipway.build.locks", *session.posargs)
-    if not session.posargs:
-        run_module(session, "slipway.audit.wheel_records")
+    sessions.install(session, "uv")
+    sessions.run_module(session, "slipway.build.locks", *session.posargs)
+    for module in () if session.posargs else ("build.base_digests", "audit.wheel_records", "audit.npm_files"):
+        sessions.run_module(session, f"slipway.{module}")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check every language of the repository, as .pre-commit-config.yaml lists the tools."""
-    install(session, "tests", "lint")
+    sessions.install(session, "tests", "lint")
     session.run("prek", "run", "--all-files")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation as a site, dist/docs/index.html; a broken link fails."""
+    sessions.install(session, "docs")
+    session.run("sphinx-build", "--quiet", "--fresh-env", "--fail-on-warning", "--conf-dir=docs/site", ".", "dist/docs")
 
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run what CI runs: build and check images, lint, tests, broken images; `-- --all`: every image."""
     chosen = sessions.read_images(session, MATRIX, [image for image in MATRIX.images if image.in_tests])
-    summary.start_run()
-    run_module(session, *sessions.PROGRAMS)
-    session.notify("build", [image.name for image in chosen])
-    session.notify("test", [image.name for image in chosen])
-    session.notify("sabotage", ["--", "--all-checks"] if sessions.read_options(session).all else [])
-    for name in ("unit", "integration", "lint", "summary"):
-        session.notify(name, [])
-    if left_out := len(MATRIX.images) - len(chosen):
-        session.warn(f"{left_out} images are left out: nox -s tests -- --all")
+    summary.start_run(chosen)
+    sessions.run_module(session, *sessions.PROGRAMS)
+    for name, options in (("build", []), ("test", ["--skip-passed"])):
+        session.notify(name, [*options, *(image.name for image in chosen)])
+    for name in ("unit", "docs", "sabotage", "integration", "workflows", "lint", "summary"):
+        session.notify(name, sessions.add_whole(session, name))
+    sessions.warn_left_out(session, MATRIX, chosen)
 
 
 if __name__ == "__main__":

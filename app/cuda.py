@@ -1,28 +1,20 @@
-"""The NVIDIA GPU through ctypes: libcuda (driver), libcudart (runtime) and cuBLAS.
+"""The NVIDIA GPU: libcuda (driver) and libcudart (runtime) through ctypes; ONNX Runtime computes on it.
 
-No Python package is needed, so this works where only CUDA's libraries are installed. A sibling
-for another accelerator offers the same four: `is_installed`, `why_unavailable`, `multiply`,
-`devices`.
+A sibling for another accelerator offers the same four: `is_installed`, `why_unavailable`, `multiply`, `devices`.
 """
 
 import ctypes
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_void_p, create_string_buffer
-from math import isqrt
+from ctypes import byref, c_char_p, c_int, c_size_t, create_string_buffer
 from typing import TYPE_CHECKING, Any
 
-from app import libraries
+from app import inference, libraries
 
 if TYPE_CHECKING:
     from array import array
 
 NAME = "cuda"
 
-# Enumerators of cuda_runtime_api.h, cublas_api.h and cuda.h; the same in every version.
-HOST_TO_DEVICE = 1
-DEVICE_TO_HOST = 2
-NO_TRANSPOSE = 0
+# Enumerators of cuda.h; the same in every version.
 COMPUTE_CAPABILITY_MAJOR = 75
 COMPUTE_CAPABILITY_MINOR = 76
 
@@ -59,58 +51,8 @@ def runtime_version() -> str | None:
 
 
 def multiply(a: "array[float]", b: "array[float]") -> "array[float]":
-    """The product of two square matrices, each row by row, computed by cuBLAS on the first GPU."""
-    runtime, blas = cuda_library("cudart"), cuda_library("cublas")
-    _check_runtime(runtime, "cudaSetDevice", c_int(0))
-    product = a[:]
-    size = len(a) * a.itemsize
-    with ExitStack() as stack:
-        on_gpu = [stack.enter_context(_memory(runtime, size)) for _ in range(3)]
-        handle = stack.enter_context(_blas_handle(blas))
-        _copy(runtime, on_gpu[0], c_void_p(a.buffer_info()[0]), size, HOST_TO_DEVICE)
-        _copy(runtime, on_gpu[1], c_void_p(b.buffer_info()[0]), size, HOST_TO_DEVICE)
-        _sgemm(blas, handle, isqrt(len(a)), on_gpu)
-        # This copy waits for the product, and reports what went wrong while it was computed.
-        _copy(runtime, c_void_p(product.buffer_info()[0]), on_gpu[2], size, DEVICE_TO_HOST)
-    return product
-
-
-def _sgemm(blas: ctypes.CDLL, handle: c_void_p, n: int, on_gpu: list[c_void_p]) -> None:
-    """Multiply on the GPU. cuBLAS stores by columns, so b times a is a times b by rows."""
-    a, b, product = on_gpu
-    size, one, zero = c_int(n), c_float(1), c_float(0)
-    _check_blas(
-        blas,
-        "cublasSgemm_v2",
-        *(handle, c_int(NO_TRANSPOSE), c_int(NO_TRANSPOSE), size, size, size),
-        *(byref(one), b, size, a, size, byref(zero), product, size),
-    )
-
-
-@contextmanager
-def _memory(runtime: ctypes.CDLL, size: int) -> Iterator[c_void_p]:
-    """Memory on the GPU, freed afterwards."""
-    pointer = c_void_p()
-    _check_runtime(runtime, "cudaMalloc", byref(pointer), c_size_t(size))
-    try:
-        yield pointer
-    finally:
-        _check_runtime(runtime, "cudaFree", pointer)
-
-
-@contextmanager
-def _blas_handle(blas: ctypes.CDLL) -> Iterator[c_void_p]:
-    """A cuBLAS handle, destroyed afterwards with its workspace."""
-    handle = c_void_p()
-    _check_blas(blas, "cublasCreate_v2", byref(handle))
-    try:
-        yield handle
-    finally:
-        _check_blas(blas, "cublasDestroy_v2", handle)
-
-
-def _copy(runtime: ctypes.CDLL, to: c_void_p, source: c_void_p, size: int, kind: int) -> None:
-    _check_runtime(runtime, "cudaMemcpy", to, source, c_size_t(size), c_int(kind))
+    """The product of two square matrices, each row by row, computed by ONNX Runtime on the first GPU."""
+    return inference.multiply(a, b, inference.CUDA)
 
 
 def devices() -> list[dict[str, Any]]:
@@ -147,12 +89,6 @@ def _check_runtime(library: ctypes.CDLL, function: str, *arguments: object) -> N
     code = _call(library, function, *arguments)
     if code:
         raise CudaError(f"{function}: {_text(library, 'cudaGetErrorString', code)} ({code})")
-
-
-def _check_blas(library: ctypes.CDLL, function: str, *arguments: object) -> None:
-    code = _call(library, function, *arguments)
-    if code:
-        raise CudaError(f"{function}: {_text(library, 'cublasGetStatusString', code)} ({code})")
 
 
 def _check_driver(library: ctypes.CDLL, function: str, *arguments: object) -> None:

@@ -6,12 +6,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from app import cuda, gpu, hip
+from app import cuda, gpu, hip, inference
 
 DISTRIBUTIONS = (
     "fastapi",
     "numpy",
     "onnxruntime",
+    "onnxruntime-gpu",
     "tensorflow",
     "tensorflow-cpu",
     "torch",
@@ -26,6 +27,7 @@ def collect() -> dict[str, Any]:
         "distributions": installed_versions(),
         "cuda_runtime": cuda.runtime_version(),
         "hip_runtime": hip.runtime_version(),
+        "onnxruntime_provider": inference.provider_in_use(inference.CPU if cuda.why_unavailable() else inference.CUDA),
         "devices": gpu.of_this_image().devices(),
         "cpus": len(os.sched_getaffinity(0)),
         "memory_bytes": memory(),

@@ -9,7 +9,7 @@ from random import Random
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from app import gpu
+from app import gpu, inference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,29 +20,37 @@ if TYPE_CHECKING:
 SIZE = 64
 PATIENCE_SECONDS = 5
 
-# One computation at a time: probes that come while a GPU hangs must not use up every thread.
+# One computation at a time, and few that wait for their turn: probes that come while a GPU hangs must not use up every
+# thread, which /info and /metrics need, too.
 turn = threading.Lock()
+places = threading.Semaphore(4)
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """The verdict, where the computation ran, and the reason for what is not as hoped."""
+    """The verdict, the device and ONNX Runtime's provider that computed, and the reason for what is not as hoped."""
 
     ready: bool
     device: str
+    provider: str | None = None
     reason: str | None = None
     seconds: float | None = None
 
 
 def check(*, require_gpu: bool) -> Readiness:
     """Compute on the GPU, or on the CPU where no GPU can be used and none is required."""
-    if not turn.acquire(timeout=PATIENCE_SECONDS):
-        reason = f"an earlier computation has not ended after {PATIENCE_SECONDS} s"
-        return Readiness(ready=False, device="unknown", reason=reason)
+    if not places.acquire(blocking=False):
+        return Readiness(ready=False, device="unknown", reason="too many wait for an earlier computation")
     try:
-        return _check(require_gpu=require_gpu)
+        if not turn.acquire(timeout=PATIENCE_SECONDS):
+            reason = f"an earlier computation has not ended after {PATIENCE_SECONDS} s"
+            return Readiness(ready=False, device="unknown", reason=reason)
+        try:
+            return _check(require_gpu=require_gpu)
+        finally:
+            turn.release()
     finally:
-        turn.release()
+        places.release()
 
 
 def _check(*, require_gpu: bool) -> Readiness:
@@ -65,7 +73,8 @@ def _compute(device: str, multiply: "Multiply", reason: str | None) -> Readiness
     if not correct:
         return Readiness(ready=False, device=device, reason="the computation's result is wrong")
     seconds = round(perf_counter() - started, 6)
-    return Readiness(ready=True, device=device, reason=reason, seconds=seconds)
+    provider = inference.provider_in_use(inference.PROVIDERS[device]) if device in inference.PROVIDERS else None
+    return Readiness(ready=True, device=device, provider=provider, reason=reason, seconds=seconds)
 
 
 def is_correct(multiply: "Multiply") -> bool:
@@ -87,11 +96,8 @@ def product(a: Sequence[float], b: Sequence[float]) -> Iterator[float]:
 
 
 def multiply_on_cpu(a: "Matrix", b: "Matrix") -> "Matrix":
-    """The product of two matrices by numpy's BLAS, or by Python in an image without numpy."""
+    """The product of two matrices by ONNX Runtime, or by Python in an image for ROCm, which has no ONNX Runtime."""
     try:
-        # Not at start: the first answer to /health must not wait for it.
-        import numpy as np  # noqa: PLC0415
+        return inference.multiply(a, b, inference.CPU)
     except ModuleNotFoundError:
         return array("f", product(a, b))
-    squares = [np.frombuffer(matrix, np.float32).reshape(SIZE, SIZE) for matrix in (a, b)]
-    return array("f", (squares[0] @ squares[1]).tobytes())

@@ -31,29 +31,43 @@ def make_parser() -> Parser:
     parser.add_argument("--all", action="store_true", help="every image of images.toml")
     parser.add_argument("--platform", metavar="NAME", help="take the image of another platform: linux/arm64")
     build = parser.add_argument_group("build")
+    build.add_argument("--print", action="store_true", help="print a definition for docker buildx bake; build nothing")
     build.add_argument("--no-cache", action="store_true", help="build every layer anew")
     build.add_argument("--pull", action="store_true", help="refresh the base image first")
     build.add_argument("--builder", metavar="NAME", help="build by this builder of docker buildx")
+    build.add_argument("--cache-from", metavar="HOST/NAME", help="read the layer cache of each image there")
+    build.add_argument("--cache-to", metavar="HOST/NAME", help="write it there; takes another builder than the engine")
     build.add_argument("--push", metavar="HOST/NAME", help="push the image there, without its results")
     test = parser.add_argument_group("test; pytest's own options follow a second --")
     test.add_argument("--image", metavar="REF", help="test this image instead of the one built here")
+    test.add_argument(
+        "--derived", action="store_true", help="--image is built FROM it: leave out what only it can pass"
+    )
     test.add_argument("--require-gpu", action="store_true", help="GPU checks fail on a machine without a GPU")
     test.add_argument("--allow-not-run", action="store_true", help="succeed although checks were not run")
+    test.add_argument("--skip-passed", action="store_true", help="leave out what passed today: same image, same checks")
+    parser.set_defaults(is_beside=False)  # whether sessions.run_for_each does the work for another image meanwhile
     scan = parser.add_argument_group("scan")
     scan.add_argument("--db-repository", metavar="REF", help="a mirror of Trivy's vulnerability database")
-    scan.add_argument("--database", metavar="PATH", help="a folder with Trivy's database, or an archive of it")
+    scan.add_argument("--database", metavar="FOLDER", help="a cache folder of Trivy's with its database")
+    scan.add_argument("--vex", metavar="FILE", action="append", default=[], help="a VEX document; may be repeated")
     scan.add_argument("--allow-not-scanned", action="store_true", help="succeed although an image was not scanned")
     return parser
 
 
 def read_options(words: Sequence[str]) -> argparse.Namespace:
-    """Return the names and options; `pytest` has the words after a second `--`. SlipwayError suggests close options."""
+    """Return the names and options; `pytest` has the words after a second `--`.
+
+    SlipwayError suggests close options to an unknown one, and refuses --derived without --image.
+    """
     own = list(words[: words.index("--")]) if "--" in words else list(words)
     parser = make_parser()
     options, unknown = parser.parse_known_intermixed_args(own)
     if unknown:
         known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
         raise SlipwayError(f"there is no option {unknown[0]}{suggest_words(unknown[0], known)}; --help lists all")
+    if options.derived and not options.image:
+        raise SlipwayError("--derived is about another image: NAME --image REF --derived")
     options.pytest = list(words[len(own) + 1 :])
     return options
 
@@ -99,15 +113,25 @@ def refuse_names(session: str, options: argparse.Namespace) -> None:
         raise SlipwayError(f"{session} takes no names of images: nox -s {session.partition('-')[0]} -- {names}")
 
 
-def make_build_options(options: argparse.Namespace) -> list[str]:
-    """Return the options of `docker buildx build`."""
-    builder = [f"--builder={options.builder}"] if options.builder else []
-    return [*builder, *(["--no-cache"] if options.no_cache else [])]
+def make_build_options(image: Image, options: argparse.Namespace) -> list[str]:
+    """Return the options of `docker buildx build`; the cache of an image is a tag of its own."""
+    words = ["--no-cache"] if options.no_cache else []
+    if options.builder:
+        words.append(f"--builder={options.builder}")
+    if options.cache_from:
+        words.append(f"--cache-from=type=registry,ref={options.cache_from}:{image.name}")
+    if options.cache_to:
+        words.append(f"--cache-to=type=registry,ref={options.cache_to}:{image.name},mode=max")
+    return words
 
 
 def make_test_options(options: argparse.Namespace) -> list[str]:
     """Return the options of pytest for the checks of an image."""
-    flags = {"--require-gpu": options.require_gpu, "--allow-not-run": options.allow_not_run}
+    flags = {
+        "--derived": options.derived,
+        "--require-gpu": options.require_gpu,
+        "--allow-not-run": options.allow_not_run,
+    }
     return [*(flag for flag, is_given in flags.items() if is_given), *options.pytest]
 
 
@@ -120,6 +144,7 @@ def make_scan_options(options: argparse.Namespace) -> list[str]:
     """Return the options of `python -m slipway.scan`."""
     words = {"--db-repository": options.db_repository, "--database": options.database}
     given = [f"{name}={value}" for name, value in words.items() if value]
+    given += [f"--vex={file}" for file in options.vex]
     return [*given, *(["--allow-not-scanned"] if options.allow_not_scanned else [])]
 
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 from slipway.errors import SlipwayError
 
 CHUNK = 1 << 20
+TEST_LABEL = "slipway.test"  # of what the tests make: containers, volumes, networks, broken images
 MISSING = "there is no docker command; `nox -s setup` installs it"
 ADVICE = "`nox -s setup` checks the engine and starts it"
 

@@ -65,6 +65,9 @@ class Distro(Table):
     """A Debian release: its image, from which Dockerfiles start, and its C library, by which wheels are chosen."""
 
     image: str = Field(pattern=r"^[\w./:@-]+$", description='an image reference such as "debian:trixie-slim"')
+    digest: str = Field(
+        default="", pattern=r"^(sha256:[0-9a-f]{64})?$", description="the digest of that image in its registry"
+    )
     suite: str = Field(pattern=r"^[a-z]+$", description='a Debian suite such as "trixie"')
     glibc: str = Field(pattern=r"^2\.\d+$", description='the version of its C library, such as "2.36"')
     platform: Platform = "linux/amd64"
@@ -73,6 +76,11 @@ class Distro(Table):
     def architecture(self) -> str:
         """The platform's processor as docker and Debian name it, `arm64`."""
         return self.platform.rpartition("/")[2]
+
+    @property
+    def reference(self) -> str:
+        """What is pulled: the image by its digest where there is one."""
+        return f"{self.image}@{self.digest}" if self.digest else self.image
 
     @property
     def tag(self) -> str:
@@ -92,28 +100,14 @@ class Deprecation(Table):
         return f"deprecated since {self.since}: {self.reason}; use {self.successor} instead"
 
 
-class Scan(Table):
-    """The limits of a scan: the age in days of its database and of the locks, and kinds that no database lists."""
-
-    database_days: Days
-    lock_days: Days
-    unknown: dict[str, Reason] = Field({})
-
-
-class FlavorTable(Table):
-    """[variant.NAME.flavor]: one flavor's budget."""
-
-    size_gb: Size
-
-
-class OnTable(Table):
-    """[workload.NAME.on]: the budget of a workload on one variant's image."""
+class ImageTable(Table):
+    """[variant.NAME.flavor], [workload.NAME.on]: one image, a flavor or a workload on a variant's image."""
 
     size_gb: Size
     in_tests: InTests = True
 
 
-def check_flavors(flavors: dict[Flavor, FlavorTable]) -> dict[Flavor, FlavorTable]:
+def check_flavors(flavors: dict[Flavor, ImageTable]) -> dict[Flavor, ImageTable]:
     """Return a variant's flavors; ValueError unless they are in order and none is left out below another."""
     if not flavors or tuple(flavors) != FLAVORS[: len(flavors)]:
         found = ", ".join(flavors) or "none"
@@ -134,10 +128,9 @@ class VariantTable(Table):
     architectures: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         (), description='a list such as ["sm_80", "sm_90"]'
     )
-    in_tests: InTests = True
     deprecated: Deprecation | None = None
     excluded: dict[Literal[Flavor, Platform], Reason] = Field({})
-    flavor: Annotated[dict[Flavor, FlavorTable], AfterValidator(check_flavors)]
+    flavor: Annotated[dict[Flavor, ImageTable], AfterValidator(check_flavors)]
 
     @model_validator(mode="after")
     def check(self) -> "VariantTable":
@@ -163,7 +156,7 @@ class WorkloadTable(Table):
     mode: str = Field(pattern=r"^[a-z-]+$", description="the name of its default mode")
     ports: list[Port] = Field([], description="a list of port numbers, its default mode's first")
     arguments: dict[ArgumentName, Text] = Field({})
-    on: dict[str, OnTable]
+    on: dict[str, ImageTable]
 
 
 WorkloadName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="in lower-case letters, digits and -")]
@@ -180,7 +173,7 @@ class ImagesToml(Table):
     apt_date: Date
     results_days: Days
     free_disk_gb: int = Field(ge=1, description="a whole number of GB, at least 1")
-    scan: Scan
+    published: list[str] = Field([], description="a list of names of images")
     distro: dict[str, Distro] = Field(min_length=1, description="at least one table [distro.NAME]")
     variant: dict[str, VariantTable] = Field(min_length=1, description="at least one table [variant.NAME]")
     workload: dict[WorkloadName, WorkloadTable] = Field({})

@@ -11,12 +11,15 @@ OUTCOMES = ("passed", "failed", "not run")
 WHOLE = "tests.xml"
 PARTIAL = "tests.partial.xml"  # of a run that was cut: it counts for nothing
 # What decides the result of a check beside the image.
-CHECKS = ("tests/images", "slipway/image", "images.toml", "requirements/checks.txt")
+CHECKS = ("tests/images", "slipway/audit", "slipway/image", "policy", "images.toml", "requirements/checks.txt")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check of one run; `place` is the folder of its file, `reason` says why it failed or was not run."""
+    """One check of one run; `place` is the folder of its file, `reason` says why it failed or was not run.
+
+    `output` is the traceback of a failure and what the check wrote.
+    """
 
     place: str
     name: str  # tests.images.common.test_size::test_budget
@@ -24,18 +27,22 @@ class Check:
     reason: str
     requirements: tuple[str, ...]
     needs_gpu: bool
+    seconds: float
+    output: str
 
 
 @dataclass(frozen=True)
 class Report:
     """One file: the ID of the checked image (empty for other tests), the seconds, the checks.
 
-    `size` is the image's in bytes, 0 when no check measured it. `problems` counts failures and errors, also those
-    outside a check. `properties` are those of the whole run.
+    `size` is the image's in bytes, `start` the seconds of its slowest mode to the first healthy answer; 0 when no check
+    measured it. `problems` counts failures and errors, also those outside a check. `properties` are those of the
+    whole run.
     """
 
     image: str
     size: int
+    start: float
     seconds: float
     checks: tuple[Check, ...]
     problems: int
@@ -50,22 +57,31 @@ class Report:
 def read_report(file: Path) -> Report:
     """Read a JUnit file; SlipwayError when it is missing or damaged."""
     try:
-        root = ET.parse(file).getroot()  # noqa: S314 - written by our own pytest
-        suites = list(root.iter("testsuite"))
-        of_suites = {
-            each.get("name", ""): each.get("value", "") for each in root.iterfind(".//testsuite/properties/property")
-        }
-        of_checks = {each.get("name"): each.get("value", "") for each in root.iterfind(".//testcase//property")}
-        return Report(
-            image=of_suites.get("image", ""),
-            size=int(of_checks.get("size", 0)),
-            seconds=sum(float(suite.get("time", 0)) for suite in suites),
-            checks=tuple(read_check(file.parent.name, case) for case in root.iter("testcase")),
-            problems=sum(int(suite.get(kind, 0)) for suite in suites for kind in ("errors", "failures")),
-            properties=of_suites,
-        )
+        return parse_report(file.read_bytes(), file.parent.name)
     except (OSError, ET.ParseError, ValueError) as error:
         raise SlipwayError(f"{file} cannot be read ({error}): run its test session again") from None
+
+
+def parse_report(content: bytes, place: str) -> Report:
+    """Return the report of a JUnit file's content; `place` is the folder that the file belongs to.
+
+    xml.etree.ElementTree.ParseError or ValueError when it is damaged.
+    """
+    root = ET.fromstring(content)  # noqa: S314 - written by our own pytest
+    suites = list(root.iter("testsuite"))
+    of_suites = {
+        each.get("name", ""): each.get("value", "") for each in root.iterfind(".//testsuite/properties/property")
+    }
+    of_checks = [(each.get("name"), each.get("value", "")) for each in root.iterfind(".//testcase//property")]
+    return Report(
+        image=of_suites.get("image", ""),
+        size=max((int(value) for name, value in of_checks if name == "size"), default=0),
+        start=max((float(value) for name, value in of_checks if name == "seconds_to_health"), default=0.0),
+        seconds=sum(float(suite.get("time", 0)) for suite in suites),
+        checks=tuple(read_check(place, case) for case in root.iter("testcase")),
+        problems=sum(int(suite.get(kind, 0)) for suite in suites for kind in ("errors", "failures")),
+        properties=of_suites,
+    )
 
 
 def read_check(place: str, case: ET.Element) -> Check:
@@ -74,6 +90,7 @@ def read_check(place: str, case: ET.Element) -> Check:
     broken = next((case.find(kind) for kind in ("failure", "error") if case.find(kind) is not None), None)
     found = skipped if broken is None else broken
     properties = [(entry.get("name"), entry.get("value", "")) for entry in case.iter("property")]
+    parts = (broken, *case.iterfind("system-out"), *case.iterfind("system-err"))
     return Check(
         place=place,
         name=f"{case.get('classname')}::{case.get('name')}",
@@ -81,4 +98,6 @@ def read_check(place: str, case: ET.Element) -> Check:
         reason="" if found is None else found.get("message", ""),
         requirements=tuple(value for name, value in properties if name == "requirement"),
         needs_gpu=("gpu", "yes") in properties,
+        seconds=float(case.get("time", 0)),
+        output="\n".join(part.text for part in parts if part is not None and part.text),
     )

@@ -1,8 +1,8 @@
 """The matrix of images.toml: variants, flavors and images, strictly validated.
 
-    python -m slipway.matrix [--all]
+    python -m slipway.matrix [--all | --release TAG] [--names] [IMAGE...]
 
-prints one JSON object for each image, for CI: those of `nox -s tests`, or all.
+prints one JSON object for each image, for CI: those named, or of `nox -s tests`, or all, or those of a release.
 """
 
 import argparse
@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from slipway import repository
 from slipway.errors import SlipwayError, run
-from slipway.images_toml import LAYERS, PLATFORMS, Deprecation, Distro, ImagesToml, Scan, VariantTable, WorkloadTable
+from slipway.images_toml import LAYERS, PLATFORMS, Deprecation, Distro, ImagesToml, VariantTable, WorkloadTable
 from slipway.toml import join_names, read_toml, require_choice
 
 FILE = repository.ROOT / "images.toml"
 WORKLOADS = "Dockerfile"  # the one that has a stage for each target
 PORT = 8000  # the service's
+PLACEHOLDER = "example.com"  # the host of `source` until a team names its own
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ class Matrix:
     apt_date: str
     results_days: int
     free_disk_gb: int
-    scan: Scan
+    published: tuple[Image, ...]
     distros: Mapping[str, Distro]
     variants: Mapping[str, Variant]
     workloads: tuple[Image, ...]
@@ -206,6 +208,14 @@ class Matrix:
     def images(self) -> list[Image]:
         """Every image, in the order of the file: those of variants, then those of workloads."""
         return [*self.variant_images, *self.workloads]
+
+    def list_released(self, tag: str) -> list[Image]:
+        """Return the images that a release publishes; SlipwayError unless the tag and `source` fit it."""
+        if tag != f"v{self.release}":
+            raise SlipwayError(f"the tag {tag} is not v{self.release}: {FILE.name} has release = {self.release!r}")
+        if urlsplit(self.source).hostname == PLACEHOLDER:
+            raise SlipwayError(f"{FILE.name}: source is still {self.source}; name the place of this repository")
+        return list(self.published)
 
     def find_for_platform(self, image: Image, platform: str) -> Image:
         """Return an image's counterpart for a platform; SlipwayError says why there is none."""
@@ -261,11 +271,11 @@ def make_variants(content: ImagesToml) -> dict[str, Variant]:
         if row.deprecated:
             place = ("variant", name, "deprecated", "successor")
             require_choice(FILE.name, place, row.deprecated.successor, current)
-        fields = {key: value for key, value in row if key not in ("distro", "flavor", "in_tests")}
+        fields = {key: value for key, value in row if key not in ("distro", "flavor")}
         images: dict[str, Image] = {}
         variants[name] = Variant(name=name, repository=content.repository, distro=distro, images=images, **fields)
-        for flavor, budget in row.flavor.items():
-            images[flavor] = Image(variants[name], flavor, *count_bytes(budget.size_gb), in_tests=row.in_tests)
+        for flavor, own in row.flavor.items():
+            images[flavor] = Image(variants[name], flavor, *count_bytes(own.size_gb), in_tests=own.in_tests)
     return variants
 
 
@@ -283,14 +293,14 @@ def make_workloads(rows: Mapping[str, WorkloadTable], variant_images: Mapping[st
         parent = known[row.parent] if row.parent else None
         ports = (*row.ports, *(parent.ports if parent else ()))
         known[name] = Workload(name, row.target, row.mode, ports, row.arguments, parent)
-        for variant_name, budget in row.on.items():
+        for variant_name, own in row.on.items():
             if variant_name not in variant_images:
                 place = join_names(["workload", name, "on"])
                 allowed = ", ".join(variant_images)
                 raise SlipwayError(f"{FILE.name}: {place} has an unknown key {variant_name!r}; allowed: {allowed}")
             below = variant_images[variant_name]
-            least, most = count_bytes(budget.size_gb)
-            in_tests = below.in_tests and budget.in_tests
+            least, most = count_bytes(own.size_gb)
+            in_tests = below.in_tests and own.in_tests
             yield replace(below, least_size=least, most_size=most, workload=known[name], in_tests=in_tests)
 
 
@@ -300,9 +310,13 @@ def make_matrix(content: ImagesToml) -> Matrix:
     # The locks of workloads are for the default distro's Python and platform.
     default = next(iter(content.distro.values()))
     images = {i.name: i for v in variants.values() if v.distro == default for i in v.images.values()}
-    fields = {key: value for key, value in content if key not in ("distro", "variant", "workload")}
+    fields = {key: value for key, value in content if key not in ("distro", "variant", "workload", "published")}
     workloads = tuple(make_workloads(content.workload, images))
-    return Matrix(distros=content.distro, variants=variants, workloads=workloads, **fields)
+    every = {i.name: i for i in (*(i for v in variants.values() for i in v.images.values()), *workloads)}
+    for name in content.published:
+        require_choice(FILE.name, ("published",), name, every)
+    published = tuple(image for name, image in every.items() if name in content.published)
+    return Matrix(distros=content.distro, variants=variants, workloads=workloads, published=published, **fields)
 
 
 @cache
@@ -314,11 +328,18 @@ def load_matrix(file: Path = FILE) -> Matrix:
 def main(words: list[str] | None = None) -> int:
     """Print the images as JSON for a CI system's matrix."""
     parser = argparse.ArgumentParser(prog="python -m slipway.matrix", description=__doc__.partition("\n")[0])
-    parser.add_argument("--all", action="store_true", help="also images that `nox -s tests` leaves out")
-    everything = parser.parse_args(words).all
-    images = [image for image in load_matrix().images if image.in_tests or everything]
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--all", action="store_true", help="also images that `nox -s tests` leaves out")
+    chosen.add_argument("--release", metavar="TAG", help="those to publish; an error unless the tag fits images.toml")
+    parser.add_argument("--names", action="store_true", help="only the names, in one line")
+    parser.add_argument("images", metavar="IMAGE", nargs="*", help="these alone")
+    options, matrix = parser.parse_args(words), load_matrix()
+    images = [matrix.find_image(name) for name in options.images]
+    images = images or [image for image in matrix.images if image.in_tests or options.all]
+    if options.release:
+        images = matrix.list_released(options.release)
     listed = [{"image": image.name, "platform": image.variant.distro.platform} for image in images]
-    print(json.dumps({"include": listed}))
+    print(" ".join(image.name for image in images) if options.names else json.dumps({"include": listed}))
     return 0
 
 

@@ -41,13 +41,18 @@ def read_json(file: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def exclusive(image: Image) -> Iterator[None]:
     """Hold the folder of an image's results, so that a second build of the same image waits for this one."""
-    image.results.mkdir(parents=True, exist_ok=True)
     lock = FileLock(image.results / ".lock")
     try:
+        image.results.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
         print(f"{image.name} is being built by another run; waiting for it", flush=True)
         lock.acquire()
+    except OSError as error:
+        raise SlipwayError(
+            f"cannot write {image.results}: {error.strerror}; was it made by another user, or by sudo? "
+            f"sudo chown -R $USER {image.results.parent}"
+        ) from None
     try:
         yield
     finally:

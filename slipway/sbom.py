@@ -12,6 +12,7 @@ from slipway.errors import SlipwayError
 CYCLONEDX = "sbom.cdx.json"
 SPDX = "sbom.spdx.json"
 IMAGE = "slipway:image"  # names the image's ID in both
+PROGRAM = "slipway:program"  # names Syft's program in CycloneDX
 AGAIN = "remove it and write it again: nox -s sbom -- IMAGE"
 
 
@@ -37,13 +38,22 @@ def read_document(file: Path) -> dict[str, Any]:
 
 def find_image_ids(document: Mapping[str, Any]) -> set[str]:
     """Return the image IDs that a document gives for its own: CycloneDX in a property, SPDX in its comment."""
+    comment = document.get("comment")
+    return {comment.removeprefix(f"{IMAGE} ")} if isinstance(comment, str) else find_properties(document, IMAGE)
+
+
+def find_program(document: Mapping[str, Any]) -> str:
+    """Return the program that wrote a CycloneDX document; empty without exactly one."""
+    found = find_properties(document, PROGRAM)
+    return found.pop() if len(found) == 1 else ""
+
+
+def find_properties(document: Mapping[str, Any], name: str) -> set[str]:
+    """Return the values of a property of a CycloneDX document."""
     match document:
         case {"metadata": {"properties": list(properties)}}:
-            return {
-                str(item.get("value")) for item in properties if isinstance(item, dict) and item.get("name") == IMAGE
-            }
-        case {"comment": str(comment)}:
-            return {comment.removeprefix(f"{IMAGE} ")}
+            found = (each for each in properties if isinstance(each, dict) and each.get("name") == name)
+            return {str(each.get("value")) for each in found}
     return set()
 
 

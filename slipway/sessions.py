@@ -5,21 +5,28 @@ import logging
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import nox
 
-from slipway import command_line, matrix, results
+from slipway import command_line, junit, matrix, results
 from slipway.build import images
 from slipway.errors import SlipwayError
 from slipway.host import ports
 from slipway.matrix import Image, Matrix
+from slipway.report import earlier_checks
 
+INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
 NOT_SCANNED = 3  # the exit code of slipway.scan, and of nox
 
 # Modules that provide what the tests need, with their options; where nobody can answer a question, it is a yes.
 PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry", *([] if os.isatty(0) else ["--yes"]))
-TOOLS = [("slipway.tools", name) for name in ("buildkitd", "syft", "trivy")]
+TOOLS = [("slipway.tools", name) for name in ("buildkitd", "cosign", "crane", "syft", "trivy")]
+CI_TOOLS = [*TOOLS, ("slipway.tools", "act")]
+
+# What `tests -- --all` asks of pytest beyond `tests`, by session.
+WHOLE = {"sabotage": "--all-checks", "integration": "--archives=100000", "workflows": "--whole"}
 
 Work = Callable[[Image, Namespace], None]
 
@@ -47,6 +54,20 @@ def clear_errors(session: nox.Session) -> Iterator[None]:
         session.error(str(error).rstrip("."))
 
 
+def run_module(session: nox.Session, module: str, *words: str, codes: tuple[int, ...] = (0,)) -> None:
+    """Run a module of Slipway in nox's own environment."""
+    session.run(sys.executable, "-m", module, *words, external=True, success_codes=list(codes))
+
+
+def install(session: nox.Session, *locks: str) -> None:
+    """Install what locks list into the session's environment, compiled.
+
+    Where PYTHONDONTWRITEBYTECODE is set, each process of the session would compile all that it imports.
+    """
+    words = ("--quiet", "--require-hashes", *(f"--requirement=requirements/{lock}.txt" for lock in locks))
+    session.install(*words, env={"UV_COMPILE_BYTECODE": "1"})
+
+
 def read_options(session: nox.Session) -> Namespace:
     """Return the options after `--`."""
     with clear_errors(session):
@@ -59,10 +80,30 @@ def read_images(session: nox.Session, matrix: Matrix, default: list[Image] | Non
         return command_line.choose_images(matrix, read_options(session), lambda: default or images.list_built(matrix))
 
 
+def read_unchecked(session: nox.Session, matrix: Matrix) -> list[Image]:
+    """Return the images to check: with --skip-passed without those whose checks need not run again, which it lists.
+
+    Other results of these images are removed, so that nothing but this run's and what it takes over is left. A run of
+    another image, of a part of the checks or with a GPU takes nothing over.
+    """
+    chosen, options = read_images(session, matrix), read_options(session)
+    if not options.skip_passed or options.image or options.pytest or options.require_gpu:
+        return chosen
+    with clear_errors(session):
+        passed = {image.name: finished for image in chosen if (finished := earlier_checks.find_passed(image))}
+    for name, finished in passed.items():
+        session.log(f"{name}: the same image passed the same checks on {finished:%Y-%m-%d at %H:%M} UTC")
+    unchecked = [image for image in chosen if image.name not in passed]
+    for image in unchecked:
+        (image.results / junit.WHOLE).unlink(missing_ok=True)
+    return unchecked
+
+
 def read_run(session: nox.Session, matrix: Matrix) -> tuple[Image, list[str], list[str]]:
     """Return the image to start, the command that follows its name, and the options that publish its ports."""
     with clear_errors(session):
         image, options = command_line.read_run(matrix, session.posargs)
+        warn_deprecated(session, image)
         return image, options.command, ports.publish_options(image.ports, options.address)
 
 
@@ -81,20 +122,47 @@ def run_for_flavor(session: nox.Session, matrix: Matrix, image: Image, work: Wor
         work(chosen, options)
 
 
-def run_for_each(session: nox.Session, chosen: list[Image], work: Work) -> None:
-    """Do the work for each image, also after a failure; at the end, fail with all failures."""
+def make_tests_command(session: nox.Session, matrix: Matrix, name: str) -> list[str]:
+    """Return the pytest command for a folder of tests, with the images named after `--`."""
     options = read_options(session)
-    failed: dict[str, Exception] = {}
-    for image in chosen:
+    chosen = read_images(session, matrix) if options.images else []
+    command = ["pytest", f"tests/{name}", "--quiet", f"--junit-xml=dist/{name}/tests.xml"]
+    return [*command, *(f"--on={image.name}" for image in chosen), *command_line.make_test_options(options)]
+
+
+def run_for_each(session: nox.Session, chosen: list[Image], work: Work, *, at_a_time: int = 1) -> None:
+    """Do the work for each image, also after a failure; at the end, fail with all failures.
+
+    At a time for several images, the option `is_beside` is true: their output must not mix.
+    """
+    options = read_options(session)
+    options.is_beside = at_a_time > 1 and len(chosen) > 1
+
+    def attempt(image: Image) -> Exception | None:
         try:
             work(image, options)
         except (SlipwayError, nox.command.CommandFailed) as error:
-            failed[image.name] = error
-    if failed:
+            return error
+        return None
+
+    if options.is_beside:
+        # A workload has the most checks: as the last one it would run alone.
+        chosen = sorted(chosen, key=lambda image: not image.workload)
+        with ThreadPoolExecutor(at_a_time) as pool:
+            errors = list(pool.map(attempt, chosen))
+    else:
+        errors = [attempt(image) for image in chosen]
+    if failed := {image.name: error for image, error in zip(chosen, errors, strict=True) if error}:
         fail_session(session, failed)
 
 
-def fail_session(session: nox.Session, failed: dict[str, Exception]) -> None:
+def show_output(output: object) -> None:
+    """Print what a command has written that ran beside others; nothing for one that was seen as it ran."""
+    if isinstance(output, str):
+        print(output, flush=True)
+
+
+def fail_session(session: nox.Session, failed: Mapping[str, Exception]) -> None:
     """Fail the session; end nox with exit code 3 where images were not scanned and nothing else has failed."""
     # nox itself has one exit code for failures. A session before this one may have failed, too.
     before = [each.result for each, _ in session._runner.manifest.list_all_sessions()]  # noqa: SLF001
@@ -110,3 +178,14 @@ def require_scanned(image: Image) -> None:
     result = results.read_json(image.results / "scan.json")
     if result.get("verdict") == "not scanned" and not result["allow_not_scanned"]:
         raise NotScannedError("not scanned")
+
+
+def add_whole(session: nox.Session, name: str) -> list[str]:
+    """Return the options of a session of tests that `tests` is followed by: with --all it leaves nothing out."""
+    return ["--", WHOLE[name]] if name in WHOLE and read_options(session).all else []
+
+
+def warn_left_out(session: nox.Session, images: Matrix, chosen: list[Image]) -> None:
+    """Say how many images of the matrix a run leaves out."""
+    if left_out := len(images.images) - len(chosen):
+        session.warn(f"{left_out} images are left out: nox -s tests -- --all")

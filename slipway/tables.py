@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+NUMBER = re.compile(r"[+-]?[\d,]+(\.\d)?|-")  # a number or NOTHING; most versions have more digits
 NOTHING = "-"  # in place of a missing number
 WIDEST = 10_000  # characters, where no terminal has a width
 COLORS = {
@@ -43,7 +45,7 @@ def make_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, name in enumerate(header):
         cells = [str(row[number]) for row in rows if len(row) > number]
-        numbers = bool(cells) and all(cell.replace(",", "").isdigit() or cell == NOTHING for cell in cells)
+        numbers = bool(cells) and all(NUMBER.fullmatch(cell) for cell in cells)
         table.add_column(name, justify="right" if numbers else "left")
     for row in rows:
         # A plain string would be read as rich's markup.

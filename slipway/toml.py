@@ -44,6 +44,11 @@ def parse_toml(text: str, model: type[Model], name: str) -> Model:
         content = tomllib.loads(text)
     except ValueError as error:  # tomllib's own error, and an impossible date
         raise SlipwayError(f"{name} is not valid TOML: {error}") from None
+    return check_content(content, model, name)
+
+
+def check_content(content: Any, model: type[Model], name: str) -> Model:  # noqa: ANN401 - a file holds anything
+    """Return the content of a file as its model; SlipwayError when it does not fit."""
     try:
         return model.model_validate(content)
     except ValidationError as error:

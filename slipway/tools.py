@@ -92,6 +92,19 @@ def find_installed(tool: Tool) -> Path | None:
     return Path(program) if program and re.search(rf"\bv?{re.escape(tool.version)}\b", told) else None
 
 
+def describe_program(tool: Tool) -> str:
+    """Return the program of a tool for results: its name if it was built, its path if it is from PATH; its SHA-256."""
+    program = provide_program(tool)
+    with program.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{program.name if program == tool.program else program} sha256:{digest}"
+
+
+def is_built(description: object) -> bool:
+    """Tell whether a tool of results was built from tools/, where go.sum pins it; PATH gives only a version."""
+    return re.fullmatch(r"[\w.-]+ sha256:[0-9a-f]{64}", str(description)) is not None
+
+
 def find_installed_go(tool: Tool) -> str | None:
     """Return Go on PATH if it is new enough for the tool."""
     go = which("go")
@@ -159,13 +172,22 @@ def install_go(folder: Path) -> str:
 
 
 def run_checked(
-    command: list[str], failure: str, *advice: str, folder: Path = repository.ROOT, **environment: str
+    command: list[str],
+    failure: str,
+    *advice: str,
+    folder: Path = repository.ROOT,
+    without: str = "",
+    **environment: str,
 ) -> None:
-    """Run a command in a folder; SlipwayError with `failure`, the last lines of its output and `advice` if it fails."""
+    """Run a command in a folder; SlipwayError with `failure`, the last lines of its output and `advice` if it fails.
+
+    Variables whose names begin with `without` are not passed on.
+    """
+    passed = {name: value for name, value in os.environ.items() if not without or not name.startswith(without)}
     result = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **environment},
+        env=passed | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

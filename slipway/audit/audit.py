@@ -19,6 +19,7 @@ from slipway import docker, matrix, repository, results, sbom
 from slipway.audit import (
     debian_packages,
     display,
+    duplicates,
     file_checks,
     licenses,
     package_checks,
@@ -28,6 +29,7 @@ from slipway.audit import (
     trims,
     unpackaged_files,
 )
+from slipway.audit.duplicates import DuplicatesToml
 from slipway.audit.findings import Claim, Claims
 from slipway.audit.origins import read_origins
 from slipway.audit.rules import RuleContext
@@ -40,6 +42,7 @@ from slipway.build.labels import COMMIT
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
+from slipway.image.layers import SavedImage
 from slipway.matrix import Image
 from slipway.sbom import Component
 from slipway.toml import read_toml
@@ -58,9 +61,9 @@ def require_commit(contract: Image, image_id: str) -> None:
         )
 
 
-def read_image(contract: Image, reference: str) -> Audit:
-    """Read an image of the engine, the owners of its files and the origins of its layers."""
-    system = FileSystem(saved_image.read_image(reference))
+def find_owners(contract: Image, image: SavedImage) -> Audit:
+    """Find the owners of an image's files and the origins of its layers."""
+    system = FileSystem(image)
     packages = debian_packages.read_packages(system.read_text(debian_packages.STATUS))
     found = python_packages.find_distributions(system)
     claims = debian_packages.claim_files(system, packages)
@@ -83,19 +86,27 @@ def claim_repository_files(contract: Image) -> Claims:
     return found
 
 
-def audit_image(contract: Image, image_id: str, components: list[Component]) -> Audit:
-    """Run all checks on an image."""
-    audit = read_image(contract, image_id)
+def audit_files(contract: Image, image: SavedImage) -> Audit:
+    """Run the checks that need nothing but the image and this repository."""
+    audit = find_owners(contract, image)
     rules, records = read_toml(unpackaged_files.FILE, UnpackagedFiles), read_records()
     context = RuleContext(audit.system, audit.packages, records, audit.origins)
     file_checks.check_files(audit, rules, context)
     file_checks.check_instructions(audit)
     file_checks.check_missing(audit, rules, trims.find_trims(contract))
     file_checks.check_rights(audit)
-    file_checks.check_duplicate_paths(audit)
+    audit.findings += duplicates.find_duplicates(audit.system, read_toml(duplicates.FILE, DuplicatesToml).copies)
     settings.check_settings(audit)
     package_checks.check_packages(audit)
     package_checks.check_distributions(audit, records)
+    unchecked = sorted(context.unchecked.items())
+    audit.notes += [f"{number} files are known by their layer alone: {why}" for why, number in unchecked if number]
+    return audit
+
+
+def audit_image(contract: Image, image_id: str, components: list[Component]) -> Audit:
+    """Run all checks on an image of the engine."""
+    audit = audit_files(contract, saved_image.read_image(image_id))
     package_checks.check_sbom(audit, components)
     scanned = licenses.read_trivy(contract.results / "trivy.json", image_id)
     audit.licenses = licenses.check_licenses(components, read_toml(licenses.FILE, licenses.Policy), scanned)
@@ -140,10 +151,12 @@ def main() -> int:
     folder = contract.results / "of-another" if options.image else contract.results
     image_id = saved_image.find_id(reference)
     require_commit(contract, image_id)
-    components = sbom.read_components(syft.provide_sbom(contract, image_id, folder))
+    listed = syft.provide_sbom(contract, image_id, folder)
+    components = sbom.read_components(listed)
     started = time.monotonic()
     audit = audit_image(contract, image_id, components)
     result = make_report(audit, image_id, time.monotonic() - started)
+    result["program"] = sbom.find_program(results.read_json(listed))
     results.write_json(Path(folder) / "audit.json", result)
     display.show_audit(contract.name, result, audit.findings)
     return 0 if result["verdict"] == "passed" else 1

@@ -1,6 +1,5 @@
 """Checks of files and layers: the owner of each file, missing files, and the instructions that made the layers."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable
 
 from slipway.audit import trims
@@ -9,11 +8,12 @@ from slipway.audit.rules import RuleContext
 from slipway.audit.state import Audit
 from slipway.audit.unpackaged_files import UnpackagedFiles
 from slipway.image.filesystem import FileSystem
-from slipway.image.layers import Entry, Kind
+from slipway.image.layers import Kind
 
 DEB = "deb:"  # begins the owner of a claim
 SET_ID = 0o6000
 WRITABLE = 0o022
+UNIQUE = (Kind.FILE, Kind.SYMLINK, Kind.HARDLINK, Kind.DEVICE)  # a layer has one for a path
 SHADOW = ("/etc/shadow", "/etc/gshadow")  # belong to the group of this name wherever an account is made
 
 
@@ -110,22 +110,8 @@ def check_rights(audit: Audit) -> None:
             audit.add_finding("set-ID", path, f"mode {entry.mode:o} is not from the installation of a Debian package")
 
 
-def check_duplicate_paths(audit: Audit) -> None:
-    """Find paths that a layer has twice: which of the two is used depends on the program that unpacks it."""
-    for number, layer in enumerate(audit.system.image.layers):
-        for path, times in Counter(entry.path for entry in layer.entries if not is_folder_or_whiteout(entry)).items():
-            if times > 1:
-                detail = f"{times} times in one layer"
-                audit.findings.append(Finding("twice", path, detail, number, audit.system.find_instruction(number)))
-
-
 def check_instructions(audit: Audit) -> None:
     """Find instructions of the image's history, above the base image, that are in no Dockerfile."""
     for layer, text in audit.origins.foreign:
         kind, what = ("foreign instruction", text) if layer is None else ("foreign layer", f"layer {layer}")
         audit.findings.append(Finding(kind, what, "no Dockerfile of the image has this instruction", layer, text))
-
-
-def is_folder_or_whiteout(entry: Entry) -> bool:
-    """Tell whether an entry is a folder or a whiteout."""
-    return entry.kind in (Kind.DIRECTORY, Kind.WHITEOUT, Kind.OPAQUE)

@@ -6,7 +6,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from slipway import repository
-from slipway.audit import debian_packages, npm_lock, python_packages, wheel_records
+from slipway.audit import debian_packages, npm_files, python_packages, wheel_records
 from slipway.audit.findings import Finding
 from slipway.audit.python_packages import Distribution
 from slipway.audit.state import Audit
@@ -103,12 +103,12 @@ def check_sbom(audit: Audit, components: Iterable[Component]) -> None:
     listed = {
         (c.kind, canonicalize_name(c.name) if c.kind == "pypi" else c.name, c.version)
         for c in components
-        if c.kind in ("deb", "pypi") or (c.kind == "npm" and npm_lock.is_locked(c.path))
+        if c.kind in ("deb", "pypi") or (c.kind == "npm" and npm_files.is_locked(c.path))
     }
     inside = {("deb", package.name, package.version) for package in audit.packages.values()}
     inside |= {("pypi", name, version) for name, version in python_packages.read_metadata(audit.system)}
-    if f"{npm_lock.FOLDER}/node_modules/code-server/package.json" in audit.system:
-        inside |= {("npm", name, version) for name, version in npm_lock.list_packages()}
+    if f"{npm_files.CODE_SERVER}/node_modules/code-server/package.json" in audit.system:
+        inside |= {("npm", name, version) for name, version in npm_files.list_packages()}
     for kind, name, version in sorted(inside - listed):
         audit.findings.append(Finding("not in the SBOM", f"{kind}:{name}", version))
     for kind, name, version in sorted(listed - inside):

@@ -8,6 +8,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from packaging.utils import canonicalize_name
 
@@ -28,12 +29,12 @@ class Distribution:
     record: str
     rows: tuple[Row, ...]
 
-    @property
+    @cached_property
     def root(self) -> str:
         """The folder to which the RECORD's paths are relative."""
         return posixpath.dirname(posixpath.dirname(self.record))
 
-    @property
+    @cached_property
     def environment(self) -> str:
         """The folder of the environment, three above `root`: /opt/venv of /opt/venv/lib/python3.13/site-packages."""
         return posixpath.normpath(posixpath.join(self.root, "../../.."))

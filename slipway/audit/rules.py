@@ -5,11 +5,12 @@ import posixpath
 import re
 import ssl
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from slipway.audit import java_keystore, npm_lock
+from slipway.audit import java_keystore, npm_files
 from slipway.audit.globs import compile_globs
 from slipway.audit.origins import Origins
 from slipway.audit.unpackaged_files import BASE, PACKAGES, CheckName, Rule
@@ -30,7 +31,7 @@ class RuleContext:
     packages: Mapping[str, object]
     records: Records
     origins: Origins
-    _npm_versions: dict[str, str] = field(default_factory=dict)
+    unchecked: Counter[str] = field(default_factory=Counter)  # files that only their layer explains, by reason
     _first_layers: dict[str, set[int]] = field(default_factory=dict)
 
     @cached_property
@@ -39,18 +40,6 @@ class RuleContext:
         files = (path for path in self.system.paths if path.startswith(CERTIFICATES))
         return {block for path in files for block in PEM.findall(self.system.read_content(path))}
 
-    @cached_property
-    def npm_versions(self) -> dict[str, str]:
-        """The locked versions of code-server's packages by their folders."""
-        return npm_lock.read_versions()
-
-    def read_npm_version(self, folder: str) -> str:
-        """Return the version in the package.json of a folder of the image, empty without one."""
-        if folder not in self._npm_versions:
-            content = self.system.read_content(f"{npm_lock.FOLDER}/{folder}/package.json")
-            self._npm_versions[folder] = npm_lock.parse_version(content)
-        return self._npm_versions[folder]
-
     def find_problem(self, path: str, rules: Sequence[Rule]) -> str | None:
         """Return why no rule explains a file, by the first rule with its path; None if a rule explains it."""
         problems = []
@@ -58,6 +47,7 @@ class RuleContext:
             if rule.pattern.fullmatch(path):
                 problem = self.check_origin(path, rule) or (CHECKS[rule.check](self, path) if rule.check else "")
                 if not problem:
+                    self.unchecked[rule.reason] += rule.check is None
                     return None
                 problems.append(problem)
         return (problems or ["no package, no distribution, no folder of this repository and no rule has it"])[0]
@@ -168,21 +158,12 @@ def check_wheel(context: RuleContext, path: str) -> str:
 
 
 def check_npm(context: RuleContext, path: str) -> str:
-    """Require that a file's package, its innermost folder in package-lock.json, has the locked version."""
-    inside = path.removeprefix(f"{npm_lock.FOLDER}/")
-    if inside.startswith(("node_modules/.bin/", "node_modules/.package-lock.json")):
-        return ""
-    parts = inside.split("/")
-    folders = ("/".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
-    folder = next((folder for folder in folders if folder in context.npm_versions), None)
-    if folder is None:
-        return "no package of package-lock.json has it"
-    found = context.read_npm_version(folder)
-    return (
-        ""
-        if found == context.npm_versions[folder]
-        else f"{folder} is {found or 'damaged'}, {context.npm_versions[folder]} in the lock"
-    )
+    """Compare a file with npm.list; a link must lead to such a file."""
+    target = context.system.resolve_links(path)
+    if target not in context.system:
+        return f"a link to {context.system.paths[path][0].target}, which is not there"
+    digest = npm_files.digest_file(target, context.system.find_entry(target).sha256)
+    return "" if digest in npm_files.read_digests() else "no package of the npm locks has this file"
 
 
 def check_empty(context: RuleContext, path: str) -> str:

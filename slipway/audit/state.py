@@ -13,10 +13,13 @@ from slipway.image.filesystem import FileSystem
 from slipway.matrix import Image
 
 LIMITS = (
-    "Debian packages are compared with dpkg's checksums, which are stored in the image itself.",
+    "Debian packages are in no lock; their files are compared with dpkg's checksums, which the image itself holds.",
     "dpkg stores no targets of links: a package's link may lead to any folder, and to any file that has an owner.",
-    "A file that a rule explains by its layer alone has no digest outside the image.",
     "Bytecode is compared with its source by its header and its layer; it is not compiled again.",
+    "The instructions of layers are those of the image's history, which whoever makes an image can write.",
+    "A file that a later layer deletes or replaces is not compared, nor is the owner or mode of a folder.",
+    "Labels, ports, working folder and stop signal are not compared, nor is a setting that the image lacks.",
+    "A file of an npm package that the image lacks is no finding.",
 )
 
 

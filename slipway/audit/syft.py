@@ -2,7 +2,8 @@
 
     python -m slipway.audit.syft cpu-base
 
-writes dist/<image>/sbom.cdx.json and sbom.spdx.json, both with the image's ID.
+writes dist/<image>/sbom.cdx.json and sbom.spdx.json, both with the image's ID. Syft gets none of its variables, runs in
+an empty folder and reads no settings but these: others could leave out folders or kinds of packages.
 """
 
 import argparse
@@ -14,6 +15,13 @@ from slipway.errors import run
 from slipway.image import saved_image
 from slipway.matrix import Image
 
+SETTINGS = "check-for-app-update: false\n"
+
+
+def describe_program() -> str:
+    """Return Syft's program for results, with its SHA-256."""
+    return tools.describe_program(tools.read_tool("syft"))
+
 
 def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path:
     """Run Syft on an image of the engine and return the CycloneDX file; the SPDX file is beside it.
@@ -23,18 +31,23 @@ def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path
     folder = folder or image.results
     program = tools.provide_program(tools.read_tool("syft"))
     with files.temporary_folder() as name:
+        (Path(name) / "settings.yaml").write_text(SETTINGS, encoding="utf-8")
         written = {kind: Path(name) / kind for kind in ("cyclonedx-json", "spdx-json")}
-        outputs = [f"--output={kind}={file}" for kind, file in written.items()]
+        options = ["--config=settings.yaml", f"--source-name={image.name}"]
+        options += [f"--output={kind}={file}" for kind, file in written.items()]
         source = f"docker:{image_id.removeprefix('sha256:')}"
         tools.run_checked(
-            [str(program), "scan", source, "--quiet", f"--source-name={image.name}", *outputs],
+            [str(program), "scan", source, "--quiet", *options],
             f"Syft could not list {image_id}",
-            SYFT_CHECK_FOR_APP_UPDATE="false",
+            folder=Path(name),
+            without="SYFT_",
             TMPDIR=name,  # Syft unpacks the image there
         )
         documents = {kind: sbom.read_document(file) for kind, file in written.items()}
     cyclonedx, spdx = documents["cyclonedx-json"], documents["spdx-json"]
-    cyclonedx.setdefault("metadata", {}).setdefault("properties", []).append({"name": sbom.IMAGE, "value": image_id})
+    properties = cyclonedx.setdefault("metadata", {}).setdefault("properties", [])
+    for key, value in ((sbom.IMAGE, image_id), (sbom.PROGRAM, describe_program())):
+        properties.append({"name": key, "value": value})
     spdx["comment"] = f"{sbom.IMAGE} {image_id}"
     results.write_json(folder / sbom.SPDX, spdx)
     results.write_json(folder / sbom.CYCLONEDX, cyclonedx)
@@ -42,9 +55,10 @@ def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path
 
 
 def provide_sbom(image: Image, image_id: str, folder: Path | None = None) -> Path:
-    """Return the CycloneDX file of an image; write it unless there is one about the same image ID."""
+    """Return the CycloneDX file of an image; write it unless there is one about the same image ID by the same Syft."""
     file = (folder or image.results) / sbom.CYCLONEDX
-    if file.is_file() and sbom.find_image_ids(results.read_json(file)) == {image_id}:
+    document = results.read_json(file)
+    if sbom.find_image_ids(document) == {image_id} and sbom.find_program(document) == describe_program():
         return file
     return write_sboms(image, image_id, folder)
 

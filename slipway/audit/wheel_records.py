@@ -10,14 +10,12 @@ has the digest of the RECORD in the locked wheel, and a digest of the wheel's ha
 import argparse
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from slipway import files, repository, results
+from slipway import files, repository, results, tools
 from slipway.audit import python_packages
 from slipway.build import locks
 from slipway.build.locks import Lock
@@ -112,10 +110,14 @@ def install_wheels(lock: Lock, wanted: Iterable[Requirement], folder: Path) -> N
     listed = folder / "wanted.txt"
     listed.write_text("\n".join(requirement.text for requirement in wanted) + "\n", encoding="utf-8")
     options = [option for option in lock.options if option.startswith("--python-")]
+    install_lock(listed, folder / "target", *options, "--link-mode=symlink")
+
+
+def install_lock(lock: Path, folder: Path, *options: str) -> None:
+    """Install the wheels of a lock in a folder, with their hashes checked; SlipwayError with uv's message."""
     command = [os.environ.get("UV", "uv"), "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--no-build"]
-    command += [*options, "--link-mode=symlink", f"--target={folder / 'target'}", f"--requirements={listed}"]
-    if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
-        raise SlipwayError(f"the wheels of {lock.file.name} could not be installed: uv's message is above")
+    command += [*options, f"--target={folder}", f"--requirements={lock}"]
+    tools.run_checked(command, f"the wheels of {lock.name} could not be installed")
 
 
 def describe_wheel(requirement: Requirement, where: str, target: Path) -> tuple[str, ...]:
@@ -161,27 +163,24 @@ def remove_old(matrix: Matrix) -> None:
 
 
 def main() -> int:
-    """Complete records.list, or print the wheels that it lacks."""
+    """Complete records.list, or fail with the wheels that it lacks."""
     parser = argparse.ArgumentParser(prog="python -m slipway.audit.wheel_records")
-    parser.add_argument("--check", action="store_true", help="print the missing wheels")
-    options = parser.parse_args()
-    code = 0
-    for lock in list_image_locks(load_matrix()):
+    parser.add_argument("--check", action="store_true", help="only tell which wheels are missing")
+    is_check = parser.parse_args().check
+    matrix = load_matrix()
+    for lock in list_image_locks(matrix):
         records = Records(FILE.read_text(encoding="utf-8") if FILE.is_file() else "")
         new = find_missing(lock, records)
-        if options.check and new:
+        told = f"{len(new)} wheels of {lock.file.name}"
+        if new and is_check:
             names = ", ".join(requirement.name for requirement in new[:10])
-            print(
-                f"error: records.list lacks {len(new)} wheels of {lock.file.name} ({names}): run nox -s lock",
-                file=sys.stderr,
-            )
-            code = 1
-        elif new:
-            print(f"requirements/records.list: {len(new)} wheels of {lock.file.name}", flush=True)
+            raise SlipwayError(f"records.list lacks {told} ({names}): run nox -s lock")
+        if new:
+            print(f"requirements/records.list: {told}", flush=True)
             record_wheels(lock, records)
-    if not options.check:
-        remove_old(load_matrix())
-    return code
+    if not is_check:
+        remove_old(matrix)
+    return 0
 
 
 if __name__ == "__main__":

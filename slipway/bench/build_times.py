@@ -16,6 +16,7 @@ from slipway.bench import measurements
 from slipway.bench.measurements import Figure
 from slipway.build import build_cache
 from slipway.build.dockerfiles import Dockerfiles
+from slipway.build.images import list_arguments
 from slipway.errors import SlipwayError
 from slipway.host import downloads
 from slipway.host.apt import CA_IN_BUILD
@@ -45,9 +46,7 @@ def make_build_command(matrix: Matrix, image: Image, settings: Host, *options: s
         "docker",
         "buildx",
         "build",
-        f"--build-arg=BASE_IMAGE={image.variant.distro.image}",
-        f"--build-arg=APT_DATE={matrix.apt_date}",
-        *(f"--build-arg={name}={value}" for name, value in image.variant.arguments.items()),
+        *(f"--build-arg={name}={value}" for name, value in list_arguments(matrix, image).items()),
         *settings.build_arguments(),
         "--load",
         "--provenance=false",

@@ -11,6 +11,7 @@ RECORD = re.compile(
     r"(?:ID:)?\s*(\w+)\n(?:Parents?:\s*(.*)\n)?(?s:.*?)"
     r"\nDescription:\s*((?s:.*?))(?:\n(?:Usage count|Last used|Type):\t|$)"
 )
+STEP = "from exec "  # comes before the command of a RUN
 CACHE_MOUNT = re.compile(r'cached mount .* with id "(?:.*/)?(.+)"', re.DOTALL)
 
 
@@ -37,26 +38,33 @@ def read_records() -> dict[str, Record]:
 
 
 def find_steps(records: Records, dockerfiles: Dockerfiles) -> set[str]:
-    """Return the records of the Dockerfiles' RUN instructions and cache mounts."""
+    """Return the records of the Dockerfiles' cache mounts, and of the RUN instructions with one."""
     return {identifier for identifier, record in records.items() if is_step(record.description, dockerfiles)}
 
 
 def is_step(description: str, dockerfiles: Dockerfiles) -> bool:
-    """Tell whether a description is of a RUN instruction or a cache mount of the Dockerfiles."""
+    """Tell whether a description is of a cache mount of the Dockerfiles, or of a RUN instruction with one."""
     if mount := CACHE_MOUNT.match(description):
         return mount[1] in dockerfiles.cache_ids
-    command = description.partition("from exec ")[2]
-    return bool(command) and dockerfiles.contains(f"RUN {command}")
+    command = description.partition(STEP)[2]
+    return bool(command) and dockerfiles.mounts_cache(f"RUN {command}")
 
 
-def add_steps_below(records: Records, found: Collection[str]) -> set[str]:
-    """Return records with the steps that they were built on."""
-    whole, below = set(found), list(found)
-    while below:
-        parents = records[below.pop()].parents
-        new = [p for p in parents if p in records and p not in whole and "from exec" in records[p].description]
-        whole.update(new)
-        below += new
+def is_foreign(description: str, dockerfiles: Dockerfiles) -> bool:
+    """Tell whether a description is of a step that the Dockerfiles do not have."""
+    if CACHE_MOUNT.match(description):
+        return False
+    command = description.partition(STEP)[2]
+    return bool(command) and not dockerfiles.contains(f"RUN {command}")
+
+
+def add_parents(records: Records, found: Collection[str]) -> set[str]:
+    """Return records with all that they were built on."""
+    whole, new = set(found), list(found)
+    while new:
+        parents = {parent for parent in records[new.pop()].parents if parent in records} - whole
+        whole |= parents
+        new += parents
     return whole
 
 

@@ -2,8 +2,9 @@
 
     python -m slipway.build.clean
 
-The images of the matrix, BuildKit's records of their RUN steps and cache mounts, dist/, and
-Slipway's folder of the user's cache. The engine, the base image and what users keep in volumes stay.
+What the tests labelled and left behind, the images of the matrix, BuildKit's records of their RUN steps and cache
+mounts, dist/, and Slipway's folder of the user's cache. The engine, the base image and what users keep in volumes stay;
+so does an image that a user built on one of these, which has their labels, and with it the records that it is built on.
 """
 
 import argparse
@@ -11,29 +12,50 @@ import shutil
 from pathlib import Path
 
 from slipway import docker, repository
-from slipway.build.build_cache import Records, add_children, add_steps_below, find_steps, read_records, remove_records
+from slipway.build.build_cache import (
+    Records,
+    add_children,
+    add_parents,
+    find_steps,
+    is_foreign,
+    read_records,
+    remove_records,
+)
 from slipway.build.dockerfiles import Dockerfiles
-from slipway.build.record import TAG_ENDS
+from slipway.build.record import REPRODUCED, TAG_ENDS
 from slipway.errors import run
 from slipway.matrix import Matrix, load_matrix
 
 DEVCONTAINER = "-devcontainer"  # the end of the tags that .devcontainer/image makes
 
 
+def remove_labelled() -> None:
+    """Remove what tests that were killed left behind: containers, volumes and networks, then images."""
+    for kind, options in (("container", ("--all",)), ("volume", ()), ("network", ()), ("image", ())):
+        found = docker.output(kind, "ls", "--quiet", f"--filter=label={docker.TEST_LABEL}", *options).split()
+        for identifier in dict.fromkeys(found):
+            docker.output(kind, "rm", "--force", identifier)
+            print(f"{kind} {identifier}")
+
+
 def remove_images(matrix: Matrix) -> None:
     """Remove the tags of the matrix; the engine deletes images without any other tag."""
     present = docker.output("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
-    names = {f"{image.tag}{end}" for image in matrix.images for end in ("", DEVCONTAINER, *TAG_ENDS)}
-    broken = f"{matrix.repository}-sabotage/"  # left behind by a run that was killed
-    for tag in sorted(tag for tag in present if tag in names or tag.startswith(broken)):
+    names = {f"{image.tag}{end}" for image in matrix.images for end in ("", DEVCONTAINER, *TAG_ENDS, *REPRODUCED)}
+    for tag in sorted(names & set(present)):
         docker.output("image", "rm", "--force", tag)
         print(f"image {tag}")
 
 
 def find_own(records: Records) -> set[str]:
-    """Return the records of the repository's Dockerfiles: their steps, with parents and children."""
-    texts = [file.read_text(encoding="utf-8") for file in repository.ROOT.glob("Dockerfile*")]
-    return add_children(records, add_steps_below(records, find_steps(records, Dockerfiles(texts))))
+    """Return the records of the repository's Dockerfiles that mount a cache of theirs, with all that is built on them.
+
+    Those on which a step of another project's Dockerfile is built are left out.
+    """
+    dockerfiles = Dockerfiles(file.read_text(encoding="utf-8") for file in repository.ROOT.glob("Dockerfile*"))
+    found = add_children(records, find_steps(records, dockerfiles))
+    foreign = {each for each in found if is_foreign(records[each].description, dockerfiles)}
+    return found - add_parents(records, foreign)
 
 
 def remove_build_cache() -> None:
@@ -52,6 +74,7 @@ def remove_folder(folder: Path) -> None:
 
 def main() -> int:
     """Remove everything and print it."""
+    remove_labelled()
     remove_images(load_matrix())
     remove_build_cache()
     remove_folder(repository.ROOT / "dist")

@@ -14,6 +14,8 @@ from slipway.matrix import FILE, Image
 # The lines of images.toml that reach a build; a budget does not.
 ARGUMENTS = r"^(apt_date|image|platform|dockerfile|distro|locks|arguments|target|parent|deprecated) ="
 
+UNSEEN = (":(exclude)*__pycache__*",)  # .dockerignore keeps it from every build
+
 
 def git(*words: str) -> str:
     """Return what git prints, or an empty string outside a repository; GitError where it refuses another's clone."""
@@ -39,7 +41,10 @@ def list_context(image: Image) -> list[str]:
 
 
 def find_commit(context: Sequence[str]) -> str:
-    """Return the last commit of a build context, with -dirty when a file of it differs; empty outside git."""
+    """Return the last commit of a build context, with -dirty when a file of it differs; empty outside git.
+
+    A file that git ignores differs, too: the build sees it.
+    """
     arguments = [f"-G{ARGUMENTS}", "--", FILE.name]
     last = (git("log", "-1", "--format=%H", "--", *context), git("log", "-1", "--format=%H", *arguments))
     commits = [commit for commit in last if commit]
@@ -47,7 +52,8 @@ def find_commit(context: Sequence[str]) -> str:
         return ""
     # The later of the two: git lists no commit before its children.
     commit = git("rev-list", "--topo-order", "--max-count=1", *commits)
-    is_dirty = git("status", "--porcelain", "--untracked-files=all", "--", *context) or git("diff", "HEAD", *arguments)
+    files = ("--porcelain", "--untracked-files=all", "--ignored", "--", *context, *UNSEEN)
+    is_dirty = git("status", *files) or git("diff", "HEAD", *arguments)
     return f"{commit}-dirty" if is_dirty else commit
 
 

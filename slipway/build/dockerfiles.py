@@ -21,51 +21,63 @@ from slipway import repository
 from slipway.matrix import Image
 
 REFERENCE = re.compile(r"(\$\{(?:[^{}]|\{[^{}]*\})*\})")
+CACHE_ID = re.compile(r"\btype=cache,id=([^,\s]+)")
 UNCHECKED = "BASE"  # the parent image of a workload, under any tag
 LISTS = ("CMD", "ENTRYPOINT", "HEALTHCHECK")
 
 
 class Instruction(NamedTuple):
-    """An instruction: its keyword, and its text without options; for a RUN with a here-document, that document."""
+    """An instruction: keyword, text without options, options, line. The text of a here-document is the document."""
 
     keyword: str
     text: str
+    options: str = ""
+    line: int = 0
 
 
-Patterns = dict[str, list[re.Pattern[str]]]
+Patterns = dict[str, list[tuple[re.Pattern[str], int]]]
 
 
 class Dockerfiles:
     """The instructions of some Dockerfiles, for the build arguments of a contract."""
 
     def __init__(self, texts: Iterable[str], arguments: Mapping[str, str] | None = None) -> None:
-        files = [(text, list(read_instructions(text))) for text in texts]
-        self.cache_ids = {name for text, _ in files for name in re.findall(r"\btype=cache,id=([^,\s]+)", text)}
-        every = [instruction for _, instructions in files for instruction in instructions]
+        files = [list(read_instructions(text)) for text in texts]
+        every = [instruction for instructions in files for instruction in instructions]
+        self.cache_ids = {name for instruction in every for name in CACHE_ID.findall(instruction.options)}
         self._values = read_values(every, arguments or {})
         self._every = self._compile(every)
-        self._first = self._compile(first for _, instructions in files for first in self._find_first(instructions))
+        self._caching = self._compile(instruction for instruction in every if CACHE_ID.search(instruction.options))
+        self._first = self._compile(first for instructions in files for first in self._find_first(instructions))
 
     def contains(self, recorded: str) -> bool:
         """Tell whether a recorded instruction is one of the Dockerfiles'."""
-        return self._matches(recorded, self._every)
+        return bool(self._find(recorded, self._every))
+
+    def find_lines(self, recorded: str) -> list[int]:
+        """Return the lines with a recorded instruction, which several stages may have."""
+        return self._find(recorded, self._every)
+
+    def mounts_cache(self, recorded: str) -> bool:
+        """Tell whether a recorded instruction is one of the Dockerfiles' that mounts a cache."""
+        return bool(self._find(recorded, self._caching))
 
     def begins_stage(self, recorded: str) -> bool:
         """Tell whether a recorded instruction is the first RUN or COPY of a stage that starts from an image."""
-        return self._matches(recorded, self._first)
+        return bool(self._find(recorded, self._first))
 
     def list_arguments(self, recorded: str) -> set[str]:
         """Return the values of the build arguments that an instruction refers to."""
         return {value for name in REFERENCE.findall(recorded) for value in self._values.get(name[2:-1], ())}
 
-    def _matches(self, recorded: str, patterns: Patterns) -> bool:
+    def _find(self, recorded: str, patterns: Patterns) -> list[int]:
         keyword, _, text = recorded.removesuffix("# buildkit").strip().partition(" ")
         if keyword == "RUN":
             arguments, _, text = f" {text}".partition(" /bin/sh -c ")
             if not self._allows(arguments):
-                return False
+                return []
         found = normalize(Instruction(keyword, text))
-        return any(pattern.fullmatch(found) for pattern in patterns.get(keyword, ()))
+        return [line for pattern, line in patterns.get(keyword, ()) if pattern.fullmatch(found)]
 
     def _allows(self, recorded: str) -> bool:
         """Tell whether the build arguments recorded with a RUN, ` |2 A=1 B=2`, have values that they may have."""
@@ -78,7 +90,7 @@ class Dockerfiles:
         for instruction in instructions:
             text = normalize(instruction)
             pattern = re.escape(text) if instruction.keyword == "RUN" else self._expand(text)
-            patterns.setdefault(instruction.keyword, []).append(re.compile(pattern))
+            patterns.setdefault(instruction.keyword, []).append((re.compile(pattern), instruction.line))
         return patterns
 
     def _expand(self, text: str) -> str:
@@ -105,16 +117,28 @@ class Dockerfiles:
 
 def read_dockerfiles(image: Image) -> Dockerfiles:
     """Return the Dockerfiles that an image and its variant are built from, for the build arguments of the contract."""
+    return Dockerfiles(_read_texts(image).values(), _find_arguments(image))
+
+
+def read_each_dockerfile(image: Image) -> dict[str, Dockerfiles]:
+    """Return the same, each by its name, the variant's first."""
+    return {name: Dockerfiles([text], _find_arguments(image)) for name, text in _read_texts(image).items()}
+
+
+def _read_texts(image: Image) -> dict[str, str]:
     names = dict.fromkeys((image.variant.dockerfile, image.dockerfile))
-    variant = image.variant.images[image.flavor]
-    texts = [(repository.ROOT / name).read_text(encoding="utf-8") for name in names]
-    return Dockerfiles(texts, {**variant.arguments, **image.arguments})
+    return {name: (repository.ROOT / name).read_text(encoding="utf-8") for name in names}
+
+
+def _find_arguments(image: Image) -> dict[str, str]:
+    return {**image.variant.images[image.flavor].arguments, **image.arguments}
 
 
 def read_instructions(text: str) -> Iterator[Instruction]:
     """Yield the instructions of a Dockerfile."""
-    lines = iter(text.splitlines())
-    for line in lines:
+    numbered = enumerate(text.splitlines(), 1)
+    lines = (line for _, line in numbered)
+    for number, line in numbered:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         instruction = line.strip()
@@ -122,11 +146,12 @@ def read_instructions(text: str) -> Iterator[Instruction]:
             more = next(lines, "").strip()
             instruction = instruction if more.startswith("#") else instruction[:-1] + more
         keyword, _, rest = instruction.partition(" ")
-        rest = re.sub(r"^(?:--\S+\s+)*", "", rest.strip())
+        options = re.match(r"(?:--\S+\s+)*", rest := rest.strip())[0]  # type: ignore[index]
+        rest = rest.removeprefix(options)
         if document := re.search(r"<<-?\"?(\w+)", rest):
             content = "\n".join(takewhile(lambda line, end=document[1]: line.strip() != end, lines))  # type: ignore[misc]
             rest = content if rest == document[0] else rest
-        yield Instruction(keyword.upper(), rest)
+        yield Instruction(keyword.upper(), rest, options, number)
 
 
 def find_sources(dockerfile: str) -> list[str]:

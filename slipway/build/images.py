@@ -1,5 +1,6 @@
 """Which images the engine has."""
 
+import sys
 from collections.abc import Iterable
 
 from slipway import docker
@@ -17,12 +18,19 @@ def list_built(matrix: Matrix) -> list[Image]:
     return images
 
 
-def add_missing_parents(matrix: Matrix, images: Iterable[Image]) -> list[Image]:
-    """Return the images to build: the variants that workloads need and the engine lacks come first."""
+def add_parents(matrix: Matrix, images: Iterable[Image]) -> list[Image]:
+    """Return the images to build: before workloads come their variants, which may have changed since their build."""
     wanted = list(images)
     names = dict.fromkeys(image.variant_image for image in wanted if image.workload)
-    variants = [matrix.find_image(name) for name in names if name not in {image.name for image in wanted}]
-    return [*(variant for variant in variants if not is_built(variant)), *wanted]
+    added = [matrix.find_image(name) for name in names if name not in {image.name for image in wanted}]
+    for parent in added:
+        print(f"{parent.name} is built first: a workload is built on it", file=sys.stderr)
+    return [*added, *wanted]
+
+
+def list_arguments(matrix: Matrix, image: Image) -> dict[str, str]:
+    """Return the build arguments of an image, with those that every image has."""
+    return {"BASE_IMAGE": image.variant.distro.tag, "APT_DATE": matrix.apt_date, **image.arguments}
 
 
 def platform_option(image: Image) -> list[str]:

@@ -1,4 +1,4 @@
-"""The labels of an image: the versions found by running it, its commit, its parent."""
+"""The labels of an image: the versions and the GPUs found by running it, its commit, its parent."""
 
 import json
 from pathlib import Path
@@ -11,25 +11,32 @@ from slipway.matrix import Image, Matrix
 
 COMMIT = "org.opencontainers.image.revision"
 PROBE = Path(__file__).with_name("probe.py")
+GPU_PROBE = Path(__file__).with_name("gpu_probe.py")
 
 
-def read_versions(image_id: str) -> dict[str, str]:
-    """Return the versions that the image's own Python reports; SlipwayError when it does not run."""
+def run_probe(image_id: str, probe: Path) -> dict[str, str]:
+    """Return what a program finds that runs on the image's own Python; SlipwayError when it fails."""
     options = ["--rm", "--interactive", "--network=none", "--entrypoint=python"]
-    result = docker.call("run", *options, image_id, "-", data=PROBE.read_bytes())
+    result = docker.call("run", *options, image_id, "-", data=probe.read_bytes())
     if result.returncode:
-        raise SlipwayError(f"{image_id} was built but its Python does not run:\n{result.stderr.strip()}")
+        raise SlipwayError(f"{image_id} was built but {probe.name} fails in it:\n{result.stderr.strip()}")
     return dict(json.loads(result.stdout))
 
 
-def find_versions(image: Image, image_id: str) -> dict[str, str]:
-    """Return the versions found in an image; each image is run once."""
-    file = image.results / "versions.json"
+def probe_image(image_id: str) -> dict[str, str]:
+    """Return the versions in an image, and in one for CUDA the least driver and the GPUs that it serves."""
+    versions = run_probe(image_id, PROBE)
+    return versions | (run_probe(image_id, GPU_PROBE) if "cuda" in versions else {})
+
+
+def find_facts(image: Image, image_id: str) -> dict[str, str]:
+    """Return what was read from an image; each image is run once."""
+    file = image.results / "facts.json"
     known = results.read_json(file)
     if known.get("image") != image_id:
-        known = {"image": image_id, "versions": read_versions(image_id)}
+        known = {"image": image_id, "facts": probe_image(image_id)}
         results.write_json(file, known)
-    return dict(known["versions"])
+    return dict(known["facts"])
 
 
 def make_parent_labels(image: Image) -> dict[str, str]:
@@ -43,9 +50,11 @@ def make_parent_labels(image: Image) -> dict[str, str]:
     }
 
 
-def read_labels(matrix: Matrix, image: Image, image_id: str) -> dict[str, str]:
-    """Return the labels of an image: its origin, and the versions found in it."""
+def read_labels(matrix: Matrix, image: Image, image_id: str, before: str) -> dict[str, str]:
+    """Return an image's labels: its origin, the versions and GPUs found in it; `before`: the commit at its start."""
     commit = find_commit(list_context(image))
+    if commit != before:  # a file changed while it was built, so nobody knows which one it has
+        commit = f"{commit.removesuffix('-dirty')}-dirty"
     warn_shallow(commit)
     origin = {
         "org.opencontainers.image.source": matrix.source,
@@ -55,5 +64,5 @@ def read_labels(matrix: Matrix, image: Image, image_id: str) -> dict[str, str]:
         "slipway.deprecated": str(image.variant.deprecated or ""),
         "slipway.workload": image.workload.name if image.workload else "",
     }
-    found = {f"slipway.{name}": version for name, version in find_versions(image, image_id).items()}
+    found = {f"slipway.{name}": version for name, version in find_facts(image, image_id).items()}
     return {key: value for key, value in (origin | found).items() if value}

@@ -29,7 +29,7 @@ from slipway.matrix import Image, Matrix, Variant, load_matrix
 from slipway.python_locks import Requirement, read_lock
 
 FOLDER = repository.ROOT / "requirements"
-TOOLS = ("slipway", "checks", "tests", "lint", "go", "uv", "build")
+TOOLS = ("slipway", "report", "checks", "tests", "lint", "docs", "go", "uv", "build")
 RESOLVED = FOLDER / "resolved.toml"
 RESOLVED_HEAD = "# The day on which the versions of each lock were resolved, in UTC. Written by nox -s lock.\n"
 STAMP = "# inputs: sha256:"
@@ -53,6 +53,11 @@ class Lock:
     def file(self) -> Path:
         """The compiled lock."""
         return FOLDER / f"{self.name}.txt"
+
+    @property
+    def session(self) -> str:
+        """The command that compiles it."""
+        return f"nox -s lock{' -- --index' if INDEX in self.name else ''}"
 
     def list_inputs(self) -> list[Path]:
         """Return the hand-written files that it is compiled from, in a fixed order."""
@@ -88,7 +93,9 @@ def make_python_options(version: str, distro: Distro) -> tuple[str, ...]:
 
 def list_variant_locks(variant: Variant, suffix: str = "") -> Iterator[Lock]:
     """Yield a variant's locks, one for each layer, the lowest first; with "-index" those with PyTorch's own index."""
-    options = (*make_python_options(variant.versions["python"], variant.distro), "--only-binary=:all:")
+    python = make_python_options(variant.versions["python"], variant.distro)
+    # Wheels need no Python of that version: without --python, uv looks for one on this host, then downloads it.
+    options = (*python, "--only-binary=:all:", f"--python={sys.executable}")
     if suffix:
         options = (*options, f"--torch-backend={TORCH_BACKENDS[variant.accelerator]}")
     own_versions = f"{variant.locks}.in"
@@ -171,7 +178,8 @@ def resolve_lock(sources: Iterable[str], constraints: Iterable[str], options: It
 
 def write_lock(lock: Lock, text: str) -> None:
     """Write a lock with the digest of its inputs; the old one stays when it could not be resolved."""
-    results.write(lock.file, f"{STAMP}{lock.compute_digest()}\n# Compiled from {lock.source} by: nox -s lock\n{text}")
+    head = f"{STAMP}{lock.compute_digest()}\n# Compiled from {lock.source} by: {lock.session}\n"
+    results.write(lock.file, head + text)
     days = read_days() | {lock.file.stem: datetime.datetime.now(datetime.UTC).date()}
     results.write(RESOLVED, RESOLVED_HEAD + "".join(f'"{name}" = {day}\n' for name, day in sorted(days.items())))
     print(f"requirements/{lock.file.name}", flush=True)
@@ -214,7 +222,7 @@ def check_locks() -> int:
     stale += [lock for lock in list_index_locks(matrix) if lock.file.exists() and not lock.is_current()]
     for lock in stale:
         inputs = ", ".join(file.name for file in lock.list_inputs())
-        print(f"error: requirements/{lock.file.name} does not match {inputs}: run nox -s lock", file=sys.stderr)
+        print(f"error: requirements/{lock.file.name} does not match {inputs}: run {lock.session}", file=sys.stderr)
     return 1 if stale else 0
 
 
@@ -223,7 +231,7 @@ def require_current(image: Image) -> None:
     wanted = image.locks
     for lock in (*list_variant_locks(image.variant), *(list_workload_locks() if image.workload else ())):
         if lock.file in wanted and not lock.is_current():
-            raise SlipwayError(f"requirements/{lock.file.name} does not match {lock.source}: run nox -s lock")
+            raise SlipwayError(f"requirements/{lock.file.name} does not match {lock.source}: run {lock.session}")
 
 
 def main() -> int:

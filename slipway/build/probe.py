@@ -61,6 +61,6 @@ versions = {
     "hip": find_hip_version(),
     "torch": find_distribution_version("torch"),
     "tensorflow": find_distribution_version("tensorflow-cpu") or find_distribution_version("tensorflow"),
-    "onnxruntime": find_distribution_version("onnxruntime"),
+    "onnxruntime": find_distribution_version("onnxruntime-gpu") or find_distribution_version("onnxruntime"),
 }
 print(json.dumps({name: version for name, version in versions.items() if version}))

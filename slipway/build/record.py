@@ -11,10 +11,12 @@ from collections.abc import Iterator
 
 from slipway import docker, results
 from slipway.build import images, labels, locks
+from slipway.build.commit import find_commit, list_context
 from slipway.matrix import Image, Matrix
 
-RESULTS = ("build.json", "tests.xml", "tests.partial.xml", "audit.json", "scan.json", "trivy.json")
+RESULTS = ("build.json", "tests.xml", "tests.partial.xml", "audit.json", "scan.json", "trivy.json", "contents.json")
 TAG_ENDS = ("-unlabelled", "-earlier")  # of the tags that a build uses
+REPRODUCED = ("-first", "-second")  # of those of two builds that are compared
 
 
 class Build:
@@ -27,6 +29,7 @@ class Build:
         self.label_folder = image.results / "labels"  # the build context of `FROM unlabelled`
         self.record = results.read_json(image.results / "build.json")
         self.started = time.monotonic()
+        self.commit = find_commit(list_context(image))  # before the build
         self.found: dict[str, object] = {}
 
     def label_options(self) -> list[str]:
@@ -35,7 +38,7 @@ class Build:
         The earlier image gets its tag back then, and nothing is left to build.
         """
         unlabelled = find_id(self.unlabelled)
-        found = labels.read_labels(self.matrix, self.image, unlabelled)
+        found = labels.read_labels(self.matrix, self.image, unlabelled, self.commit)
         self.found = {"unlabelled": unlabelled, "labels": found}
         if self.found.items() <= self.record.items() and find_id(self.earlier) == self.record["image"]:
             docker.call("image", "tag", self.earlier, self.image.tag)
@@ -55,8 +58,15 @@ class Build:
             built = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             record = {"image": image_id, "tag": self.image.tag, "built": built, "seconds": seconds, **self.found}
             results.write_json(self.image.results / "build.json", record)
-        what = "unchanged" if is_same else "built"
+        what = "unchanged" if is_same else f"built{count_new_layers(self.earlier, self.image.tag)}"
         print(f"{self.image.tag}  {image_id.removeprefix('sha256:')[:12]}  {what}, {seconds} s")
+
+
+def count_new_layers(earlier: str, tag: str) -> str:
+    """Return how many layers of an image the earlier one does not have; empty without an earlier one."""
+    before, after = ((docker.inspect(name) or {}).get("RootFS", {}).get("Layers") or [] for name in (earlier, tag))
+    new = [layer for layer in after if layer not in before]
+    return f", {len(new)} of {len(after)} layers are new" if before else ""
 
 
 @contextlib.contextmanager

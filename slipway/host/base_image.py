@@ -2,6 +2,7 @@
 
 What is made has the contents of Debian's official slim image: the suite with its updates and
 security fixes, no documentation but the copyright files, and the settings that keep apt small.
+Made again from the same packages, its layer has the same bytes.
 Its labels say that it was made, and `describe_image` says so in an image's evidence.
 """
 
@@ -145,27 +146,34 @@ def find_image(name: str) -> BaseImage | None:
     )
 
 
-def provide_image(base: Distro, host: Host, *, refresh: bool = False) -> BaseImage:
-    """Return the base image, after pulling or making it where it is missing or to be refreshed."""
+def provide_image(base: Distro, host: Host, date: str, *, refresh: bool = False) -> BaseImage:
+    """Return the base image, after pulling or making it where it is missing or to be refreshed.
+
+    No file of an image that is made is newer than the date.
+    """
     name = base.tag
     present = find_image(name)
-    if present and not refresh:
+    is_other = present and present.origin == "pulled" and base.digest not in {"", present.digest}
+    if present and not refresh and not is_other:
         return present
-    say(f"pulling the base image {name}")
-    reason = pull_image(name) if name == base.image else pull_for_platform(base)
+    say(f"pulling the base image {base.reference}")
+    reason = pull_image(base) if name == base.image else pull_for_platform(base)
     if reason:
         say(f"no registry gives {name} ({reason}); making it from Debian's packages")
-        make_image(base, host)
+        make_image(base, host, date)
     image = find_image(name)
     if image is None:
         raise SlipwayError(f"the base image {name} was removed while setup ran; try again")
     return image
 
 
-def pull_image(name: str) -> str:
-    """Pull an image; return why no registry gave it, "" when one did."""
+def pull_image(base: Distro) -> str:
+    """Pull an image and tag it; return why no registry gave it, "" when one did."""
+    name = base.reference
     result = docker.call("pull", "--quiet", name)
     if result.returncode == 0:
+        if base.digest:
+            docker.output("tag", name, base.tag)
         return ""
     lines = result.stderr.strip().splitlines() or ["no reason given"]
     reason = lines[-1].removeprefix("Error response from daemon: ")
@@ -180,7 +188,7 @@ def pull_for_platform(base: Distro) -> str:
     """Pull the image of another platform, which `docker pull` would give the tag of this one; as `pull_image`."""
     options = [f"--platform={base.platform}", f"--tag={base.tag}", f"--label={LABEL}={PULLED}"]
     command = ["buildx", "build", f"--builder={docker.own_builder()}", *options, "--load", "--provenance=false", "-"]
-    result = docker.call(*command, data=f"FROM {base.image}\n".encode())
+    result = docker.call(*command, data=f"FROM {base.reference}\n".encode())
     if result.returncode == 0:
         return ""
     lines = result.stderr.strip().splitlines() or ["no reason given"]
@@ -190,13 +198,15 @@ def pull_for_platform(base: Distro) -> str:
 # --- made from packages -------------------------------------------------------------------------
 
 
-def make_image(base: Distro, host: Host) -> None:
-    """Make the base image by mmdebstrap and give it its name once it is complete."""
+def make_image(base: Distro, host: Host, date: str) -> None:
+    """Make the base image by mmdebstrap and give it its name once it is complete; no file is newer than the date."""
     name = base.tag
     if not which(MAKER):
         packages.install(MAKER, reason=f"no registry gives {name} and {MAKER} is missing")
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-        command = bootstrap_command(base, host, Path(folder))
+        # Read by mmdebstrap, and by the programs of Debian's packages that write dates.
+        epoch = f"SOURCE_DATE_EPOCH={datetime.fromisoformat(f'{date}T00:00:00Z').timestamp():.0f}"
+        command = ["env", epoch, *bootstrap_command(base, host, Path(folder))]
         image = import_archive(command, import_command(base), Path(folder) / "log")
     tagged = docker.call("tag", image, name)
     if tagged.returncode:

@@ -16,7 +16,7 @@ from slipway.host.system_files import os_release, read
 
 # Debian 12 has these too old or not at all. All they depend on stays Debian 12's, its runc and containerd too:
 # Debian 13's runc would upgrade libc6.
-FROM_TRIXIE = ("docker.io", "docker-cli", "docker-buildx", "docker-compose", "cosign")
+FROM_TRIXIE = ("docker.io", "docker-cli", "docker-buildx", "docker-compose")
 SOURCES = Path("/etc/apt/sources.list.d/slipway-trixie.sources")
 PREFERENCES = Path("/etc/apt/preferences.d/slipway-trixie")
 # The suites -updates and -security have names of their own.

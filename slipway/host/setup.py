@@ -22,7 +22,7 @@ from slipway.images_toml import Distro
 from slipway.matrix import Image, Matrix, load_matrix
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-REFRESHED: set[str] = set()  # tags of base images; another refresh would rebuild every layer above
+REFRESHED: set[str] = set()  # tags of base images: all images of a process start from the same one
 
 
 def read_arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -32,9 +32,7 @@ def read_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--image", metavar="NAME", help="the image to be built: its base image, and disk for its size")
     parser.add_argument("--compose", action="store_true", help="also provide the compose plug-in, for compose.yaml")
     parser.add_argument("--browser", action="store_true", help="also provide a Chromium, for the checks of desktops")
-    parser.add_argument(
-        "--registry", action="store_true", help="also provide docker-registry, cosign and zstd, for the tests"
-    )
+    parser.add_argument("--registry", action="store_true", help="also provide docker-registry and zstd, for the tests")
     parser.add_argument("--yes", action="store_true", help="let apt upgrade or remove packages without a question")
     parser.add_argument("--undo", action="store_true", help="remove what setup added to this machine")
     return parser.parse_args(words)
@@ -85,12 +83,10 @@ def provide_browser() -> None:
 
 
 def provide_registry() -> None:
-    """Install what the tests of publishing run on loopback: a registry, and what packs and signs images."""
+    """Install what the tests of publishing run on loopback: a registry, and what packs layers."""
     for program in ("docker-registry", "zstd"):
         if not which(program):
             packages.install(program, reason=f"the tests of publishing need {program}, which is not installed")
-    if not which("cosign"):
-        packages.install("cosign", reason="the tests of publishing need cosign, which is not installed")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -141,7 +137,7 @@ def provide_base(serving: Engine, wanted: Distro, *, refresh: bool) -> BaseImage
     if base and engine.is_proved(serving) and not refresh:
         return base
     settings = downloads.find(wanted.suite)
-    base = base_image.provide_image(wanted, settings, refresh=refresh)
+    base = base_image.provide_image(wanted, settings, load_matrix().apt_date, refresh=refresh)
     if not engine.is_proved(serving):
         say("running a container with network, once for this engine")
         engine.prove_network(serving, base.name, settings)

@@ -74,6 +74,7 @@ def small_matrix(repository: str) -> str:
     """Return this repository's images.toml with only cpu-base."""
     text = matrix.FILE.read_text()
     text = text.replace(f'repository = "{matrix.load_matrix().repository}"', f'repository = "{repository}"')
+    text = re.sub(r"(?ms)^published = \[.*?^\]", 'published = ["cpu-base"]', text)
     return re.sub(r"(?ms)^runtime = .*", "", text)
 
 
@@ -86,6 +87,15 @@ def make(folder: Path, repository: str) -> Checkout:
     only = next(iter(parse_matrix(small_matrix(repository)).variants.values()))
     restamp(folder, next(locks.list_variant_locks(only)))
     return Checkout(folder, repository)
+
+
+def restore_matrix(made: Checkout) -> None:
+    """Give a copy all images of this repository; its cpu-base stays small."""
+    dockerfile = made.folder / "Dockerfile.cpu"
+    small = dockerfile.read_text()
+    copy_repository(made.folder)
+    dockerfile.write_text(small)
+    made.edit("images.toml", f'repository = "{matrix.load_matrix().repository}"', f'repository = "{made.repository}"')
 
 
 def restamp(folder: Path, item: locks.Lock) -> None:

@@ -9,12 +9,13 @@ import json
 import subprocess
 import tarfile
 import threading
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import quote
+
+from tests.helpers.wheels import compute_digest, write_wheel
 
 USER, PASSWORD, TOKEN = "us:er", "s3cr3t@pass/word", "npm-t0ken-s3cr3t"
 LOGIN = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}"
@@ -82,18 +83,8 @@ def write_debian_mirror(folder: Path, keys: Path) -> bytes:
 
 def write_python_index(folder: Path) -> str:
     """Write an index with one wheel, `hello-index`; return the line of a lock for it."""
-    wheel = folder / "hello-index" / "hello_index-1-py3-none-any.whl"
-    wheel.parent.mkdir(parents=True)
-    files = {
-        "hello_index.py": "",
-        "hello_index-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: hello-index\nVersion: 1\n",
-        "hello_index-1.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    files["hello_index-1.dist-info/RECORD"] = "".join(f"{name},,\n" for name in files)
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    wheel = write_wheel(folder / "hello-index", "hello-index", "1")
+    digest = compute_digest(wheel)
     (wheel.parent / "index.html").write_text(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>')
     return f"hello-index==1 --hash=sha256:{digest}\n"
 

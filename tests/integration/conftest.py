@@ -1,14 +1,27 @@
 """Skips integration tests that cannot run on this machine, and lists them with the reason."""
 
-from collections.abc import Iterator
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from slipway import tools
+from slipway.publish import command, cosign, registry
+from slipway.publish.cosign import Signer
 from slipway.tools import Tool
+from tests.helpers.fake_cosign import install
+from tests.integration.publications import Workshop, workshop
+from tests.integration.registries import Proxy, running_registry
 from tests.integration.try_images import try_image as try_image
 
 pytest_plugins = ["tests.helpers.not_run"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that `nox -s tests -- --all` sets."""
+    parser.addoption("--archives", type=int, default=5_000, help="damaged archives to compare with Go's reader")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,10 +30,66 @@ def scanners() -> Iterator[None]:
     build = tools.build_program
 
     def build_what_is_small(tool: Tool) -> None:
-        if tool.name in ("buildkitd", "syft", "trivy"):
+        if tool.name in ("buildkitd", "cosign", "crane", "syft", "trivy"):
             pytest.skip(f"there is no {tool.name} {tool.version}; nox -s integration builds it")
         build(tool)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tools, "build_program", build_what_is_small)
         yield
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real registry."""
+    with running_registry(tmp_path_factory.mktemp("registry")) as host:
+        yield host
+
+
+@pytest.fixture
+def proxy(upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before it; no login is known."""
+    registry.provide_crane()  # built while the cache is the user's
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    with Proxy(upstream) as running:
+        yield running
+
+
+@pytest.fixture
+def target(proxy: Proxy) -> str:
+    """An unused HOST/NAME."""
+    return f"{proxy.host}/team/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+    """A repository whose images are made in an instant."""
+    with workshop(tmp_path / "repository", monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def fake_cosign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for cosign in a folder of its own, which also holds what was signed."""
+    folder = tmp_path / "cosign"
+    program = install(folder)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(cosign, "provide_cosign", lambda: program)
+    return folder
+
+
+@pytest.fixture
+def run(target: str) -> Callable[..., int]:
+    """Publish with a key that the stand-in for cosign knows."""
+
+    def call(*words: str) -> int:
+        key = "own.pub" if "--verify" in words else "own.key"
+        return command.main([f"--registry={target}", f"--key={key}", "--allow-local-base", *words])
+
+    return call
+
+
+@pytest.fixture
+def signer() -> Signer:
+    """The owner of that key."""
+    return Signer("own.key")

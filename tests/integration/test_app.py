@@ -5,13 +5,15 @@ import os
 import shutil
 import subprocess
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from app import cuda, hip, libraries
+from app import cuda, hip, inference, libraries
 from app.service import create_app
 from app.settings import Settings
 from tests.helpers.reasons import NO_COMPILER
@@ -28,32 +30,7 @@ static int status(const char *name) {
 }
 int cudaGetDeviceCount(int *count) { *count = devices; return status(__func__); }
 int cudaRuntimeGetVersion(int *version) { *version = 13020; return status(__func__); }
-int cudaSetDevice(int device) { return device == 0 ? status(__func__) : 101; }
-int cudaMalloc(void **to, size_t size) {
-    if (status(__func__)) return 2;
-    *to = malloc(size); live++; return 0;
-}
-int cudaFree(void *memory) { free(memory); live--; return status(__func__); }
-int cudaMemcpy(void *to, const void *from, size_t size, int kind) {
-    if (kind != 1 && kind != 2) return 21;
-    memcpy(to, from, size); return status(__func__);
-}
 const char *cudaGetErrorString(int code) { return code == 2 ? "out of memory" : "other"; }
-int cublasCreate_v2(void **handle) { *handle = &live; live++; return status(__func__); }
-int cublasDestroy_v2(void *handle) { live--; return handle == &live ? status(__func__) : 1; }
-const char *cublasGetStatusString(int code) { return "CUBLAS_STATUS_STAND_IN"; }
-int cublasSgemm_v2(void *handle, int transa, int transb, int m, int n, int k,
-                   const float *alpha, const float *a, int lda, const float *b, int ldb,
-                   const float *beta, float *c, int ldc) {
-    if (handle != &live || transa || transb) return 7;
-    for (int row = 0; row < m; row++)
-        for (int column = 0; column < n; column++) {
-            float sum = 0;
-            for (int i = 0; i < k; i++) sum += a[row + i * lda] * b[i + column * ldb];
-            c[row + column * ldc] = *alpha * sum + (*beta ? *beta * c[row + column * ldc] : 0);
-        }
-    return status(__func__);
-}
 int cuInit(unsigned flags) { return flags ? 1 : status(__func__); }
 int cuDeviceGetCount(int *count) { *count = devices; return 0; }
 int cuDeviceGet(int *device, int index) { *device = index + 40; return 0; }
@@ -67,10 +44,14 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
 int hipGetDeviceCount(int *count) { *count = devices; return devices ? status(__func__) : 100; }
 int hipRuntimeGetVersion(int *version) { *version = 50731921; return status(__func__); }
 int hipSetDevice(int device) { return device == 0 ? status(__func__) : 101; }
-int hipMalloc(void **to, size_t size) { return status(__func__) ? 2 : cudaMalloc(to, size); }
-int hipFree(void *memory) { return cudaFree(memory); }
+int hipMalloc(void **to, size_t size) {
+    if (status(__func__)) return 2;
+    *to = malloc(size); live++; return 0;
+}
+int hipFree(void *memory) { free(memory); live--; return status(__func__); }
 int hipMemcpy(void *to, const void *from, size_t size, int kind) {
-    return status(__func__) ? 2 : cudaMemcpy(to, from, size, kind);
+    if (kind != 1 && kind != 2) return 21;
+    memcpy(to, from, size); return status(__func__);
 }
 const char *hipGetErrorString(int code) { return code == 2 ? "out of memory" : "other"; }
 const char *hiprtcGetErrorString(int code) { return "HIPRTC_ERROR_STAND_IN"; }
@@ -125,11 +106,26 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@dataclass
+class Session:
+    """ONNX Runtime's session of the model, as if its provider were in use."""
+
+    provider: str
+
+    def get_providers(self) -> list[str]:
+        """Return the provider that was asked for, and the CPU's."""
+        return [self.provider, inference.CPU]
+
+    def run(self, _outputs: None, inputs: Mapping[str, Any]) -> list[Any]:
+        """Return the product."""
+        return [inputs["a"] @ inputs["b"]]
+
+
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch, stand_in: Path) -> Iterator[ctypes.CDLL]:
     """A host with one GPU, by the stand-in."""
-    names = ["libcudart.so.13", "libcublas.so.13"]
-    monkeypatch.setattr(libraries, "loader_cache", lambda: dict.fromkeys(names, "stand-in"))
+    monkeypatch.setattr(libraries, "loader_cache", lambda: {"libcudart.so.13": "stand-in"})
+    monkeypatch.setattr(inference, "open_session", Session)
     library = ctypes.CDLL(str(stand_in))
     monkeypatch.setattr(libraries, "open_library", lambda _: library)
     yield library
@@ -153,34 +149,22 @@ def test_ready_on_the_gpu() -> None:
     for require_gpu in (False, True):
         answer = client(require_gpu=require_gpu).get("/ready")
         assert answer.status_code == 200
-        assert (answer.json()["device"], answer.json()["reason"]) == ("cuda", None)
+        told = [answer.json()[name] for name in ("device", "provider", "reason")]
+        assert told == ["cuda", "CUDAExecutionProvider", None]
+    assert client().get("/info").json()["onnxruntime_provider"] == "CUDAExecutionProvider"
 
 
-def test_gpu_product_is_by_rows(gpu: ctypes.CDLL) -> None:
-    """a times b, not b times a nor a transposed result; and all memory is given back."""
-    a, b = array("f", range(9)), array("f", [0, 1, 0, 0, 0, 2, 3, 0, 1])
-    assert cuda.multiply(a, b).tolist() == [6, 0, 4, 15, 3, 13, 24, 6, 22]
-    assert c_int(gpu, "live").value == 0
-
-
-@pytest.mark.parametrize(
-    ("function", "words"),
-    [
-        ("cudaSetDevice", "out of memory (2)"),
-        ("cudaMalloc", "out of memory (2)"),
-        ("cudaMemcpy", "out of memory (2)"),
-        ("cublasSgemm_v2", "CUBLAS_STATUS_STAND_IN (2)"),
-    ],
-)
-def test_failing_gpu_call_is_the_reason(
-    gpu: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, function: str, words: str
-) -> None:
+@pytest.mark.usefixtures("gpu")
+def test_failing_gpu_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that fails makes the service not ready; the CPU does not replace it."""
-    monkeypatch.setenv("FAIL", function)
+
+    def run(_session: object, _outputs: None, _inputs: object) -> None:
+        raise RuntimeError("CUDA failure 2: out of memory")
+
+    monkeypatch.setattr(Session, "run", run)
     answer = client().get("/ready")
     assert answer.status_code == 503
-    assert answer.json()["reason"] == f"the computation failed: {function}: {words}"
-    assert c_int(gpu, "live").value == 0
+    assert answer.json()["reason"] == "the computation failed: CUDA failure 2: out of memory"
 
 
 def test_driver_without_a_device(gpu: ctypes.CDLL) -> None:

@@ -82,6 +82,8 @@ os.chmod("/usr/bin/wc", 0o4755)
 os.setxattr("/usr/bin/tr", "security.capability", bytes.fromhex("0100000200040000000000000000000000000000"))
 os.chown("/usr/bin/uniq", 1000, 0)
 os.chmod("/usr/bin/sort", 0o777)
+# The same content twice.
+shutil.copy("/usr/bin/bash", "/usr/local/bin/shell")
 # Links of packages: one is a program now, one leads elsewhere.
 for path in ("/etc/rmt", "/usr/bin/pydoc3"):
     os.remove(path)
@@ -120,6 +122,11 @@ EXPECTED = {
     ("extended attribute", "/usr/bin/tr"),
     ("foreign owner", "/usr/bin/uniq"),
     ("writable", "/usr/bin/sort"),
+    ("same content", "/usr/bin/bash"),
+    ("unowned", "/usr/local/bin/shell"),
+    # What gets another mode is in a layer once more.
+    ("same content", "/usr/bin/sort"),
+    ("same content", "/usr/bin/wc"),
     ("changed", "/etc/rmt"),
     ("changed", "/usr/bin/pydoc3"),
     ("foreign layer", "layer 6"),
@@ -133,6 +140,7 @@ UNTOUCHED = {
     f"{PACKAGES}/click/__pycache__/core.cpython-313.pyc",
     f"{PACKAGES}/uvicorn/__pycache__/main.cpython-313.pyc",
 }
+FEW = 50  # packages of the base image
 # What dpkg writes when it installs a package is no longer of the layer that it must be of.
 BESIDE = "/var/"
 
@@ -167,6 +175,39 @@ def test_nothing_else_is_blamed(result: dict[str, Any]) -> None:
     found = {(item["kind"], item["what"]) for item in result["findings"]}
     assert {item for item in found if not item[1].startswith(BESIDE)} | EXPECTED == EXPECTED
     assert result["verdict"] == "failed"
+
+
+@pytest.mark.requirement("U8")
+def test_files_of_npm_packages_are_the_locked_ones() -> None:
+    """In a workbench that was built here every file is; a changed, a moved and an added one are found."""
+    contract = matrix.load_matrix().find_image("cpu-base-tools")
+    require_built(contract)
+    entry, part = "/opt/code-server/node_modules/code-server/out/node/entry.js", "/opt/mathjax/es5"
+    tag = f"{breakage.REPOSITORY}:npm"
+    spoil = f"echo '//' >>{entry} && mv {part}/core.js {part}/main.js && cp {entry} {entry}.js"
+    breakage.build(tag, f"FROM {contract.tag}\nUSER 0:0\nRUN {spoil}\nUSER 1000:0\n")
+    try:
+        found = audit.audit_image(contract, saved_image.find_id(tag), []).findings
+    finally:
+        breakage.run("docker", "image", "rm", "--force", tag)
+    inside = {(each.kind, each.what) for each in found if each.what.startswith(("/opt/code-server/", "/opt/mathjax/"))}
+    copied = {("same content", f"{part}/core.js")}  # a file that is moved is in two layers
+    link = "/opt/code-server/node_modules/.bin/code-server"  # to the changed file
+    assert inside - copied == {("unowned", path) for path in (entry, link, f"{entry}.js", f"{part}/main.js")}
+
+
+def test_settings_of_this_machine_hide_nothing_from_syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these would leave out dpkg's database, and with it all but five of a hundred packages."""
+    base = CONTRACT.variant.distro.tag
+    hidden = "exclude: ['/var/lib/dpkg/**']\n"
+    (tmp_path / "syft").mkdir()
+    for name in (".syft.yaml", "syft/config.yaml"):
+        (tmp_path / name).write_text(hidden)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("SYFT_EXCLUDE", "/var/lib/dpkg/**")
+    monkeypatch.chdir(tmp_path)
+    file = syft.write_sboms(CONTRACT, saved_image.find_id(base), tmp_path)
+    assert sum(component.kind == "deb" for component in sbom.read_components(file)) > FEW
 
 
 @pytest.mark.requirement("U8")

@@ -52,6 +52,7 @@ def test_complete_archive_becomes_an_image(tmp_path: Path) -> None:
         docker("rmi", image)
 
 
+DATE = "2026-11-21"
 needs_maker = pytest.mark.skipif(os.geteuid() != 0 or not which("mmdebstrap"), reason=NO_MAKER)
 
 
@@ -60,20 +61,24 @@ def test_mirror_of_this_host_is_used_alone() -> None:
     """One that does not answer is an error; the public addresses are not asked instead."""
     name, mirror = f"slipway-test-base:none-{os.getpid()}", apt.Mirror("http://127.0.0.1:9/debian")
     with pytest.raises(SlipwayError, match=r"could not be made by mmdebstrap:(.|\n)*127\.0\.0\.1"):
-        base_image.make_image(base(name), Host(sources=apt.debian_sources("trixie", mirror, mirror)))
+        base_image.make_image(base(name), Host(sources=apt.debian_sources("trixie", mirror, mirror)), DATE)
     assert base_image.find_image(name) is None
 
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[str]:
-    """Yield a base image, under a name of its own, made from where this host gets its packages as from a mirror."""
-    name = f"slipway-test-base:{os.getpid()}"
+    """Yield a base image, under a name of its own."""
+    yield make(name := f"slipway-test-base:{os.getpid()}")
+    docker("rmi", name)
+
+
+def make(name: str) -> str:
+    """Make a base image from where this host gets its packages as from a mirror."""
     mirrors = apt.find_mirrors()
     assert mirrors
     sources = apt.debian_sources("trixie", *mirrors)
-    base_image.make_image(base(name), replace(downloads.find("trixie"), sources=sources))
-    yield name
-    docker("rmi", name)
+    base_image.make_image(base(name), replace(downloads.find("trixie"), sources=sources), DATE)
+    return name
 
 
 def inside(image: str, script: str) -> list[str]:
@@ -125,3 +130,27 @@ def test_made_image_holds_nothing_of_this_host(made: str) -> None:
         docker("rm", container)
     # The engine itself puts empty files there.
     assert sizes == [0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.requirement("N6")
+@needs_maker
+def test_made_image_has_the_same_bytes_when_it_is_made_again(made: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later, under another umask, in another time zone; the same packages must still be the newest."""
+    for name, value in {"TZ": "Asia/Tokyo", "LC_ALL": "C", "HOSTNAME": "another"}.items():
+        monkeypatch.setenv(name, value)
+    umask = os.umask(0o077)
+    try:
+        again = make(f"slipway-test-base:again-{os.getpid()}")
+    finally:
+        os.umask(umask)
+    try:
+        assert layers(again) == layers(made)
+    finally:
+        docker("rmi", again)
+
+
+def layers(image: str) -> str:
+    """Return the diff IDs of an image."""
+    return docker("image", "inspect", "--format={{.RootFS.Layers}}", image)

@@ -1,19 +1,17 @@
-"""A builder that is not the engine's own: a real buildkitd on loopback, by TCP with certificates on both sides."""
+"""A builder that is not the engine's own: a real buildkitd on loopback. It keeps its layer cache in a registry."""
 
-import os
-import shutil
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from slipway import matrix, tools
-from tests.helpers import reasons
+from slipway import matrix
+from tests.helpers.buildkit import certificates as certificates
+from tests.helpers.buildkit import create_builder, running_buildkitd
 from tests.helpers.checkout import Checkout, copy_repository
-from tests.integration.registries import free_port
+from tests.integration.registries import running_registry
 
 BASE = "slipway:cpu-base"
 VARIANT = 'ARG BASE_IMAGE\nFROM ${BASE_IMAGE} AS base\nUSER 0:0\nRUN touch /variant\nLABEL slipway.flavor="base"\n'
@@ -54,45 +52,10 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA, and the certificates of a server and of a client that it signed."""
-    folder = tmp_path_factory.mktemp("certificates")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    commands = [[*new, "-x509", "-subj=/CN=ca", "-keyout=ca.key", "-out=ca.pem"]]
-    for name in ("server", "client"):
-        commands.append([*new, f"-subj=/CN={name}", f"-keyout={name}.key", f"-out={name}.csr"])
-        sign = ["openssl", "x509", "-req", f"-in={name}.csr", "-CA=ca.pem", "-CAkey=ca.key", "-CAcreateserial"]
-        commands.append([*sign, "-extfile=names", f"-out={name}.pem"])
-    for command in commands:
-        # openssl wants an option and its value as two words.
-        words = [word for part in command for word in (part.split("=", 1) if part.startswith("-") else [part])]
-        subprocess.run(words, cwd=folder, capture_output=True, check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def buildkitd(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A buildkitd of this test alone; yields its address."""
-    if os.geteuid() != 0 or not shutil.which("runc"):
-        pytest.skip(reasons.NO_RUNC)
-    program = tools.provide_program(tools.read_tool("buildkitd"))
-    folder, address = tmp_path_factory.mktemp("buildkitd"), f"tcp://127.0.0.1:{free_port()}"
-    tls = [f"--tlscacert={certificates}/ca.pem", f"--tlscert={certificates}/server.pem"]
-    options = [f"--root={folder}", f"--addr={address}", *tls, f"--tlskey={certificates}/server.key"]
-    command = [str(program), *options, "--oci-worker-net=host", "--containerd-worker=false"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        end = time.monotonic() + 30
-        while "running server" not in (folder / "log").read_text():
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < end, (folder / "log").read_text()
-            time.sleep(0.05)
+    """A buildkitd of these tests alone; yields its address."""
+    with running_buildkitd(tmp_path_factory.mktemp("buildkitd"), certificates) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture
@@ -100,8 +63,7 @@ def builder(certificates: Path, buildkitd: str, tmp_path: Path, monkeypatch: pyt
     """The name of the builder in a configuration of buildx that is this test's own."""
     monkeypatch.setenv("BUILDX_CONFIG", str(tmp_path / "buildx"))
     monkeypatch.delenv("BUILDX_BUILDER", raising=False)
-    files = f"cacert={certificates}/ca.pem,cert={certificates}/client.pem,key={certificates}/client.key"
-    docker("buildx", "create", "--name=elsewhere", "--driver=remote", f"--driver-opt={files}", buildkitd)
+    create_builder("elsewhere", certificates, buildkitd)
     return "elsewhere"
 
 
@@ -133,6 +95,31 @@ def test_another_builder_by_name(checkout: Checkout, builder: str) -> None:
     result = checkout.nox("-s", "build", "--", "cpu-base")
     assert result.returncode == 0, result.stdout
     assert 'building with "default" instance using docker driver' in result.stdout
+
+
+@pytest.mark.requirement("T9", "T18")
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("builder")
+def test_a_fresh_machine_takes_every_unchanged_layer_from_the_registry(
+    checkout: Checkout, certificates: Path, tmp_path: Path
+) -> None:
+    """The builder of the second has run nothing, and gets the very bytes of the first; a changed line alone runs."""
+    checkout.edit("Dockerfile.cpu", "RUN touch /variant", "RUN date +%N >/variant\nRUN date +%N >/more")
+    made = []
+    with running_registry(tmp_path) as host:
+        for name in ("first", "second", "changed"):
+            if name == "changed":
+                checkout.edit("Dockerfile.cpu", "RUN date +%N >/more", "RUN date +%s%N >/more")
+            (tmp_path / name).mkdir()
+            with running_buildkitd(tmp_path / name, certificates) as address:
+                create_builder(name, certificates, address)
+                cache = (f"--cache-from={host}/team/cache", f"--cache-to={host}/team/cache")
+                result = checkout.nox("-s", "build", "--", "cpu-base", f"--builder={name}", *cache)
+            assert result.returncode == 0, result.stdout
+            made.append(layers(f"{checkout.repository}:cpu-base"))
+    first, second, changed = made
+    assert first == second
+    assert [first[-2] == changed[-2], first[-1] == changed[-1]] == [True, False]
 
 
 @pytest.mark.usefixtures("builder")

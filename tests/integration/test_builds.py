@@ -13,7 +13,7 @@ import pytest
 
 from slipway import matrix
 from slipway.build import locks
-from slipway.host import downloads
+from tests.helpers.builds import build
 from tests.helpers.built_images import require_built
 from tests.helpers.checkout import copy_repository
 
@@ -37,39 +37,6 @@ def tag() -> Iterator[str]:
     name = f"slipway-test-{uuid.uuid4().hex[:8]}:built"
     yield name
     subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True, check=False)
-
-
-def build(tree: Path, image: matrix.Image, tag: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the plain docker command that the README gives, with the host's settings; return what it printed."""
-    settings = downloads.find(MATRIX.default_distro.suite)
-    words = [
-        f"--file={image.variant.dockerfile}",
-        f"--target={image.flavor}",
-        f"--tag={tag}",
-        "--progress=plain",
-        "--load",
-    ]
-    arguments = [f"--build-arg={name}={value}" for name, value in image.variant.arguments.items()]
-    command = [
-        "docker",
-        "buildx",
-        "build",
-        "--provenance=false",
-        *words,
-        *arguments,
-        *settings.build_arguments(),
-        *options,
-        ".",
-    ]
-    return subprocess.run(
-        command,
-        cwd=tree,
-        env=os.environ | settings.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
 
 
 def layers(reference: str) -> list[str]:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from slipway import docker as docker_command
 from slipway import matrix, repository
 from slipway.build import clean
-from slipway.build.build_cache import Record, read_records, remove_records
+from slipway.build.build_cache import Record, add_children, read_records, remove_records
+
+STEP = "mount / from exec /bin/sh -c : {name} >/layer"
 
 
 def docker(*words: str, text: str | None = None) -> str:
@@ -37,7 +40,7 @@ def neighbour() -> Iterator[dict[str, Record]]:
 
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Replace Slipway's repository name, Dockerfile and folders by the test's own; yield the name."""
+    """Replace Slipway's repository name, Dockerfile, label and folders by the test's own; yield the name."""
     name = f"slipway-test-{uuid.uuid4().hex[:8]}"
     rows = matrix.load_matrix()
     variant = replace(rows.variants["cpu"], repository=name, images={})
@@ -45,13 +48,18 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     variant.images["base"] = image  # type: ignore[index]
     own = replace(rows, repository=name, variants={"cpu": variant}, workloads=())
     monkeypatch.setattr(clean, "load_matrix", lambda: own)
+    monkeypatch.setattr(docker_command, "TEST_LABEL", name)  # not that of tests that run beside this one
+    step = STEP.format(name=name).partition("-c ")[2]
     cached = f"RUN --mount=type=cache,id={name},target=/made date >/made/now"
-    (tmp_path / "Dockerfile").write_text(f"FROM debian:trixie-slim\nRUN : {name} >/layer\n{cached}\n")
+    (tmp_path / "Dockerfile").write_text(f"FROM debian:trixie-slim\nRUN {step}\n{cached}\n")
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield name
     for tag in ("cpu-base", "cpu-base-earlier", "someone-elses"):
         subprocess.run(["docker", "image", "rm", "--force", f"{name}:{tag}"], capture_output=True, check=False)
+    subprocess.run(["docker", "volume", "rm", "--force", f"{name}-0"], capture_output=True, check=False)
+    made = read_records()
+    remove_records(made, add_children(made, find_records(name)))
 
 
 def test_clean_frees_its_own_and_nothing_else(
@@ -62,6 +70,9 @@ def test_clean_frees_its_own_and_nothing_else(
     docker("buildx", "build", "--load", f"--tag={mark}:cpu-base", "-", text=dockerfile)
     for tag in ("cpu-base-earlier", "someone-elses"):
         docker("tag", f"{mark}:cpu-base", f"{mark}:{tag}")
+    docker("container", "create", f"--label={mark}", f"--name={mark}", "debian:trixie-slim")
+    for labels in ((f"--label={mark}",), ()):
+        docker("volume", "create", *labels, f"{mark}-{len(labels)}")
     for folder in ("dist/cpu-base", "cache/slipway/layers", "cache/uv"):
         (tmp_path / folder).mkdir(parents=True)
     assert len(find_records(mark)) >= 2
@@ -69,11 +80,30 @@ def test_clean_frees_its_own_and_nothing_else(
     assert clean.main() == 0
 
     assert docker("image", "ls", "--format={{.Tag}}", mark).split() == ["someone-elses"]
-    assert find_records(mark) == {}
+    assert docker("container", "ls", "--all", "--quiet", f"--filter=name={mark}") == ""
+    assert docker("volume", "ls", "--quiet", f"--filter=name={mark}").split() == [f"{mark}-0"]
+    # A step without a cache may be another project's, too.
+    assert {record.description for record in find_records(mark).values()} <= {STEP.format(name=mark)}
     assert neighbour.items() <= read_records().items()
     assert not (tmp_path / "dist").exists()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["uv"]
     assert f"image {mark}:cpu-base" in capsys.readouterr().out
+
+
+def test_clean_leaves_what_another_project_built_on(mark: str, tmp_path: Path) -> None:
+    """A step of another Dockerfile on one of Slipway's keeps it, until it is gone itself."""
+    foreign = (tmp_path / "Dockerfile").read_text() + f"RUN : other >/{mark}\n"
+    docker("buildx", "build", "--output=type=cacheonly", "-", text=foreign)
+    before = find_records(mark)
+    clean.remove_build_cache()
+    left = find_records(mark)
+    assert any("other" in record.description for record in left.values())
+    assert {record.description for record in before.values()} - {record.description for record in left.values()} == {
+        record.description for record in before.values() if record.description.startswith("cached mount")
+    }
+    (tmp_path / "Dockerfile").write_text(foreign)
+    clean.remove_build_cache()
+    assert not any("date >" in record.description for record in find_records(mark).values())
 
 
 @pytest.mark.usefixtures("mark")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slipway import matrix, repository
-from slipway.build import commit
+from slipway.build import commit, labels
 
 IMAGE = matrix.load_matrix().find_image("cuda-base")
 ROW = 'apt_date = "2026-11-21"\n[variant.cuda]\narguments = { CUDA_VERSION = "13.0" }\nbase = { size_gb = [1, 2] }\n'
@@ -102,6 +102,27 @@ def test_a_change_elsewhere_is_none(tree: Path, name: str, text: str) -> None:
     assert find_commit() == before
     save(tree)
     assert find_commit() == before
+
+
+def test_a_file_that_git_ignores_is_a_change_if_a_build_sees_it(tree: Path) -> None:
+    """Python's caches are kept from builds."""
+    write(tree, ".gitignore", "*.log\n__pycache__/\n")
+    save(tree)
+    before = find_commit()
+    write(tree, "app/__pycache__/service.pyc", "")
+    write(tree, "elsewhere.log", "")
+    assert find_commit() == before
+    write(tree, "app/service.log", "")
+    assert find_commit() == f"{before}-dirty"
+
+
+@pytest.mark.parametrize(("before", "label"), [("a" * 40, "a" * 40), ("b" * 40, f"{'a' * 40}-dirty")])
+def test_a_change_during_the_build_is_one(monkeypatch: pytest.MonkeyPatch, before: str, label: str) -> None:
+    """Nobody knows which file went into the image."""
+    monkeypatch.setattr(labels, "find_commit", lambda _: "a" * 40)
+    for name in ("find_facts", "make_parent_labels"):
+        monkeypatch.setattr(labels, name, lambda *_: {})
+    assert labels.read_labels(matrix.load_matrix(), IMAGE, "sha256:1", before)[labels.COMMIT] == label
 
 
 def test_the_later_commit_counts(tree: Path) -> None:

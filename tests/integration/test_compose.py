@@ -103,6 +103,8 @@ def service_of(image: Image) -> tuple[str, dict[str, str]]:
     accelerator = image.variant.accelerator
     version, *rest = image.variant.name.removeprefix(accelerator).split("-")
     variables = {"FLAVOR": image.flavor, **({accelerator.upper(): version} if version else {})}
+    driver = image.variant.arguments.get("DRIVER_CUDA")
+    variables |= {"DRIVER_CUDA": driver} if driver else {}
     return "-".join((accelerator, *rest)), variables
 
 
@@ -116,7 +118,8 @@ def test_a_variants_service_is_the_image_of_the_matrix(image: Image) -> None:
     default = {**MATRIX.variants[image.variant.accelerator].arguments, "BASE_IMAGE": MATRIX.default_distro.tag}
     assert service["image"] == image.tag
     assert (build["dockerfile"], build["target"]) == (image.dockerfile, image.target)
-    assert {**default, **build.get("args", {})} == {**image.variant.arguments, "BASE_IMAGE": image.variant.distro.tag}
+    given = {name: value for name, value in build.get("args", {}).items() if value is not None}
+    assert {**default, **given} == {**image.variant.arguments, "BASE_IMAGE": image.variant.distro.tag}
     assert service.get("platform", PLATFORMS[0]) == image.variant.distro.platform
     assert [port["target"] for port in service["ports"]] == [matrix.PORT]
 

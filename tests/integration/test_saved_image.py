@@ -1,8 +1,10 @@
-"""Reading images of the real engine: sizes, waste, the cache, and the command's messages."""
+"""Reading images of the real engine: sizes, waste, the cache, the command's messages, and layers of zstd."""
 
 import os
 import subprocess
 import sys
+import tarfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from slipway import repository
+from slipway.image.compression import ZSTD_MAGIC
 from slipway.image.layers import SavedImage
 from slipway.image.saved_image import read_image
-from tests.helpers.archives import digest
+from tests.helpers import archives
+from tests.helpers.archives import LOWER, UPPER, digest, oci, refused, saved
 
 DOCKERFILE = """
 FROM debian:trixie-slim
@@ -92,3 +96,44 @@ def test_the_command_prints_layers_total_and_waste(built: str, image: tuple[Save
     assert "COPY big kept /data/" in done.stdout
     assert lines[-2].split()[:2] == ["total", f"{read.size:,}"]
     assert lines[-1].split()[0] == "waste"
+
+
+# --- Layers that zstd has compressed, as the containerd store saves them ---
+
+
+def compress(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "--quiet"], input=data, capture_output=True, check=True).stdout
+
+
+def test_zstd_layers_give_the_same_image() -> None:
+    assert archives.read(oci(LOWER, UPPER, pack=compress)) == archives.read(oci(LOWER, UPPER))
+
+
+def test_a_damaged_zstd_layer_is_refused() -> None:
+    data = saved(oci(LOWER, pack=compress))
+    start = data.index(ZSTD_MAGIC)
+    assert "ends early" in refused(data[: start + 40])
+    assert "again" in refused(data[: start + 40] + bytes([data[start + 40] ^ 1]) + data[start + 41 :])
+    longer = {
+        name: blob + b"more" if blob.startswith(ZSTD_MAGIC) else blob
+        for name, blob in oci(LOWER, pack=compress).items()
+    }
+    assert "is damaged: zstd cannot unpack it" in refused(saved(longer))
+
+
+def test_a_zstd_bomb_is_refused_in_seconds() -> None:
+    """Three gigabytes in a hundred kilobytes."""
+    command = "{ cat; head -c 3G /dev/zero; } | zstd --quiet"
+    header = tarfile.TarInfo("zeros")
+    header.size = 1 << 40
+    data = header.tobuf(tarfile.GNU_FORMAT)
+    bomb = subprocess.run(["sh", "-c", command], input=data, capture_output=True, check=True).stdout
+    start = time.process_time()
+    assert "unpacks to more than 100 times its size" in refused(saved({"layer": bomb}))
+    assert time.process_time() - start < 30
+
+
+def test_without_zstd_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(oci(LOWER, pack=compress))
+    monkeypatch.setenv("PATH", "")
+    assert "apt-get install zstd" in refused(data)

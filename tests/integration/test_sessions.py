@@ -68,15 +68,61 @@ def test_a_build_leaves_a_tag_and_the_evidence(checkout: Checkout) -> None:
 
 @pytest.mark.requirement("C9", "T8")
 def test_an_unchanged_image_is_not_built_again_unless_asked(checkout: Checkout) -> None:
-    """The second build gives the same image; --no-cache runs every instruction anew."""
+    """The second build gives the same image; --no-cache runs every instruction anew. Each says what is new."""
     checkout.edit("Dockerfile.cpu", "LABEL", "USER 0\nRUN date +%N >/made\nLABEL")
     builds = [["-s", "build-cpu"], ["-s", "build-cpu"], ["-s", "build-cpu", "--", "--no-cache"]]
     layers = []
-    for words in builds:
-        assert checkout.nox(*words).returncode == 0
+    for words, said in zip(builds, ("built, [0-9.]+ s", "unchanged", r"built, 1 of \d+ layers are new"), strict=True):
+        result = checkout.nox(*words)
+        assert result.returncode == 0
+        assert re.search(rf"(?m)^{checkout.tag} .* {said}", result.stdout), result.stdout
         layers.append(docker("image", "inspect", "--format={{.RootFS.Layers}}", checkout.tag))
     assert layers[0] == layers[1] != layers[2]
     assert images(checkout.repository) == ["cpu-base"]
+
+
+@pytest.mark.requirement("C9")
+def test_a_workload_is_never_built_on_a_stale_variant(checkout: Checkout) -> None:
+    """Its layers begin with those of the variant as the Dockerfile has it now; an unchanged variant stays as it is."""
+    copies.restore_matrix(checkout)
+    (checkout.folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE} AS tools\nUSER 0\nRUN date +%N >/made\n")
+    assert checkout.nox("-s", "build", "--", "cpu-base").returncode == 0
+    assert "cpu-base is built first" in (output := checkout.nox("-s", "build", "--", "cpu-base-tools").stdout), output
+    assert re.search(r"cpu-base  \w+  unchanged", output), output
+    older = read_layers(checkout.tag)
+
+    checkout.edit("Dockerfile.cpu", "LABEL", "USER 0\nRUN echo new >/new\nLABEL")
+    result = checkout.nox("-s", "build", "--", "cpu-base-tools")
+    assert result.returncode == 0, result.stdout
+    variant, workload = read_layers(checkout.tag), read_layers(f"{checkout.repository}:cpu-base-tools")
+    assert variant != older
+    assert workload[: len(variant)] == variant
+    assert len(workload) == len(variant) + 1
+
+
+@pytest.mark.requirement("C9")
+def test_a_printed_definition_builds_without_nox(checkout: Checkout) -> None:
+    """One bake of a workload and its variant, which the engine need not have: the layers are those of the session."""
+    copies.restore_matrix(checkout)
+    (checkout.folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE} AS tools\nUSER 0\nRUN date +%N >/made\n")
+    command = checkout.command("-s", "build", "--", "--print", "cpu-base-tools")
+    definition = subprocess.run(command, capture_output=True, check=True).stdout
+    assert json.loads(definition)["group"]["default"]["targets"] == ["cpu-base", "cpu-base-tools"]
+    (checkout.folder / "bake.json").write_bytes(definition)
+    assert images(checkout.repository) == []
+    subprocess.run(["docker", "buildx", "bake", "--file=bake.json"], cwd=checkout.folder, check=True)
+    assert sorted(images(checkout.repository)) == ["cpu-base", "cpu-base-tools"]
+
+    baked = [read_layers(f"{checkout.repository}:{name}") for name in ("cpu-base", "cpu-base-tools")]
+    assert baked[1][:-1] == baked[0]
+    assert checkout.nox("-s", "build", "--", "cpu-base-tools").returncode == 0
+    assert [read_layers(f"{checkout.repository}:{name}") for name in ("cpu-base", "cpu-base-tools")] == baked
+
+
+def read_layers(tag: str) -> list[str]:
+    """Return the diff IDs of an image."""
+    found: list[str] = json.loads(docker("image", "inspect", "--format={{json .RootFS.Layers}}", tag))
+    return found
 
 
 def commit(checkout: Checkout, *names: str) -> None:
@@ -188,6 +234,34 @@ def test_an_interrupted_check_leaves_no_container(checkout: Checkout) -> None:
     interrupt(checkout, ["-s", "test-cpu"], "test_")
     image_id = docker("image", "inspect", "--format={{.Id}}", checkout.tag)
     assert docker("ps", "--all", "--quiet", f"--filter=ancestor={image_id}") == ""
+
+
+@pytest.mark.requirement("N6")
+def test_builds_with_the_same_layers_are_reproducible(checkout: Checkout) -> None:
+    """Neither build leaves a tag."""
+    checkout.edit("Dockerfile.cpu", "LABEL", "USER 0\nRUN mkdir /made && touch --date=2026-11-21 /made /etc\nLABEL")
+    result = checkout.nox("-s", "reproduce", "--", "cpu-base")
+    assert result.returncode == 0, result.stdout
+    assert "cpu-base: two builds have the same layers" in result.stdout
+    assert images(checkout.repository) == []
+
+
+@pytest.mark.requirement("N6")
+def test_what_differs_between_two_builds_is_named(checkout: Checkout) -> None:
+    """The layer by its instruction, the file, and its content, date or mode; a checkout's owner is in no layer."""
+    checkout.edit("Dockerfile.cpu", "LABEL", "USER 0\nRUN date +%N >/made\nCOPY LICENSE /copied\nLABEL")
+    result = checkout.nox("-s", "reproduce", "--", "cpu-base")
+    assert result.returncode != 0
+    assert "cpu-base: two builds have different layers" in result.stdout, result.stdout
+    made, copied = re.findall(r"(?ms)^layer \d+ of \d+, .*?(?=^layer|^nox >)", result.stdout)
+    assert re.match(r"layer \d+ of \d+, Dockerfile\.cpu:5: RUN /bin/sh -c date \+%N >/made # buildkit\n", made), made
+    assert re.search(r"(?m)^    /made  content: \d+ bytes \w{12}, \d+ bytes \w{12}$", made), made
+    assert re.match(r"layer \d+ of \d+, Dockerfile\.cpu:6: COPY LICENSE /copied # buildkit\n", copied), copied
+    assert "/copied  mode: 0644, 0700\n" in copied, copied
+    assert re.search(r"(?m)^    /copied  date: [\d :-]+, [\d :-]+$", copied), copied
+    assert "content" not in copied
+    assert "owner" not in copied
+    assert images(checkout.repository) == []
 
 
 # --- what is refused -----------------------------------------------------------------------------

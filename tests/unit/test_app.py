@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from array import array  # noqa: TC003 - Python 3.11 knows no array[float] at run time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app import cuda, info, libraries, readiness
+from app import cuda, inference, info, libraries, readiness
 from app.__main__ import is_worth_a_line
 from app.service import create_app
 from app.settings import SettingError, Settings, read_settings
@@ -125,6 +126,19 @@ def test_ready_while_a_computation_hangs(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("no_gpu")
+def test_ready_while_many_wait_for_a_hanging_computation() -> None:
+    """One more is answered at once, so that the threads are left for /info and /metrics."""
+    for _ in range(4):
+        readiness.places.acquire()
+    started = time.monotonic()
+    answer = client().get("/ready")
+    readiness.places.release(4)
+    assert answer.json()["reason"] == "too many wait for an earlier computation"
+    assert time.monotonic() - started < readiness.PATIENCE_SECONDS
+    assert client().get("/ready").status_code == 200
+
+
+@pytest.mark.usefixtures("no_gpu")
 def test_info_tells_versions_and_memory() -> None:
     """What is installed is told by its metadata; what is not is left out."""
     answer = client().get("/info").json()
@@ -196,10 +210,30 @@ def test_access_log_leaves_out_health(path: str, *, kept: bool) -> None:
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_cpu_computes_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The smallest image has none."""
-    monkeypatch.setitem(sys.modules, "numpy", None)
-    assert client().get("/ready").json()["device"] == "cpu"
+def test_cpu_computes_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image for ROCm has none; /ready and /info then name no provider."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    inference.open_session.cache_clear()
+    answer = client().get("/ready").json()
+    assert (answer["ready"], answer["device"], answer["provider"]) == (True, "cpu", None)
+    assert client().get("/info").json()["onnxruntime_provider"] is None
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_provider_in_use_is_named() -> None:
+    """The one that computed for /ready."""
+    assert client().get("/ready").json()["provider"] == "CPUExecutionProvider"
+    assert client().get("/info").json()["onnxruntime_provider"] == "CPUExecutionProvider"
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_gpu_that_onnxruntime_does_not_use_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It falls back to the CPU by itself where CUDA shows a GPU: not ready, and /info names the provider in use."""
+    monkeypatch.setattr(cuda, "why_unavailable", lambda: None)
+    answer = client().get("/ready")
+    assert answer.status_code == 503
+    assert "does not use its CUDAExecutionProvider" in answer.json()["reason"]
+    assert client().get("/info").json()["onnxruntime_provider"] == "CPUExecutionProvider"
 
 
 # Libraries

@@ -1,8 +1,11 @@
 """The parts of an audit: packages, distributions, rules for unpackaged files, trims, licenses, the SBOM."""
 
+import hashlib
 import importlib.util
 import json
+import shutil
 import struct
+import tarfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,10 +19,11 @@ from slipway import docker, matrix, python_locks, results, sbom, tools
 from slipway.audit import (
     audit,
     debian_packages,
+    duplicates,
     file_checks,
     globs,
     licenses,
-    npm_lock,
+    npm_files,
     package_checks,
     python_packages,
     syft,
@@ -350,19 +354,63 @@ def test_a_file_beside_another_comes_from_the_first_layer_with_that() -> None:
     assert "/data" in find_problems(built([], ("RUN /bin/sh -c evil", [home, (config, b"")])))[f"/{config}"]
 
 
-def npm_image(folder: str, version: str) -> FileSystem:
-    files: list[Member] = [
-        (f"{NODE}/{folder}/package.json", json.dumps({"version": version}).encode()),
-        (f"{NODE}/{folder}/index.js", b""),
+def test_files_that_only_their_layer_explains_are_counted() -> None:
+    """They are among the limits of an audit; a file that was compared is not."""
+    image = built([("etc/shells", b""), ("etc/profile", b""), ("var/lib/dpkg/lock", b"")])
+    context = RuleContext(image, {}, wheel_records.read_records(), read_origins(image, DOCKERFILES))
+    for path in ("/etc/shells", "/etc/profile", "/var/lib/dpkg/lock"):
+        assert context.find_problem(path, RULES) is None
+    assert [number for number in context.unchecked.values() if number] == [2]
+
+
+def find_npm_problems(monkeypatch: pytest.MonkeyPatch, listed: dict[str, bytes], *members: Member) -> dict[str, str]:
+    """Return the problems of files below /opt where npm.list has some files."""
+    digests = {npm_files.digest_file(path, hashlib.sha256(content).hexdigest()) for path, content in listed.items()}
+    monkeypatch.setattr(npm_files, "read_digests", lambda: digests)
+    image = built([], (COPY, [("opt/code-server/node", b""), ("opt/mathjax/LICENSE", b"L"), *members]))
+    found = find_problems(image)
+    assert found.pop("/opt/code-server/node")
+    return found
+
+
+@pytest.mark.requirement("U8")
+def test_each_file_of_an_npm_package_is_the_locked_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its content at its own path; a link leads to one; only what npm compiles has no digest."""
+    listed = {f"/{NODE}/a/index.js": b"a", f"/{NODE}/b/index.js": b"b", "/opt/mathjax/LICENSE": b"L"}
+    good: list[Member] = [
+        (f"{NODE}/a/index.js", b"a"),
+        (f"{NODE}/.bin/a", "../a/index.js"),
+        (f"{NODE}/a/build/Release/a.node", b"x"),
     ]
-    return built([], (COPY, [("opt/code-server/node", b""), *files]))
+    assert find_npm_problems(monkeypatch, listed, *good) == {}
+    bad: list[Member] = [
+        (f"{NODE}/a/index.js", b"b"),
+        (f"{NODE}/b/index.js", b"b\n"),
+        (f"{NODE}/a/more.js", b"a"),
+        (f"{NODE}/a/build/Release/a.js", b"a"),
+        (f"{NODE}/.bin/a", "/usr/bin/mawk"),
+        (f"{NODE}/.bin/b", "../a/more.js"),
+        ("opt/mathjax/es5/core.js", b"L"),
+    ]
+    assert set(find_npm_problems(monkeypatch, listed, *bad)) == {f"/{made_name(member)}" for member in bad}
 
 
-def test_a_file_below_node_modules_is_a_locked_packages() -> None:
-    lock = json.loads(npm_lock.FILE.read_text())["packages"]["node_modules/code-server"]
-    assert set(find_problems(npm_image("code-server", lock["version"]))) == {"/opt/code-server/node"}
-    assert "in the lock" in find_problems(npm_image("code-server", "0.0.1"))[f"/{NODE}/code-server/index.js"]
-    assert "no package of package-lock.json" in find_problems(npm_image("evil", "1"))[f"/{NODE}/evil/index.js"]
+def test_npm_list_is_made_from_the_locks_that_are_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It has files of code-server and MathJax; after a change of a lock it counts no longer."""
+    assert len(npm_files.read_digests()) > 5000
+    copied = tmp_path / "tools"
+    shutil.copytree(npm_files.TOOLS, copied)
+    monkeypatch.setattr(npm_files, "TOOLS", copied)
+    assert npm_files.is_current()
+    with (copied / "mathjax" / "package-lock.json").open("a") as file:
+        file.write("\n")
+    assert not npm_files.is_current()
+
+
+def test_an_npm_lock_without_a_hash_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "lock.json").write_text('{"packages": {"": {}, "a": {"integrity": "x"}, "b": {}}}')
+    with pytest.raises(SlipwayError, match="has no hash of b"):
+        npm_files.require_hashes(tmp_path / "lock.json")
 
 
 def test_uv_is_the_locked_wheels() -> None:
@@ -602,20 +650,45 @@ def test_a_syft_that_writes_half_a_document_leaves_nothing(fake_syft: Callable[[
     assert not (tmp_path / "out").exists()
 
 
+LISTS_NOTHING = """for word; do
+    case $word in --output=*) echo '{"bomFormat": "CycloneDX", "components": []}' >"${word##*=}"; esac
+done
+"""
+
+
 def test_an_sbom_is_written_once_for_an_image(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
-    """It is written again for another image: an SBOM counts only for its image ID."""
+    """It is written again for another image, and by another Syft: an SBOM counts only for both."""
     log = tmp_path / "log"
-    listed = json.dumps({"bomFormat": "CycloneDX", "components": []})
-    fake_syft(
-        f"echo run >>{log}; for word; do case $word in --output=*) echo '{listed}' >\"${{word##*=}}\" ;; esac; done"
-    )
-    runs = []
-    for image_id in ("sha256:2", "sha256:2", "sha256:3"):
+    script = f"echo run >>{log}\n{LISTS_NOTHING}"
+    fake_syft(script)
+    runs: list[int] = []
+    for image_id in ("sha256:2", "sha256:2", "sha256:3", "sha256:3"):
+        if len(runs) == 3:
+            fake_syft(f"{script}# another Syft")
         file = syft.provide_sbom(IMAGE, image_id, tmp_path)
         assert sbom.find_image_ids(json.loads(file.read_text())) == {image_id}
         runs.append(log.read_text().count("run"))
-    assert runs == [1, 1, 2]
+    assert runs == [1, 1, 2, 3]
     assert json.loads((tmp_path / sbom.SPDX).read_text())["comment"] == f"{sbom.IMAGE} sha256:3"
+
+
+def test_syft_gets_nothing_of_the_machine(
+    fake_syft: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither variables nor a settings file: Syft takes the one of --config alone, where there is one."""
+    log = tmp_path / "log"
+    given = 'env; pwd; echo "$@"; for word; do cat "${word#--config=}"; done'
+    fake_syft(f"{{ {given}; }} >{log} 2>&1\n{LISTS_NOTHING}")
+    monkeypatch.setenv("SYFT_EXCLUDE", "/opt/**")
+    (tmp_path / ".syft.yaml").write_text("exclude: ['/opt/**']")
+    monkeypatch.chdir(tmp_path)
+    syft.write_sboms(IMAGE, "sha256:1", tmp_path / "out")
+    given = log.read_text()
+    assert "SYFT_" not in given
+    assert "/opt/**" not in given
+    assert "--config=settings.yaml" in given
+    assert syft.SETTINGS in given
+    assert f"\n{tmp_path}\n" not in given
 
 
 def audited(image: FileSystem) -> Audit:
@@ -643,10 +716,10 @@ def test_what_only_the_image_or_only_the_sbom_has_is_found() -> None:
 
 
 def test_code_servers_packages_are_those_of_its_lock() -> None:
-    looked = audited(npm_image("code-server", "0"))
+    looked = audited(built([], (COPY, [(f"{NODE}/code-server/package.json", b"{}")])))
     folder = f"/{NODE}/x"
     listed = [Component("deb", name, one.version, (), "") for name, one in looked.packages.items()]
-    listed += [Component("npm", name, version, (), folder) for name, version in npm_lock.list_packages()]
+    listed += [Component("npm", name, version, (), folder) for name, version in npm_files.list_packages()]
     package_checks.check_sbom(looked, listed)
     assert looked.findings == []
     inside = Component("npm", "of-the-editor", "1", (), f"/{NODE}/code-server/lib/vscode/node_modules/of-the-editor")
@@ -654,10 +727,19 @@ def test_code_servers_packages_are_those_of_its_lock() -> None:
     assert [finding.kind for finding in looked.findings] == ["not in the SBOM", "only in the SBOM"]
 
 
-def test_a_path_that_a_layer_has_twice_is_found() -> None:
-    looked = audited(file_system((APT, [("a", b"1"), ("a", b"2"), directory("d"), directory("d")])))
-    file_checks.check_duplicate_paths(looked)
-    assert [(finding.kind, finding.what) for finding in looked.findings] == [("twice", "/a")]
+@pytest.mark.requirement("N2")
+def test_the_same_content_twice_is_found_by_any_names_in_any_layers() -> None:
+    """Neither a hard link nor a small file is waste; a file that policy/duplicates.toml names may be a copy."""
+    large, small = bytes(duplicates.LARGE + 1), bytes(duplicates.LARGE)
+    link = tarfile.TarInfo("usr/bin/link")
+    link.type, link.linkname = tarfile.LNKTYPE, "usr/bin/a"
+    layer: list[Member] = [("usr/bin/a", large), link, ("usr/bin/small", small), ("opt/small", small)]
+    image = file_system((APT, layer), (OTHER, [("usr/lib/a", large)]), (COPY, [("opt/b", large)]))
+    allowed = [duplicates.Copies(paths=["/usr/lib/*"], reason="a reason")]
+    (found,) = duplicates.find_duplicates(image, allowed)
+    assert (found.what, found.detail, found.instruction) == ("/usr/bin/a", "also /opt/b (layer 2)", COPY)
+    more = duplicates.Copies(paths=["/opt/*"], reason="another")
+    assert list(duplicates.find_duplicates(image, [*allowed, more])) == []
 
 
 def test_a_deletion_names_the_layer_that_did_it() -> None:

@@ -36,6 +36,8 @@ class Engine:
             )
         if words[0] == "pull" and not self.pull_error:
             self.images[words[-1]] = described(digests=["debian@sha256:abc"])
+        if words[0] == "tag":
+            self.images[words[-1]] = self.images[words[-2]]
         options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
         if words[0] == "buildx" and not self.pull_error:
             self.images[options["--tag"]] = described(dict([options["--label"].split("=")]))
@@ -53,6 +55,7 @@ def described(labels: dict[str, str] | None = None, digests: list[str] | None = 
     }
 
 
+DATE = "2026-11-21"
 MADE = {"slipway.base": "mmdebstrap", "slipway.base.suite": "trixie", "slipway.base.created": "now"}
 
 
@@ -67,7 +70,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     stand_in = Engine()
     monkeypatch.setattr(docker_command, "call", stand_in)
 
-    def make(wanted: Distro, _host: Host) -> None:
+    def make(wanted: Distro, _host: Host, _date: str) -> None:
         stand_in.images[wanted.tag] = described(MADE | {"slipway.base.suite": wanted.suite})
 
     monkeypatch.setattr(base_image, "make_image", make)
@@ -77,14 +80,14 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 def test_present_image_is_left_as_it_is(engine: Engine) -> None:
     """Nothing is pulled."""
     engine.images["debian:x"] = described()
-    assert base_image.provide_image(base("debian:x"), Host()).id == "sha256:123"
+    assert base_image.provide_image(base("debian:x"), Host(), DATE).id == "sha256:123"
     assert [words[0] for words in engine.calls] == ["image"]
 
 
 def test_missing_image_is_pulled(engine: Engine) -> None:
     """The evidence has its digest."""
     engine.pull_error = ""
-    base_image.provide_image(base("debian:x"), Host())
+    base_image.provide_image(base("debian:x"), Host(), DATE)
     facts = base_image.describe_image("debian:x")
     assert (facts["origin"], facts["digest"]) == ("pulled", "sha256:abc")
 
@@ -92,7 +95,7 @@ def test_missing_image_is_pulled(engine: Engine) -> None:
 @pytest.mark.usefixtures("engine")
 def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> None:
     """One line says so, and the evidence does."""
-    base_image.provide_image(base("debian:x"), Host())
+    base_image.provide_image(base("debian:x"), Host(), DATE)
     assert "no registry gives debian:x" in capsys.readouterr().out
     facts = base_image.describe_image("debian:x")
     assert (facts["origin"], facts["suite"]) == ("made by mmdebstrap", "trixie")
@@ -103,7 +106,7 @@ def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> N
 def test_image_of_another_platform_has_a_tag_of_its_own(engine: Engine) -> None:
     """Under the same tag it would take the place of this machine's."""
     engine.pull_error = ""
-    base_image.provide_image(base("debian:x", "linux/arm64"), Host())
+    base_image.provide_image(base("debian:x", "linux/arm64"), Host(), DATE)
     assert "debian:x" not in engine.images
     assert base_image.describe_image("debian:x-arm64")["origin"] == "pulled"
     assert not [words for words in engine.calls if words[0] == "pull"]
@@ -136,21 +139,36 @@ def test_refresh_pulls_again(engine: Engine) -> None:
     """`--pull` replaces what is present."""
     engine.images["debian:x"] = described(MADE)
     engine.pull_error = ""
-    assert base_image.provide_image(base("debian:x"), Host(), refresh=True).origin == "pulled"
+    assert base_image.provide_image(base("debian:x"), Host(), DATE, refresh=True).origin == "pulled"
+
+
+def test_pinned_digest_is_pulled_and_tagged(engine: Engine) -> None:
+    """Also where another one was pulled before; what was made here stays until somebody asks."""
+    digest = "sha256:" + "a" * 64
+    wanted = base("debian:x").model_copy(update={"digest": digest})
+    engine.pull_error = ""
+    engine.images["debian:x"] = described(digests=["debian@sha256:abc"])
+    base_image.provide_image(wanted, Host(), DATE)
+    assert ("pull", "--quiet", f"debian:x@{digest}") in engine.calls
+    assert ("tag", f"debian:x@{digest}", "debian:x") in engine.calls
+    engine.calls.clear()
+    engine.images["debian:x"] = described(MADE)
+    assert base_image.provide_image(wanted, Host(), DATE).origin == "made by mmdebstrap"
+    assert "pull" not in [words[0] for words in engine.calls]
 
 
 def test_misspelt_name_is_not_made(engine: Engine) -> None:
     """A registry answered: the name is wrong, and making something under it would hide that."""
     engine.pull_error = "manifest for debian:trixy not found: manifest unknown"
     with pytest.raises(SlipwayError, match="has no image debian:trixy"):
-        base_image.provide_image(base("debian:trixy"), Host())
+        base_image.provide_image(base("debian:trixy"), Host(), DATE)
 
 
 def test_full_disk_is_not_a_missing_registry(engine: Engine) -> None:
     """Making an image would fill it up further."""
     engine.pull_error = "write /var/lib/docker/tmp/x: no space left on device"
     with pytest.raises(SlipwayError, match="no disk space left"):
-        base_image.provide_image(base("debian:x"), Host())
+        base_image.provide_image(base("debian:x"), Host(), DATE)
 
 
 def test_digest_of_a_local_image_is_not_taken_for_a_registrys(engine: Engine) -> None:
@@ -173,7 +191,7 @@ def test_no_registry_and_no_debian(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "os_release", lambda: release)
     monkeypatch.setattr(base_image, "which", lambda _: None)
     with pytest.raises(SlipwayError, match="no registry gives debian:x and mmdebstrap is missing"):
-        base_image.make_image(base("debian:x"), Host())
+        base_image.make_image(base("debian:x"), Host(), DATE)
 
 
 def test_hosts_settings_are_used_and_stay_out_of_the_arguments(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """BuildKit's cache: which records a build left, and in which order they go."""
 
+from pathlib import Path
+
 import pytest
 
-from slipway import docker
-from slipway.build import build_cache
+from slipway import docker, repository
+from slipway.build import build_cache, clean
 from slipway.build.build_cache import Record
 from slipway.build.dockerfiles import Dockerfiles
 
@@ -14,7 +16,7 @@ RECORDS = {
         ("below", ["base"], "mount / from exec apt-get"),
         ("step", ["below"], "mount / from exec /bin/sh -c set -eux\n    uv pip install # ${NAME}\n"),
         ("copy", ["step"], "[runtime 1/2] COPY"),
-        ("last", ["copy", "step"], "mount / from exec ldconfig"),
+        ("last", ["copy", "step"], "mount / from exec /bin/sh -c ldconfig"),
         ("other", ["base"], "mount / from exec /bin/sh -c set -eux\n    uv pip install\n"),
         ("cache", [], 'cached mount /x from exec /bin/sh -c set -eux\n    uv\n with id "other/own-uv"'),
         ("strange", [], 'cached mount /x from exec /bin/sh -c date with id "/uv"'),
@@ -45,17 +47,30 @@ def test_records_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert records["base"].parents == ()
 
 
+DOCKERFILE = """\
+FROM x
+RUN apt-get
+RUN --mount=type=cache,id=own-uv,target=/x <<EOT
+set -eux
+uv pip install # ${NAME}
+EOT
+"""
+
+
 def test_the_steps_of_a_dockerfile_and_what_was_built_on_them() -> None:
-    """Records of other builds stay; a cache mount is known by its id in any namespace."""
-    text = "FROM x\nRUN --mount=type=cache,id=own-uv,target=/x <<EOT\nset -eux\nuv pip install # ${NAME}\nEOT\n"
-    steps = build_cache.find_steps(RECORDS, Dockerfiles([text]))
+    """Records of other builds stay, and so does a step without a cache; a cache mount is known in any namespace."""
+    steps = build_cache.find_steps(RECORDS, Dockerfiles([DOCKERFILE]))
     assert steps == {"step", "cache"}
     assert build_cache.add_children(RECORDS, steps) == {"step", "copy", "last", "cache"}
 
 
-def test_the_steps_below() -> None:
-    """What was pulled is no step."""
-    assert build_cache.add_steps_below(RECORDS, {"copy"}) == {"copy", "step", "below"}
+def test_what_another_project_built_on_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`last` is a step of no Dockerfile here; with it, all that it stands on stays."""
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    assert clean.find_own(RECORDS) == {"cache"}
+    (tmp_path / "Dockerfile").write_text(f"{DOCKERFILE}RUN ldconfig\n")
+    assert clean.find_own(RECORDS) == {"step", "copy", "last", "cache"}
 
 
 def test_the_last_steps_go_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,3 +44,31 @@ def test_a_module_without_scope_is_an_error(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--contract=cpu-base")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*pytestmark = applies*"])
+
+
+CHECKS = """
+import pytest
+from tests.images.helpers.scope import applies
+pytestmark = applies()
+
+def test_contract():
+    pass
+
+@pytest.mark.exact
+@pytest.mark.parametrize("number", [1, 2])
+def test_lock(number):
+    assert False
+"""
+
+
+@pytest.mark.requirement("C1")
+def test_a_derived_image_has_the_checks_that_it_can_pass(pytester: pytest.Pytester) -> None:
+    """The others are left out and counted; without --derived they run."""
+    pytester.makeconftest("pytest_plugins = ['tests.images.helpers.scope']")
+    pytester.makepyfile(CHECKS)
+    derived = pytester.runpytest("--contract=cpu-base", "--derived")
+    derived.assert_outcomes(passed=1, deselected=2)
+    derived.stdout.fnmatch_lines(["derived: 2 checks left out*"])
+    own = pytester.runpytest("--contract=cpu-base")
+    own.assert_outcomes(passed=1, failed=2)
+    own.stdout.no_fnmatch_line("derived:*")

@@ -40,6 +40,7 @@ def test_images_are_chosen_by_name(words: tuple[str, ...], names: list[str]) -> 
         (("--no-cash",), "there is no option --no-cash; did you mean --no-cache?"),
         (("--builder",), "--builder: expected one argument"),
         (("cpu-base", "cuda-base", "--image=x:1"), "--image takes one contract: NAME --image x:1"),
+        (("cpu-base", "--derived"), "--derived is about another image: NAME --image REF --derived"),
         (("cuda-base", "--platform=linux/arm64"), "there is no cuda-base for linux/arm64: "),
     ],
 )
@@ -58,10 +59,17 @@ def test_options_after_a_second_dash_are_pytests() -> None:
 
 def test_options_reach_the_command_that_they_are_for() -> None:
     """And no other one."""
-    options = command_line.read_options(["--no-cache", "--builder=b", "--allow-not-scanned", "--database=d"])
-    assert command_line.make_build_options(options) == ["--builder=b", "--no-cache"]
-    assert command_line.make_scan_options(options) == ["--database=d", "--allow-not-scanned"]
-    image = matrix.load_matrix().find_image("cpu-base")
+    options = command_line.read_options(
+        ["--no-cache", "--builder=b", "--allow-not-scanned", "--database=d", "--vex=a", "--vex=b"]
+    )
+    image = MATRIX.find_image("cpu-base")
+    assert command_line.make_build_options(image, options) == ["--no-cache", "--builder=b"]
+    cache = command_line.read_options(["--cache-from=h/a", "--cache-to", "h/b"])
+    assert command_line.make_build_options(image, cache) == [
+        "--cache-from=type=registry,ref=h/a:cpu-base",
+        "--cache-to=type=registry,ref=h/b:cpu-base,mode=max",
+    ]
+    assert command_line.make_scan_options(options) == ["--database=d", "--vex=a", "--vex=b", "--allow-not-scanned"]
     assert command_line.make_audit_options(image, options) == ["cpu-base"]
     other = command_line.read_options(["cpu-base", "--image=x:1"])
     assert command_line.make_audit_options(image, other) == ["cpu-base", "--image=x:1"]

@@ -28,7 +28,7 @@ def stages(file: Path) -> dict[str, str]:
     return {name: head + body for head, name, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=True)}
 
 
-@pytest.mark.requirement("T2", "V2")
+@pytest.mark.requirement("V2")
 @pytest.mark.parametrize(
     "variant", [f for f in MATRIX.variants.values() if f.name == f.accelerator], ids=lambda f: f.name
 )
@@ -39,7 +39,6 @@ def test_a_dockerfiles_defaults_are_the_default_variant(variant: matrix.Variant)
     assert expected.items() <= dict(re.findall(r"(?m)^ARG (\w+)=(\S+)$", text)).items()
 
 
-@pytest.mark.requirement("T2")
 @pytest.mark.parametrize(
     "variant", [f for f in MATRIX.variants.values() if f.accelerator == "rocm"], ids=lambda f: f.name
 )
@@ -48,7 +47,6 @@ def test_rocblas_is_given_the_architectures_of_the_contract(variant: matrix.Vari
     assert variant.arguments["ROCM_ARCHITECTURES"].split(",") == list(variant.architectures)
 
 
-@pytest.mark.requirement("T2")
 @pytest.mark.parametrize("accelerator", locks.TORCH_BACKENDS)
 def test_torch_is_locked_for_the_index_it_is_installed_from(accelerator: str) -> None:
     """Another index has other builds, with other hashes."""
@@ -91,6 +89,12 @@ def test_a_lock_has_a_hash_for_each_package_and_no_index(file: Path) -> None:
 def test_every_lock_matches_its_inputs() -> None:
     """A changed .in without `nox -s lock` is caught."""
     assert [item.name for item in locks.list_locks(MATRIX) if not item.is_current()] == []
+
+
+def test_a_lock_names_the_session_that_compiles_it() -> None:
+    """Without its option, a lock for PyTorch's own index would stay as it is."""
+    assert {item.session for item in locks.list_index_locks(MATRIX)} == {"nox -s lock -- --index"}
+    assert {item.session for item in locks.list_locks(MATRIX)} == {"nox -s lock"}
 
 
 @pytest.mark.parametrize(("file", "entry"), TRIMS)

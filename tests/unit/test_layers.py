@@ -1,7 +1,11 @@
 """Layers on top of each other: the final file system, the waste, and the instructions."""
 
 import tarfile
+import time
 
+import pytest
+
+from slipway.errors import SlipwayError
 from tests.helpers.archives import LOWER, UPPER, directory, oci, read, special, tar
 
 
@@ -35,8 +39,32 @@ def test_an_opaque_directory_keeps_only_its_own_layers_files() -> None:
     assert wasted(tree, opaque) == [("/d/old", 2, 0, 1), ("/d/same", 1, 0, 1)]
 
 
-def test_a_whiteout_spares_its_own_layer() -> None:
-    assert merged(tar(("a", b"1")), tar((".wh.a", b""), ("a", b"2"))) == {"/a": 1}
+def test_a_file_below_a_link_of_a_lower_layer_is_refused() -> None:
+    """One engine puts it into the folder that the link leads to, another replaces the link."""
+    linked = tar(directory("usr/lib"), ("lib", "usr/lib"))
+    with pytest.raises(SlipwayError, match="has files in '/lib/x', which leads through a link"):
+        merged(linked, tar(("lib/x/y", b"1")))
+    assert merged(linked, tar(directory("lib"), ("lib/x", b"1"))) == {"/usr/lib": 0, "/lib": 1, "/lib/x": 1}
+
+
+def test_a_file_in_the_place_of_a_folder_without_an_entry_hides_what_is_below() -> None:
+    assert merged(tar(("d/e/f", b"1")), tar(("d", b"2"))) == {"/d": 1}
+
+
+def test_a_deleted_file_that_is_there_again_is_of_the_last_layer() -> None:
+    layers = tar(("d/a", b"1")), tar((".wh.d", b"")), tar(("d/a", b"22"))
+    assert merged(*layers) == {"/d/a": 2}
+    assert wasted(*layers) == [("/d/a", 1, 0, 1)]
+
+
+def test_time_does_not_grow_with_the_number_of_layers() -> None:
+    """Each entry is looked at once, not once for each whiteout above it."""
+    files = [(f"{folder}/e/f/g/{file}", b"") for folder in range(500) for file in range(20)]
+    layers = [tar(*files), *(tar((f".wh.{number}", b"")) for number in range(200))]
+    image = read(oci(*layers))
+    start = time.process_time()
+    assert len(image.merged()) == 300 * 20
+    assert time.process_time() - start < 2
 
 
 def test_a_link_in_a_directorys_place_takes_its_files() -> None:

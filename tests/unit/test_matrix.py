@@ -18,11 +18,6 @@ apt_date = "2026-11-21"
 results_days = 7
 free_disk_gb = 20
 
-[scan]
-database_days = 3
-lock_days = 60
-unknown = { github = "no database lists actions" }
-
 [distro.trixie]
 image = "debian:trixie-slim"
 suite = "trixie"
@@ -132,13 +127,13 @@ def test_what_a_variant_cannot_have_is_answered_with_the_reason() -> None:
         the_matrix.find_image("cuda-devel")
 
 
-def test_an_image_is_in_the_tests_unless_its_row_or_variant_says_otherwise() -> None:
+def test_an_image_is_in_the_tests_unless_its_row_or_its_variants_image_says_otherwise() -> None:
     """`nox -s tests` has to end in time; the others have their own sessions."""
     assert all(image.in_tests for image in parse_matrix(GOOD).images)
     row = parse_matrix(GOOD.replace("[2.0, 3.0] }", "[2.0, 3.0], in_tests = false }"))
     assert [image.name for image in row.images if not image.in_tests] == ["cuda-base-desktop-full"]
-    variant = parse_matrix(GOOD.replace('locks = "cuda13.0"', 'locks = "cuda13.0"\nin_tests = false'))
-    assert not any(image.in_tests for image in variant.images)
+    below = parse_matrix(GOOD.replace("[1.0, 1.6] }", "[1.0, 1.6], in_tests = false }"))
+    assert [image.name for image in below.images if image.in_tests] == ["cuda-runtime", "cuda-runtime-workbench"]
 
 
 def test_an_unknown_image_is_answered_with_close_names() -> None:
@@ -154,7 +149,7 @@ WRONG = {
     "unknown key": (
         'suite = "trixie"',
         'suite = "trixie"\nsweet = 1',
-        r"\[distro.trixie\] has an unknown key 'sweet'; allowed: image, suite",
+        r"\[distro.trixie\] has an unknown key 'sweet'; allowed: image, digest, suite",
     ),
     "unknown top key": ("[distro.trixie]", "colour = 1\n[distro.trixie]", "unknown key 'colour'"),
     "missing key": ('release = "0.1.0"', "", "release is missing; it must be a version"),
@@ -162,17 +157,6 @@ WRONG = {
     "bad repository": ('"slipway"', '"Slip:way"', "repository is 'Slip:way'"),
     "bad date": ("2026-11-21", "2026-13-21", "apt_date is '2026-13-21'; it must be a date"),
     "no number": ("free_disk_gb = 20", 'free_disk_gb = "much"', "free_disk_gb is 'much'"),
-    "database without a limit": (
-        "database_days = 3",
-        "",
-        r"\[scan\] database_days is missing; it must be a whole number",
-    ),
-    "limit of nothing": ("lock_days = 60", "lock_days = 0", "lock_days is 0; it must be a whole number of days"),
-    "unknown without a reason": (
-        '"no database lists actions"',
-        '""',
-        "github is ''; it must be one line that says why",
-    ),
     "no base": ("[distro.trixie]", "[distros]\n[variant.x]", "unknown key 'distros'"),
     "bad glibc": ('glibc = "2.36"', 'glibc = "musl"', r"\[distro.bookworm\] glibc is 'musl'; it must be the version"),
     "unknown base": (
@@ -181,8 +165,8 @@ WRONG = {
         "distro is 'sid'; it must be one of trixie, book",
     ),
     "in_tests as text": (
-        'locks = "cuda13.0"',
-        'locks = "x"\nin_tests = "no"',
+        "[2.0, 3.0] }",
+        '[2.0, 3.0], in_tests = "no" }',
         "in_tests is 'no'; it must be true, or false",
     ),
     "unavailable and there": (
@@ -268,7 +252,7 @@ def test_every_mistake_is_named_at_once() -> None:
         parse_matrix(text)
     assert str(error.value).splitlines() == [
         'images.toml: [distro.trixie] suite is 1; it must be a Debian suite such as "trixie"',
-        "images.toml: [distro.trixie] has an unknown key 'colour'; allowed: image, suite, glibc, platform",
+        "images.toml: [distro.trixie] has an unknown key 'colour'; allowed: image, digest, suite, glibc, platform",
         "images.toml: [variant.cuda] accelerator is 'gpu'; it must be one of cpu, cuda, rocm",
     ]
 
@@ -301,3 +285,26 @@ def test_the_repositorys_own_matrix_is_valid_and_prints_as_json(capsys: pytest.C
     assert {"image": "cpu-base-arm64", "platform": "linux/arm64"} in every
     images = matrix.load_matrix().images
     assert (len(always), len(every)) == (sum(image.in_tests for image in images), len(images))
+    assert matrix.main(["--names"]) == 0
+    assert capsys.readouterr().out.split() == [row["image"] for row in always]
+
+
+@pytest.mark.requirement("T3")
+@pytest.mark.parametrize(("name", "gigabytes"), [("rocm-base", 2.5), ("cpu-base", 1), ("cuda-base", 2.5)])
+def test_budget_of_a_service_image_is_below_the_limit(name: str, gigabytes: float) -> None:
+    """A check of each image enforces its budget; no edit of images.toml may raise these beyond the requirement."""
+    assert matrix.load_matrix().find_image(name).most_size < gigabytes * 10**9
+
+
+def test_a_release_is_the_published_images_of_its_own_tag() -> None:
+    """A tag of another release and the placeholder in `source` publish nothing, and the message says what to edit."""
+    text = 'published = ["cuda-base"]\n' + GOOD.replace("example.com", "git.example.org")
+    ready = parse_matrix(text)
+    assert [image.name for image in ready.list_released("v0.1.0")] == ["cuda-base"]
+    for tag in ("v0.1.1", "0.1.0", "v0.1.0-rc1"):
+        with pytest.raises(SlipwayError, match=r"is not v0\.1\.0: images\.toml has release"):
+            ready.list_released(tag)
+    with pytest.raises(SlipwayError, match=r"source is still https://example\.com/slipway"):
+        parse_matrix(GOOD).list_released("v0.1.0")
+    with pytest.raises(SlipwayError, match="published is 'cuda-bsae'"):
+        parse_matrix('published = ["cuda-bsae"]\n' + GOOD)

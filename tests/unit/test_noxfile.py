@@ -14,12 +14,25 @@ from slipway.matrix import load_matrix
 
 NOXFILE = f"""
 import sys
+import threading
 import nox
 sys.path.insert(0, {str(repository.ROOT)!r})
 from slipway import repository, sessions
 from slipway.errors import SlipwayError
 
 MATRIX = sessions.load_matrix()
+
+@nox.session(venv_backend="none")
+def beside(session):
+    met = threading.Barrier(2, timeout=20)
+    def work(image, options):
+        met.wait()
+        program = "echo $0 1; sleep 0.2; echo $0 2"
+        output = session.run("sh", "-c", program, image.name, silent=options.is_beside, external=True)
+        sessions.show_output(output)
+        if image.name == "cuda-base":
+            raise SlipwayError("broken")
+    sessions.run_for_each(session, sessions.read_images(session, MATRIX), work, at_a_time=2)
 
 @nox.session(venv_backend="none")
 def broken(session):
@@ -73,6 +86,16 @@ def test_exit_codes(tmp_path: Path, words: str, code: int, message: str) -> None
     assert result.returncode == code
     named = [word for word in words.split() if word.endswith(("-base", "-runtime"))]
     assert re.findall("scanning (.+)", result.stdout) == named
+
+
+def test_images_beside_each_other_do_not_mix_their_output(tmp_path: Path) -> None:
+    """Two at a time, and a failure of one ends none of the others."""
+    noxfile = tmp_path / "noxfile.py"
+    noxfile.write_text(NOXFILE)
+    result = run_nox(noxfile, "-s", "beside", "--", "cpu-base", "cuda-base", "rocm-base", "cpu-runtime")
+    assert "aborted: cuda-base: broken" in result.stdout
+    for name in ("cpu-base", "cuda-base", "rocm-base", "cpu-runtime"):
+        assert f"{name} 1\n{name} 2\n" in result.stdout
 
 
 def test_run_starts_an_image_with_its_command(tmp_path: Path) -> None:

@@ -76,3 +76,11 @@ def test_another_image_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         raise SlipwayError("the build failed")
     with results.exclusive(matrix.find_image("cpu-base")):
         pass
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after one run by sudo; here a file is in its place, which stops root, too."""
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    (tmp_path / "dist").write_text("")
+    with pytest.raises(SlipwayError, match=r"cannot write .*/dist/cpu-base: Not a directory"):
+        results.exclusive(load_matrix().find_image("cpu-base")).__enter__()

@@ -15,7 +15,7 @@ from slipway import repository
 from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.saved_image import read_image
-from tests.helpers.archives import LOWER, UPPER, digest, oci, saved
+from tests.helpers.archives import LOWER, UPPER, digest, oci, saved, tar
 
 # --- The cache and the engine's failures, with a stand-in for docker ---
 
@@ -103,7 +103,9 @@ def test_a_save_that_dies_is_reported_with_its_message(docker: Path, tmp_path: P
 
 
 def test_ctrl_c_leaves_no_process_and_no_cache_file(docker: Path, tmp_path: Path) -> None:
-    stand_in(docker, save="head -c 5000 saved; echo $$ > pid; exec sleep 300")
+    # More than a pipe holds: when all of it is written, somebody reads.
+    (docker / "saved").write_bytes(saved(oci(tar(("large", bytes(300_000))))))
+    stand_in(docker, save="head -c 200000 saved; echo $$ > pid; exec sleep 300")
     command = [sys.executable, "-m", "slipway.image.saved_image", "x"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     reader = subprocess.Popen(command, cwd=repository.ROOT, env=environment, stderr=subprocess.PIPE, text=True)

@@ -426,7 +426,7 @@ def test_debian_12_takes_docker_alone_from_a_pinned_debian_13(commands: list[lis
     assert apt_steps(commands) == steps
     texts = [command[-1] for command in commands if "tee" in command]
     assert "Package: *\nPin: release n=trixie*\nPin-Priority: 100\n" in texts[0]
-    pinned = "Package: docker.io docker-cli docker-buildx docker-compose cosign\nPin: release n=trixie*\n"
+    pinned = "Package: docker.io docker-cli docker-buildx docker-compose\nPin: release n=trixie*\n"
     assert f"{pinned}Pin-Priority: 500\n" in texts[0]
     assert "URIs: http://any.example/debian\nSuites: trixie trixie-updates" in texts[1]
     notes = json.loads(texts[2])

@@ -1,5 +1,6 @@
 """External tools: the pin, a tool that the machine has, and one that is built."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -126,6 +127,23 @@ def test_go_must_be_new_enough(tmp_path: Path, version: str, serves: bool) -> No
     """An older Go would fetch another by itself."""
     program(tmp_path / "bin" / "go", f"echo go version {version} linux/amd64")
     assert bool(tools.find_installed_go(tools.read_tool("measure"))) is serves
+
+
+@pytest.mark.requirement("T10")
+def test_results_tell_a_tool_that_was_built_from_one_of_the_machine(
+    measure: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that prints the pinned version is taken, but not for a release; a built tool tells no folder."""
+    script = program(tmp_path / "bin" / "measure", "echo 2.3.4")
+    tool = tools.read_tool(measure.parent.name)
+    digest = hashlib.sha256(script.read_bytes()).hexdigest()
+    assert tools.describe_program(tool) == f"{script} sha256:{digest}"
+    assert not tools.is_built(tools.describe_program(tool))
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    script.rename(put(tool.program, ""))
+    assert tools.describe_program(tool) == f"{tool.program.name} sha256:{digest}"
+    assert tools.is_built(tools.describe_program(tool))
+    assert not tools.is_built(None)
 
 
 # --- build ---------------------------------------------------------------------------------------

@@ -8,14 +8,17 @@ pictures by the MathJax that JupyterLab has, too, and the page becomes a PDF by 
 
 import html
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import nbformat
 import weasyprint
+import weasyprint.urls
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from nbconvert.exporters import HTMLExporter
@@ -93,6 +96,29 @@ class Exporter(HTMLExporter):
         return str(MarkdownWithMath(renderer=renderer).render(source))
 
 
+class Fetcher(weasyprint.urls.URLFetcher):
+    """Fetches what the page itself holds and files beside the notebook, but for hidden ones.
+
+    A notebook may be somebody else's, and name any file of the user or a server that only the user reaches.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take files from a folder."""
+        super().__init__(allowed_protocols=("data", "file"), allow_redirects=False)
+        self.folder = folder.resolve()
+
+    def fetch(self, url: str, headers: dict[str, str] | None = None) -> weasyprint.urls.URLFetcherResponse:
+        """Return the content of an address; ValueError for one that is not allowed."""
+        parts = urlsplit(url)
+        if parts.scheme.lower() == "file":
+            path = Path(unquote(parts.path)).resolve()
+            is_inside = path.is_relative_to(self.folder) and not parts.netloc
+            if not is_inside or any(part.startswith(".") for part in path.relative_to(self.folder).parts):
+                raise ValueError(f"not beside the notebook: {url}")
+            url = path.as_uri()
+        return super().fetch(url, headers)
+
+
 def latex_as_markdown(notebook: nbformat.NotebookNode) -> None:
     """Let outputs in LaTeX be rendered as Markdown, which may consist of a formula alone."""
     for cell in notebook.cells:
@@ -118,9 +144,10 @@ def main(file: str) -> None:
     given = json.loads(Path(file).read_text(encoding="utf-8"))
     notebook = nbformat.from_dict(given["notebook"])
     title = notebook.metadata.get("title") or given["name"]
-    text = page(notebook, title, given["path"])
-    # A picture that a cell names lies beside the notebook.
-    document = weasyprint.HTML(string=text, base_url=f"{Path(given['path']).absolute()}/")
+    # nbconvert names no folder for a notebook in the working folder, but adds it to TeX's path, and works elsewhere.
+    folder = Path(given["path"] or os.environ["TEXINPUTS"].partition(os.pathsep)[0]).absolute()
+    text = page(notebook, title, str(folder))
+    document = weasyprint.HTML(string=text, base_url=f"{folder}/", url_fetcher=Fetcher(folder))
     document.write_pdf(Path(file).with_name("notebook.pdf"))
 
 

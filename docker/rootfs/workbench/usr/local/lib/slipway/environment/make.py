@@ -41,7 +41,8 @@ WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n"
 def set_aside_other_version() -> None:
     """Keep an environment for another Python under that Python's version, and say so; take up one that was kept."""
     if not PACKAGES.is_dir():
-        for folder in ENVIRONMENT.glob("lib/python*"):
+        # Another process may be about to make the folder of this version.
+        for folder in {*ENVIRONMENT.glob("lib/python*")} - {PACKAGES.parent}:
             other = folder.name.removeprefix("python")
             kept = ENVIRONMENT.rename(f"{ENVIRONMENT}-{other}")
             what = f"what you installed for {other} is kept in {kept}; install it again, then delete that folder"
@@ -93,9 +94,12 @@ def write_record(record: Path, source: Path) -> None:
             (new / "WHEEL").write_text(WHEEL, encoding="utf-8")
         files = [*(file.name for file in new.iterdir()), "RECORD"]
         (new / "RECORD").write_text("".join(f"{record.name}/{file},,\n" for file in files), encoding="utf-8")
-        # Another process was faster where there is one.
-        if not record.exists():
+        try:
             new.rename(record)
+        except OSError:
+            # Another process was faster where there is one.
+            if not record.exists():
+                raise
     finally:
         remove(new)
 
