@@ -11,7 +11,7 @@ PAGES = {
     "Use": ["start", "choosing", "workbench", "kubernetes", "limits", "coming-from", "troubleshooting"],
     "Build": ["building", "extending", "ci"],
     "Answer for": ["checking", "contents", "auditing", "scanning", "publishing", "verifying", "upgrading"],
-    "Look up": ["reference", "requirements", "architecture", "decisions/README"],
+    "Look up": ["reference", "requirements", "performance", "architecture", "decisions/README"],
 }
 REPOSITORY = ["CONTRIBUTING", "SECURITY", "CHANGELOG"]
 

@@ -1,9 +1,11 @@
 """Measures builds and images on this machine, each figure beside a baseline from the same run.
 
-    python -m slipway.bench          measures the images that are built
-    python -m slipway.bench --cold   also a build without any cache: downloads about 4 GB
+    python -m slipway.bench            measures the images that are built
+    python -m slipway.bench --cold     also a build without any cache: downloads about 4 GB
+    python -m slipway.bench --record   also writes the figures into docs/performance.md
 
-Prints a table and writes dist/bench.json. A missed target leaves the exit code at 0; a failed measurement does not.
+Prints a table, writes dist/bench/last.json and names each ratio that has grown since the last run on such a machine.
+A missed goal leaves the exit code at 0; a failed measurement does not.
 """
 
 import argparse
@@ -14,150 +16,28 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
-from typing import Any, NamedTuple
-
-from rich.table import Table
+from pathlib import Path
+from typing import Any
 
 from slipway import docker, repository, results
-from slipway.bench import build_times, measurements, publish_times
-from slipway.bench.measurements import Figure
+from slipway.bench import audit_times, build_times, history, image_figures, own_times, performance_page, registry_times
+from slipway.bench.figures import Figure, make_figures_table
 from slipway.build.images import is_built
 from slipway.errors import SlipwayError
 from slipway.host import engine
 from slipway.host.engine import NoEngineError
 from slipway.matrix import Image, Matrix, load_matrix
-from slipway.tables import Cell, make_table, paint, show
+from slipway.tables import show
 
-VARIANTS = ("cpu", "cuda", "rocm")
-TRUSTED = ("cpu-base", "cuda-runtime")  # images whose audit and scan are measured
-FILE = repository.ROOT / "dist" / "bench.json"
+READ = ("cpu-base", "cuda-runtime")  # images that are audited and scanned, a small one and the largest of tests
+TOGETHER = ("cpu-base", "cuda-base")  # images that are checked one by one and two at a time
+PULLED = ("cpu-base", "cuda-base")
+FILE = Path("dist", "bench", "last.json")
 
-
-class Target(NamedTuple):
-    """The largest allowed value of a figure, of its ratio to the baseline, or of its difference from the baseline."""
-
-    most: float
-    limits: str = "figure"  # or "ratio", or "difference"
+Measuring = Callable[[], Iterable[Figure]]
 
 
-TARGETS = {
-    "size cpu-base": Target(0.35),
-    "size cpu-runtime": Target(2.4),
-    "size cuda-base": Target(1.6),
-    "size cuda-runtime": Target(5.3),
-    "size cuda-devel": Target(0.72, "difference"),
-    "size rocm-base": Target(0.42),
-    "size rocm-runtime": Target(2.0),
-    "size rocm-devel": Target(2.7),
-    "size cpu-runtime-workbench": Target(0.65, "difference"),
-    "size cpu-base-desktop": Target(0.6, "difference"),
-    "size cpu-runtime-compute": Target(1.2, "difference"),
-    "size cuda-runtime-desktop-full": Target(9),
-    "cold build cuda-runtime": Target(2, "ratio"),
-    "nothing changed, a flavor": Target(2),
-    "nothing changed, what nox and slipway add": Target(1, "difference"),
-    "healthy cpu-base": Target(1),
-    "healthy cpu-runtime": Target(1),
-    "healthy cpu-devel": Target(1),
-    "healthy cuda-base": Target(1),
-    "healthy cuda-runtime": Target(1),
-    "healthy cuda-devel": Target(1),
-    "healthy cpu-base-workbench": Target(3),
-    "healthy cpu-runtime-workbench": Target(3),
-    "checks cpu-base": Target(15),
-    "checks cpu-devel": Target(90),
-    "checks cuda-base": Target(15),
-    "checks cuda-devel": Target(90),
-    "memory slipway.image.saved_image": Target(200),
-    "memory slipway.host": Target(200),
-    "audit cuda-runtime": Target(30),
-    "memory slipway.audit cpu-base": Target(300),
-    "memory slipway.audit cuda-runtime": Target(300),
-    "publish an unchanged cpu-base": Target(3),
-    "second start noxw": Target(0.2, "difference"),
-    "nothing to do slipway.host": Target(0.5),
-    "nox -s tests": Target(40 * 60),
-}
-
-
-# --- verdicts ------------------------------------------------------------------------------------
-
-
-def compute_ratio(figure: Figure) -> float | None:
-    """Return the ratio of a figure to its baseline; None without a baseline."""
-    return figure.measured / figure.baseline if figure.measured is not None and figure.baseline else None
-
-
-def compute_limited(figure: Figure, target: Target) -> float | None:
-    """Return the value that a target limits; None without a baseline to compare with."""
-    if target.limits == "figure" or figure.measured is None:
-        return figure.measured
-    if target.limits == "ratio":
-        return compute_ratio(figure)
-    return None if figure.baseline is None else figure.measured - figure.baseline
-
-
-def decide_verdict(figure: Figure) -> str:
-    """Return the verdict on a figure; "measured" without a target."""
-    target = TARGETS.get(figure.what)
-    if figure.failed:
-        return "failed"
-    if figure.measured is None:
-        return "not measured"
-    value = compute_limited(figure, target) if target else None
-    if target is None or value is None:
-        return "measured"
-    return "met" if value <= target.most else "MISSED"
-
-
-# --- table and file ------------------------------------------------------------------------------
-
-
-def format_number(value: float | None, unit: str = "") -> str:
-    """Return a number with two decimals below 100 and none above; a dash for None."""
-    if value is None:
-        return "-"
-    return (f"{value:.0f}" if value >= 100 else f"{value:.2f}") + (f" {unit}" if unit else "")  # noqa: PLR2004
-
-
-def format_target(figure: Figure) -> str:
-    """Return a target as text: `<= 2 s`, `<= 2 x` the baseline, `<= +1 s` above it."""
-    target = TARGETS.get(figure.what)
-    if target is None:
-        return "-"
-    sign = "+" if target.limits == "difference" else ""
-    return f"<= {sign}{target.most:g} {'x' if target.limits == 'ratio' else figure.unit}"
-
-
-def make_row(figure: Figure) -> list[Cell]:
-    """Return a figure's row."""
-    baseline = f"{format_number(figure.baseline, figure.unit)} {figure.against}".rstrip()
-    note = f"{decide_verdict(figure)}: {figure.note}" if figure.note else decide_verdict(figure)
-    return [
-        figure.what,
-        format_number(figure.measured, figure.unit),
-        baseline,
-        format_number(compute_ratio(figure)),
-        format_target(figure),
-        paint(note),
-    ]
-
-
-def make_figures_table(figures: Iterable[Figure]) -> Table:
-    """Return a table with a row for each figure."""
-    return make_table(["what", "measured", "baseline", "ratio", "target", "verdict"], list(map(make_row, figures)))
-
-
-def make_record(figure: Figure) -> dict[str, Any]:
-    """Return a figure for bench.json."""
-    target = TARGETS.get(figure.what)
-    found = {
-        "ratio": compute_ratio(figure),
-        "target": target._asdict() if target else None,
-        "verdict": decide_verdict(figure),
-    }
-    return asdict(figure) | found
+# --- the machine ---------------------------------------------------------------------------------
 
 
 def read_machine() -> dict[str, Any]:
@@ -184,15 +64,11 @@ def format_machine(facts: dict[str, Any]) -> str:
 # --- the run -------------------------------------------------------------------------------------
 
 
-def list_not_built(images: Iterable[Image]) -> Iterator[Figure]:
-    """Yield an unmeasured figure for each image that is not built, with the command that builds it."""
-    for image in images:
-        if not is_built(image):
-            yield Figure(f"size {image.name}", note=f"not built: nox -s build -- {image.name}")
-
-
-def measure(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
-    """Yield a measurement's figures; if it fails, yield a figure with the reason instead."""
+def measure(title: str, measuring: Measuring, *needed: Image) -> Iterator[Figure]:
+    """Yield a measurement's figures; without an image that it needs, or if it fails, a figure with the reason."""
+    if missing := [image.name for image in needed if not is_built(image)]:
+        yield Figure(title, note=f"not built: nox -s build -- {' '.join(missing)}")
+        return
     print(f"bench: {title}", flush=True)
     try:
         yield from measuring()
@@ -201,37 +77,52 @@ def measure(title: str, measuring: Callable[[], Iterator[Figure]]) -> Iterator[F
         yield Figure(title, note=str(error).splitlines()[0], failed=True)
 
 
-def measure_if_built(
-    title: str, needed: Iterable[Image], measuring: Callable[[], Iterator[Figure]]
-) -> Iterator[Figure]:
-    """Yield a measurement's figures, or a figure that names the images that are not built."""
-    missing = [image.tag for image in needed if not is_built(image)]
-    if missing:
-        yield Figure(title, note=f"not built: {', '.join(missing)}")
-    else:
-        yield from measure(title, measuring)
+def measure_all(matrix: Matrix, *, with_cold: bool) -> Iterator[Figure]:
+    """Yield every figure, in the order of the table; images that `nox -s tests` builds are named when they are not."""
+    built = [image for image in matrix.images if is_built(image)]
+    wanted = [image for image in matrix.images if image.in_tests or image in built]
+    yield from measure("size", lambda: image_figures.measure_sizes(built))
+    for image in wanted:
+        if image not in built:
+            yield from measure(f"size {image.name}", list, image)
+    yield from measure("checks", lambda: image_figures.measure_checks(built))
+    yield from measure("nox -s tests", image_figures.measure_tests)
+    for image in built:
+        yield from measure(f"healthy {image.name}", lambda image=image: image_figures.measure_start(image))  # type: ignore[misc]
+    yield from measure_builds(matrix, built, with_cold=with_cold)
+    if built:
+        yield from measure("memory", lambda: audit_times.measure_memory(built))
+    for image in map(matrix.find_image, READ):
+        for title, measuring in (
+            ("audit", audit_times.measure_readers),
+            ("contents beside dive", audit_times.measure_dive),
+            ("scan", audit_times.measure_scan),
+        ):
+            yield from measure(f"{title} {image.name}", lambda do=measuring, image=image: do(image), image)  # type: ignore[misc]
+    first = matrix.find_image(READ[0])
+    yield from measure("publish", lambda: registry_times.measure_publish(first), first)
+    for image in map(matrix.find_image, PULLED):
+        yield from measure(f"pull {image.name}", lambda image=image: registry_times.measure_pull(image), image)  # type: ignore[misc]
+    yield from measure("second start noxw", own_times.measure_second_start)
+    yield from measure("nothing to do setup", own_times.measure_setup)
 
 
-def measure_all(matrix: Matrix, images: list[Image], *, with_cold: bool) -> Iterator[Figure]:
-    """Yield every figure of the images that are built, in the order of the table."""
-    yield from measure("size", lambda: measurements.measure_sizes(images))
-    # Before any build: a new commit makes another image, and the results are about the earlier one.
-    yield from measure("checks", lambda: measurements.measure_checks(images))
-    yield from measure("cold build", lambda: build_times.measure_cold(matrix, wanted=with_cold))
-    flavors = matrix.variants[build_times.VARIANT].images.values()
-    yield from measure_if_built("nothing changed", flavors, lambda: build_times.measure_unchanged(matrix))
-    for image in images:
-        yield from measure(f"healthy {image.name}", lambda image=image: measurements.measure_start(image))  # type: ignore[misc]
-    yield from measure("memory", lambda: measurements.measure_memory(images))
-    trusted = [image for image in images if image.name in TRUSTED]
-    yield from measure("audit", lambda: measurements.measure_audits(trusted))
-    yield from measure("scan", lambda: measurements.measure_scans(trusted))
-    yield from measure_if_built(
-        "publish", [matrix.find_image(publish_times.IMAGE)], lambda: publish_times.measure_unchanged(matrix)
+def measure_builds(matrix: Matrix, built: list[Image], *, with_cold: bool) -> Iterator[Figure]:
+    """Yield the figures of builds, and of checks of two images."""
+    first, cold = matrix.find_image(READ[0]), matrix.find_image(build_times.COLD)
+    together = list(map(matrix.find_image, TOGETHER))
+    if built:
+        yield from measure("nothing changed", lambda: build_times.measure_unchanged(matrix, built))
+    for image in (first, cold):
+        yield from measure(
+            f"a line of app/, {image.name}",
+            lambda image=image: build_times.measure_update(matrix, image),  # type: ignore[misc]
+            image,
+        )
+    yield from measure(
+        f"checks of {' and '.join(TOGETHER)}", lambda: build_times.measure_two_at_a_time(together), *together
     )
-    yield from measure("second start noxw", measurements.measure_second_start)
-    yield from measure("nothing to do slipway.host", measurements.measure_setup)
-    yield from measure("nox -s tests", measurements.measure_tests)
+    yield from measure("cold build", lambda: build_times.measure_cold(matrix, wanted=with_cold))
 
 
 def require_engine() -> None:
@@ -246,25 +137,29 @@ def read_arguments(words: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__.partition("\n")[0])
     parser.add_argument("--cold", action="store_true", help="also build without any cache: downloads about 4 GB")
+    parser.add_argument("--record", action="store_true", help=f"also write {performance_page.PAGE.name} in docs/")
     return parser.parse_args(words)
 
 
+def print_summary(figures: list[Figure], facts: dict[str, Any], worse: Iterable[str]) -> None:
+    """Print the table, what has become slower, and how many figures have each verdict."""
+    counts = Counter(figure.verdict for figure in figures)
+    show("", format_machine(facts), "", make_figures_table(figures), "", *worse)
+    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE}")
+
+
 def main(words: list[str] | None = None) -> int:
-    """Measure, print the table and write dist/bench.json; exit code 1 when a measurement has failed."""
+    """Measure, print the table and write dist/bench/; exit code 1 when a measurement has failed."""
     options = read_arguments(words)
     require_engine()
-    matrix = load_matrix()
-    images = [image for image in matrix.images if image.variant.name in VARIANTS]
-    built = [image for image in images if is_built(image)]
-    if not built:
-        raise SlipwayError("no image is built, so there is nothing to measure. Run: nox -s build-cpu")
+    runs = history.read_runs()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts = read_machine()
-    figures = [*measure_all(matrix, built, with_cold=options.cold), *list_not_built(i for i in images if i.in_tests)]
-    results.write_json(FILE, {"started": started, "machine": facts, "figures": [make_record(f) for f in figures]})
-    counts = Counter(decide_verdict(figure) for figure in figures)
-    show("", format_machine(facts), "", make_figures_table(figures), "")
-    print(
-        ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE.relative_to(repository.ROOT)}"
-    )
-    return 1 if counts["failed"] else 0
+    figures = list(measure_all(load_matrix(), with_cold=options.cold))
+    run = {"started": started, "machine": facts, "figures": [figure.make_record() for figure in figures]}
+    results.write_json(repository.ROOT / FILE, run)
+    history.add_run(run)
+    print_summary(figures, facts, history.list_worse(runs, facts, figures))
+    if options.record:
+        performance_page.write_page(figures, started[:10], format_machine(facts))
+    return 1 if any(figure.failed for figure in figures) else 0

@@ -1,4 +1,4 @@
-"""The bench on the real engine: what a run writes, missing images, and the traces of a build in its cache."""
+"""The bench on the real engine: what a run writes, each measurement of a small image, missing images, and traces."""
 
 import json
 import os
@@ -6,12 +6,13 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slipway import matrix, repository
-from slipway.bench import bench, build_times
-from slipway.bench.measurements import Figure
+from slipway.bench import audit_times, bench, build_times, image_figures, registry_times
+from slipway.bench.figures import Figure, Goal
 from slipway.build import build_cache
 from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import SlipwayError
@@ -27,34 +28,43 @@ def the_matrix() -> matrix.Matrix:
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """A run whose figures a test puts into this list."""
     figures: list[Figure] = []
-    monkeypatch.setattr(bench, "FILE", tmp_path / "bench.json")
     monkeypatch.setattr(repository, "ROOT", tmp_path)
-    monkeypatch.setattr(bench, "is_built", lambda _image: True)
-    monkeypatch.setattr(bench, "measure_all", lambda _matrix, _images, *, with_cold: figures if not with_cold else [])
+    monkeypatch.setattr(bench, "measure_all", lambda _matrix, *, with_cold: figures if not with_cold else [])
     return figures
 
 
-def test_a_missed_target_is_written_and_leaves_the_exit_code(
+def read_last(folder: Path) -> Any:
+    """Return what the last run has written."""
+    return json.loads((folder / bench.FILE).read_text())
+
+
+def test_a_missed_goal_is_written_and_leaves_the_exit_code(
     stand_in: list[Figure], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Speed is no gate."""
-    stand_in.append(Figure("size cpu-base", 0.7, "GB", 0.35, "something"))
+    stand_in.append(Figure("size cpu-base", 0.7, "GB", 0.35, "something", goal=Goal(0.5)))
     assert bench.main([]) == 0
-    written = json.loads((tmp_path / "bench.json").read_text())
-    [figure] = written["figures"]
+    [figure] = read_last(tmp_path)["figures"]
     assert figure["verdict"] == "MISSED"
     assert figure["ratio"] == pytest.approx(2)
-    assert figure["target"] == {"most": 0.35, "limits": "figure"}
-    assert "1 MISSED; bench.json" in capsys.readouterr().out
+    assert figure["goal"] == {"most": 0.5, "limits": "figure"}
+    assert "1 MISSED; dist/bench/last.json" in capsys.readouterr().out
 
 
-def test_bench_json_tells_the_machine_without_its_name(stand_in: list[Figure], tmp_path: Path) -> None:
+def test_a_run_tells_the_machine_without_its_name(stand_in: list[Figure], tmp_path: Path) -> None:
     """A machine is described by its cores, memory, engine and storage."""
     stand_in.append(Figure("size cpu-base", 0.3, "GB"))
     bench.main([])
-    text = (tmp_path / "bench.json").read_text()
-    assert json.loads(text)["machine"].keys() >= {"cores", "memory_gb", "engine", "storage_driver"}
-    assert os.uname().nodename not in text
+    assert read_last(tmp_path)["machine"].keys() >= {"cores", "memory_gb", "engine", "storage_driver"}
+    assert os.uname().nodename not in (tmp_path / bench.FILE).read_text()
+
+
+def test_the_second_run_names_what_has_grown(stand_in: list[Figure], capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the same baseline on the same machine."""
+    for measured in (1, 2):
+        stand_in[:] = [Figure("audit cpu-base", measured, baseline=1, noise=0.1)]
+        bench.main([])
+    assert "audit cpu-base: its ratio has grown from 1.00 to 2.00" in capsys.readouterr().out
 
 
 def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
@@ -68,45 +78,52 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
 
     stand_in += [*bench.measure("size", broken), Figure("size cuda-base", 1.5, "GB")]
     assert bench.main([]) == 1
-    verdicts = [figure["verdict"] for figure in json.loads((tmp_path / "bench.json").read_text())["figures"]]
-    assert verdicts == ["met", "failed", "met"]
+    assert [figure["verdict"] for figure in read_last(tmp_path)["figures"]] == ["measured", "failed", "measured"]
     assert "failed: the engine went away\n" in capsys.readouterr().out
 
 
-def test_what_is_not_built_is_said_and_the_rest_is_measured(
-    the_matrix: matrix.Matrix, stand_in: list[Figure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An image that not every run builds may be missing without a word."""
-    monkeypatch.setattr(bench, "is_built", lambda image: image.name == "cpu-base")
-    stand_in.append(Figure("size cpu-base", 0.3, "GB"))
-    assert bench.main([]) == 0
-    figures = {figure["what"]: figure for figure in json.loads((tmp_path / "bench.json").read_text())["figures"]}
-    default = {i.name for i in the_matrix.images if i.variant.name in bench.VARIANTS and i.in_tests}
-    assert figures.keys() == {f"size {name}" for name in default}
-    assert figures["size cuda-devel"]["verdict"] == "not measured"
-    assert figures["size cuda-devel"]["note"] == "not built: nox -s build -- cuda-devel"
-
-
-def test_a_measurement_that_needs_an_image_that_is_not_built(
+def test_without_any_image_each_that_is_missing_is_named(
     the_matrix: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is built for it: `nox -s build-cuda` with nothing changed needs all three of them."""
-    monkeypatch.setattr(bench, "is_built", lambda image: image.name != "cuda-devel")
-    [figure] = bench.measure_if_built("nothing changed", the_matrix.variants["cuda"].images.values(), lambda: iter([]))
-    assert figure.measured is None
-    assert figure.note == "not built: slipway:cuda-devel"
-    measured = [Figure("publish", 1)]
-    assert (
-        list(bench.measure_if_built("publish", [the_matrix.find_image("cpu-base")], lambda: iter(measured))) == measured
-    )
-
-
-@pytest.mark.usefixtures("stand_in")
-def test_no_image_at_all_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is measured, and nothing built."""
+    """Nothing is built for it; what needs no image is measured."""
     monkeypatch.setattr(bench, "is_built", lambda _image: False)
-    with pytest.raises(SlipwayError, match=r"no image is built, .* nox -s build-cpu"):
-        bench.main([])
+    figures = {figure.what: figure for figure in bench.measure_all(the_matrix, with_cold=False)}
+    assert {f"size {image.name}" for image in the_matrix.images if image.in_tests} <= figures.keys()
+    assert figures["size cuda-devel"].note == "not built: nox -s build -- cuda-devel"
+    assert figures["audit cuda-runtime"].verdict == "not measured"
+    assert figures["checks of cpu-base and cuda-base"].note == "not built: nox -s build -- cpu-base cuda-base"
+    assert figures["second start noxw"].measured
+    assert not [figure for figure in figures.values() if figure.failed]
+
+
+def test_each_measurement_of_a_small_image_gives_its_figure(the_matrix: matrix.Matrix) -> None:
+    """Those that other tests do not run: they are of what their names say, each beside its baseline."""
+    image = the_matrix.find_image("cpu-base")
+    figures = [
+        *image_figures.measure_start(image),
+        *build_times.measure_update(the_matrix, image),
+        *audit_times.measure_readers(image),
+        *registry_times.measure_pull(image),
+    ]
+    assert {figure.what: figure.against for figure in figures} == {
+        "healthy cpu-base": "docker run true",
+        "a line of app/, cpu-base": "nothing changed",
+        "a line of app/, cpu-base, new layers": "the image",
+        "audit cpu-base": "docker save",
+        "audit cpu-base, again": "",
+        "memory audit cpu-base": "",
+        "contents cpu-base": "docker save",
+        "contents cpu-base, again": "",
+        "memory contents cpu-base": "",
+        "pull cpu-base (zstd)": "gzip",
+        "pull cpu-base (zstd), bytes": "gzip",
+    }
+    for figure in figures:
+        assert figure.measured, figure
+        assert bool(figure.baseline) == bool(figure.against), figure
+    [ratio] = [figure.ratio for figure in figures if figure.what.endswith("new layers")]
+    assert ratio
+    assert ratio < 0.1
 
 
 def test_a_cold_build_leaves_nothing_in_the_build_cache(tmp_path: Path) -> None:

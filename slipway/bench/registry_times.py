@@ -1,0 +1,199 @@
+"""Times with a registry on this machine: publishing what is published already, and pulling gzip and zstd.
+
+What is pulled goes to a second, empty engine, because the engine that has built an image has its layers.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shutil import which
+
+from slipway import docker, files, results
+from slipway.bench import timing
+from slipway.bench.figures import Figure, Goal
+from slipway.errors import SlipwayError
+from slipway.matrix import Image
+from slipway.publish import cosign, oci_layout, publish, registry, release_checks
+
+TIMES = 3
+PROGRAM, ENGINE = "docker-registry", "dockerd"
+PATIENCE = 20  # seconds for a registry or an engine to start
+CONFIGURATION = """\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {folder}}}}}
+http: {{addr: "{host}"}}
+"""
+
+
+def explain_missing() -> str:
+    """Return why there can be no registry on this machine; empty when there can."""
+    return "" if which(PROGRAM) else f"there is no {PROGRAM}: nox -s setup -- --registry"
+
+
+# --- publishing ----------------------------------------------------------------------------------
+
+
+def measure_publish(image: Image) -> Iterator[Figure]:
+    """Publish an image, then measure publishing it again, beside `docker push`."""
+    what = f"publish an unchanged {image.name}"
+    goal = Goal(3)
+    if reasons := [reason for reason in (explain_missing(), *list_reasons(image)) if reason]:
+        yield Figure(what, goal=goal, note=reasons[0])
+        return
+    with (
+        files.temporary_folder() as name,
+        start_registry(Path(name)) as host,
+        keep_record(publish.find_record(image)),
+    ):
+        key = make_key(Path(name))
+        options = (f"--registry={host}/bench", f"--key={key}", "--allow-local-base", image.name)
+        command = (sys.executable, "-m", "slipway.publish", *options)
+        timing.run_command(*command, COSIGN_PASSWORD="")
+        with push_by_docker(image, f"{host}/bench:docker") as push:
+            pairs = timing.measure_in_turns(
+                lambda: timing.time_command(*command, COSIGN_PASSWORD=""), lambda: timing.time_command(*push), TIMES
+            )
+    yield Figure(what, **pairs, against="docker push", goal=goal)
+
+
+def list_reasons(image: Image) -> list[str]:
+    """Return why an image cannot be published; whatever its base image is."""
+    try:
+        return release_checks.list_problems(release_checks.find_candidate(image), allow_local_base=True)
+    except SlipwayError as error:
+        return [str(error)]
+
+
+def make_key(folder: Path) -> Path:
+    """Make a key without a password in a temporary folder."""
+    prefix = folder / "cosign"
+    cosign.run_cosign("generate-key-pair", f"--output-key-prefix={prefix}")
+    return prefix.with_suffix(".key")
+
+
+@contextlib.contextmanager
+def push_by_docker(image: Image, tag: str) -> Iterator[tuple[str, ...]]:
+    """Push an image by docker, which compresses with gzip; yield the command that pushes it again."""
+    command = ("docker", "push", "--quiet", tag)
+    try:
+        timing.run_command("docker", "tag", image.tag, tag)
+        timing.run_command(*command)
+        yield command
+    finally:
+        docker.call("image", "rm", tag)
+
+
+@contextlib.contextmanager
+def keep_record(file: Path) -> Iterator[None]:
+    """Restore the record of the last real publication at the end."""
+    before = file.read_text(encoding="utf-8") if file.is_file() else None
+    try:
+        yield
+    finally:
+        if before is None:
+            file.unlink(missing_ok=True)
+        else:
+            results.write(file, before)
+
+
+# --- pulling -------------------------------------------------------------------------------------
+
+
+def measure_pull(image: Image) -> Iterator[Figure]:
+    """Yield the seconds and the bytes of pulling an image as it is published, beside what `docker push` sends."""
+    what = f"pull {image.name} (zstd)"
+    reason = explain_missing()
+    if not reason and (os.geteuid() != 0 or not which(ENGINE)):
+        reason = f"a second, empty engine needs root and {ENGINE}"
+    if reason:
+        yield Figure(what, note=reason)
+        return
+    timing.print_progress(f"pulling {image.tag} into an empty engine")
+    with files.temporary_folder() as name, start_registry(Path(name)) as host:
+        repository = registry.Repository(f"{host}/bench")
+        with oci_layout.temporary_layout() as layout:
+            if not (local := oci_layout.inspect_image(image.tag)):
+                raise SlipwayError(f"{image.tag} is gone: nox -s build -- {image.name}")
+            manifest = oci_layout.pack_image(local, layout)
+            repository.push(layout.folder, manifest.digest)
+        tags = (repository.refer(manifest.digest), repository.refer("gzip"))
+        with push_by_docker(image, tags[1]):
+            pass
+        sizes = [measure_compressed(repository.require_manifest(each)) for each in (manifest.digest, "gzip")]
+        with start_engine(Path(name) / "engine") as engine:
+            pairs = timing.measure_in_turns(
+                lambda: time_pull(engine, tags[0]), lambda: time_pull(engine, tags[1]), TIMES
+            )
+    yield Figure(what, **pairs, against="gzip")
+    yield Figure(f"{what}, bytes", sizes[0], "MB", sizes[1], "gzip")
+
+
+def measure_compressed(manifest: registry.Manifest) -> float:
+    """Return the MB of the layers of a manifest."""
+    return sum(int(layer["size"]) for layer in manifest.json["layers"]) / 1e6
+
+
+def time_pull(engine: str, reference: str) -> float:
+    """Pull an image into an engine and remove it there; return the seconds of the pull."""
+    seconds = timing.time_command("docker", f"--host={engine}", "pull", "--quiet", reference)
+    timing.run_command("docker", f"--host={engine}", "image", "rm", "--force", reference)
+    return seconds
+
+
+# --- a registry and an engine of this run ----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def start_registry(folder: Path) -> Iterator[str]:
+    """Run a registry on a free port of this machine; yield its host."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    file = folder / "config.yml"
+    file.write_text(CONFIGURATION.format(folder=folder / "data", host=host), encoding="utf-8")
+    address, _, port = host.partition(":")
+    with run_server(PROGRAM, "serve", str(file), is_ready=lambda: answers((address, int(port)))):
+        yield host
+
+
+@contextlib.contextmanager
+def start_engine(folder: Path) -> Iterator[str]:
+    """Run an engine without images and without a network for containers; yield its address."""
+    folder.mkdir()
+    own = {"data-root": "data", "exec-root": "run", "pidfile": "pid"}
+    address = f"unix://{folder}/socket"
+    options = [*(f"--{option}={folder / name}" for option, name in own.items()), f"--host={address}"]
+    options += ["--bridge=none", "--iptables=false", "--ip6tables=false", "--config-file=/dev/null"]
+
+    def is_ready() -> bool:
+        return docker.call(f"--host={address}", "version").returncode == 0
+
+    with run_server(ENGINE, *options, is_ready=is_ready):
+        yield address
+
+
+@contextlib.contextmanager
+def run_server(*command: str, is_ready: Callable[[], bool]) -> Iterator[None]:
+    """Run a server until the end of the block, which begins when it is ready."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + PATIENCE
+            while not is_ready():
+                if process.poll() is not None or time.monotonic() > end:
+                    raise SlipwayError(f"{command[0]} does not answer within {PATIENCE} s")
+                time.sleep(0.05)
+            yield
+        finally:
+            process.terminate()
+
+
+def answers(address: tuple[str, int]) -> bool:
+    """Tell whether something listens on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(address) == 0
