@@ -58,7 +58,8 @@ class Build:
             built = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             record = {"image": image_id, "tag": self.image.tag, "built": built, "seconds": seconds, **self.found}
             results.write_json(self.image.results / "build.json", record)
-        what = "unchanged" if is_same else f"built{count_new_layers(self.earlier, self.image.tag)}"
+        is_unchanged = is_same or image_id == find_id(self.earlier)  # which another checkout may have built
+        what = "unchanged" if is_unchanged else f"built{count_new_layers(self.earlier, self.image.tag)}"
         print(f"{self.image.tag}  {image_id.removeprefix('sha256:')[:12]}  {what}, {seconds} s")
 
 

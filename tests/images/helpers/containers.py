@@ -25,6 +25,15 @@ WITHOUT_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}
 PREFERRED = {"cpu_shares": 262144}
 # Nanoseconds that the command of a container ran, and that it waited for a processor; some kernels count neither.
 COUNTED = "cat /proc/$(cut -d' ' -f1 /proc/1/task/1/children)/schedstat 2>/dev/null || echo 1 0"
+# A fixed piece of work, which prints the seconds of processor time that it takes; and those that it takes on the
+# machine that the budgets are for: processors differ, and one that others share is slower at times.
+FIXED_WORK = """
+import time
+for _ in range(8):
+    {str(number): number for number in range(20_000)}
+print(time.process_time())
+"""
+FIXED_WORK_SECONDS = 0.05
 # The image's own health check, in shorter intervals.
 QUICK_HEALTH = {"interval": 100 * MILLISECOND, "timeout": 500 * MILLISECOND, "retries": 2}
 # What a browser asks for a WebSocket with.
@@ -116,12 +125,20 @@ def wait_for_health(container: Container, health: str) -> None:
 
 
 def slowdown(container: Container) -> float:
-    """Return how many times longer a container's command took so far than it would alone on this machine."""
-    counted = ""
-    while not counted:  # on a busy machine the engine now and then loses what a command prints
-        counted = inside(container, "sh", "-c", COUNTED)
-    ran, waited, *_ = map(int, counted.split())
-    return (ran + waited) / ran
+    """Return how many times longer a container's command took so far than it would alone on the budgets' machine.
+
+    That is the time that it waited for a processor, and how slow the processor is at the moment.
+    """
+    ran, waited, *_ = map(int, printed(container, "sh", "-c", COUNTED).split())
+    return (ran + waited) / ran * float(printed(container, "python", "-c", FIXED_WORK)) / FIXED_WORK_SECONDS
+
+
+def printed(container: Container, *command: str) -> str:
+    """Return what a command prints that prints something."""
+    output = ""
+    while not output:  # on a busy machine the engine now and then loses what a command prints
+        output = inside(container, *command)
+    return output
 
 
 def healthy_seconds(contract: Image) -> float:
@@ -130,7 +147,7 @@ def healthy_seconds(contract: Image) -> float:
 
 
 def seconds_to_health(container: Container) -> float:
-    """Return the seconds from a container's start to its first healthy answer, as if it were alone on this machine.
+    """Return the seconds from a container's start to its first healthy answer, as alone on the budgets' machine.
 
     The start is that of its first process: what the engine needs before that is not the image's. All of the time is
     divided by the slowdown of the container's command, so on a busy machine a wait that is the image's own counts less.
@@ -143,7 +160,7 @@ def seconds_to_health(container: Container) -> float:
 
 
 def seconds_to_stop(container: Container) -> float:
-    """End a container by SIGTERM and return the seconds until it has ended, as if it were alone on this machine."""
+    """End a container by SIGTERM and return the seconds until it has ended, as alone on the budgets' machine."""
     times = slowdown(container)
     container.kill("SIGTERM")
     return wait_until(lambda: has_ended(container), "the container ends by SIGTERM") / times
