@@ -54,6 +54,15 @@ def clear_errors(session: nox.Session) -> Iterator[None]:
         session.error(str(error).rstrip("."))
 
 
+@contextlib.contextmanager
+def explain(what: str) -> Iterator[None]:
+    """Raise SlipwayError with this text where a command has failed, which has said why itself."""
+    try:
+        yield
+    except nox.command.CommandFailed:
+        raise SlipwayError(what) from None
+
+
 def run_module(session: nox.Session, module: str, *words: str, codes: tuple[int, ...] = (0,)) -> None:
     """Run a module of Slipway in nox's own environment."""
     session.run(sys.executable, "-m", module, *words, external=True, success_codes=list(codes))

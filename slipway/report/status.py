@@ -1,15 +1,16 @@
 """Which images are built, checked and scanned, and what to do next.
 
-    python -m slipway.report.status
+    python -m slipway.report.status [--json]
 
 The engine is asked once; the rest comes from dist/. Results count for the very image that has the tag.
 """
 
+import argparse
 import contextlib
 import functools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,12 +34,12 @@ UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
 class State:
     """The state of an image of the engine.
 
-    It is stale when its build context has changed since. `is_whole`: the checks are those of a whole run. `size` in
-    bytes is 0 until the checks have measured it.
+    It was built at an ISO time, and is stale when its build context has changed since. `is_whole`: the checks are those
+    of a whole run. `size` in bytes is 0 until the checks have measured it.
     """
 
     image: Image
-    age: str
+    built: str
     is_stale: bool
     checks: Mapping[str, int]
     is_whole: bool
@@ -101,7 +102,7 @@ def read_verdict(image: Image, image_id: str, name: str) -> str:
     return str(result.get("verdict")) if result.get("image") == image_id else "-"
 
 
-def read_state(image: Image, inspected: Mapping[str, Any], now: datetime) -> State:
+def read_state(image: Image, inspected: Mapping[str, Any]) -> State:
     """Return the state of an image."""
     image_id = inspected["Id"]
     record = results.read_json(image.results / "build.json")
@@ -111,7 +112,7 @@ def read_state(image: Image, inspected: Mapping[str, Any], now: datetime) -> Sta
     counts = Counter(check.outcome for check in report.checks) if report else {}
     return State(
         image=image,
-        age=format_age(now - datetime.fromisoformat(built)),
+        built=built,
         is_stale=bool(commit) and commit != find_current_commit(tuple(list_context(image))),
         checks={outcome: counts[outcome] for outcome in OUTCOMES} if report else {},
         is_whole=bool(report and report.is_whole),
@@ -136,6 +137,7 @@ def format_age(age: timedelta) -> str:
 def make_images_table(images: Iterable[Image], states: Mapping[str, State]) -> Table:
     """Return one line for each image."""
     rows: list[list[Cell]] = []
+    now = datetime.now(UTC)
     for image in images:
         state = states.get(image.name)
         if state:
@@ -143,7 +145,8 @@ def make_images_table(images: Iterable[Image], states: Mapping[str, State]) -> T
             checks = Text(", ").join(map(paint, counts)) if counts else NOTHING
             if counts and not state.is_whole:
                 checks = Text("partial: ", "yellow") + checks
-            built = Text(f"{state.age}, stale" if state.is_stale else state.age, "yellow" if state.is_stale else "")
+            age = format_age(now - datetime.fromisoformat(state.built))
+            built = Text(f"{age}, stale" if state.is_stale else age, "yellow" if state.is_stale else "")
             rows.append([image.name, built, checks, paint(state.audit), paint(state.scan), state.budget])
         else:
             rows.append([image.name, NOTHING])
@@ -162,13 +165,27 @@ def list_next_steps(images: Iterable[Image], states: Mapping[str, State]) -> Ite
             yield f"nox -s {step} -- {' '.join(names)}"
 
 
-def main() -> int:
-    """Print the table and the commands to run next."""
+def describe_state(image: Image, state: State | None) -> dict[str, Any]:
+    """Return the state of an image for `--json`; of one that is not built only its name and its budget in bytes."""
+    found = {"image": image.name, "budget": [image.least_size, image.most_size], "is_built": bool(state)}
+    if state is None:
+        return found | {"next": "build"}
+    names = ("built", "is_stale", "checks", "is_whole", "audit", "scan", "size")
+    return found | {name: getattr(state, name) for name in names} | {"next": state.next_step}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print the table and the commands to run next, or as JSON all images."""
+    parser = argparse.ArgumentParser(prog="nox -s status --", description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print every image as JSON")
+    options = parser.parse_args(words)
     images = load_matrix().images
     inspected = inspect_images(images)
     found = read_records(images) if inspected is None else inspected
-    now = datetime.now(UTC)
-    states = {image.name: read_state(image, found[image.tag], now) for image in images if image.tag in found}
+    states = {image.name: read_state(image, found[image.tag]) for image in images if image.tag in found}
+    if options.json:
+        print(json.dumps([describe_state(image, states.get(image.name)) for image in images], indent=2))
+        return 0
     shown = [image for image in images if image.name in states or image.in_tests]
     steps = list_next_steps(shown, states) if inspected is not None else ["no engine answers: nox -s setup"]
     show(make_images_table(shown, states), "", *(f"next: {command}" for command in steps))

@@ -1,15 +1,17 @@
 """Prints the number of checks of each image, and each requirement: met, failed or not run.
 
-    python -m slipway.report.summary
+    python -m slipway.report.summary [--json]
 
 Reads the JUnit files that the test sessions leave in dist/*/tests.xml. A requirement is met on an image when
 every check that names it ran there and passed; the checks that need a GPU are a line of their own.
 """
 
+import argparse
+import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -31,11 +33,17 @@ def read_checks(dist: Path) -> Iterator[Check]:
         yield from junit.read_report(file).checks
 
 
-def make_places_table(checks: Iterable[Check]) -> Table:
-    """Return one line for each image: how many checks passed, failed, were not run."""
+def count_places(checks: Iterable[Check]) -> dict[str, Counter[str]]:
+    """Return for each image, or folder of tests, how many checks passed, failed, were not run."""
     counts: dict[str, Counter[str]] = {}
     for check in checks:
         counts.setdefault(check.place, Counter())[check.outcome] += 1
+    return counts
+
+
+def make_places_table(checks: Iterable[Check]) -> Table:
+    """Return one line for each image, or folder of tests."""
+    counts = count_places(checks)
     rows = [[place, *(str(count[outcome]) for outcome in OUTCOMES)] for place, count in counts.items()]
     return make_table(["checked", *OUTCOMES], rows)
 
@@ -134,12 +142,19 @@ def record_duration(dist: Path) -> None:
         print(f"\nnox -s tests took {seconds // 60} min {seconds % 60} s")
 
 
-def main() -> int:
-    """Print the lists; exit code 1 when a check failed."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Print the lists, or as JSON all that they are made of; exit code 1 when a check failed."""
+    parser = argparse.ArgumentParser(prog="nox -s summary --", description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print checks and requirements as JSON")
+    options = parser.parse_args(words)
     dist = repository.ROOT / "dist"
     checks = list(read_checks(dist))
     if not checks:
         raise SlipwayError("no test session has left results in dist/: run nox -s tests")
+    has_failed = any(check.outcome == "failed" for check in checks)
+    if options.json:
+        print(json.dumps({"checks": count_places(checks), "requirements": group_requirements(checks)}, indent=2))
+        return int(has_failed)
     show(make_places_table(checks))
     for lines in (format_taken_over(dist), format_reasons(checks), format_requirements(checks)):
         if lines:
@@ -149,7 +164,7 @@ def main() -> int:
     if unnamed := list_unnamed_requirements(checks):
         show("", f"no check of these runs names: {', '.join(unnamed)}")
     record_duration(dist)
-    return 1 if any(check.outcome == "failed" for check in checks) else 0
+    return int(has_failed)
 
 
 if __name__ == "__main__":

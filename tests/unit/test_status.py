@@ -29,7 +29,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setenv("COLUMNS", "100")
     image = IMAGE
 
-    def run(*, stderr: str = "Error: No such image: x", commit: str = "", **files: str) -> str:
+    def run(*words: str, stderr: str = "Error: No such image: x", commit: str = "", **files: str) -> str:
         image.results.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (image.results / name.replace("_", ".")).write_text(text)
@@ -39,7 +39,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         stdout = answer if "No such image" in stderr else ""
         result = subprocess.CompletedProcess((), 1, stdout, stderr)
         monkeypatch.setattr("slipway.docker.call", lambda *_: result)
-        assert status.main() == 0
+        assert status.main(words) == 0
         return capsys.readouterr().out
 
     return run
@@ -85,6 +85,26 @@ def test_results_are_shown_as_they_are(  # noqa: PLR0913, PLR0917 - a row of the
     budget = "-".join(f"{size / 1e9:.2f}" for size in (IMAGE.least_size, IMAGE.most_size))
     assert line(output).endswith(f" days {shown} 1.45 ({budget})")
     assert commands(output) == step
+
+
+def test_json_has_what_the_table_shows_of_every_image(show: Show) -> None:
+    """Also of those that are not built: bytes and times as numbers and ISO times."""
+    found = {row["image"]: row for row in json.loads(show("--json", tests_xml=CHECKS.format(id="sha256:1", more="")))}
+    assert list(found) == [image.name for image in matrix.load_matrix().images]
+    assert found["cpu-base"].keys() == {"image", "budget", "is_built", "next"}
+    assert found["cuda-base"] == {
+        "image": "cuda-base",
+        "budget": [IMAGE.least_size, IMAGE.most_size],
+        "is_built": True,
+        "built": "2026-11-20T12:00:00.123456789Z",
+        "is_stale": False,
+        "checks": {"passed": 2, "failed": 0, "not run": 1},
+        "is_whole": True,
+        "audit": "-",
+        "scan": "-",
+        "size": 1450000000,
+        "next": "audit",
+    }
 
 
 def test_a_run_that_was_cut_is_partial(show: Show) -> None:

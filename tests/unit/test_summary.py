@@ -1,5 +1,6 @@
 """The summary never shows a requirement as met that failed on an image or was not run."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -86,15 +87,29 @@ def test_requirements_are_those_of_the_documentation(tmp_path: Path) -> None:
     assert summary.list_requirements(page) == ["T2", "A10"]
 
 
+def test_json_has_checks_and_requirements_by_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code is that of the lists: 1 when a check failed."""
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    (tmp_path / "dist").mkdir()
+    checks(tmp_path / "dist", cpu=[case("passed", "A2"), case("failed")], cuda=[case("not run", "A2")])
+    assert summary.main(["--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "checks": {"cpu": {"passed": 1, "failed": 1}, "cuda": {"not run": 1}},
+        "requirements": {"A2": {"cpu": "passed", "cuda": "not run"}},
+    }
+
+
 def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They must not read as an empty success."""
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     with pytest.raises(SlipwayError, match="nox -s tests"):
-        summary.main()
+        summary.main([])
     (tmp_path / "dist" / "cpu-base").mkdir(parents=True)
     (tmp_path / "dist" / "cpu-base" / "tests.xml").write_text("<testsuites><te")
     with pytest.raises(SlipwayError, match="damaged"):
-        summary.main()
+        summary.main([])
 
 
 def test_a_check_that_names_an_unknown_requirement_is_an_error(tmp_path: Path) -> None:
