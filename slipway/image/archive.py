@@ -3,7 +3,8 @@
 The archive is read once, forwards, and held neither on disk nor in memory. Which of its blobs are
 layers is only known at its end (`manifest.json` comes last, `index.json` anywhere), so every blob is
 recognised by its first bytes and every layer is hashed while its entries are listed. In the end the diff
-IDs (the digests of the uncompressed layers) must be those that the image's configuration names.
+IDs (the digests of the uncompressed layers) must be those that the image's configuration names. Only of an
+engine that is trusted a layer that was read before is taken by its name, which is its diff ID.
 """
 
 import hashlib
@@ -12,17 +13,19 @@ import posixpath
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, BinaryIO, cast
 
 from slipway.errors import SlipwayError
 from slipway.image.compression import Read, is_compressed, unpack
 from slipway.image.layer_tar import MEMORY_LIMIT, Keep, Limits, read_entries
-from slipway.image.layers import Entry, Kept, Layer, SavedImage, add_source, make_image
+from slipway.image.layers import Contents, Entry, Kept, Layer, SavedImage, add_source, make_image
 from slipway.image.oci_manifest import choose_image, list_layers, parse_document
 from slipway.image.tar_reader import BLOCK, FILE, Tape, WindowsImageError, is_header, read_members, show_name
 
 AGAIN = "save or pull the image again"
 INDEX = "index.json"
+BLOBS = "blobs/sha256"
 DOCUMENTS = ("manifest.json", INDEX)
 
 
@@ -41,19 +44,32 @@ class _Archive:
     """The layers and documents of an archive by the names of its members."""
 
     limits: Limits
+    known: Mapping[str, Contents]
     blobs: dict[str, _Blob] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
 
+    def find_known(self, name: str) -> _Blob | None:
+        """Return the layer of a member by its name, `blobs/sha256/…`, if it was read before."""
+        folder, _, digest = name.rpartition("/")
+        diff_id = f"sha256:{digest}"
+        return _Blob(diff_id, *self.known[diff_id]) if folder == BLOBS and diff_id in self.known else None
 
-def read_archive(stream: BinaryIO, name: str = "the archive", keep: Keep | None = None) -> SavedImage:
+
+def read_archive(
+    stream: BinaryIO,
+    name: str = "the archive",
+    keep: Keep | None = None,
+    known: Mapping[str, Contents] = MappingProxyType({}),
+) -> SavedImage:
     """Read one image from the output of `docker save`, to the stream's end.
 
-    `keep(path)` says how much of each file to retain. Nothing is written and no link is followed.
+    `keep(path)` says how much of each file to retain. Nothing is written and no link is followed. `known` has layers
+    by diff ID: their members are neither read nor hashed, so the archive must be one that an engine writes just now.
     Reads the archives of every engine's classic store, and the containerd store's with plain layers or those of gzip
     and zstd. Raises SlipwayError, which starts with `name`, when the archive is not one that an engine writes, ends
     early or does not hold what its manifest and configuration name.
     """
-    archive = _Archive(Limits(keep))
+    archive = _Archive(Limits(keep), known)
     tape = Tape(stream.read)
     try:
         for member in read_members(tape):
@@ -82,7 +98,9 @@ def _read_member(archive: _Archive, name: str, size: int, tape: Tape) -> None:
     head = tape.peek(min(size, BLOCK))
     if name in archive.blobs or name in archive.documents:
         raise SlipwayError(f"holds {show_name(name)} twice")
-    if is_header(head) or is_compressed(head):
+    if found := archive.find_known(name):
+        archive.blobs[name] = found
+    elif is_header(head) or is_compressed(head):
         try:
             blob = _read_blob(head, tape.take_section(size), archive.limits)
             archive.blobs[name] = replace(blob, stored=size if is_compressed(head) else None)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from slipway.errors import SlipwayError
 from slipway.files import write_whole
-from slipway.image.layers import Entry, Kept, Kind, Layer
+from slipway.image.layers import Contents, Entry, Kind, Layer
 
 VERSION = 6  # increase it when other data of layers is kept: older files are then ignored
-Contents = tuple[tuple[Entry, ...], Kept]
 
 
 def _make_path(folder: Path, diff_id: str) -> Path:

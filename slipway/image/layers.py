@@ -48,6 +48,7 @@ class Entry(NamedTuple):
 
 
 Kept = Mapping[str, bytes]
+Contents = tuple[tuple[Entry, ...], Kept]  # of a layer
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """An image of the local engine with all its layers, from `docker save` or from the cache of layers.
 
-Each layer that was read is cached. An image is saved again only if a layer is not in the cache.
+Each layer that was read is cached. An image is saved only if a layer is not in the cache, and then only that is read.
 
 `python -m slipway.image.saved_image IMAGE` prints the layers, the size and the waste.
 """
@@ -8,7 +8,7 @@ Each layer that was read is cached. An image is saved again only if a layer is n
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from slipway import docker, tables
 from slipway.errors import run
 from slipway.image import filesystem, layer_cache
 from slipway.image.archive import read_archive
-from slipway.image.layers import SavedImage, make_image
+from slipway.image.layers import Contents, SavedImage, make_image
 from slipway.repository import cache_folder
 
 # BuildKit's and the older builder's instructions that change the configuration and no file.
@@ -32,27 +32,29 @@ def read_image(reference: str, cache: Path | None = None) -> SavedImage:
     """
     folder = cache if cache is not None else cache_folder("layers")
     inspected = docker.require_image(reference)
-    image = _read_cached(inspected, folder)
+    diff_ids = (inspected.get("RootFS") or {}).get("Layers") or []
+    known = {each: content for each in diff_ids if (content := layer_cache.load_layer(folder, each)) is not None}
+    image = _make_known(inspected, diff_ids, known)
     if image is None:
         with tables.waiting(f"reading {reference}"), docker.save(inspected["Id"]) as archive:
-            image = read_archive(archive, reference, filesystem.choose_content)
+            image = read_archive(archive, reference, filesystem.choose_content, known)
         for layer in image.layers:
-            layer_cache.store_layer(folder, layer)
+            if layer.diff_id not in known:
+                layer_cache.store_layer(folder, layer)
     return image
 
 
-def _read_cached(inspected: dict[str, Any], cache: Path) -> SavedImage | None:
-    """Return the image from the cache, None if it lacks a layer or the history lacks its instruction."""
-    diff_ids = (inspected.get("RootFS") or {}).get("Layers") or []
-    known = [content for diff_id in diff_ids if (content := layer_cache.load_layer(cache, diff_id)) is not None]
-    if len(known) < len(diff_ids):
+def _make_known(inspected: dict[str, Any], diff_ids: list[str], known: Mapping[str, Contents]) -> SavedImage | None:
+    """Return the image from known layers, None if one is not known or the history lacks its instruction."""
+    if not all(diff_id in known for diff_id in diff_ids):
         return None
     history = _read_history(inspected["Id"])
     if sum(not item["empty_layer"] for item in history) != len(diff_ids):
         return None
     raw = {"config": inspected.get("Config"), "rootfs": {"diff_ids": diff_ids}, "history": history}
     raw |= {"os": inspected["Os"], "architecture": inspected["Architecture"]}
-    return make_image(raw, [entries for entries, _ in known], [kept for _, kept in known])
+    contents = [known[diff_id] for diff_id in diff_ids]
+    return make_image(raw, [entries for entries, _ in contents], [kept for _, kept in contents])
 
 
 def _read_history(image_id: str) -> list[dict[str, Any]]:

@@ -85,6 +85,18 @@ def test_the_cache_gives_what_the_saved_image_gave(
     assert labelled.config["config"]["Labels"]["org.example"] == "yes"
 
 
+def test_only_layers_that_are_not_in_the_cache_are_read(built: str, image: tuple[SavedImage, Path]) -> None:
+    """An engine saves all layers of an image, also those that it shares with images that were read before."""
+    first, cache = image
+    files = {layer.diff_id: cache / f"{layer.diff_id.removeprefix('sha256:')}.jsonl.gz" for layer in first.layers}
+    missing = files[first.layers[-2].diff_id]
+    missing.unlink()
+    before = {file: file.stat().st_mtime_ns for file in cache.iterdir()}
+    assert read_image(built, cache) == first
+    assert missing.is_file()
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
 def test_the_command_prints_layers_total_and_waste(built: str, image: tuple[SavedImage, Path], tmp_path: Path) -> None:
     read, _ = image
     command = [sys.executable, "-m", "slipway.image.saved_image", built]

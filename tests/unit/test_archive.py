@@ -47,6 +47,16 @@ def test_every_layout_gives_the_same_image(blobs: Blobs) -> None:
     assert image.size == 13
 
 
+def test_a_known_layer_is_taken_by_its_name_and_not_read() -> None:
+    """Only where its name is its diff ID: a compressed layer's is another, and before engine 25 it is none."""
+    [layer, _] = read(oci(LOWER, UPPER)).layers
+    known = {layer.diff_id: (layer.entries[:1], layer.kept)}
+    for blobs, expected in ((oci(LOWER, UPPER), 1), (oci(LOWER, UPPER, pack=gzip.compress), 4), (classic(LOWER), 4)):
+        image = read_archive(io.BytesIO(saved(blobs)), known=known)
+        assert len(image.layers[0].entries) == expected
+        assert image.layers[1:] == read(blobs).layers[1:]
+
+
 def test_entries_hold_what_the_archive_says() -> None:
     file = tarfile.TarInfo("bin/tool")
     file.mode, file.uid, file.gid = 0o4755, 1000, 7
