@@ -155,8 +155,10 @@ def run_for_each(session: nox.Session, chosen: list[Image], work: Work, *, at_a_
         return None
 
     if options.is_beside:
-        # A workload has the most checks: as the last one it would run alone.
-        chosen = sorted(chosen, key=lambda image: not image.workload)
+        # A workload has the most checks: as the last one it would run alone. The last flavor has the layers of the
+        # others, which then need not be read again.
+        workloads = [image for image in chosen if image.workload]
+        chosen = workloads + [image for image in reversed(chosen) if not image.workload]
         with ThreadPoolExecutor(at_a_time) as pool:
             errors = list(pool.map(attempt, chosen))
     else:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import which
 
-from slipway import docker
+from slipway import docker, files
 from slipway.errors import SlipwayError
 from slipway.host import packages
 from slipway.host.apt import CA_IN_BUILD, KEYRING
@@ -187,8 +187,10 @@ def pull_image(base: Distro) -> str:
 def pull_for_platform(base: Distro) -> str:
     """Pull the image of another platform, which `docker pull` would give the tag of this one; as `pull_image`."""
     options = [f"--platform={base.platform}", f"--tag={base.tag}", f"--label={LABEL}={PULLED}"]
-    command = ["buildx", "build", f"--builder={docker.own_builder()}", *options, "--load", "--provenance=false", "-"]
-    result = docker.call(*command, data=f"FROM {base.reference}\n".encode())
+    command = ["buildx", "build", f"--builder={docker.own_builder()}", *options, "--load", "--provenance=false"]
+    with files.temporary_folder() as folder:
+        Path(folder, "Dockerfile").write_text(f"FROM {base.reference}\n", encoding="utf-8")
+        result = docker.call(*command, folder)
     if result.returncode == 0:
         return ""
     lines = result.stderr.strip().splitlines() or ["no reason given"]

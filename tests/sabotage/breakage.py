@@ -74,11 +74,13 @@ def broken_image(case: Case) -> Iterator[str]:
 
 
 def build(tag: str, dockerfile: str) -> None:
-    """Build from standard input with this host's settings for builds."""
+    """Build with this host's settings for builds; of a Dockerfile on standard input, buildx would leave a copy."""
     settings = downloads.find(matrix.load_matrix().default_distro.suite)
     options = ["--quiet", "--load", "--provenance=false", "--network=none", f"--build-arg=FOLDER={repository.ROOT}"]
     options += [*settings.build_arguments(), f"--tag={tag}", f"--label={TEST_LABEL}="]
-    built = run("docker", "buildx", "build", *options, "-", data=dockerfile, environment=settings.environment())
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "Dockerfile").write_text(dockerfile, encoding="utf-8")
+        built = run("docker", "buildx", "build", *options, folder, environment=settings.environment())
     if built.returncode:
         raise SlipwayError(f"the broken image could not be built:\n{built.stderr.strip()}")
 
@@ -181,14 +183,12 @@ def is_wrong(case: Case, expected: str, outcome: str) -> bool:
     return outcome == PASSED or (outcome.startswith(NOT_RUN) and expected in case.breaks)
 
 
-def run(
-    *command: str, data: str = "", environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def run(*command: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command in the repository's folder and return its output; SlipwayError when it hangs."""
     try:
         return subprocess.run(
             command,
-            input=data,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
