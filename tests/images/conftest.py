@@ -26,7 +26,7 @@ from slipway.images_toml import VERSIONS
 from slipway.scan import pending_updates
 from tests.helpers.reasons import EMULATED, NO_AMD_GPU, NO_GPU
 from tests.images.helpers import timeouts
-from tests.images.helpers.containers import Finished, Python, Run, Start, inside
+from tests.images.helpers.containers import LOST, Finished, Python, Run, Start, inside
 
 pytest_plugins = [
     "tests.helpers.not_run",
@@ -41,8 +41,8 @@ ALONE = {"use_config_proxy": False, "labels": [docker_command.TEST_LABEL]}
 LOG_LINES = 50
 PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
 CONTEXT = ("context", "inspect", "--format={{.Endpoints.docker.Host}}")
-# What the engine says when the container runtime lost its own first process: nothing about the image.
-ENGINE_FAULTS = ["read init-p: connection reset by peer"]
+# What tells a fault of the engine, and nothing about the image; the first when the runtime lost its own first process.
+ENGINE_FAULTS = ["read init-p: connection reset by peer", LOST]
 CONTAINERS = pytest.StashKey[list[Container]]()
 
 

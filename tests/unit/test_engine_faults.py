@@ -2,10 +2,13 @@
 
 import pytest
 
+from tests.images.helpers.containers import LOST
+
 pytest_plugins = "pytester"
 
 HOOK = "from tests.images.conftest import pytest_collection_modifyitems as pytest_collection_modifyitems"
 FAULT = "OCI runtime exec failed: unable to start container process: read init-p: connection reset by peer: unknown"
+EARLY_END = f"AssertionError: {LOST}"
 FINDING = 'OCI runtime exec failed: exec: "nvcc": executable file not found in $PATH: unknown'
 TEST = """
 runs = []
@@ -20,6 +23,7 @@ def test_once():
     ("message", "failures", "outcomes"),
     [
         pytest.param(FAULT, 1, {"passed": 1, "rerun": 1}, id="a fault"),
+        pytest.param(EARLY_END, 1, {"passed": 1, "rerun": 1}, id="a lost output"),
         pytest.param(FAULT, 9, {"failed": 1, "rerun": 2}, id="a fault that stays"),
         pytest.param(FINDING, 1, {"failed": 1}, id="a finding"),
     ],

@@ -36,6 +36,8 @@ print(time.process_time())
 FIXED_WORK_SECONDS = 0.05
 # The image's own health check, in shorter intervals.
 QUICK_HEALTH = {"interval": 100 * MILLISECOND, "timeout": 500 * MILLISECOND, "retries": 2}
+# What a check says when the engine has ended the output of a command that still runs.
+LOST = "the engine has lost the output of a command"
 # What a browser asks for a WebSocket with.
 UPGRADE = {
     "Connection": "Upgrade",
@@ -100,7 +102,8 @@ def inside(container: Container, *command: str, **options: Any) -> str:
     """Return the standard output of a command in a running container; its failure fails the check."""
     code, streams = container.exec_run(list(command), demux=True, **options)
     output, errors = ((stream or b"").decode(errors="replace") for stream in streams)
-    assert code == 0, output + errors
+    assert code is not None, LOST
+    assert code == 0, f"exit code {code}: {output}{errors}"
     return output.strip()
 
 
