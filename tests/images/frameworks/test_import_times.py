@@ -1,11 +1,10 @@
 """What people wait for before their first line runs: imports, each within its budget."""
 
 from collections.abc import Callable
-from statistics import median
 
 import pytest
 
-from tests.images.helpers.containers import STARTS, Python
+from tests.images.helpers.containers import Python, measure_usual
 from tests.images.helpers.scope import applies
 
 # Prints the seconds of an import as if it were alone on this machine: less the share that it waited for a processor.
@@ -26,35 +25,38 @@ print(seconds * ran / (ran + waited) if ran + waited else seconds)
 """
 
 
+ImportsWithin = Callable[[str, float], bool]
+
+
 @pytest.fixture
-def seconds(python: Python, record_property: Callable[[str, object], None]) -> Callable[[str], float]:
-    """Return the seconds that a module's import takes, as a rule; they are kept in the evidence."""
+def imports_within(python: Python, record_property: Callable[[str, object], None]) -> ImportsWithin:
+    """Tell whether the import of a module takes less than a number of seconds, as a rule; the evidence has them."""
 
-    def seconds(module: str) -> float:
+    def imports_within(module: str, budget: float) -> bool:
         program = IMPORT.replace("MODULE", module)
-        found = median(float(python(program).splitlines()[-1]) for _ in range(STARTS))
+        found = measure_usual(lambda: float(python(program).splitlines()[-1]), budget)
         record_property("seconds_to_import", round(found, 2))
-        return found
+        return found < budget
 
-    return seconds
+    return imports_within
 
 
 @applies(version="torch", flavor="runtime")
 @pytest.mark.usefixtures("real_time")
-def test_torch_imports_soon(seconds: Callable[[str], float]) -> None:
+def test_torch_imports_soon(imports_within: ImportsWithin) -> None:
     """Each notebook, worker and test that uses it begins with this."""
-    assert seconds("torch") < 2.5
+    assert imports_within("torch", 2.5)
 
 
 @applies(version="tensorflow", flavor="runtime")
 @pytest.mark.usefixtures("real_time")
-def test_tensorflow_imports_soon(seconds: Callable[[str], float]) -> None:
+def test_tensorflow_imports_soon(imports_within: ImportsWithin) -> None:
     """The same for TensorFlow."""
-    assert seconds("tensorflow") < 6
+    assert imports_within("tensorflow", 6)
 
 
 @applies(workload="workbench")
 @pytest.mark.usefixtures("real_time")
-def test_jupyterlab_imports_soon(seconds: Callable[[str], float]) -> None:
+def test_jupyterlab_imports_soon(imports_within: ImportsWithin) -> None:
     """The larger part of a workbench's start."""
-    assert seconds("jupyterlab.labapp") < 1
+    assert imports_within("jupyterlab.labapp", 1)
