@@ -48,11 +48,14 @@ def opened(browser: sync_api.Browser, desktop: Desktop, password: str) -> Iterat
     """Yield the page that the desktop shows after its form, and the status of the form's answer."""
 
     def log_in(page: sync_api.Page) -> int:
+        if page.locator("#noVNC_container").count():  # the attempt before this one has logged in
+            page.context.clear_cookies()
+            page.reload()
         page.fill("input[type=password]", password)
         with page.expect_navigation() as navigation:
             page.click("button")
         if navigation.value.status == http.client.OK:
-            page.wait_for_selector("#noVNC_container canvas")
+            page.wait_for_selector("#noVNC_container canvas", timeout=20000)
         return int(navigation.value.status)
 
     with browser.new_context(viewport=SIZE) as context:
