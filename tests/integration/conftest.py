@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,15 +27,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def scanners() -> Iterator[None]:
     """Skip tests that need a missing large tool: building one takes longer than a test's time limit."""
-    build = tools.build_program
+    build = tools.build_programs
 
-    def build_what_is_small(tool: Tool) -> None:
-        if tool.name in ("buildkitd", "cosign", "crane", "syft", "trivy"):
-            pytest.skip(f"there is no {tool.name} {tool.version}; nox -s integration builds it")
-        build(tool)
+    def build_what_is_small(missing: Sequence[Tool]) -> None:
+        for tool in missing:
+            if tool.name in ("buildkitd", "cosign", "crane", "syft", "trivy"):
+                pytest.skip(f"there is no {tool.name} {tool.version}; nox -s integration builds it")
+        build(missing)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tools, "build_program", build_what_is_small)
+        patch.setattr(tools, "build_programs", build_what_is_small)
         yield
 
 

@@ -71,16 +71,19 @@ def answers(name: str, probe: list[str]) -> bool:
     return False
 
 
-@pytest.fixture(params=[("service", "cpu-runtime"), ("workbench", "cuda-base-workbench")], ids=lambda pair: pair[0])
+# The manifest, an image that `nox -s tests` builds, and the words that make it start what the manifest is about.
+@pytest.fixture(
+    params=[("service", "cpu-runtime", []), ("workbench", "cpu-base-tools", ["workbench"])], ids=lambda row: row[0]
+)
 def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A container as a Pod has it, of an image that `nox -s tests` builds; its name, and the Pod."""
-    file, image = request.param[0], MATRIX.find_image(request.param[1])
+    """A container as a Pod has it; its name, and the Pod."""
+    file, words, image = request.param[0], request.param[2], MATRIX.find_image(request.param[1])
     require_built(image)
     (tmp_path / "token").write_text(SECRET)
     tmp_path.chmod(0o755)
     pod, name = read_pod(FOLDER / f"{file}.yaml"), f"slipway-test-{uuid.uuid4().hex[:8]}"
     options = [f"--name={name}", "--network=none", f"--label={docker.TEST_LABEL}", *make_options(pod, tmp_path)]
-    docker.output("run", "--detach", *options, image.tag)
+    docker.output("run", "--detach", *options, image.tag, *words)
     yield name, pod
     docker.call("rm", "--force", "--volumes", name)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,17 @@ def test_built_once(tmp_path: Path, cache: Path) -> None:
     assert list(cache.iterdir()) == [built]
 
 
+def test_two_tools_are_built_with_the_same_caches(measure: Path, tmp_path: Path, cache: Path) -> None:
+    """Most of what they are compiled from is the same; the caches are removed at the end."""
+    shutil.copytree(measure.parent, measure.parent.with_name("weigh"))
+    script = 'case $1 in version) echo go1.26.0;; build) echo "$GOCACHE" >"${5#-o=}";; esac'
+    program(tmp_path / "bin" / "go", script)
+    built = tools.provide_programs([tools.read_tool("measure"), tools.read_tool("weigh")])
+    assert sorted(cache.iterdir()) == sorted(built)
+    [caches] = {file.read_text() for file in built}
+    assert not Path(caches.strip()).exists()
+
+
 @pytest.mark.usefixtures("measure")
 def test_a_tool_is_built_as_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the Go experiments that it needs, and with its version."""
@@ -188,7 +200,7 @@ def test_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         tools.provide_program(tools.read_tool("measure"))
 
 
-@pytest.mark.parametrize(("words", "message"), [([], "name one tool"), (["meter"], "no tool 'meter'")])
+@pytest.mark.parametrize(("words", "message"), [([], "name a tool"), (["meter"], "no tool 'meter'")])
 def test_command_line_is_refused_without_a_traceback(words: list[str], message: str) -> None:
     """One clear message and exit code 1."""
     command = [sys.executable, "-m", "slipway.tools", *words]
