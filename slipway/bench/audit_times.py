@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from shutil import which
 
 from slipway import files, repository, results, tools
@@ -18,11 +20,21 @@ MEMORY = Goal(300)  # MB
 READ_BEFORE = "its layers were read before"
 
 
+@contextmanager
+def empty_cache() -> Iterator[str]:
+    """Make a cache folder for XDG_CACHE_HOME that has no layers, but the tools that are built."""
+    with files.temporary_folder() as folder:
+        own = repository.cache_folder()
+        (Path(folder) / own.name).mkdir()
+        (Path(folder) / own.name / "tools").symlink_to(own / "tools")
+        yield folder
+
+
 def measure_memory(images: list[Image]) -> Iterator[Figure]:
     """Yield the peak memory of reading the largest image with an empty cache."""
     largest = max(images, key=lambda image: saved_image.read_image(image.tag).size)
     timing.print_progress(f"reading {largest.tag} with an empty cache")
-    with files.temporary_folder() as cache:
+    with empty_cache() as cache:
         reading = timing.measure_peak_memory("slipway.image.saved_image", largest.tag, XDG_CACHE_HOME=cache)
     yield Figure("memory slipway.image.saved_image", reading, "MB", goal=Goal(200), note=largest.tag)
 
@@ -33,7 +45,7 @@ def measure_readers(image: Image) -> Iterator[Figure]:
     syft.provide_sbom(image, saved_image.find_id(image.tag))
     for module in ("slipway.audit", "slipway.report.contents"):
         what = f"{module.rpartition('.')[2]} {image.name}"
-        with files.temporary_folder() as cache:
+        with empty_cache() as cache:
             used = timing.measure_peak_memory(module, image.name, XDG_CACHE_HOME=cache)
         pairs = timing.measure_in_turns(lambda: time_unread(module, image), lambda: time_save(image), TIMES)  # noqa: B023
         yield Figure(what, **pairs, against="docker save", goal=Goal(1.2, "ratio"))
@@ -44,7 +56,7 @@ def measure_readers(image: Image) -> Iterator[Figure]:
 
 def time_unread(module: str, image: Image) -> float:
     """Return the seconds of a module that reads an image, with an empty cache."""
-    with files.temporary_folder() as cache:
+    with empty_cache() as cache:
         return timing.time_module(module, image.name, XDG_CACHE_HOME=cache)
 
 

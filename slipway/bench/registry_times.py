@@ -1,6 +1,6 @@
 """Times with a registry on this machine: publishing what is published already, and pulling gzip and zstd.
 
-What is pulled goes to a second, empty engine, because the engine that has built an image has its layers.
+crane pulls, because the engine that has built an image has its layers and would unpack nothing.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
 
@@ -21,8 +21,8 @@ from slipway.matrix import Image
 from slipway.publish import cosign, oci_layout, publish, registry, release_checks
 
 TIMES = 3
-PROGRAM, ENGINE = "docker-registry", "dockerd"
-PATIENCE = 20  # seconds for a registry or an engine to start
+PROGRAM = "docker-registry"
+PATIENCE = 20  # seconds for a registry to start
 CONFIGURATION = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
@@ -106,15 +106,12 @@ def keep_record(file: Path) -> Iterator[None]:
 
 
 def measure_pull(image: Image) -> Iterator[Figure]:
-    """Yield the seconds and the bytes of pulling an image as it is published, beside what `docker push` sends."""
+    """Yield the seconds and the bytes of pulling and unpacking an image as it is published, and as docker pushes it."""
     what = f"pull {image.name} (zstd)"
-    reason = explain_missing()
-    if not reason and (os.geteuid() != 0 or not which(ENGINE)):
-        reason = f"a second, empty engine needs root and {ENGINE}"
-    if reason:
+    if reason := explain_missing():
         yield Figure(what, note=reason)
         return
-    timing.print_progress(f"pulling {image.tag} into an empty engine")
+    timing.print_progress(f"pulling {image.tag}")
     with files.temporary_folder() as name, start_registry(Path(name)) as host:
         repository = registry.Repository(f"{host}/bench")
         with oci_layout.temporary_layout() as layout:
@@ -126,10 +123,7 @@ def measure_pull(image: Image) -> Iterator[Figure]:
         with push_by_docker(image, tags[1]):
             pass
         sizes = [measure_compressed(repository.require_manifest(each)) for each in (manifest.digest, "gzip")]
-        with start_engine(Path(name) / "engine") as engine:
-            pairs = timing.measure_in_turns(
-                lambda: time_pull(engine, tags[0]), lambda: time_pull(engine, tags[1]), TIMES
-            )
+        pairs = timing.measure_in_turns(lambda: time_pull(tags[0]), lambda: time_pull(tags[1]), TIMES)
     yield Figure(what, **pairs, against="gzip")
     yield Figure(f"{what}, bytes", sizes[0], "MB", sizes[1], "gzip")
 
@@ -139,14 +133,14 @@ def measure_compressed(manifest: registry.Manifest) -> float:
     return sum(int(layer["size"]) for layer in manifest.json["layers"]) / 1e6
 
 
-def time_pull(engine: str, reference: str) -> float:
-    """Pull an image into an engine and remove it there; return the seconds of the pull."""
-    seconds = timing.time_command("docker", f"--host={engine}", "pull", "--quiet", reference)
-    timing.run_command("docker", f"--host={engine}", "image", "rm", "--force", reference)
-    return seconds
+def time_pull(reference: str) -> float:
+    """Return the seconds of crane for downloading an image, unpacking its layers and putting them together."""
+    started = time.monotonic()
+    registry.read_output(registry.call_crane("export", reference, os.devnull, seconds=None))
+    return time.monotonic() - started
 
 
-# --- a registry and an engine of this run ----------------------------------------------------------
+# --- a registry of this run ---------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -158,39 +152,16 @@ def start_registry(folder: Path) -> Iterator[str]:
     file = folder / "config.yml"
     file.write_text(CONFIGURATION.format(folder=folder / "data", host=host), encoding="utf-8")
     address, _, port = host.partition(":")
-    with run_server(PROGRAM, "serve", str(file), is_ready=lambda: answers((address, int(port)))):
-        yield host
-
-
-@contextlib.contextmanager
-def start_engine(folder: Path) -> Iterator[str]:
-    """Run an engine without images and without a network for containers; yield its address."""
-    folder.mkdir()
-    own = {"data-root": "data", "exec-root": "run", "pidfile": "pid"}
-    address = f"unix://{folder}/socket"
-    options = [*(f"--{option}={folder / name}" for option, name in own.items()), f"--host={address}"]
-    options += ["--bridge=none", "--iptables=false", "--ip6tables=false", "--config-file=/dev/null"]
-
-    def is_ready() -> bool:
-        return docker.call(f"--host={address}", "version").returncode == 0
-
-    with run_server(ENGINE, *options, is_ready=is_ready):
-        yield address
-
-
-@contextlib.contextmanager
-def run_server(*command: str, is_ready: Callable[[], bool]) -> Iterator[None]:
-    """Run a server until the end of the block, which begins when it is ready."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([PROGRAM, "serve", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             end = time.monotonic() + PATIENCE
-            while not is_ready():
+            while not answers((address, int(port))):
                 if process.poll() is not None or time.monotonic() > end:
-                    raise SlipwayError(f"{command[0]} does not answer within {PATIENCE} s")
+                    raise SlipwayError(f"{PROGRAM} does not answer within {PATIENCE} s")
                 time.sleep(0.05)
-            yield
+            yield host
         finally:
-            process.terminate()
+            process.kill()
 
 
 def answers(address: tuple[str, int]) -> bool:

@@ -96,8 +96,14 @@ def test_without_any_image_each_that_is_missing_is_named(
     assert not [figure for figure in figures.values() if figure.failed]
 
 
-def test_each_measurement_of_a_small_image_gives_its_figure(the_matrix: matrix.Matrix) -> None:
-    """Those that other tests do not run: they are of what their names say, each beside its baseline."""
+@pytest.mark.timeout(300)
+def test_each_measurement_of_a_small_image_gives_its_figure(
+    the_matrix: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that other tests do not run: they are of what their names say, each beside its baseline, here once."""
+    for module in (audit_times, registry_times):
+        monkeypatch.setattr(module, "TIMES", 1)
+    monkeypatch.setattr(image_figures, "STARTS", 1)
     image = the_matrix.find_image("cpu-base")
     figures = [
         *image_figures.measure_start(image),
