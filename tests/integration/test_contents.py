@@ -51,7 +51,7 @@ def test_every_byte_of_an_image_has_a_component(name: str, capsys: pytest.Captur
     assert all(row["name"] in printed for row in found["components"][:3])
 
 
-def test_gpu_code_is_that_of_the_labels() -> None:
+def test_gpu_code_is_that_of_the_contract() -> None:
     """Each architecture that images.toml requires is among those of the libraries."""
     contract = load_matrix().find_image("cuda-base")
     require_built(contract)
