@@ -26,14 +26,16 @@ PREFERRED = {"cpu_shares": 262144}
 # Nanoseconds that the command of a container ran, and that it waited for a processor; some kernels count neither.
 COUNTED = "cat /proc/$(cut -d' ' -f1 /proc/1/task/1/children)/schedstat 2>/dev/null || echo 1 0"
 # A fixed piece of work, which prints the seconds of processor time that it takes; and those that it takes on the
-# machine that the budgets are for: processors differ, and one that others share is slower at times.
+# machine that the budgets are for: processors differ, and one that others share is slower at times. The start of Python
+# is not in it, nor what the image has Python do at its start: an image that is slow itself gets no more time for it.
 FIXED_WORK = """
 import time
+started = time.process_time()
 for _ in range(8):
     {str(number): number for number in range(20_000)}
-print(time.process_time())
+print(time.process_time() - started)
 """
-FIXED_WORK_SECONDS = 0.05
+FIXED_WORK_SECONDS = 0.022
 # The image's own health check, in shorter intervals.
 QUICK_HEALTH = {"interval": 100 * MILLISECOND, "timeout": 500 * MILLISECOND, "retries": 2}
 # What a check says when the engine has ended the output of a command that still runs.
@@ -133,7 +135,7 @@ def slowdown(container: Container) -> float:
     That is the time that it waited for a processor, and how slow the processor is at the moment.
     """
     ran, waited, *_ = map(int, printed(container, "sh", "-c", COUNTED).split())
-    return (ran + waited) / ran * float(printed(container, "python", "-c", FIXED_WORK)) / FIXED_WORK_SECONDS
+    return (ran + waited) / ran * float(printed(container, "python", "-IS", "-c", FIXED_WORK)) / FIXED_WORK_SECONDS
 
 
 def printed(container: Container, *command: str) -> str:
@@ -164,14 +166,15 @@ def seconds_to_health(container: Container) -> float:
     """Return the seconds from a container's start to its first healthy answer, as alone on the budgets' machine.
 
     The start is that of its first process: what the engine needs before that, and to run a program for the health
-    check, is not the image's. The rest is divided by the slowdown of the container's command, so on a busy machine a
-    wait that is the image's own counts less.
+    check, is not the image's; no more is left out than the check took. The rest is divided by the slowdown of the
+    container's command, so on a busy machine a wait that is the image's own counts less.
     """
     wait_for_health(container, "healthy")
     state = container.attrs["State"]
-    answered = next(check["End"] for check in state["Health"]["Log"] if check["ExitCode"] == 0)
-    started, healthy = map(datetime.fromisoformat, (state["StartedAt"], answered))
-    return ((healthy - started).total_seconds() - seconds_of_nothing(container)) / slowdown(container)
+    check = next(check for check in state["Health"]["Log"] if check["ExitCode"] == 0)
+    started, asked, healthy = map(datetime.fromisoformat, (state["StartedAt"], check["Start"], check["End"]))
+    engines = min(seconds_of_nothing(container), (healthy - asked).total_seconds())
+    return ((healthy - started).total_seconds() - engines) / slowdown(container)
 
 
 def seconds_of_nothing(container: Container) -> float:
