@@ -22,7 +22,7 @@ from slipway.publish import cosign, oci_layout, publish, registry, release_check
 
 TIMES = 3
 PROGRAM = "docker-registry"
-PATIENCE = 20  # seconds for a registry to start
+PATIENCE = 60  # seconds for a registry to start
 CONFIGURATION = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}

@@ -7,9 +7,7 @@ import hashlib
 import http.client
 import json
 import re
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,13 +19,7 @@ from typing import Self
 
 import pytest
 
-PROGRAM = "docker-registry"
-CONFIGURATION = """\
-version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-storage: {{filesystem: {{rootdirectory: {folder}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
+from slipway.bench import registry_times
 
 
 def free_port() -> int:
@@ -39,31 +31,11 @@ def free_port() -> int:
 
 @contextmanager
 def running_registry(folder: Path) -> Iterator[str]:
-    """Run a registry; yield its host."""
-    program = shutil.which(PROGRAM)
-    if program is None:
-        pytest.skip(f"there is no {PROGRAM} on this machine: nox -s setup -- --registry")
-    port = free_port()
-    (folder / "config.yml").write_text(CONFIGURATION.format(folder=folder / "data", port=port))
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
-    try:
-        wait_for(port, process, folder / "log")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until the registry answers."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    pytest.fail(f"{PROGRAM} does not start: {log.read_text()}")
+    """Run a registry, as bench does; yield its host."""
+    if missing := registry_times.explain_missing():
+        pytest.skip(missing)
+    with registry_times.start_registry(folder) as host:
+        yield host
 
 
 # --- the proxy ---
