@@ -104,7 +104,7 @@ def compare_builds(image: Image, first: str, second: str) -> list[str]:
 
 
 def copy_context(image: Image, folder: Path) -> None:
-    """Copy the files that the builds of an image read, with other modes and, as root, another owner."""
+    """Copy the files that the builds of an image read, with their modes."""
     for name in list_context(image):
         source, target = repository.ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +112,10 @@ def copy_context(image: Image, folder: Path) -> None:
             shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
         elif source.exists():
             shutil.copy(source, target)
+
+
+def change_rights(folder: Path) -> None:
+    """Give all files of a folder other modes and, as root, another owner."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(MODE)
@@ -146,6 +150,7 @@ def reproduce(matrix: Matrix, image: Image) -> list[str]:
         try:
             build_image(matrix, image, repository.ROOT, first)
             copy_context(image, Path(folder) / "copy")
+            change_rights(Path(folder) / "copy")
             build_image(matrix, image, Path(folder) / "copy", second)
             return compare_builds(image, first, second)
         finally:

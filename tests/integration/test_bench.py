@@ -127,6 +127,9 @@ def test_each_measurement_of_a_small_image_gives_its_figure(
     for figure in figures:
         assert figure.measured, figure
         assert bool(figure.baseline) == bool(figure.against), figure
+    [update] = [figure for figure in figures if figure.what == "a line of app/, cpu-base"]
+    assert update.measured
+    assert update.measured < 20, "nothing below the line is built anew"
     [ratio] = [figure.ratio for figure in figures if figure.what.endswith("new layers")]
     assert ratio
     assert ratio < 0.1
