@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from shutil import which
 
@@ -47,7 +48,7 @@ def measure_readers(image: Image) -> Iterator[Figure]:
         what = f"{module.rpartition('.')[2]} {image.name}"
         with empty_cache() as cache:
             used = timing.measure_peak_memory(module, image.name, XDG_CACHE_HOME=cache)
-        pairs = timing.measure_in_turns(lambda: time_unread(module, image), lambda: time_save(image), TIMES)  # noqa: B023
+        pairs = timing.measure_in_turns(partial(time_unread, module, image), partial(time_save, image), TIMES)
         yield Figure(what, **pairs, against="docker save", goal=Goal(1.2, "ratio"))
         again = timing.time_module(module, image.name)
         yield Figure(f"{what}, again", again, goal=Goal(2), note=READ_BEFORE)

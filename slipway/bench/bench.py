@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,28 +82,25 @@ def measure_all(matrix: Matrix, *, with_cold: bool) -> Iterator[Figure]:
     """Yield every figure, in the order of the table; images that `nox -s tests` builds are named when they are not."""
     built = [image for image in matrix.images if is_built(image)]
     wanted = [image for image in matrix.images if image.in_tests or image in built]
-    yield from measure("size", lambda: image_figures.measure_sizes(built))
+    yield from measure("size", partial(image_figures.measure_sizes, built))
     for image in wanted:
         if image not in built:
             yield from measure(f"size {image.name}", list, image)
-    yield from measure("checks", lambda: image_figures.measure_checks(built))
+    yield from measure("checks", partial(image_figures.measure_checks, built))
     yield from measure("nox -s tests", image_figures.measure_tests)
     for image in built:
-        yield from measure(f"healthy {image.name}", lambda image=image: image_figures.measure_start(image))  # type: ignore[misc]
+        yield from measure(f"healthy {image.name}", partial(image_figures.measure_start, image))
     yield from measure_builds(matrix, built, with_cold=with_cold)
     if built:
-        yield from measure("memory", lambda: audit_times.measure_memory(built))
+        yield from measure("memory", partial(audit_times.measure_memory, built))
     for image in map(matrix.find_image, READ):
-        for title, measuring in (
-            ("audit", audit_times.measure_readers),
-            ("contents beside dive", audit_times.measure_dive),
-            ("scan", audit_times.measure_scan),
-        ):
-            yield from measure(f"{title} {image.name}", lambda do=measuring, image=image: do(image), image)  # type: ignore[misc]
+        yield from measure(f"audit {image.name}", partial(audit_times.measure_readers, image), image)
+        yield from measure(f"contents {image.name} beside dive", partial(audit_times.measure_dive, image), image)
+        yield from measure(f"scan {image.name}", partial(audit_times.measure_scan, image), image)
     first = matrix.find_image(READ[0])
-    yield from measure("publish", lambda: registry_times.measure_publish(first), first)
+    yield from measure("publish", partial(registry_times.measure_publish, first), first)
     for image in map(matrix.find_image, PULLED):
-        yield from measure(f"pull {image.name}", lambda image=image: registry_times.measure_pull(image), image)  # type: ignore[misc]
+        yield from measure(f"pull {image.name}", partial(registry_times.measure_pull, image), image)
     yield from measure("second start noxw", own_times.measure_second_start)
     yield from measure("nothing to do setup", own_times.measure_setup)
 
@@ -112,17 +110,12 @@ def measure_builds(matrix: Matrix, built: list[Image], *, with_cold: bool) -> It
     first, cold = matrix.find_image(READ[0]), matrix.find_image(build_times.COLD)
     together = list(map(matrix.find_image, TOGETHER))
     if built:
-        yield from measure("nothing changed", lambda: build_times.measure_unchanged(matrix, built))
+        yield from measure("nothing changed", partial(build_times.measure_unchanged, matrix, built))
     for image in (first, cold):
-        yield from measure(
-            f"a line of app/, {image.name}",
-            lambda image=image: build_times.measure_update(matrix, image),  # type: ignore[misc]
-            image,
-        )
-    yield from measure(
-        f"checks of {' and '.join(TOGETHER)}", lambda: build_times.measure_two_at_a_time(together), *together
-    )
-    yield from measure("cold build", lambda: build_times.measure_cold(matrix, wanted=with_cold))
+        yield from measure(f"a line of app/, {image.name}", partial(build_times.measure_update, matrix, image), image)
+    checks = f"checks of {' and '.join(TOGETHER)}"
+    yield from measure(checks, partial(build_times.measure_two_at_a_time, together), *together)
+    yield from measure("cold build", partial(build_times.measure_cold, matrix, wanted=with_cold))
 
 
 def require_engine() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,8 @@ def measure_unchanged(matrix: Matrix, images: list[Image]) -> Iterator[Figure]:
         command = call_nox("build", "--", *(image.name for image in chosen))
         timing.run_command(*command)
         with temporary_builds(matrix, chosen) as definition:
-            pairs = timing.measure_in_turns(
-                lambda command=command: timing.time_command(*command),  # type: ignore[misc]
-                lambda definition=definition: time_bake(definition, settings),  # type: ignore[misc]
-                BUILDS,
-            )
+            nox, plain = partial(timing.time_command, *command), partial(time_bake, definition, settings)
+            pairs = timing.measure_in_turns(nox, plain, BUILDS)
         yield Figure(what, **pairs, against="docker buildx bake", goal=Goal(2 * count), note=f"median of {BUILDS}")
 
 
