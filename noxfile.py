@@ -212,11 +212,11 @@ define_test_session("workflows", "Run CI's jobs by act on this machine", session
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Compile requirements/*.txt from requirements/*.in, with hashes; `-- --index`: those for PyTorch's index."""
+    """Compile requirements/*.txt from *.in, with hashes; `-- VARIANT`; `-- --index`: those for PyTorch's index."""
     sessions.install(session, "uv")
     sessions.run_module(session, "slipway.build.locks", *session.posargs)
-    for module in () if session.posargs else ("build.base_digests", "audit.wheel_records", "audit.npm_files"):
-        sessions.run_module(session, f"slipway.{module}")
+    for module in () if {"--check", "--index"} & {*session.posargs} else sessions.AFTER_LOCKS:
+        sessions.run_module(session, module)
 
 
 @nox.session

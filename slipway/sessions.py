@@ -28,8 +28,11 @@ PROGRAMS = ("slipway.host", "--compose", "--browser", "--registry", *([] if os.i
 TOOLS = ("slipway.tools", "buildkitd", "cosign", "crane", "syft", "trivy")
 CI_TOOLS = (*TOOLS, "act")
 
+# What `lock` renews besides the locks of packages.
+AFTER_LOCKS = ("slipway.build.base_digests", "slipway.audit.wheel_records", "slipway.audit.npm_files")
+
 # What `tests -- --all` asks of pytest beyond `tests`, by session.
-WHOLE = {"sabotage": "--all-checks", "integration": "--archives=100000", "workflows": "--whole"}
+WHOLE = {"sabotage": "--all-checks", "integration": "--whole", "workflows": "--whole"}
 
 Work = Callable[[Image, Namespace], None]
 

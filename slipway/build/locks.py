@@ -1,6 +1,7 @@
 """The lock files of requirements/: which there are, compile them, and tell when one no longer matches its inputs.
 
     python -m slipway.build.locks           compiles every lock
+    python -m slipway.build.locks cpu       compiles those of a variant
     python -m slipway.build.locks --index   compiles those that take PyTorch from its own index (LOCKS=cpu-index)
     python -m slipway.build.locks --check   says which are out of date; needs no network
 
@@ -215,6 +216,23 @@ def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]])
         write_lock(by_layer[layer], text)
 
 
+def choose_variants(matrix: Matrix, names: Sequence[str]) -> list[Variant]:
+    """Return the variants of these names, or each that has locks of its own; SlipwayError for an unknown name."""
+    variants = {variant.name: variant for variant in list_variants(matrix)}
+    if unknown := [name for name in names if name not in variants]:
+        raise SlipwayError(f"no variant {unknown[0]!r} has locks of its own; these have: {', '.join(variants)}")
+    return [variants[name] for name in names] or list(variants.values())
+
+
+def compile_others() -> None:
+    """Compile the locks of Dockerfile's targets and of tools."""
+    locks = list(list_other_locks())
+    for lock in locks:
+        if not lock.layer:
+            write_lock(lock, resolve_lock([lock.source], lock.constraints, lock.options, lock.file.name))
+    compile_variant([lock for lock in locks if lock.layer], LAYERS["workbench"])
+
+
 def check_locks() -> int:
     """Print the locks that do not match their inputs; return exit code 1 if there are any."""
     matrix = load_matrix()
@@ -239,20 +257,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m slipway.build.locks")
     parser.add_argument("--check", action="store_true", help="say which are out of date")
     parser.add_argument("--index", action="store_true", help="compile those that take PyTorch from its own index")
+    parser.add_argument("variants", metavar="VARIANT", nargs="*", help="compile the locks of this variant alone")
     options = parser.parse_args()
     if options.check:
         return check_locks()
     matrix = load_matrix()
     suffix = INDEX if options.index else ""
-    for variant in list_variants(matrix):
+    for variant in choose_variants(matrix, options.variants):
         if not suffix or variant.name in TORCH_BACKENDS:
             compile_variant(list(list_variant_locks(variant, suffix)), LAYERS[variant.accelerator + suffix])
-    if not suffix:
-        others = list(list_other_locks())
-        for lock in others:
-            if not lock.layer:
-                write_lock(lock, resolve_lock([lock.source], lock.constraints, lock.options, lock.file.name))
-        compile_variant([lock for lock in others if lock.layer], LAYERS["workbench"])
+    if not suffix and not options.variants:
+        compile_others()
     return 0
 
 

@@ -21,7 +21,15 @@ pytest_plugins = ["tests.helpers.not_run"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that `nox -s tests -- --all` sets."""
-    parser.addoption("--archives", type=int, default=5_000, help="damaged archives to compare with Go's reader")
+    text = "also the tests marked `whole`, and 100,000 damaged archives in place of 5,000"
+    parser.addoption("--whole", action="store_true", help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only `nox -s tests -- --all` has time for."""
+    left_out = [item for item in items if item.get_closest_marker("whole") and not config.getoption("--whole")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from slipway.build import lock_layers
+import pytest
+
+from slipway.build import lock_layers, locks
+from slipway.errors import SlipwayError
+from slipway.matrix import load_matrix
 from slipway.python_locks import read_lock
 
 HASH = f"--hash=sha256:{'a' * 64}"
@@ -78,3 +82,12 @@ def test_the_largest_flavor_takes_the_rest(tmp_path: Path) -> None:
 def list_names(lock: str) -> list[str]:
     """Return the distributions of a lock as they are written, without their versions."""
     return [line.split("==")[0] for line in lock.splitlines() if not line.startswith(" ")]
+
+
+def test_locks_of_one_variant_are_compiled_alone() -> None:
+    """`nox -s lock -- VARIANT`; a name without locks of its own is an error that lists the others."""
+    matrix = load_matrix()
+    assert [variant.name for variant in locks.choose_variants(matrix, ["cuda13.2"])] == ["cuda13.2"]
+    assert len(locks.choose_variants(matrix, [])) == len(list(locks.list_variants(matrix))) > 3
+    with pytest.raises(SlipwayError, match="no variant 'cpu-arm64' has locks of its own; these have: cpu, "):
+        locks.choose_variants(matrix, ["cpu-arm64"])
