@@ -11,7 +11,10 @@ OUTCOMES = ("passed", "failed", "not run")
 WHOLE = "tests.xml"
 PARTIAL = "tests.partial.xml"  # of a run that was cut: it counts for nothing
 # What decides the result of a check beside the image.
-CHECKS = ("tests/images", "slipway/audit", "slipway/image", "policy", "images.toml", "requirements/checks.txt")
+CHECKS = (
+    *("tests/images", "tests/helpers", "policy", "images.toml", "requirements/checks.txt"),
+    *("slipway/audit", "slipway/build", "slipway/host", "slipway/image", "slipway/scan"),
+)
 
 
 @dataclass(frozen=True)

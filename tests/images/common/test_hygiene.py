@@ -79,8 +79,20 @@ OWNED = {"/cache": 1000, "/data": 1000, "/var/cache/apt/archives/partial": 42, "
 PRIVATE_KEY = "find / -xdev -type f -size -64k -exec grep -lIE '^-----BEGIN [A-Z ]*PRIVATE KEY-----$' {} +"
 # Keys that everybody has: of the tests that a package brings along.
 PUBLIC_KEYS = {"/opt/code-server/node_modules/httpolyglot/test/fixtures/server.key"}
+# What no user reads: passwords, keys, locks, and folders of root's and of apt's.
+PRIVATE = {
+    *("/etc/.pwd.lock", "/etc/gshadow", "/etc/shadow", "/etc/security/opasswd", "/etc/ssl/private", "/root"),
+    *("/var/cache/apt/archives/partial", "/var/lib/apt/lists/partial", "/var/lib/dpkg/triggers/Lock"),
+    *("/var/cache/debconf/passwords.dat", "/var/cache/ldconfig"),
+}
+UNREADABLE = "find / -xdev ! -type l ! -readable 2>/dev/null"
+# Scripts that are read by a shell, not started.
+UNSTARTABLE = r"""
+find /usr/bin /usr/sbin /usr/local/bin /usr/local/sbin /opt/*/bin /usr/local/lib/slipway/modes \
+    -type f ! -executable ! -name 'activate*' ! -name '*.bat' 2>/dev/null
+"""
 # Folders with text files that could name the build host.
-TEXT_FOLDERS = "/etc /root /home /opt/app /opt/venv/bin /opt/venv/pyvenv.cfg /usr/local /var/lib/dpkg"
+TEXT_FOLDERS = "/etc /root /home /opt /usr/local /usr/share /var/lib/dpkg"
 WRITTEN_BY_DOCKER = "--exclude=hosts --exclude=hostname --exclude=resolv.conf"
 
 FEWEST_PACKAGES = 50  # Debian's smallest system has 78
@@ -265,6 +277,14 @@ def test_user_can_write_nowhere_else(writable: Container, user: str) -> None:
     """A process of the container can change neither programs nor libraries."""
     _, output = writable.exec_run(["sh", "-c", "find / -xdev -writable ! -type l 2>/dev/null"], user=user)
     assert sorted(output.decode().split()) == WRITABLE
+
+
+@pytest.mark.requirement("U10")
+def test_user_can_read_and_start_everything(writable: Container) -> None:
+    """Any UID with GID 0: a library that root alone reads is missing for everybody else."""
+    found = [writable.exec_run(["sh", "-c", script], user="12345:0").output for script in (UNREADABLE, UNSTARTABLE)]
+    unreadable, unstartable = (set(output.decode().splitlines()) for output in found)
+    assert (unreadable - PRIVATE, unstartable) == (set(), set())
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,17 @@ echo "architecture $(dpkg --print-architecture)"
 echo "machine $(python -c 'import sysconfig; print(sysconfig.get_platform())')"
 echo "suite $(. /etc/os-release && echo $VERSION_CODENAME)"
 """
+ABSENT = [
+    *("LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD", "SSL_CERT_FILE"),
+    *("PYTHONBREAKPOINT", "PYTHONHOME", "PYTHONINSPECT", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE"),
+]
+# Regular expressions for names of variables.
+ABSENT_KINDS = {
+    "processors": r"(OMP|MKL|OPENBLAS|NUMEXPR|BLIS|RAYON|TF_\w+OP_PARALLELISM)_\w*THREADS|OMP_\w+",
+    "GPUs": r"(CUDA|HIP|ROCR|GPU)_(VISIBLE_DEVICES|DEVICE_ORDINAL)|HSA_OVERRIDE_\w+|CUDA_LAUNCH_BLOCKING",
+    "the network": r"(HF|HF_HUB|HF_DATASETS|TRANSFORMERS|UV)_OFFLINE|(?i:(https?|all|no|ftp)_proxy)",
+    "indexes": r"(PIP|UV)_\w*INDEX\w*|PIP_(CONFIG_FILE|TRUSTED_HOST|FIND_LINKS)|UV_INSECURE_HOST|HF_ENDPOINT",
+}
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -110,7 +121,14 @@ def test_start_tells_of_a_deprecation(start: Start, contract: Image) -> None:
 
 
 @pytest.mark.exact
-@pytest.mark.parametrize("name", ["title", "description", "licenses"])
+def test_title_is_the_contracts(labels: dict[str, str], contract: Image) -> None:
+    """A list of images shows it: one of another image would be chosen for this one."""
+    what = contract.target if contract.workload else f"{contract.variant.accelerator}-{contract.flavor}"
+    assert labels.get(f"{OCI}.title") == f"Slipway {what}"
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("name", ["description", "licenses"])
 def test_descriptive_label_is_there(labels: dict[str, str], name: str) -> None:
     """Registries show it."""
     assert labels.get(f"{OCI}.{name}", "").strip()
@@ -208,6 +226,13 @@ def test_health_check_is_quick_at_the_start(image: EngineImage) -> None:
     assert check["StartPeriod"] >= 10 * SECOND
 
 
+@pytest.mark.requirement("T7")
+def test_health_check_notices_within_minutes(image: EngineImage) -> None:
+    """A service that hangs is shown as unhealthy after so many failures in a row, so far apart."""
+    check = image.attrs["Config"]["Healthcheck"]
+    assert 0 < check["Retries"] * (check["Interval"] + check["Timeout"]) <= 120 * SECOND
+
+
 @pytest.mark.requirement("T6")
 @pytest.mark.parametrize(
     ("variable", "value"),
@@ -231,18 +256,20 @@ def test_environment_variable(variables: dict[str, str], variable: str, value: s
     assert variables.get(variable) == value
 
 
-@pytest.mark.parametrize(
-    "variable",
-    [
-        *("LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD", "SSL_CERT_FILE"),
-        *("PYTHONBREAKPOINT", "PYTHONHOME", "PYTHONINSPECT", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE"),
-    ],
-)
+@pytest.mark.parametrize("variable", ABSENT)
 def test_environment_variable_is_absent(
     environment: dict[str, str], login_variables: dict[str, str], variable: str
 ) -> None:
     """It would change programs that a user adds, or run another one before them."""
     assert variable not in environment | login_variables
+
+
+@pytest.mark.parametrize("kind", ABSENT_KINDS)
+def test_no_environment_variable_takes_away(
+    environment: dict[str, str], login_variables: dict[str, str], kind: str
+) -> None:
+    """An image for everybody leaves the machine's processors and GPUs, the network and the indexes to its users."""
+    assert [name for name in environment | login_variables if re.fullmatch(ABSENT_KINDS[kind], name)] == []
 
 
 def test_architecture_is_the_programs(image: EngineImage, facts: dict[str, str], contract: Image) -> None:

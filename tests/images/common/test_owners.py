@@ -45,6 +45,11 @@ def test_no_file_of_an_owner_is_missing(findings: list[Finding]) -> None:
     assert listing(findings, "deleted") == []
 
 
+def test_every_record_is_the_locked_wheels(findings: list[Finding]) -> None:
+    """A distribution's list of its files is a file of the image, too: it could be changed with what it lists."""
+    assert [*listing(findings, "record edited"), *listing(findings, "no record")] == []
+
+
 @pytest.mark.requirement("N2")
 def test_no_content_is_there_twice(findings: list[Finding]) -> None:
     """By any name, in any layers: a second copy of a library is downloaded, and either of the two may be loaded."""

@@ -32,14 +32,22 @@ def parent(contract: Image, labels: dict[str, str]) -> SavedImage:
     """The image below, as it is in this engine."""
     name = contract.variant_image if contract.workload else contract.parent
     found = docker.inspect(matrix.load_matrix().find_image(name).tag)
-    if not found or not is_parent(found, contract, labels):
+    if not found or not (contract.workload or is_parent(found, contract, labels)):
         pytest.skip(NO_PARENT)
+    assert is_parent(found, contract, labels), f"{name} is another image now: nox -s build -- {contract.name}"
     return saved_image.read_image(found["Id"])
 
 
 def content(entry: Entry) -> tuple[str, str, int]:
     """Return what makes a file the same: its content or target, and its mode."""
     return entry.sha256, entry.target, entry.mode
+
+
+@pytest.mark.requirement("A1", "C9")
+def test_layers_of_the_parent_are_there(parent: SavedImage, saved: SavedImage) -> None:
+    """In their order: a workload begins with them; a flavor has its own below the service's, which is the last."""
+    below = [layer.diff_id for layer in parent.layers]
+    assert [layer.diff_id for layer in saved.layers if layer.diff_id in below] == below
 
 
 @pytest.mark.requirement("A1", "U2")

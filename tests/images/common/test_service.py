@@ -8,6 +8,7 @@ from docker.models.containers import Container
 
 from slipway.matrix import Image
 from tests.images.helpers.containers import (
+    LISTENING,
     MILLISECOND,
     PREFERRED,
     QUICK_HEALTH,
@@ -107,6 +108,14 @@ def test_service_runs_without_rights(service: Service) -> None:
     """It keeps no capability, whatever docker's defaults would allow."""
     effective = inside(service.container, "grep", "CapEff", "/proc/1/status")
     assert int(effective.split()[1], 16) == 0
+
+
+@pytest.mark.requirement("U1")
+def test_service_listens_on_port_alone(start: Start) -> None:
+    """On the number in PORT, which the health check asks, and on no other."""
+    container = start("serve", network_mode="none", environment={"PORT": "9000"}, healthcheck=QUICK_HEALTH)
+    wait_for_health(container, "healthy")
+    assert inside(container, "python", "-c", LISTENING).split() == ["9000"]
 
 
 @pytest.mark.requirement("T7")
