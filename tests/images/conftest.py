@@ -39,6 +39,7 @@ pytest_plugins = [
 # docker would write the proxies of ~/.docker/config.json, which are this host's, into each container's environment.
 ALONE = {"use_config_proxy": False, "labels": [docker_command.TEST_LABEL]}
 LOG_LINES = 50
+SAVE_SECONDS = 600  # for the first check that needs the saved image, of which the largest have over ten gigabytes
 PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
 CONTEXT = ("context", "inspect", "--format={{.Endpoints.docker.Host}}")
 # What tells a fault of the engine, and nothing about the image; the first when the runtime lost its own first process.
@@ -64,6 +65,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: wants(item, "saved", "updates"))
     for item in items:
         item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=ENGINE_FAULTS))
+        if wants(item, "saved"):
+            item.add_marker(pytest.mark.timeout(SAVE_SECONDS))
         if wants(item, "gpu"):
             item.user_properties.append(("gpu", "yes"))
 

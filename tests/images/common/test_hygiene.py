@@ -78,18 +78,22 @@ OF_REDIS = {"/etc/redis", "/var/lib/redis", "/var/log/redis"}
 OWNED = {"/cache": 1000, "/data": 1000, "/var/cache/apt/archives/partial": 42, "/var/lib/apt/lists/partial": 42}
 PRIVATE_KEY = "find / -xdev -type f -size -64k -exec grep -lIE '^-----BEGIN [A-Z ]*PRIVATE KEY-----$' {} +"
 # Keys that everybody has: of the tests that a package brings along.
-PUBLIC_KEYS = {"/opt/code-server/node_modules/httpolyglot/test/fixtures/server.key"}
+PUBLIC_KEYS = {
+    "/opt/code-server/node_modules/httpolyglot/test/fixtures/server.key",
+    "/opt/elyra/lib/python3.13/site-packages/Crypto/SelfTest/PublicKey/test_import_DSA.py",
+    "/opt/elyra/lib/python3.13/site-packages/tornado/test/test.key",
+}
 # What no user reads: passwords, keys, locks, and folders of root's and of apt's.
 PRIVATE = {
     *("/etc/.pwd.lock", "/etc/gshadow", "/etc/shadow", "/etc/security/opasswd", "/etc/ssl/private", "/root"),
     *("/var/cache/apt/archives/partial", "/var/lib/apt/lists/partial", "/var/lib/dpkg/triggers/Lock"),
-    *("/var/cache/debconf/passwords.dat", "/var/cache/ldconfig"),
+    *("/var/cache/debconf/passwords.dat", "/var/cache/ldconfig", "/etc/default/cacerts", *OF_REDIS),
 }
 UNREADABLE = "find / -xdev ! -type l ! -readable 2>/dev/null"
 # Scripts that are read by a shell, not started.
 UNSTARTABLE = r"""
 find /usr/bin /usr/sbin /usr/local/bin /usr/local/sbin /opt/*/bin /usr/local/lib/slipway/modes \
-    -type f ! -executable ! -name 'activate*' ! -name '*.bat' 2>/dev/null
+    -type f ! -executable ! -name 'activate*' ! -name '*.bat' ! -name '*.pyc' 2>/dev/null
 """
 # Folders with text files that could name the build host.
 TEXT_FOLDERS = "/etc /root /home /opt /usr/local /usr/share /var/lib/dpkg"
