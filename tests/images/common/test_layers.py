@@ -23,7 +23,6 @@ def list_locks(layer: Layer, owners: dict[str, str]) -> Iterator[str]:
             yield owners.get(canonicalize_name(found[1]), "")
 
 
-@pytest.mark.requirement("N8")
 def test_every_lock_has_a_layer_of_its_own(saved: SavedImage, contract: Image) -> None:
     """PyTorch in the layer of pandas would be pulled again, two gigabytes, with each new pandas."""
     # What a workload adds for an accelerator changes with the rest of its lock: training, training-cuda.

@@ -43,7 +43,7 @@ def content(entry: Entry) -> tuple[str, str, int]:
     return entry.sha256, entry.target, entry.mode
 
 
-@pytest.mark.requirement("A1", "C9")
+@pytest.mark.requirement("A1")
 def test_layers_of_the_parent_are_there(parent: SavedImage, saved: SavedImage) -> None:
     """In their order: a workload begins with them; a flavor has its own below the service's, which is the last."""
     below = [layer.diff_id for layer in parent.layers]
