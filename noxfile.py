@@ -40,7 +40,7 @@ def build_image(session: nox.Session, image: Image, options: Namespace) -> None:
     """Build an image, then label it with what was found in it."""
     sessions.warn_deprecated(session, image)
     setup.prepare_build(MATRIX, image, refresh=options.pull)
-    with sessions.explain("not built; docker shows the step that failed above"), record.start(MATRIX, image) as build:
+    with sessions.explain("not built; the step that failed is above"), record.start(MATRIX, image, options) as build:
         docker_build(session, image, options, build.unlabelled)
         if labels := build.label_options():
             command = ("docker", "buildx", "build", "--quiet", "--provenance=false", *labels, f"--tag={image.tag}")

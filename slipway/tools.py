@@ -160,6 +160,7 @@ def compile_program(tool: Tool, folder: Path) -> Path:
         GOCACHE=str(folder / "cache"),
         GOEXPERIMENT=EXPERIMENTS.get(tool.name, ""),
         GOPATH=str(folder / "go"),
+        GOTMPDIR=str(folder),  # /tmp may be in memory
         GOTOOLCHAIN="local",
     )
     return folder / "program"

@@ -7,6 +7,7 @@ that ends at the image of the earlier one restores that tag and leaves the resul
 import contextlib
 import datetime
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 
 from slipway import docker, results
@@ -22,9 +23,10 @@ REPRODUCED = ("-first", "-second")  # of those of two builds that are compared
 class Build:
     """A build in progress: what the docker commands need to know, and what is recorded at the end."""
 
-    def __init__(self, matrix: Matrix, image: Image) -> None:
+    def __init__(self, matrix: Matrix, image: Image, options: Namespace) -> None:
         self.matrix = matrix
         self.image = image
+        self.is_cold = options.no_cache
         self.unlabelled, self.earlier = (f"{image.tag}{end}" for end in TAG_ENDS)
         self.label_folder = image.results / "labels"  # the build context of `FROM unlabelled`
         self.record = results.read_json(image.results / "build.json")
@@ -48,17 +50,20 @@ class Build:
         return [*own, *(f"--label={key}={value}" for key, value in found.items())]
 
     def finish(self) -> None:
-        """Write build.json, unless it is about this very image; forget what was found out about any other image."""
+        """Write build.json, which keeps its facts about this very image; forget what was found out about any other."""
         image_id = find_id(self.image.tag)
         seconds = round(time.monotonic() - self.started, 1)
         is_same = image_id == self.record.get("image")
         if not is_same:
             forget_results(self.image)
-        if not is_same or not self.found.items() <= self.record.items():
+            self.record = {}
+        if not self.found.items() <= self.record.items():
             built = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            record = {"image": image_id, "tag": self.image.tag, "built": built, "seconds": seconds, **self.found}
-            results.write_json(self.image.results / "build.json", record)
+            self.record |= {"image": image_id, "tag": self.image.tag, "built": built, "seconds": seconds, **self.found}
         is_unchanged = is_same or image_id == find_id(self.earlier)  # which another checkout may have built
+        if self.is_cold or is_unchanged:
+            self.record["cold_seconds" if self.is_cold else "cached_seconds"] = seconds
+        results.write_json(self.image.results / "build.json", self.record)
         what = "unchanged" if is_unchanged else f"built{count_new_layers(self.earlier, self.image.tag)}"
         print(f"{self.image.tag}  {image_id.removeprefix('sha256:')[:12]}  {what}, {seconds} s")
 
@@ -71,13 +76,13 @@ def count_new_layers(earlier: str, tag: str) -> str:
 
 
 @contextlib.contextmanager
-def start(matrix: Matrix, image: Image) -> Iterator[Build]:
+def start(matrix: Matrix, image: Image, options: Namespace) -> Iterator[Build]:
     """Hold an image for one build; SlipwayError when a lock does not match its inputs.
 
     A build that fails leaves neither a tag nor results.
     """
     with results.exclusive(image):
-        build = Build(matrix, image)
+        build = Build(matrix, image, options)
         if docker.call("image", "tag", image.tag, build.earlier).returncode == 0:
             remove_tags(image.tag)
         try:

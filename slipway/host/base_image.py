@@ -8,7 +8,6 @@ Its labels say that it was made, and `describe_image` says so in an image's evid
 
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -205,10 +204,12 @@ def make_image(base: Distro, host: Host, date: str) -> None:
     name = base.tag
     if not which(MAKER):
         packages.install(MAKER, reason=f"no registry gives {name} and {MAKER} is missing")
-    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+    with files.temporary_folder() as folder:
         # Read by mmdebstrap, and by the programs of Debian's packages that write dates.
         epoch = f"SOURCE_DATE_EPOCH={datetime.fromisoformat(f'{date}T00:00:00Z').timestamp():.0f}"
-        command = ["env", epoch, *bootstrap_command(base, host, Path(folder))]
+        # Beside this folder and not in it, which apt's own user could not enter.
+        space = f"TMPDIR={Path(folder).parent}"
+        command = ["env", epoch, space, *bootstrap_command(base, host, Path(folder))]
         image = import_archive(command, import_command(base), Path(folder) / "log")
     tagged = docker.call("tag", image, name)
     if tagged.returncode:

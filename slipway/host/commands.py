@@ -47,7 +47,5 @@ def run_command(command: list[str], what: str, data: str | None = None) -> str:
 
 
 def write_file(root: list[str], path: Path, text: str) -> None:
-    """Write a system file, as root; its folder is made where it is missing."""
-    if not path.parent.is_dir():
-        run_command([*root, "mkdir", "-p", str(path.parent)], f"making {path.parent}")
-    run_command([*root, "tee", str(path)], f"writing {path}", data=text)
+    """Write a system file, as root; it and a folder that was missing are readable by all, under any umask."""
+    run_command([*root, "install", "-D", "--mode=0644", "/dev/stdin", str(path)], f"writing {path}", data=text)

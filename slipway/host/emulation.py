@@ -5,7 +5,7 @@ from pathlib import Path
 from slipway import docker
 from slipway.errors import SlipwayError
 from slipway.host import packages
-from slipway.host.commands import as_root, run_command, say, write_file
+from slipway.host.commands import as_root, run_command, say
 from slipway.host.engine import Engine
 from slipway.images_toml import Distro
 
@@ -34,9 +34,11 @@ def provide_emulation(serving: Engine, base: Distro) -> None:
         return  # systemd has done it when the package came
     say(f"letting the kernel hand programs of {base.platform} to qemu, until the next start of this machine")
     root = as_root("change how the kernel runs programs")
-    if not (KERNEL / "register").exists():
+    register = KERNEL / "register"
+    if not register.exists():
         run_command([*root, "mount", "-t", "binfmt_misc", "binfmt_misc", str(KERNEL)], f"mounting {KERNEL}")
-    write_file(root, KERNEL / "register", format_file.read_text())
+    # Written in place: nothing can replace a file of the kernel.
+    run_command([*root, "tee", str(register)], f"writing {register}", data=format_file.read_text())
 
 
 def is_enabled(base: Distro) -> bool:

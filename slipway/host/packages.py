@@ -170,10 +170,14 @@ def ask() -> bool:
 
 
 def read_notes() -> Notes:
-    """Return what setup has noted; nothing where it changed nothing. SlipwayError for a damaged file."""
-    text = read(NOTES)
+    """Return what setup has noted; nothing where it changed nothing. SlipwayError for a damaged or unreadable file."""
     try:
-        return Notes(**json.loads(text)) if text else Notes()
+        return Notes(**json.loads(NOTES.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return Notes()
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror}): run this as root, or let all read it and its folder."
+        raise SlipwayError(f"{NOTES}, where setup notes what it adds, {reason}") from None
     except (ValueError, TypeError):
         raise SlipwayError(f"{NOTES}, where setup notes what it adds, is damaged: mend or delete it.") from None
 

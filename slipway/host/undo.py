@@ -9,6 +9,7 @@ from slipway.host.packages import (
     NOTES,
     SOURCES,
     Change,
+    Notes,
     apt_get,
     hash_text,
     read_notes,
@@ -24,10 +25,11 @@ NEEDED = [f"-o=APT::AutoRemove::{kind}Important=false" for kind in ("Recommends"
 
 def undo_setup() -> None:
     """Remove the packages and files that setup added; name what it upgraded. Images and volumes stay."""
-    if not NOTES.exists():
-        say(f"nothing to undo: there is no {NOTES}, where setup notes what it adds")
+    notes = read_notes()
+    if notes == Notes():
+        say(f"nothing to undo: {NOTES}, where setup notes what it adds, has nothing")
         return
-    root, notes = as_root("undo setup"), read_notes()
+    root = as_root("undo setup")
     remove_packages(root, [package for package in notes.packages if is_installed(package)])
     for name, digest in notes.files.items():
         if hash_text(read(Path(name))) == digest:

@@ -16,6 +16,7 @@ FILES = (
     *("tests/images/**/*", "tests/helpers/*.py", "slipway/**/*.py", "images.toml", "pyproject.toml"),
     *("requirements/uv.txt", "requirements/checks.txt", "requirements/elyra.txt", "requirements/*.list"),
     *("policy/*.toml", "Dockerfile*", "docker/**/*", "app/**/*.py", "tools/code-server/*", "tools/mathjax/*"),
+    "docs/choosing.md",
 )
 
 
@@ -26,9 +27,16 @@ def list_inputs(image: Image) -> list[Path]:
 
 
 def digest_inputs(image: Image) -> str:
-    """Return the SHA-256 of the names and contents of the files that the checks of an image read."""
+    """Return the SHA-256 of all but the image that its checks read: files of the repository, and its parent."""
     parts = (f"{file.relative_to(repository.ROOT)} {_digest(file)}\n" for file in list_inputs(image))
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+    return hashlib.sha256("".join([*parts, find_parent(image)]).encode()).hexdigest()
+
+
+def find_parent(image: Image) -> str:
+    """Return the ID of the image that an image is compared with, its variant's or the flavor before; else nothing."""
+    name = image.variant_image if image.workload else image.parent
+    found = docker.inspect(f"{image.variant.repository}:{name}") if name else None
+    return str(found["Id"]) if found else ""
 
 
 def find_passed(image: Image) -> datetime | None:

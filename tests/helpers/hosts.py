@@ -174,6 +174,21 @@ def in_namespace(script: str, *words: str) -> list[str]:
     return ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-ec", script, *words]
 
 
+# What is in /tmp is still there, such as the tests' own Python; what is written there goes to 16 MB of memory.
+SMALL_TMP = """
+mount -t tmpfs -o size=16m none /mnt
+mkdir /mnt/upper /mnt/work
+mount -t overlay -o lowerdir=/tmp,upperdir=/mnt/upper,workdir=/mnt/work none /tmp
+unset TMPDIR
+exec "$0" "$@"
+"""
+
+
+def with_small_tmp(*command: str) -> list[str]:
+    """Return a command that has hardly any room in /tmp, and no TMPDIR."""
+    return in_namespace(SMALL_TMP, *command)
+
+
 def has_namespaces() -> bool:
     """Tell whether this user may have a mount namespace on this machine."""
     with contextlib.suppress(OSError):

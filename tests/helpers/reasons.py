@@ -20,9 +20,10 @@ NO_OPENSSL = "no openssl on this host, with which a test makes a CA and its cert
 NO_BRIDGE = "a container does not reach this host by the engine's bridge, where a test serves PyTorch's index"
 OWN_PROXY = "this host reaches the network by a proxy, in whose place a test would put its own"
 NO_PYPI = "the test's proxy did not reach the index that locks are compiled from"
+LEFT_OUT = "`nox -s tests` leaves the image out, and it is not built"
 ACCEPTED = (
     *(NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX, NO_PYTHONS, NO_PARENT),
     *(NO_APT, NO_COMPILER, NO_MAKER, NO_NAMESPACES, NO_GPG, NO_DEBIAN, NO_RUNC, NO_SITE),
     *(NO_OPENSSL, NO_BRIDGE, OWN_PROXY, NO_PYPI),
-    *(NO_DEBIAN_LISTS, UPDATES),
+    *(NO_DEBIAN_LISTS, UPDATES, LEFT_OUT),
 )

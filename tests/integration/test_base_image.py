@@ -4,6 +4,7 @@ import io
 import os
 import re
 import subprocess
+import sys
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ from shutil import which
 
 import pytest
 
+from slipway import repository
 from slipway.errors import SlipwayError
 from slipway.host import apt, base_image, downloads
 from slipway.host.downloads import Host
 from slipway.images_toml import Distro, Platform
-from tests.helpers.reasons import NO_MAKER
+from tests.helpers import hosts
+from tests.helpers.reasons import NO_MAKER, NO_NAMESPACES
 
 
 def base(image: str, platform: Platform = "linux/amd64") -> Distro:
@@ -67,8 +70,15 @@ def test_mirror_of_this_host_is_used_alone() -> None:
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[str]:
-    """Yield a base image, under a name of its own."""
-    yield make(name := f"slipway-test-base:{os.getpid()}")
+    """Yield a base image, under a name of its own, made where /tmp has hardly any room."""
+    if not hosts.HAS_NAMESPACES:
+        pytest.skip(NO_NAMESPACES)
+    name = f"slipway-test-base:{os.getpid()}"
+    code = f"from tests.integration import test_base_image; test_base_image.make({name!r})"
+    command = hosts.with_small_tmp(sys.executable, "-c", code)
+    result = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    yield name
     docker("rmi", name)
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from queue import Queue
 from typing import cast
 
@@ -115,24 +116,30 @@ def test_a_deleted_revision_is_not_given_again(proxy: Proxy, repository: Reposit
     assert find_state(repository) == revisions.State(0, None, 2)
 
 
-@pytest.mark.parametrize("fault", [Fault(status=500), Fault(cut=True), Fault(cut=True, late=True), Fault(status=403)])
 @pytest.mark.parametrize("place", ["-r2.claim", "-r2.taken", "-r2"])
 @pytest.mark.requirement("V7")
-def test_a_write_that_fails_ends_it_with_nothing_overwritten(
-    proxy: Proxy, repository: Repository, upstream: str, place: str, fault: Fault
-) -> None:
-    """Whatever arrived of it; and the next publication goes through."""
-    first, second = push(repository, "first"), push(repository, "second")
-    publish(repository, first)
-    proxy.fail("PUT", f"{re.escape(place)}$", fault)
-    with pytest.raises(RegistryError):
-        publish(repository, second)
-    assert published(upstream, repository)[1] == first
-    assert repository.find_digest(TAG) == first
-    proxy.rules.clear()
-    publish(repository, second)
-    assert repository.find_digest(TAG) == second
-    assert published(upstream, repository)[1] == first
+@pytest.mark.usefixtures("proxy")
+def test_a_write_that_fails_ends_it_with_nothing_overwritten(upstream: str, place: str) -> None:
+    """Whatever arrived of it; and the next publication goes through. All at once: crane waits before it tries again."""
+
+    def publish_through(fault: Fault) -> None:
+        with Proxy(upstream) as proxy:
+            repository = registry.parse_repository(f"{proxy.host}/team/{uuid.uuid4().hex}")
+            first, second = push(repository, "first"), push(repository, "second")
+            publish(repository, first)
+            proxy.fail("PUT", f"{re.escape(place)}$", fault)
+            with pytest.raises(RegistryError):
+                publish(repository, second)
+            assert published(upstream, repository)[1] == first
+            assert repository.find_digest(TAG) == first
+            proxy.rules.clear()
+            publish(repository, second)
+            assert repository.find_digest(TAG) == second
+            assert published(upstream, repository)[1] == first
+
+    faults = [Fault(status=500), Fault(cut=True), Fault(cut=True, late=True), Fault(status=403)]
+    with ThreadPoolExecutor() as pool:
+        assert len(list(pool.map(publish_through, faults))) == len(faults)
 
 
 @pytest.mark.parametrize("fault", [Fault(status=500), Fault(cut=True), Fault(status=403), Fault(status=404)])
@@ -339,10 +346,20 @@ def chaos(chance: random.Random) -> Callable[[Request], Fault | None]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.requirement("V5", "V7")
-def test_two_publishers_at_once_lose_nothing(repository: Repository, upstream: str, seed: int) -> None:
-    """Two publishers with three images each, while every tenth request fails: six revisions, each once and for ever."""
+@pytest.mark.usefixtures("proxy")
+def test_two_publishers_at_once_lose_nothing(upstream: str) -> None:
+    """Two publishers with three images each, while every tenth request fails: six revisions, each once and for ever.
+
+    Three times with other faults, all at once: crane waits before it tries again.
+    """
+    with ThreadPoolExecutor() as pool:
+        assert len(list(pool.map(partial(race, upstream), range(3)))) == 3
+
+
+def race(upstream: str, seed: int) -> None:
+    """Let two publishers publish in an unused repository at once, with the faults of a seed."""
+    repository = registry.parse_repository(f"{upstream}/race/{uuid.uuid4().hex}")
     made = [[push(repository, f"{who}-{number}") for number in range(3)] for who in range(2)]
     allocated: dict[int, str] = {}
 

@@ -14,14 +14,6 @@ from tests.helpers.built_images import require_built
 from tests.helpers.reasons import NO_NAMESPACES
 
 IMAGE = matrix.load_matrix().find_image("cpu-base")
-MEGABYTES = 16  # of /tmp; the image has hundreds
-# What is in /tmp is still there, such as this test's own Python; what is written there goes to the memory.
-SMALL_TMP = f"""
-mount -t tmpfs -o size={MEGABYTES}m none /mnt
-mkdir /mnt/upper /mnt/work
-mount -t overlay -o lowerdir=/tmp,upperdir=/mnt/upper,workdir=/mnt/work none /tmp
-exec "$0" "$@"
-"""
 READ = """
 import sys
 from pathlib import Path
@@ -44,14 +36,13 @@ def test_image_readers_leave_tmp_alone() -> None:
     image_id = saved_image.find_id(IMAGE.tag)
     for name in ("syft", "trivy"):
         tools.provide_program(tools.read_tool(name))
-    environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
     with files.temporary_folder() as cache, files.temporary_folder() as folder:
         (Path(cache) / "slipway").mkdir()
         (Path(cache) / "slipway" / "tools").symlink_to(repository.cache_folder("tools"))
         result = subprocess.run(
-            hosts.in_namespace(SMALL_TMP, sys.executable, "-c", READ, image_id, folder),
+            hosts.with_small_tmp(sys.executable, "-c", READ, image_id, folder),
             cwd=repository.ROOT,
-            env=environment | {"XDG_CACHE_HOME": cache},
+            env=os.environ | {"XDG_CACHE_HOME": cache},
             capture_output=True,
             text=True,
             check=False,

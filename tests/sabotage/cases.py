@@ -35,6 +35,11 @@ class Case:
     paths: tuple[str, ...] = ()
 
     @property
+    def is_in_tests(self) -> bool:
+        """Whether `nox -s tests` builds its image."""
+        return matrix.load_matrix().find_image(self.image).in_tests
+
+    @property
     def dockerfile(self) -> str:
         """The faults, one after the other."""
         return "\n".join(fault for fault in self.breaks.values() if fault)
@@ -83,6 +88,11 @@ def broken() -> tuple[Case, ...]:
 def unbroken() -> list[Case]:
     """Return a case without a fault for each image that a case breaks."""
     return [Case(image, image, image) for image in dict.fromkeys(case.image for case in broken())]
+
+
+def list_shown() -> set[str]:
+    """Return the checks that `nox -s tests` shows to fail, and those that no case can break on every host."""
+    return {name for case in broken() if case.is_in_tests for name in case.breaks}.union(not_shown())
 
 
 def not_shown() -> dict[str, str]:

@@ -13,6 +13,8 @@ from tests.sabotage import breakage, cases, earlier
 from tests.sabotage.cases import Case
 from tests.sabotage.selection import OTHERS, RUN
 
+pytest_plugins = ["tests.helpers.not_run"]
+
 AT_A_TIME = 3
 EARLIER = "passed earlier"
 

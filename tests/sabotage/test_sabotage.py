@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from slipway import matrix
+from tests.helpers.reasons import LEFT_OUT
 from tests.sabotage import breakage, cases
 from tests.sabotage.cases import Case
 from tests.sabotage.conftest import AT_A_TIME, EARLIER, Verdicts
@@ -25,9 +26,8 @@ def verdict(verdicts: Verdicts, case: Case, request: pytest.FixtureRequest) -> s
 
     An image that `nox -s tests` leaves out may not be built: its cases are not run.
     """
-    image = matrix.load_matrix().find_image(case.image)
-    if not image.in_tests and not breakage.is_built(case.image):
-        pytest.skip(f"there is no {image.tag}; nox -s build sabotage -- {image.name}")
+    if not case.is_in_tests and not breakage.is_built(case.image):
+        pytest.skip(LEFT_OUT)
     found = verdicts[case].result()
     if found.earlier:
         request.node.user_properties.append((EARLIER, found.earlier))
@@ -56,14 +56,14 @@ def test_broken_image_fails_its_checks_only(case: Case, verdict: str) -> None:
 def test_every_check_is_shown_to_fail() -> None:
     """A check that fails on no broken image may check nothing; a case names checks of its own contract.
 
-    Only the images that every run builds are included, without checks of other versions alone.
+    Only the images that every run builds are included, without checks of other versions alone, and the cases on them.
     """
     images = matrix.load_matrix().images
     contracts = [image.name for image in images]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         checks = dict(zip(contracts, pool.map(breakage.collect, contracts), strict=True))
     every = set().union(*(checks[image.name] for image in images if image.in_tests))
-    shown = {name for case in cases.broken() for name in case.breaks} | cases.not_shown().keys()
+    shown = cases.list_shown()
     not_shown = sorted(check for check in every if not any(cases.is_named(check, name) for name in shown))
     named = [(case.name, case.contract, name) for case in cases.broken() for name in case.expected]
     unknown = [f"{case}: {name}" for case, own, name in named if not any(cases.is_named(c, name) for c in checks[own])]

@@ -1,5 +1,8 @@
 """The tables of broken images and the sample of their checks: a mistake is an error, a choice can be repeated."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +10,9 @@ from typing import cast
 
 import pytest
 
+from slipway import repository
 from slipway.errors import SlipwayError
+from tests.helpers.reasons import LEFT_OUT
 from tests.sabotage import cases, selection
 from tests.sabotage.cases import Case
 
@@ -51,6 +56,29 @@ def test_a_name_is_of_one_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (tmp_path / name).write_text(TABLE)
     with pytest.raises(SlipwayError, match="the same name: bad"):
         cases.broken()
+
+
+def test_a_case_shows_a_check_only_where_every_run_has_its_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an image that `nox -s tests` leaves out, a case may never run."""
+    monkeypatch.setattr(cases, "FOLDER", tmp_path)
+    rare = TABLE.replace("cpu-base", "cuda12.8-base").replace("bad", "rare").replace("one", "two")
+    (tmp_path / "one.toml").write_text(f'{TABLE}{rare}[not-shown]\ntest_three = "no GPU"\n')
+    assert cases.list_shown() == {"test_one", "test_three"}
+
+
+def test_a_case_that_was_not_run_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its image is one that `nox -s tests` leaves out, and this engine has none."""
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    case = "training-that-learns-nothing"
+    command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "tests/sabotage", f"-k{case}"]
+    result = subprocess.run(command, cwd=repository.ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert f"\nnot run: {LEFT_OUT}: test_broken_image_fails_its_checks_only[{case}]\n" in result.stdout, result.stdout
 
 
 def items(fixture: str = "host") -> list[pytest.Item]:

@@ -92,10 +92,36 @@ def test_a_changed_check_and_a_changed_lock_are_due(write: Write, tmp_path: Path
     image.locks[0].write_text("numpy==2")
     assert not earlier_checks.find_passed(image)
     image.locks[0].write_text("")
-    folder = tmp_path / "tests" / "images"
-    folder.mkdir(parents=True)
-    (folder / "test_new.py").touch()
-    assert not earlier_checks.find_passed(image)
+    for name in ("tests/images/test_new.py", "docs/choosing.md"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True)
+        file.touch()
+        assert not earlier_checks.find_passed(image)
+        file.unlink()
+    assert earlier_checks.find_passed(image)
+
+
+@pytest.mark.parametrize(
+    ("name", "parent"),
+    [
+        ("cpu-devel", "cpu-runtime"),
+        ("cuda-base-workbench", "cuda-base"),
+        ("cpu-base-py3.11", None),
+    ],
+)
+def test_another_parent_is_an_input(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str, parent: str | None
+) -> None:
+    """An image that was rebuilt or is gone; the files of the image are compared with it."""
+    write()
+    image = matrix.load_matrix().find_image(name)
+    engine = {f"slipway:{parent}": {"Id": "sha256:1"}}
+    monkeypatch.setattr(docker, "inspect", engine.get)
+    before = earlier_checks.digest_inputs(image)
+    engine[f"slipway:{parent}"]["Id"] = "sha256:2"
+    rebuilt = earlier_checks.digest_inputs(image)
+    engine.clear()
+    assert len({before, rebuilt, earlier_checks.digest_inputs(image)}) == (3 if parent else 1)
 
 
 def test_only_the_option_takes_checks_over(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

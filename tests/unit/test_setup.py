@@ -409,8 +409,8 @@ def apt_steps(commands: list[list[str]]) -> list[str]:
     for command in commands:
         if "apt-get" in command:
             steps.append(" ".join(command[command.index("DPkg::Lock::Timeout=120") + 1 :]).strip())
-        elif "tee" in command:
-            steps.append(Path(command[command.index("tee") + 1]).name)
+        elif "/dev/stdin" in command:
+            steps.append(Path(command[command.index("/dev/stdin") + 1]).name)
     return steps
 
 
@@ -424,7 +424,7 @@ def test_debian_12_takes_docker_alone_from_a_pinned_debian_13(commands: list[lis
     start.provide_engine(NoEngineError("no engine"))
     steps = ["preferences", "sources", "update", SIMULATION, "notes", "daemon.json", INSTALLATION]
     assert apt_steps(commands) == steps
-    texts = [command[-1] for command in commands if "tee" in command]
+    texts = [command[-1] for command in commands if "/dev/stdin" in command]
     assert "Package: *\nPin: release n=trixie*\nPin-Priority: 100\n" in texts[0]
     pinned = "Package: docker.io docker-cli docker-buildx docker-compose\nPin: release n=trixie*\n"
     assert f"{pinned}Pin-Priority: 500\n" in texts[0]
@@ -498,10 +498,10 @@ def test_debian_13_installs_its_own(commands: list[list[str]], monkeypatch: pyte
 
 
 def test_new_engine_keeps_its_build_cache_small(commands: list[list[str]]) -> None:
-    """The folder comes first, then the file with the limit."""
+    """The file with the limit, in a folder that is made for it."""
     start.provide_engine(NoEngineError("no engine"))
     written = next(command for command in commands if str(start.DAEMON) in command)
-    assert commands[commands.index(written) - 1][:2] == ["mkdir", "-p"]
+    assert written[:2] == ["install", "-D"]
     limit = json.loads(written[-1])["builder"]["gc"]
     assert limit == {"enabled": True, "defaultKeepStorage": "20GB"}
 
@@ -651,6 +651,30 @@ def test_damaged_notes(noted: list[list[str]], text: str) -> None:
     packages.NOTES.write_text(text)
     assert "is damaged: mend or delete it" in message("--undo")
     assert noted == []
+
+
+@pytest.mark.usefixtures("noted")
+def test_notes_that_cannot_be_read() -> None:
+    """They are neither taken for none nor written anew."""
+    packages.NOTES.unlink()
+    packages.NOTES.mkdir()
+    assert "cannot be read (Is a directory): run this as root" in message("--undo")
+    with pytest.raises(SlipwayError, match="cannot be read"):
+        packages.add_notes([], packages.Change([], {}, []), {})
+
+
+def test_system_files_are_readable_by_all_under_any_umask(tmp_path: Path) -> None:
+    """apt simulates as the user, and ignores a source that the user cannot read; an older file gets the mode, too."""
+    file = tmp_path / "new" / "folder" / "file"
+    mask = os.umask(0o077)
+    try:
+        host_commands.write_file([], file, "old")
+        file.chmod(0o600)
+        host_commands.write_file([], file, "text\n")
+    finally:
+        os.umask(mask)
+    assert file.read_text() == "text\n"
+    assert [path.stat().st_mode & 0o777 for path in (file, file.parent, file.parent.parent)] == [0o644, 0o755, 0o755]
 
 
 def test_undo_where_setup_noted_nothing(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

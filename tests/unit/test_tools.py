@@ -161,14 +161,16 @@ def test_built_once(tmp_path: Path, cache: Path) -> None:
 
 
 def test_two_tools_are_built_with_the_same_caches(measure: Path, tmp_path: Path, cache: Path) -> None:
-    """Most of what they are compiled from is the same; the caches are removed at the end."""
+    """Most of what they are compiled from is the same; the caches are removed at the end, /tmp is not used."""
     shutil.copytree(measure.parent, measure.parent.with_name("weigh"))
-    script = 'case $1 in version) echo go1.26.0;; build) echo "$GOCACHE" >"${5#-o=}";; esac'
+    script = 'case $1 in version) echo go1.26.0;; build) echo "$GOCACHE" "$GOTMPDIR" >"${5#-o=}";; esac'
     program(tmp_path / "bin" / "go", script)
     built = tools.provide_programs([tools.read_tool("measure"), tools.read_tool("weigh")])
     assert sorted(cache.iterdir()) == sorted(built)
-    [caches] = {file.read_text() for file in built}
-    assert not Path(caches.strip()).exists()
+    [(caches, temporary)] = {tuple(file.read_text().split()) for file in built}
+    assert not Path(caches).exists()
+    assert Path(caches).is_relative_to(temporary)
+    assert Path(temporary).is_relative_to(cache)
 
 
 @pytest.mark.usefixtures("measure")
