@@ -26,7 +26,7 @@ OCI = "org.opencontainers.image"
 TESTS = """<?xml version="1.0"?>
 <testsuites><testsuite name="pytest" errors="0" failures="{failures}" hostname="the-builders-machine">
 <properties><property name="image" value="{image}"/><property name="contract" value="{contract}"/>
-<property name="whole" value="yes"/><property name="exit status" value="0"/>
+<property name="whole" value="yes"/><property name="derived" value="no"/><property name="exit status" value="0"/>
 <property name="commit" value="{commit}"/><property name="finished" value="{finished}"/></properties>
 <testcase classname="tests.images.every" name="test_starts"/>
 <testcase classname="tests.images.every" name="test_ends">{outcome}</testcase>
