@@ -2,7 +2,8 @@
 
 A key is a file, a key management service or env://VARIABLE. cosign reads its password from COSIGN_PASSWORD and the
 registry's login from docker's configuration; neither is an argument. What is signed with a key is not written to a
-public log, since images may be private; what is signed without one must be.
+public log, since images may be private; what is signed without one must be. Variables that change where cosign looks
+for signatures and whom it trusts are not passed on.
 
 Both are stored beside the image as cosign's bundles. A registry without the API for referrers keeps the list of them
 under a tag that is read and written, so only one publisher at a time may attach to an image.
@@ -28,6 +29,10 @@ VERIFY_BY_KEY = "--insecure-ignore-tlog=true"  # accepts what is in no public lo
 PUBLIC_KEY = "SLIPWAY_PUBLIC_KEY"  # the variable that holds the public key of a private one
 LARGEST = "512MB"  # of an attestation: the SBOM of a large image is larger than cosign's default
 LAST_LINES = 4
+# Variables that cosign does not get: all of its own but the key, its password and the token of a CI job.
+SETTINGS = re.compile("COSIGN_(?!PASSWORD$|PKCS11_|.*KEY$)|SIGSTORE_(?!ID_TOKEN$)")
+# The identity of a workflow that a release's tag starts: it differs in each release.
+OF_RELEASE = re.compile(r"(.+@refs/tags/v)[0-9.]+")
 # What cosign says of an image without what it is asked to verify.
 NOTHING_FOUND = re.compile("no signatures found|no matching (signatures|attestations)|none of the attestations")
 
@@ -80,9 +85,15 @@ class Signer:
         """Return the arguments that sign."""
         return (f"--key={self.key}", *SIGN_BY_KEY) if self.key else ()
 
+    def make_identity_argument(self) -> str:
+        """Return the argument that verifies the identity; the same workflow of another release is the same signer."""
+        if match := OF_RELEASE.fullmatch(self.identity):
+            return f"--certificate-identity-regexp=^{re.escape(match[1])}[0-9.]+$"
+        return f"--certificate-identity={self.identity}"
+
     def verify(self, command: str, *words: str) -> str:
         """Run a command of cosign that verifies; return its output, empty when it finds nothing of this signer."""
-        who = (f"--certificate-identity={self.identity}", f"--certificate-oidc-issuer={self.issuer}")
+        who = (self.make_identity_argument(), f"--certificate-oidc-issuer={self.issuer}")
         if self.key:
             who = (f"--key={self.key if self.is_public else f'env://{PUBLIC_KEY}'}", VERIFY_BY_KEY)
         variables = {} if self.is_public or not self.key else {PUBLIC_KEY: read_public_key(self.key)}
@@ -100,16 +111,17 @@ def read_public_key(key: str) -> str:
 
 @functools.cache
 def provide_cosign() -> Path:
-    """Return cosign's program, built if it is missing."""
-    return tools.provide_program(tools.read_tool("cosign"))
+    """Return cosign's program as built from tools/: it gets the key."""
+    return tools.provide_built("cosign")
 
 
 def run_cosign(*arguments: str, data: bytes = b"", variables: Mapping[str, str] | None = None) -> str:
     """Run cosign and return its output; SlipwayError with its last lines when it fails."""
+    passed = {name: value for name, value in os.environ.items() if not SETTINGS.match(name)}
     result = subprocess.run(
         [provide_cosign(), *arguments],
         # cosign asks for an unset password
-        env={"COSIGN_PASSWORD": "", **os.environ, "COSIGN_MAX_ATTACHMENT_SIZE": LARGEST, **(variables or {})},
+        env={"COSIGN_PASSWORD": "", **passed, "COSIGN_MAX_ATTACHMENT_SIZE": LARGEST, **(variables or {})},
         input=data,
         capture_output=True,
         check=False,

@@ -248,6 +248,31 @@ def test_latest_never_goes_back_to_an_earlier_release(shop: Workshop, run: Run, 
 
 
 @pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.requirement("A5")
+@pytest.mark.parametrize("signers", ["one workflow", "another key"])
+def test_latest_does_not_go_back_whoever_signed_the_later_release(
+    shop: Workshop, target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], signers: str
+) -> None:
+    """A workflow's identity names the tag of its release; a key may be new, and the label of the source is ours."""
+    workflow = "https://github.com/team/slipway/.github/workflows/publish.yml@refs/tags/v"
+    for content, release in (("2", "0.2.0"), ("1", "0.1.7")):
+        identity = f"{workflow}{release}"
+        by = [f"--identity={identity}", "--issuer=github"] if signers == "one workflow" else [f"--key={release}.key"]
+        monkeypatch.setenv("FAKE_IDENTITY", identity)
+        shop.make("cuda-base", content=content, **{VERSION: release})
+        assert command.main([f"--registry={target}", *by, "--allow-local-base", "cuda-base"]) == 0
+    there = open_repository(target)
+    new, old = (there.find_digest(f"{release}-cuda13.0-base-r1") for release in ("0.2.0", "0.1.7"))
+    assert [there.find_digest(tag) for tag in ("latest", "0.2", "0.1", "0.1.7")] == [new, new, old, old]
+    command.main([f"--registry={target}", *by, "--allow-local-base", "--dry-run", "cuda-base"])
+    assert f"latest stays at a later release, {new}" in capsys.readouterr().out
+    there.write_tag("latest", old)
+    if signers == "one workflow":
+        with pytest.raises(SlipwayError, match=r"but 0\.2\.0-cuda13\.0-base-r1 was published under this tag after it"):
+            command.main([f"--registry={target}", *by, "--verify", "latest"])
+
+
+@pytest.mark.usefixtures("fake_cosign")
 def test_two_platforms_become_one_index(shop: Workshop, run: Run, target: str, signer: Signer) -> None:
     """Each has its own evidence, and neither is published in the other's place."""
     shop.make("cpu-base")
