@@ -22,12 +22,14 @@ from typing import Any
 
 from slipway import tools
 from slipway.errors import SlipwayError
+from slipway.publish import registry
 
 Json = Mapping[str, Any]
 SIGN_BY_KEY = ("--use-signing-config=false", "--tlog-upload=false")  # no network but the registry
 VERIFY_BY_KEY = "--insecure-ignore-tlog=true"  # accepts what is in no public log
 PUBLIC_KEY = "SLIPWAY_PUBLIC_KEY"  # the variable that holds the public key of a private one
 LARGEST = "512MB"  # of an attestation: the SBOM of a large image is larger than cosign's default
+UNREAD = "Error fetching"  # what `cosign tree` says of what it could not read, although it succeeds
 LAST_LINES = 4
 # Variables that cosign does not get: all of its own but the key, its password and the token of a CI job.
 SETTINGS = re.compile("COSIGN_(?!PASSWORD$|PKCS11_|.*KEY$)|SIGSTORE_(?!ID_TOKEN$)")
@@ -69,15 +71,24 @@ class Signer:
         run_cosign("attest", "--yes", *self.list_signing_arguments(), *what, data=predicate)
 
     def list_signed(self, reference: str) -> list[tuple[str, Json]]:
-        """Return what this signer has signed about a manifest: the type of the predicate, and the annotations."""
+        """Return what this signer has signed about a manifest: the type of the predicate, and the annotations.
+
+        SlipwayError when the registry does not give all that is attached to it: cosign takes that for nothing.
+        """
         if reference not in self.known:
             found = json.loads(self.verify("verify", reference) or "[]")
+            if len(found) < len(attached := list_attached(reference)):
+                for digest in attached:
+                    registry.parse_repository(reference.partition("@")[0]).read_blob(digest)
+                found = json.loads(self.verify("verify", reference) or "[]")
             self.known[reference] = [(each["critical"]["type"], each.get("optional") or {}) for each in found]
         return self.known[reference]
 
     def find_attestations(self, reference: str, predicate_type: str) -> list[Json]:
         """Return the predicates of one type that this signer has attested about an image."""
         envelopes = self.verify("verify-attestation", f"--type={predicate_type}", reference).splitlines()
+        if len(envelopes) < sum(kind == predicate_type for kind, _ in self.list_signed(reference)):
+            raise SlipwayError(f"the registry did not give all that is attached to {reference}; run this again")
         statements = (json.loads(base64.b64decode(json.loads(each)["payload"])) for each in envelopes)
         return [each["predicate"] for each in statements]
 
@@ -103,6 +114,11 @@ class Signer:
             return ""
 
 
+def list_attached(reference: str) -> list[str]:
+    """Return the digests of what is attached to a manifest, by anybody; SlipwayError when some cannot be read."""
+    return re.findall(r"(?m)^ .* (sha256:[0-9a-f]{64})$", run_cosign("tree", "--experimental-oci11", reference))
+
+
 @functools.cache
 def read_public_key(key: str) -> str:
     """Return the public key of a private one."""
@@ -126,9 +142,9 @@ def run_cosign(*arguments: str, data: bytes = b"", variables: Mapping[str, str] 
         capture_output=True,
         check=False,
     )
-    if not result.returncode:
-        return result.stdout.decode()
     told = result.stderr.decode(errors="replace")
+    if not result.returncode and UNREAD not in told:
+        return result.stdout.decode()
     message = "\n".join([f"cosign {arguments[0]} failed:", *told.strip().splitlines()[-LAST_LINES:]])
     if NOTHING_FOUND.search(told):
         raise UnsignedError(message)

@@ -144,6 +144,39 @@ def test_others_verify_it_with_cosign_alone(  # noqa: PLR0913, PLR0917 - fixture
     assert "stranger" not in told
 
 
+def find_attached(proxy: Proxy, there: Repository, digest: str) -> list[str]:
+    """Return the digests of the blobs that are attached to a manifest, its signature's last."""
+    attached = [there.require_manifest(str(row["digest"])) for row in proxy.subjects[digest]]
+    return [layer for manifest in attached for layer in manifest.layers]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.requirement("V7")
+def test_a_registry_that_fails_is_not_taken_for_an_unsigned_image(
+    shop: Workshop, real: Run, proxy: Proxy, target: str
+) -> None:
+    """cosign says `no signatures found` then. Neither does `latest` go back, nor is a revision passed over."""
+    proxy.referrers = True
+    shop.make("cuda-base", **{VERSION: "0.2.0"})
+    real("cuda-base")
+    there = open_repository(target)
+    latest = there.find_digest("latest")
+    signature = find_attached(proxy, there, latest)[-1]
+    shop.make("cuda-base", content="2", **{VERSION: "0.2.0"})
+    for path, status in (("/referrers/", 403), ("/referrers/", 429), ("/referrers/", 500), (signature, 403)):
+        proxy.requests.clear()
+        proxy.fail("GET", path, Fault(status=status))
+        with pytest.raises(SlipwayError, match=str(status)):
+            real("cuda-base")
+        with pytest.raises(SlipwayError, match=str(status)):
+            real("--verify", "latest", key="own.pub")
+        assert not [each for each in proxy.written() if "/manifests/" in each.path]
+        proxy.rules.clear()
+    assert real("cuda-base") == 0
+    assert sorted(list_revisions(there)) == ["0.2.0-cuda13.0-base-r1", "0.2.0-cuda13.0-base-r2"]
+
+
 # --- the whole way, signatures by a stand-in -----------------------------------------------------
 
 
