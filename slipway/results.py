@@ -29,11 +29,21 @@ def write_json(file: Path, content: object) -> None:
     write(file, json.dumps(content, indent=2) + "\n")
 
 
+def remove(file: Path) -> None:
+    """Delete a file if it is there; SlipwayError when its folder is not writable."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise SlipwayError(
+            f"cannot remove {file}: {error.strerror}; was it made by another user, or by sudo?"
+        ) from None
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """Return a JSON document; empty when it is missing or damaged."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -33,7 +33,7 @@ def read_settings(repository: Repository, image: Manifest) -> Mapping[str, Any]:
 
 
 def read_labels(repository: Repository, image: Manifest) -> Mapping[str, str]:
-    """Return an image's labels; RegistryError when they are no table."""
+    """Return an image's labels; RegistryError when its settings are no table."""
     match read_settings(repository, image).get("config"):
         case {"Labels": dict(labels)}:
             return {str(name): str(value) for name, value in labels.items()}

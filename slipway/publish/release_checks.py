@@ -95,6 +95,7 @@ def list_problems(candidate: Candidate, *, allow_local_base: bool = False) -> li
     """Return every reason why an image may not be published."""
     problems = [
         *examine_commit(candidate),
+        *examine_build(candidate),
         *examine_base(candidate, allowed=allow_local_base),
         *examine_tests(candidate),
         *examine_documents(candidate),
@@ -116,6 +117,20 @@ def examine_commit(candidate: Candidate) -> Iterator[str]:
         yield f"it was not built from a commit: {again}"
     elif repository.file_at(commit, dockerfile) is None:
         yield f"this repository has no {dockerfile} at commit {commit[:12]}: git fetch, or {again}"
+
+
+def examine_build(candidate: Candidate) -> Iterator[str]:
+    """Yield a problem when the record of the build lacks its times, which its provenance names."""
+    try:
+        read_times(candidate.read(BUILD))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        yield f"{BUILD} does not say when it was built: nox -s build -- {candidate.image.name}"
+
+
+def read_times(build: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    """Return the start and the end of a build; KeyError, TypeError, ValueError or OverflowError without them."""
+    end = datetime.fromisoformat(build["built"]).astimezone(UTC)
+    return end - timedelta(seconds=build["seconds"]), end
 
 
 def examine_base(candidate: Candidate, *, allowed: bool) -> Iterator[str]:
@@ -213,9 +228,18 @@ def find_verdict_problem(name: str, found: Mapping[str, Any], identity: str) -> 
         return f"the verdict of {name} is {found.get('verdict')!r}"
     if not tools.is_built(program := found.get("program")):
         return f"{name} is by {program or 'an unknown program'}, not by the one built from tools/: take it off PATH"
-    today = datetime.now(UTC).date().isoformat()
-    for item in found.get("exceptions", []):
-        if item["expires"] < today:
-            return f"{name} rests on the exception {item['identifier']}, which expired on {item['expires']}"
-    problem = find_age_problem(found.get("finished"))
+    problem = find_exception_problem(found.get("exceptions", [])) or find_age_problem(found.get("finished"))
     return f"{name} {problem}" if problem else ""
+
+
+def find_exception_problem(exceptions: object) -> str:
+    """Return why the exceptions of a scan do not count today, or an empty string."""
+    today = datetime.now(UTC).date().isoformat()
+    for item in exceptions if isinstance(exceptions, list) else [exceptions]:
+        match item:
+            case {"identifier": str(name), "expires": str(day)} if day < today:
+                return f"rests on the exception {name}, which expired on {day}"
+            case {"identifier": str(), "expires": str()}:
+                continue
+        return "has an exception without its identifier or its day of expiry"
+    return ""

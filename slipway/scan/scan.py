@@ -11,6 +11,7 @@ Writes Trivy's report to dist/<image>/trivy.json, and the verdict with its reaso
 
 import argparse
 import hashlib
+import os
 import resource
 import time
 from collections import Counter
@@ -238,8 +239,8 @@ def read_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     place.add_argument("--db-repository", metavar="REF", default="", help="a mirror of Trivy's database")
     place.add_argument("--database", metavar="FOLDER", type=Path, help="a cache folder of Trivy's with its database")
     options = parser.parse_args(words)
-    if missing := next((file for file in options.vex if not file.is_file()), None):
-        raise SlipwayError(f"--vex: there is no file {missing}")
+    if missing := next((file for file in options.vex if not (file.is_file() and os.access(file, os.R_OK))), None):
+        raise SlipwayError(f"--vex: there is no readable file {missing}")
     if options.database and not options.database.is_dir():
         raise SlipwayError(f"--database: there is no folder {options.database}")
     return options
@@ -250,7 +251,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = read_arguments(words)
     image = load_matrix().find_image(options.image)
     for name in ("scan.json", "trivy.json"):
-        (image.results / name).unlink(missing_ok=True)
+        results.remove(image.results / name)
     started = time.monotonic()
     scan = Scan(image, docker.require_image(image.tag)["Id"], policy.load())
     try:

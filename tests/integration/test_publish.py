@@ -23,6 +23,7 @@ from slipway.publish import (
     published,
     registry,
     release_checks,
+    staging,
     tags,
 )
 from slipway.publish.cosign import Signer
@@ -352,6 +353,35 @@ def test_what_one_job_stages_another_publishes(
         run("--staged", "cuda-base")
     with pytest.raises(SlipwayError, match="is not what `publish --stage` sends"):
         run("--staged", there.refer(there.find_digest("latest")))
+
+
+def test_an_output_that_cannot_be_written_stages_nothing(
+    shop: Workshop, proxy: Proxy, target: str, tmp_path: Path
+) -> None:
+    """A folder is in its place."""
+    shop.make("cuda-base")
+    with pytest.raises(SlipwayError, match=r"--output: cannot write .*Is a directory"):
+        command.main([f"--registry={target}", "--stage", f"--output={tmp_path}", "--allow-local-base", "cuda-base"])
+    assert not proxy.written()
+
+
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.parametrize(
+    "document",
+    [b"{", b"[]", b'{"image": "cuda-base", "id": 1, "files": {}}', b'{"image": "cuda-base", "id": "1", "files": {}}'],
+)
+def test_malformed_results_of_a_staged_image_are_one_message(run: Run, target: str, document: bytes) -> None:
+    """Whoever may write to the staging repository can put them there."""
+    there = open_repository(target)
+    with oci_layout.temporary_layout() as layout:
+        empty = layout.describe(oci_layout.EMPTY, layout.add_blob(b"{}"))
+        image = layout.add_manifest(empty, [empty])
+        content = layout.describe(staging.RESULTS, layout.add_blob(document))
+        evidence = layout.add_manifest(empty, [content], artifactType=staging.RESULTS)
+        index = layout.write_index([(image, {}), (evidence, {})])
+        there.push(layout.folder, index.digest, is_index=True)
+    with pytest.raises(SlipwayError, match="has no results as `publish --stage` sends them"):
+        run("--staged", there.refer(index.digest))
 
 
 @pytest.mark.usefixtures("fake_cosign")

@@ -123,6 +123,22 @@ def exception_expired_since(shop: Workshop) -> None:
     shop.change(shop.make("cuda-base"), "scan.json", exceptions=[expired])
 
 
+def malformed_exceptions(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "scan.json", exceptions=[{"identifier": "CVE-2026-12345"}])
+
+
+def exceptions_of_another_kind(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "scan.json", exceptions=None)
+
+
+def built_at_no_time(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "build.json", built=None)
+
+
+def built_in_no_time(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "build.json", seconds="3.5")
+
+
 def no_sbom(shop: Workshop) -> None:
     (shop.make("cuda-base").results / "sbom.spdx.json").unlink()
 
@@ -196,6 +212,10 @@ def damaged_scan(shop: Workshop) -> None:
         (audited_long_ago, r"audit.json is \d+ days old, more than 7"),
         (scanned_at_no_time, "scan.json does not say when it was made"),
         (exception_expired_since, "rests on the exception CVE-2026-12345, which expired on 2026-01-31"),
+        (malformed_exceptions, "scan.json has an exception without its identifier"),
+        (exceptions_of_another_kind, "scan.json has an exception without its identifier"),
+        (built_at_no_time, "build.json does not say when it was built: nox -s build -- cuda-base"),
+        (built_in_no_time, "build.json does not say when it was built: nox -s build -- cuda-base"),
         (no_sbom, r"there is no readable sbom.spdx.json: nox -s sbom -- cuda-base"),
         (sbom_of_another, "sbom.cdx.json is about another image"),
         (other_sbom_of_another, "sbom.spdx.json is about another image"),

@@ -555,6 +555,19 @@ def test_a_damaged_policy_is_named(tmp_path: Path) -> None:
         read_toml(file, licenses.Policy)
 
 
+@pytest.mark.parametrize("name", ["paths", "but"])
+def test_a_glob_that_is_none_is_named(tmp_path: Path, name: str) -> None:
+    rows = {"paths": ["/a"], "but": ["/b"]} | {name: ["/usr", "/[z-a]"]}
+    file = tmp_path / "unpackaged-files.toml"
+    file.write_text(f'[[left-out]]\npaths = {rows["paths"]}\nbut = {rows["but"]}\nreason = "none"\n')
+    with pytest.raises(SlipwayError, match=rf"{name} is .*\[z-a\].*; it must be a list of globs"):
+        read_toml(file, UnpackagedFiles)
+    trim = tmp_path / "cpu.toml"
+    trim.write_text('[[trim]]\npath = "/[z-a]"\nlayer = "base"\nreason = "none"\n')
+    with pytest.raises(SlipwayError, match=r"path is '/\[z-a\]'; it must be a glob"):
+        read_toml(trim, trims.TrimsToml)
+
+
 # --- the SBOM ------------------------------------------------------------------------------------
 
 IMAGE = MATRIX.find_image("cpu-base")
