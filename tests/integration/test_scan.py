@@ -365,14 +365,14 @@ def test_an_exception_that_no_image_needs_fails_once_all_are_scanned(
     """It would accept the next finding. The scan of one image only lists it."""
     ready.accept("vulnerabilities", "CVE-2026-0002", purls=PURL)
     assert ready.scan(database(python("shop", "1.0"))) == 0, ready.reasons()
-    with pytest.raises(SlipwayError, match=r"no image needs these entries of policy/.*: CVE-2026-0002, a test"):
+    with pytest.raises(SlipwayError, match=r"no published image needs these entries .*: CVE-2026-0002, a test"):
         unused.main()
     assert ready.scan(database(python("shop", "1.0"), days=9)) == 3
     assert unused.main() == 0
-    assert "unused exceptions: not run, 0 of 1 images are scanned by this policy" in capsys.readouterr().out
+    assert "unused exceptions: not run, 0 of 1 published images are scanned by this policy" in capsys.readouterr().out
     assert ready.scan(database(SHOP)) == 0, ready.reasons()
     assert unused.main() == 0
-    assert "unused exceptions: none in 1 images" in capsys.readouterr().out
+    assert "unused exceptions: none in 1 published images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("product", [PURL, "pkg:pypi/other@1.0"])

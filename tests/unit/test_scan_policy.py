@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from slipway import repository, results
 from slipway.errors import SlipwayError
-from slipway.scan import policy
+from slipway.matrix import load_matrix
+from slipway.scan import policy, unused
 from slipway.scan.policy import ACCEPTED, LIMITS, Policy
 
 TODAY = policy.find_today()
@@ -128,3 +130,25 @@ def test_a_mistake_is_named(folder: Path, mistake: str) -> None:
     *changed, message = MISTAKES[mistake]
     with pytest.raises(SlipwayError, match=message):
         change(folder, *changed)
+
+
+def test_unused_entries_are_looked_for_in_the_published_images(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Others are rarely built: with them, one that is never scanned would keep an unused entry for ever."""
+    current, published = policy.load(folder), load_matrix().published
+    monkeypatch.setattr(policy, "load", lambda: current)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    needed = [item.record() for item in current.entries()]
+    scan = {"complete": True, "policy": current.digest, "exceptions": needed}
+    for image in published:
+        assert unused.main() == 0
+        results.write_json(image.results / "scan.json", scan)
+    assert unused.main() == 0
+    *before, after = capsys.readouterr().out.splitlines()
+    assert after == f"unused exceptions: none in {len(published)} published images"
+    assert all("unused exceptions: not run" in line for line in before)
+    for image in published:
+        results.write_json(image.results / "scan.json", scan | {"exceptions": needed[1:]})
+    with pytest.raises(SlipwayError, match="no published image needs these entries of policy/, remove them: "):
+        unused.main()
