@@ -1,6 +1,7 @@
 """Results in dist/<image>/: files are written whole or not at all, by one build of an image at a time."""
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,14 @@ def read_json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def digest_file(file: Path) -> str:
+    """Return the SHA-256 of a file; empty when it cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ scanned, not longer ago than `results_days` of images.toml. "not run" and "not s
 are accepted if the user allowed them in the test or scan session, and are part of what is attested.
 """
 
+import hashlib
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -211,23 +212,27 @@ def examine_documents(candidate: Candidate) -> Iterator[str]:
         elif name in SBOMS:
             problem = "" if candidate.local.id in sbom.find_image_ids(found) else f"{name} is about another image"
         else:
-            problem = find_verdict_problem(name, found, candidate.local.id)
+            problem = find_verdict_problem(name, found, candidate)
         if problem:
             yield f"{problem}: nox -s {SESSIONS[name]} -- {candidate.image.name}"
 
 
-def find_verdict_problem(name: str, found: Mapping[str, Any], identity: str) -> str:
+def find_verdict_problem(name: str, found: Mapping[str, Any], candidate: Candidate) -> str:
     """Return why the audit or the scan does not allow publishing, or an empty string.
 
     "not scanned" is accepted where the scan was told --allow-not-scanned, which is recorded in it.
     """
     is_accepted = name == SCAN and found.get("verdict") == "not scanned" and found.get("allow_not_scanned") is True
-    if found.get("image") != identity:
+    if found.get("image") != candidate.local.id:
         return f"{name} is about another image"
     if found.get("verdict") != "passed" and not is_accepted:
         return f"the verdict of {name} is {found.get('verdict')!r}"
     if not tools.is_built(program := found.get("program")):
         return f"{name} is by {program or 'an unknown program'}, not by the one built from tools/: take it off PATH"
+    if not re.fullmatch(r"[0-9a-f]{40}", str(found.get("commit"))):
+        return f"the policy or the code of {name} was changed and not committed when it was made"
+    if found.get("sbom") != hashlib.sha256(candidate.files[sbom.CYCLONEDX]).hexdigest():
+        return f"{name} is about another {sbom.CYCLONEDX}"
     problem = find_exception_problem(found.get("exceptions", [])) or find_age_problem(found.get("finished"))
     return f"{name} {problem}" if problem else ""
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from rich.table import Table
 
-from slipway import docker, results, tools
+from slipway import docker, repository, results, sbom, tools
 from slipway.errors import SlipwayError
 from slipway.matrix import Image, load_matrix
 from slipway.scan import completeness, pending_updates, policy, trivy, trivy_db
@@ -38,6 +38,8 @@ PASSED, VULNERABLE, FAILED, NOT_SCANNED = "passed", "vulnerable", "failed", "not
 EXIT_CODES = {PASSED: 0, VULNERABLE: 1, FAILED: 1, NOT_SCANNED: 3}
 SHOWN = ("CRITICAL", "UNKNOWN")  # of these, each finding is shown although it does not fail the scan
 WIDTH = 60  # characters of a title in the table
+# What decides the verdict beside the image, its SBOM and the database.
+RULES = ("policy", "requirements", "slipway/scan", "slipway/image")
 
 
 @dataclass
@@ -217,6 +219,9 @@ def make_record(scan: Scan, options: argparse.Namespace, seconds: float) -> dict
         "scanner": scan.scanner,
         "database": {"source": used.source, "updated": used.updated.isoformat(), "note": used.note} if used else None,
         "policy": scan.policy.digest,
+        "commit": repository.describe_head(*RULES),
+        "sbom": results.digest_file(scan.image.results / sbom.CYCLONEDX),
+        "trivy": results.digest_file(scan.image.results / "trivy.json"),
         "vex": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in options.vex},
         "system": scan.system,
         "coverage": [asdict(kind) for kind in scan.kinds],

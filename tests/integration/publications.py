@@ -61,7 +61,8 @@ class Workshop:
         results.write_json(image.results / "sbom.spdx.json", {"comment": f"{sbom.IMAGE} {identity}"})
         for verdict in ("audit.json", "scan.json"):
             content_of = {"image": identity, "verdict": "passed", "finished": now(), "program": BUILT}
-            results.write_json(image.results / verdict, content_of)
+            judged = {"commit": self.commit, "sbom": results.digest_file(image.results / "sbom.cdx.json")}
+            results.write_json(image.results / verdict, content_of | judged)
         return image
 
     def load(self, image: Image, content: str, labels: dict[str, str]) -> str:

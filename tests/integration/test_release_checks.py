@@ -123,6 +123,18 @@ def exception_expired_since(shop: Workshop) -> None:
     shop.change(shop.make("cuda-base"), "scan.json", exceptions=[expired])
 
 
+def audited_by_a_changed_policy(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "audit.json", commit=f"{shop.commit}-dirty")
+
+
+def scanned_by_an_unknown_policy(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "scan.json", commit=None)
+
+
+def sbom_of_the_same_image_changed(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "sbom.cdx.json", components=[])
+
+
 def malformed_exceptions(shop: Workshop) -> None:
     shop.change(shop.make("cuda-base"), "scan.json", exceptions=[{"identifier": "CVE-2026-12345"}])
 
@@ -212,6 +224,9 @@ def damaged_scan(shop: Workshop) -> None:
         (audited_long_ago, r"audit.json is \d+ days old, more than 7"),
         (scanned_at_no_time, "scan.json does not say when it was made"),
         (exception_expired_since, "rests on the exception CVE-2026-12345, which expired on 2026-01-31"),
+        (audited_by_a_changed_policy, "the policy or the code of audit.json was changed and not committed"),
+        (scanned_by_an_unknown_policy, "the policy or the code of scan.json was changed and not committed"),
+        (sbom_of_the_same_image_changed, r"(?s)audit.json is about another sbom\.cdx.*scan.json is about another sbom"),
         (malformed_exceptions, "scan.json has an exception without its identifier"),
         (exceptions_of_another_kind, "scan.json has an exception without its identifier"),
         (built_at_no_time, "build.json does not say when it was built: nox -s build -- cuda-base"),
