@@ -1,5 +1,6 @@
 """The tables of images.toml: the keys of each, and the values allowed there."""
 
+import math
 import re
 from datetime import date
 from typing import Annotated, Literal, TypeAlias, get_args
@@ -41,7 +42,7 @@ def check_date(text: str) -> str:
 
 def check_size(size: tuple[float, float]) -> tuple[float, float]:
     """Return the least and the most GB; ValueError unless they are in order."""
-    if not 0 < size[0] < size[1]:
+    if not 0 < size[0] < size[1] < math.inf:
         raise ValueError
     return size
 

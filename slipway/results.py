@@ -1,6 +1,7 @@
 """Results in dist/<image>/: files are written whole or not at all, by one build of an image at a time."""
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,13 +30,31 @@ def write_json(file: Path, content: object) -> None:
     write(file, json.dumps(content, indent=2) + "\n")
 
 
+def remove(file: Path) -> None:
+    """Delete a file if it is there; SlipwayError when its folder is not writable."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise SlipwayError(
+            f"cannot remove {file}: {error.strerror}; was it made by another user, or by sudo?"
+        ) from None
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """Return a JSON document; empty when it is missing or damaged."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def digest_file(file: Path) -> str:
+    """Return the SHA-256 of a file; empty when it cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

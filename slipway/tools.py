@@ -122,6 +122,14 @@ def provide_program(tool: Tool) -> Path:
     return provide_programs([tool])[0]
 
 
+def provide_built(name: str) -> Path:
+    """Return a tool's program as built from tools/, whatever PATH has: for programs that get a key or a login."""
+    tool = read_tool(name)
+    if not tool.program.is_file():
+        build_programs([tool])
+    return tool.program
+
+
 def provide_programs(wanted: Sequence[Tool]) -> list[Path]:
     """Return the programs of tools; those that are missing are built, with the same caches of Go."""
     programs = [find_installed(tool) or tool.program for tool in wanted]
@@ -154,7 +162,7 @@ def compile_program(tool: Tool, folder: Path) -> Path:
         command,
         f"{tool.name} {tool.version} could not be built",
         "Where the Go module proxy is out of reach, set GOPROXY or HTTPS_PROXY, "
-        f"or put {tool.name} {tool.version} on PATH.",
+        f"or put {tool.name} {tool.version} on PATH, which serves all but a release.",
         folder=tool.module,
         CGO_ENABLED="0",
         GOCACHE=str(folder / "cache"),

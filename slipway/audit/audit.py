@@ -47,6 +47,9 @@ from slipway.matrix import Image
 from slipway.sbom import Component
 from slipway.toml import read_toml
 
+# What decides the verdict beside the image and its SBOM.
+RULES = ("policy", "requirements", "slipway/audit", "slipway/image")
+
 
 def require_commit(contract: Image, image_id: str) -> None:
     """Raise SlipwayError when the files that an image was built from differ from those of the checkout.
@@ -157,6 +160,9 @@ def main() -> int:
     audit = audit_image(contract, image_id, components)
     result = make_report(audit, image_id, time.monotonic() - started)
     result["program"] = sbom.find_program(results.read_json(listed))
+    result["commit"] = repository.describe_head(*RULES)
+    result["sbom"] = results.digest_file(listed)
+    result["trivy"] = results.digest_file(contract.results / "trivy.json")
     results.write_json(Path(folder) / "audit.json", result)
     display.show_audit(contract.name, result, audit.findings)
     return 0 if result["verdict"] == "passed" else 1

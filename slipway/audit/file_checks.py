@@ -13,7 +13,6 @@ from slipway.image.layers import Kind
 DEB = "deb:"  # begins the owner of a claim
 SET_ID = 0o6000
 WRITABLE = 0o022
-UNIQUE = (Kind.FILE, Kind.SYMLINK, Kind.HARDLINK, Kind.DEVICE)  # a layer has one for a path
 SHADOW = ("/etc/shadow", "/etc/gshadow")  # belong to the group of this name wherever an account is made
 
 
@@ -93,21 +92,24 @@ def find_deletion(system: FileSystem, path: str) -> tuple[int | None, str]:
 
 
 def check_rights(audit: Audit) -> None:
-    """Find files that give more rights than a Debian package's installation gives, and those that others may write."""
-    for path in audit.system.list_files():
-        entry = audit.system.find_entry(path)
-        if entry.xattrs:
-            audit.add_finding("extended attribute", path, f"it has {entry.xattrs}")
-        if entry.kind not in (Kind.FILE, Kind.HARDLINK):
+    """Find files that give more rights than a Debian package's installation gives, and those that others may write.
+
+    Each entry of a file with hard links counts. Of a folder only the extended attributes are examined.
+    """
+    for path, (own, number) in audit.system.paths.items():
+        entries = audit.system.list_headers(path)
+        if xattrs := sorted({name for entry in entries for name in entry.xattrs.split()}):
+            audit.add_finding("extended attribute", path, f"it has {' '.join(xattrs)}")
+        if own.kind not in (Kind.FILE, Kind.HARDLINK):
             continue
-        number = audit.system.find_layer(path)
-        if entry.mode & WRITABLE:
-            audit.add_finding("writable", path, f"mode {entry.mode:o}: others than its owner may write it")
+        if mode := next((entry.mode for entry in entries if entry.mode & WRITABLE), 0):
+            audit.add_finding("writable", path, f"mode {mode:o}: others than its owner may write it")
         is_packages = number < audit.origins.base or number in audit.origins.package_layers or path in SHADOW
-        if entry.uid or (entry.gid and not is_packages):
-            audit.add_finding("foreign owner", path, f"it belongs to {entry.uid}:{entry.gid}")
-        if entry.mode & SET_ID and not is_from_installation(audit, path, audit.claims.get(path, ())):
-            audit.add_finding("set-ID", path, f"mode {entry.mode:o} is not from the installation of a Debian package")
+        if foreign := next((e for e in entries if e.uid or (e.gid and not is_packages)), None):
+            audit.add_finding("foreign owner", path, f"it belongs to {foreign.uid}:{foreign.gid}")
+        set_id = next((entry.mode for entry in entries if entry.mode & SET_ID), 0)
+        if set_id and not is_from_installation(audit, path, audit.claims.get(path, ())):
+            audit.add_finding("set-ID", path, f"mode {set_id:o} is not from the installation of a Debian package")
 
 
 def check_instructions(audit: Audit) -> None:

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterable
 from re import Pattern
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 
 def compile_globs(globs: Iterable[str], *, folders: bool = False) -> Pattern[str]:
@@ -16,3 +19,15 @@ def translate_glob(glob: str) -> str:
     parts = re.split(r"(/\*\*/|/\*\*$|\*|\?|\[[^\]]+\])", glob)
     special = {"/**/": "/(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}
     return "".join(special.get(part) or (part if part.startswith("[") else re.escape(part)) for part in parts)
+
+
+def check_glob(glob: str) -> str:
+    """Return the glob; ValueError when no expression can be made of it, as of `[z-a]`."""
+    try:
+        re.compile(translate_glob(glob))
+    except re.error as error:
+        raise ValueError(str(error)) from None
+    return glob
+
+
+Glob = Annotated[str, Field(description="a glob, such as /usr/lib/**/*.[ao]"), AfterValidator(check_glob)]

@@ -9,6 +9,7 @@ from pydantic import Field
 from slipway import repository
 from slipway.audit import globs
 from slipway.audit.findings import Finding, make_finding
+from slipway.audit.globs import Glob
 from slipway.image.filesystem import FileSystem
 from slipway.images_toml import FLAVORS, LAYERS
 from slipway.matrix import Image
@@ -21,7 +22,7 @@ WORKBENCH = "workbench"
 class TrimTable(Table):
     """A row of a file; its keys are explained there."""
 
-    path: str
+    path: Glob
     layer: str
     reason: str
     locks: list[str] = Field(default=[""])

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from slipway import repository
-from slipway.audit.globs import compile_globs
+from slipway.audit.globs import Glob, compile_globs
 from slipway.toml import Table
 
 FILE = repository.ROOT / "policy" / "unpackaged-files.toml"
@@ -17,8 +17,8 @@ PACKAGES = "packages"
 CheckName: TypeAlias = Literal[
     "bytecode", "link", "package", "libraries", "certificates", "keystore", "accounts", "npm", "wheel", "empty"
 ]
-Globs = Annotated[list[str], Field(min_length=1, description="a list of globs in quotes")]
-Origin = Annotated[str, Field(pattern=rf"^({BASE}|{PACKAGES}|/.*)$", description=f'"{BASE}", "{PACKAGES}" or a glob')]
+Globs = Annotated[list[Glob], Field(min_length=1, description="a list of globs in quotes")]
+Origin = Annotated[Glob, Field(pattern=rf"^({BASE}|{PACKAGES}|/.*)$", description=f'"{BASE}", "{PACKAGES}" or a glob')]
 Text = Annotated[str, Field(min_length=1, description="a text that says why")]
 
 
@@ -40,7 +40,7 @@ class LeftOut(Table):
     """A [[left-out]] table."""
 
     paths: Globs
-    but: list[str] = Field([], description="a list of globs in quotes")
+    but: list[Glob] = Field([], description="a list of globs in quotes")
     reason: Text
 
     @cached_property

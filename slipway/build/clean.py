@@ -8,6 +8,7 @@ so does an image that a user built on one of these, which has their labels, and 
 """
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from slipway.build.build_cache import (
 )
 from slipway.build.dockerfiles import Dockerfiles
 from slipway.build.record import REPRODUCED, TAG_ENDS
-from slipway.errors import run
+from slipway.errors import SlipwayError, run
 from slipway.matrix import Matrix, load_matrix
 
 DEVCONTAINER = "-devcontainer"  # the end of the tags that .devcontainer/image makes
@@ -65,20 +66,35 @@ def remove_build_cache() -> None:
     print(f"build cache: {len(records) - len(read_records())} records")
 
 
+def require_removable(folder: Path) -> None:
+    """Raise SlipwayError for a link to a folder, and for one in which this user may not delete."""
+    if folder.is_symlink():
+        raise SlipwayError(f"{folder} is a link; remove it, and what it leads to. Nothing was removed yet")
+    for place, _, _ in os.walk(folder):
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise SlipwayError(f"{place} is not yours to write: sudo chown -R $USER {folder}. Nothing was removed yet")
+
+
 def remove_folder(folder: Path) -> None:
     """Delete a folder that only Slipway writes to."""
     if folder.is_dir():
-        shutil.rmtree(folder)
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise SlipwayError(f"cannot remove {folder}: {error}") from None
         print(folder)
 
 
 def main() -> int:
     """Remove everything and print it."""
+    folders = (repository.ROOT / "dist", repository.cache_folder())
+    for folder in folders:
+        require_removable(folder)
     remove_labelled()
     remove_images(load_matrix())
     remove_build_cache()
-    remove_folder(repository.ROOT / "dist")
-    remove_folder(repository.cache_folder())
+    for folder in folders:
+        remove_folder(folder)
     return 0
 
 

@@ -14,7 +14,7 @@ from slipway.matrix import FILE, Image
 # The lines of images.toml that reach a build; a budget does not.
 ARGUMENTS = r"^(apt_date|image|platform|dockerfile|distro|locks|arguments|target|parent|deprecated) ="
 
-UNSEEN = (":(exclude)*__pycache__*",)  # .dockerignore keeps it from every build
+UNSEEN = (":(exclude,glob)**/__pycache__/**",)  # .dockerignore keeps it from every build
 
 
 def git(*words: str) -> str:

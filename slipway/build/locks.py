@@ -189,9 +189,12 @@ def write_lock(lock: Lock, text: str) -> None:
 def read_days() -> dict[str, datetime.date]:
     """Return the day on which each lock was resolved, by its name; SlipwayError when the file is damaged."""
     try:
-        return tomllib.loads(RESOLVED.read_text()) if RESOLVED.exists() else {}
-    except tomllib.TOMLDecodeError as error:
+        found = tomllib.loads(RESOLVED.read_text()) if RESOLVED.exists() else {}
+    except ValueError as error:  # tomllib's own error, an impossible date, bytes that are no text
         raise SlipwayError(f"{RESOLVED} cannot be read ({error}): run nox -s lock") from None
+    if wrong := [name for name, day in found.items() if type(day) is not datetime.date]:
+        raise SlipwayError(f"{RESOLVED} has no date for {wrong[0]}: run nox -s lock")
+    return found
 
 
 def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]]) -> None:

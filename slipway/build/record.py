@@ -100,7 +100,7 @@ def start(matrix: Matrix, image: Image, options: Namespace) -> Iterator[Build]:
 def forget_results(image: Image) -> None:
     """Delete what was found out about an image."""
     for name in RESULTS:
-        (image.results / name).unlink(missing_ok=True)
+        results.remove(image.results / name)
 
 
 def remove_tags(*tags: str) -> None:

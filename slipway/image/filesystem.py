@@ -64,27 +64,38 @@ class FileSystem:
 
     def find_entry(self, path: str) -> Entry:
         """Return the entry of a path; for a hard link, that of the file with the content."""
+        first = self.list_headers(path)[0]
+        return first._replace(path=path) if first.kind is Kind.FILE else self.paths[path][0]
+
+    def list_headers(self, path: str) -> list[Entry]:
+        """Return the entries of all hard links to a path's file in its layer, the file first.
+
+        They are one file, and an engine gives it the rights of each of them, the last one's at the end.
+        """
         entry, layer = self.paths[path]
-        if entry.kind is not Kind.HARDLINK:
-            return entry
-        return self._linked[layer].get(entry.target, entry)._replace(path=path, mode=entry.mode)
+        return self._linked[layer].get(path, [entry])
 
     @cached_property
-    def _linked(self) -> list[dict[str, Entry]]:
-        """The targets of hard links in each layer."""
+    def _linked(self) -> list[dict[str, list[Entry]]]:
+        """The files with hard links in each layer: the entries of each, by the paths of all of them."""
         tables = []
         for layer in self.image.layers:
             targets = {entry.target for entry in layer.entries if entry.kind is Kind.HARDLINK}
-            tables.append({e.path: e for e in layer.entries if e.path in targets and e.kind is Kind.FILE})
+            table: dict[str, list[Entry]] = {}
+            for entry in layer.entries:
+                if entry.kind is Kind.HARDLINK:
+                    table[entry.path] = table.setdefault(entry.target, [])
+                    table[entry.path].append(entry)
+                elif entry.path in targets and entry.kind in (Kind.FILE, Kind.SYMLINK, Kind.DEVICE):
+                    table[entry.path] = [entry]
+            tables.append(table)
         return tables
 
     def read_content(self, path: str) -> bytes:
         """Return the part of a file that was kept; empty if nothing was."""
         if path not in self.paths:
             return b""
-        entry, layer = self.paths[path]
-        source = entry.target if entry.kind is Kind.HARDLINK else path
-        return self.image.layers[layer].kept.get(source, b"")
+        return self.image.layers[self.find_layer(path)].kept.get(self.list_headers(path)[0].path, b"")
 
     def read_text(self, path: str) -> str:
         """Return a kept document as text."""

@@ -27,7 +27,6 @@ from slipway.publish import (
     registry,
     release_checks,
     staging,
-    tags,
     verify,
 )
 from slipway.publish.cosign import Signer
@@ -135,7 +134,7 @@ def print_plan(repository: Repository, signer: Signer, publications: Sequence[Pu
             publish.require_platforms(repository, publication, there)
             print(f"{repository}:{name_revision(publication.tag, state.free)} would be published: {publication.names}")
             target = ""
-        own = tags.parse_release(publication.candidates[0].local.labels)
+        own = publication.candidates[0].local.labels
         for tag in (publication.tag, *publication.followers):
             now = repository.find_manifest(tag)
             if now and now.digest == target:

@@ -2,7 +2,8 @@
 
 A key is a file, a key management service or env://VARIABLE. cosign reads its password from COSIGN_PASSWORD and the
 registry's login from docker's configuration; neither is an argument. What is signed with a key is not written to a
-public log, since images may be private; what is signed without one must be.
+public log, since images may be private; what is signed without one must be. Variables that change where cosign looks
+for signatures and whom it trusts are not passed on.
 
 Both are stored beside the image as cosign's bundles. A registry without the API for referrers keeps the list of them
 under a tag that is read and written, so only one publisher at a time may attach to an image.
@@ -21,13 +22,19 @@ from typing import Any
 
 from slipway import tools
 from slipway.errors import SlipwayError
+from slipway.publish import registry
 
 Json = Mapping[str, Any]
 SIGN_BY_KEY = ("--use-signing-config=false", "--tlog-upload=false")  # no network but the registry
 VERIFY_BY_KEY = "--insecure-ignore-tlog=true"  # accepts what is in no public log
 PUBLIC_KEY = "SLIPWAY_PUBLIC_KEY"  # the variable that holds the public key of a private one
 LARGEST = "512MB"  # of an attestation: the SBOM of a large image is larger than cosign's default
+UNREAD = "Error fetching"  # what `cosign tree` says of what it could not read, although it succeeds
 LAST_LINES = 4
+# Variables that cosign does not get: all of its own but the key, its password and the token of a CI job.
+SETTINGS = re.compile("COSIGN_(?!PASSWORD$|PKCS11_|.*KEY$)|SIGSTORE_(?!ID_TOKEN$)")
+# The identity of a workflow that a release's tag starts: it differs in each release.
+OF_RELEASE = re.compile(r"(.+@refs/tags/v)[0-9.]+")
 # What cosign says of an image without what it is asked to verify.
 NOTHING_FOUND = re.compile("no signatures found|no matching (signatures|attestations)|none of the attestations")
 
@@ -64,15 +71,24 @@ class Signer:
         run_cosign("attest", "--yes", *self.list_signing_arguments(), *what, data=predicate)
 
     def list_signed(self, reference: str) -> list[tuple[str, Json]]:
-        """Return what this signer has signed about a manifest: the type of the predicate, and the annotations."""
+        """Return what this signer has signed about a manifest: the type of the predicate, and the annotations.
+
+        SlipwayError when the registry does not give all that is attached to it: cosign takes that for nothing.
+        """
         if reference not in self.known:
             found = json.loads(self.verify("verify", reference) or "[]")
+            if len(found) < len(attached := list_attached(reference)):
+                for digest in attached:
+                    registry.parse_repository(reference.partition("@")[0]).read_blob(digest)
+                found = json.loads(self.verify("verify", reference) or "[]")
             self.known[reference] = [(each["critical"]["type"], each.get("optional") or {}) for each in found]
         return self.known[reference]
 
     def find_attestations(self, reference: str, predicate_type: str) -> list[Json]:
         """Return the predicates of one type that this signer has attested about an image."""
         envelopes = self.verify("verify-attestation", f"--type={predicate_type}", reference).splitlines()
+        if len(envelopes) < sum(kind == predicate_type for kind, _ in self.list_signed(reference)):
+            raise SlipwayError(f"the registry did not give all that is attached to {reference}; run this again")
         statements = (json.loads(base64.b64decode(json.loads(each)["payload"])) for each in envelopes)
         return [each["predicate"] for each in statements]
 
@@ -80,9 +96,15 @@ class Signer:
         """Return the arguments that sign."""
         return (f"--key={self.key}", *SIGN_BY_KEY) if self.key else ()
 
+    def make_identity_argument(self) -> str:
+        """Return the argument that verifies the identity; the same workflow of another release is the same signer."""
+        if match := OF_RELEASE.fullmatch(self.identity):
+            return f"--certificate-identity-regexp=^{re.escape(match[1])}[0-9.]+$"
+        return f"--certificate-identity={self.identity}"
+
     def verify(self, command: str, *words: str) -> str:
         """Run a command of cosign that verifies; return its output, empty when it finds nothing of this signer."""
-        who = (f"--certificate-identity={self.identity}", f"--certificate-oidc-issuer={self.issuer}")
+        who = (self.make_identity_argument(), f"--certificate-oidc-issuer={self.issuer}")
         if self.key:
             who = (f"--key={self.key if self.is_public else f'env://{PUBLIC_KEY}'}", VERIFY_BY_KEY)
         variables = {} if self.is_public or not self.key else {PUBLIC_KEY: read_public_key(self.key)}
@@ -90,6 +112,11 @@ class Signer:
             return run_cosign(command, *who, *words, variables=variables)
         except UnsignedError:
             return ""
+
+
+def list_attached(reference: str) -> list[str]:
+    """Return the digests of what is attached to a manifest, by anybody; SlipwayError when some cannot be read."""
+    return re.findall(r"(?m)^ .* (sha256:[0-9a-f]{64})$", run_cosign("tree", "--experimental-oci11", reference))
 
 
 @functools.cache
@@ -100,23 +127,24 @@ def read_public_key(key: str) -> str:
 
 @functools.cache
 def provide_cosign() -> Path:
-    """Return cosign's program, built if it is missing."""
-    return tools.provide_program(tools.read_tool("cosign"))
+    """Return cosign's program as built from tools/: it gets the key."""
+    return tools.provide_built("cosign")
 
 
 def run_cosign(*arguments: str, data: bytes = b"", variables: Mapping[str, str] | None = None) -> str:
     """Run cosign and return its output; SlipwayError with its last lines when it fails."""
+    passed = {name: value for name, value in os.environ.items() if not SETTINGS.match(name)}
     result = subprocess.run(
         [provide_cosign(), *arguments],
         # cosign asks for an unset password
-        env={"COSIGN_PASSWORD": "", **os.environ, "COSIGN_MAX_ATTACHMENT_SIZE": LARGEST, **(variables or {})},
+        env={"COSIGN_PASSWORD": "", **passed, "COSIGN_MAX_ATTACHMENT_SIZE": LARGEST, **(variables or {})},
         input=data,
         capture_output=True,
         check=False,
     )
-    if not result.returncode:
-        return result.stdout.decode()
     told = result.stderr.decode(errors="replace")
+    if not result.returncode and UNREAD not in told:
+        return result.stdout.decode()
     message = "\n".join([f"cosign {arguments[0]} failed:", *told.strip().splitlines()[-LAST_LINES:]])
     if NOTHING_FOUND.search(told):
         raise UnsignedError(message)

@@ -4,14 +4,13 @@ Source: https://slsa.dev/spec/v1.0/provenance. It reaches level 1: whoever build
 the image is published. Level 2 asks for a build platform that writes it itself.
 """
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
 from slipway import repository
 from slipway.matrix import Image
 from slipway.publish.registry import compute_digest
-from slipway.publish.release_checks import BUILD, ORIGIN, SOURCE, Candidate
+from slipway.publish.release_checks import BUILD, ORIGIN, SOURCE, Candidate, read_times
 
 Json = Mapping[str, Any]
 BASE = "org.opencontainers.image.base"
@@ -83,9 +82,5 @@ def list_files(candidate: Candidate) -> list[dict[str, Any]]:
 
 def format_times(build: Mapping[str, Any]) -> dict[str, str]:
     """Return the start and the end of the build."""
-    end = datetime.datetime.fromisoformat(str(build["built"]))
-    start = end - datetime.timedelta(seconds=float(build["seconds"]))
-    return {
-        name: moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for name, moment in (("startedOn", start), ("finishedOn", end))
-    }
+    names = ("startedOn", "finishedOn")
+    return {name: f"{time:%Y-%m-%dT%H:%M:%SZ}" for name, time in zip(names, read_times(build), strict=True)}

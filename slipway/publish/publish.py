@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import functools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from slipway.publish import (
 from slipway.publish.cosign import Signer
 from slipway.publish.published import format_platform, list_images
 from slipway.publish.registry import Manifest, Repository
-from slipway.publish.release_checks import SCAN, Candidate
+from slipway.publish.release_checks import SCAN, SOURCE, Candidate
 from slipway.publish.revisions import State, name_revision
 
 
@@ -169,11 +170,10 @@ def attest_results(repository: Repository, signer: Signer, publication: Publicat
 
 def move_tags(repository: Repository, signer: Signer, publication: Publication, outcome: Outcome) -> None:
     """Move the tags without a revision to the highest revision; `latest` never goes back to an earlier release."""
-    own = tags.parse_release(publication.candidates[0].local.labels)
 
     @functools.cache  # many tags point at the same manifest
     def may_move(now: Manifest) -> bool:
-        return is_replaceable(repository, signer, now, own)
+        return is_replaceable(repository, signer, now, publication.candidates[0].local.labels)
 
     state, outcome.moved = revisions.settle_tags(
         repository,
@@ -185,10 +185,16 @@ def move_tags(repository: Repository, signer: Signer, publication: Publication, 
     outcome.newest = state.number
 
 
-def is_replaceable(repository: Repository, signer: Signer, now: Manifest, own: tuple[int, ...]) -> bool:
-    """Tell whether a release may take a tag from a manifest: one that is not ours, or no later release of ours."""
-    is_ours = published.read_claims(repository, signer, now.digest)
-    return not is_ours or published.read_release(repository, now) <= own
+def is_replaceable(repository: Repository, signer: Signer, now: Manifest, own: Mapping[str, str]) -> bool:
+    """Tell whether an image with these labels may take a tag from a manifest: unless that is a later release of ours.
+
+    Ours is what this signer has signed, and what names the same source: another key or identity may have signed it.
+    """
+    labels = [published.read_labels(repository, each) for each in list_images(repository, now)]
+    is_ours = any(SOURCE in own and each.get(SOURCE) == own[SOURCE] for each in labels)
+    if not is_ours and not published.read_claims(repository, signer, now.digest):
+        return True
+    return max(map(tags.parse_release, labels), default=()) <= tags.parse_release(own)
 
 
 # --- the record ---

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from slipway.publish import tags
 from slipway.publish.attestations import DEPRECATION
 from slipway.publish.cosign import Signer
 from slipway.publish.registry import Manifest, RegistryError, Repository
@@ -34,15 +33,13 @@ def read_settings(repository: Repository, image: Manifest) -> Mapping[str, Any]:
 
 
 def read_labels(repository: Repository, image: Manifest) -> Mapping[str, str]:
-    """Return an image's labels."""
-    return (read_settings(repository, image).get("config") or {}).get("Labels") or {}
-
-
-def read_release(repository: Repository, manifest: Manifest) -> tuple[int, ...]:
-    """Return the newest release of a manifest's images as numbers; empty without one."""
-    return max(
-        (tags.parse_release(read_labels(repository, each)) for each in list_images(repository, manifest)), default=()
-    )
+    """Return an image's labels; RegistryError when its settings are no table."""
+    match read_settings(repository, image).get("config"):
+        case {"Labels": dict(labels)}:
+            return {str(name): str(value) for name, value in labels.items()}
+        case None | {}:
+            return {}
+    raise RegistryError(f"{repository.refer(image.digest)} has no settings as an image has them")
 
 
 def format_platform(settings: Mapping[str, Any]) -> str:

@@ -170,8 +170,8 @@ class Repository:
 
 @functools.cache
 def provide_crane() -> Path:
-    """Return crane's program, built if it is missing."""
-    return tools.provide_program(tools.read_tool("crane"))
+    """Return crane's program as built from tools/: it gets the registry's login."""
+    return tools.provide_built("crane")
 
 
 def call_crane(*arguments: str, seconds: float | None = SECONDS) -> subprocess.CompletedProcess[bytes]:

@@ -5,6 +5,7 @@ scanned, not longer ago than `results_days` of images.toml. "not run" and "not s
 are accepted if the user allowed them in the test or scan session, and are part of what is attested.
 """
 
+import hashlib
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -95,6 +96,7 @@ def list_problems(candidate: Candidate, *, allow_local_base: bool = False) -> li
     """Return every reason why an image may not be published."""
     problems = [
         *examine_commit(candidate),
+        *examine_build(candidate),
         *examine_base(candidate, allowed=allow_local_base),
         *examine_tests(candidate),
         *examine_documents(candidate),
@@ -116,6 +118,20 @@ def examine_commit(candidate: Candidate) -> Iterator[str]:
         yield f"it was not built from a commit: {again}"
     elif repository.file_at(commit, dockerfile) is None:
         yield f"this repository has no {dockerfile} at commit {commit[:12]}: git fetch, or {again}"
+
+
+def examine_build(candidate: Candidate) -> Iterator[str]:
+    """Yield a problem when the record of the build lacks its times, which its provenance names."""
+    try:
+        read_times(candidate.read(BUILD))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        yield f"{BUILD} does not say when it was built: nox -s build -- {candidate.image.name}"
+
+
+def read_times(build: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    """Return the start and the end of a build; KeyError, TypeError, ValueError or OverflowError without them."""
+    end = datetime.fromisoformat(build["built"]).astimezone(UTC)
+    return end - timedelta(seconds=build["seconds"]), end
 
 
 def examine_base(candidate: Candidate, *, allowed: bool) -> Iterator[str]:
@@ -167,7 +183,8 @@ def find_test_problem(candidate: Candidate) -> str:
 def find_run_problem(image: Image, run: Mapping[str, str]) -> str:
     """Return why a run of the checks does not count, or an empty string."""
     commit = run.get("commit", "")
-    if run.get("whole") != "yes" or run.get("contract") != image.name:
+    wanted = {"whole": "yes", "derived": "no", "contract": image.name}
+    if any(run.get(name) != value for name, value in wanted.items()):
         return "its tests are not a whole run of the checks of this image"
     if run.get("exit status") != "0":
         return "its tests ended with an error, although no check failed"
@@ -195,26 +212,39 @@ def examine_documents(candidate: Candidate) -> Iterator[str]:
         elif name in SBOMS:
             problem = "" if candidate.local.id in sbom.find_image_ids(found) else f"{name} is about another image"
         else:
-            problem = find_verdict_problem(name, found, candidate.local.id)
+            problem = find_verdict_problem(name, found, candidate)
         if problem:
             yield f"{problem}: nox -s {SESSIONS[name]} -- {candidate.image.name}"
 
 
-def find_verdict_problem(name: str, found: Mapping[str, Any], identity: str) -> str:
+def find_verdict_problem(name: str, found: Mapping[str, Any], candidate: Candidate) -> str:
     """Return why the audit or the scan does not allow publishing, or an empty string.
 
     "not scanned" is accepted where the scan was told --allow-not-scanned, which is recorded in it.
     """
     is_accepted = name == SCAN and found.get("verdict") == "not scanned" and found.get("allow_not_scanned") is True
-    if found.get("image") != identity:
+    if found.get("image") != candidate.local.id:
         return f"{name} is about another image"
     if found.get("verdict") != "passed" and not is_accepted:
         return f"the verdict of {name} is {found.get('verdict')!r}"
     if not tools.is_built(program := found.get("program")):
         return f"{name} is by {program or 'an unknown program'}, not by the one built from tools/: take it off PATH"
-    today = datetime.now(UTC).date().isoformat()
-    for item in found.get("exceptions", []):
-        if item["expires"] < today:
-            return f"{name} rests on the exception {item['identifier']}, which expired on {item['expires']}"
-    problem = find_age_problem(found.get("finished"))
+    if not re.fullmatch(r"[0-9a-f]{40}", str(found.get("commit"))):
+        return f"the policy or the code of {name} was changed and not committed when it was made"
+    if found.get("sbom") != hashlib.sha256(candidate.files[sbom.CYCLONEDX]).hexdigest():
+        return f"{name} is about another {sbom.CYCLONEDX}"
+    problem = find_exception_problem(found.get("exceptions", [])) or find_age_problem(found.get("finished"))
     return f"{name} {problem}" if problem else ""
+
+
+def find_exception_problem(exceptions: object) -> str:
+    """Return why the exceptions of a scan do not count today, or an empty string."""
+    today = datetime.now(UTC).date().isoformat()
+    for item in exceptions if isinstance(exceptions, list) else [exceptions]:
+        match item:
+            case {"identifier": str(name), "expires": str(day)} if day < today:
+                return f"rests on the exception {name}, which expired on {day}"
+            case {"identifier": str(), "expires": str()}:
+                continue
+        return "has an exception without its identifier or its day of expiry"
+    return ""

@@ -11,14 +11,15 @@ from slipway.errors import SlipwayError
 from slipway.matrix import Matrix
 from slipway.publish import oci_layout, published, registry
 from slipway.publish.oci_layout import LocalImage
-from slipway.publish.registry import RegistryError, Repository, is_digest
-from slipway.publish.release_checks import Candidate
+from slipway.publish.registry import Manifest, RegistryError, Repository, is_digest
+from slipway.publish.release_checks import SESSIONS, Candidate
 
 RESULTS = "application/vnd.slipway.results.v1+json"
 
 
 def stage_image(repository: Repository, candidate: Candidate, output: Path | None) -> None:
     """Send an image with its results, and print its name with the reference; also append both to a file."""
+    append_line(output, "")
     files = {name: content.decode() for name, content in candidate.files.items()}
     document = {"image": candidate.image.name, "id": candidate.local.id, "files": files}
     with oci_layout.temporary_layout() as layout:
@@ -30,9 +31,17 @@ def stage_image(repository: Repository, candidate: Candidate, output: Path | Non
         repository.push(layout.folder, index.digest, is_index=True)
     line = f"{candidate.image.name}={repository.refer(index.digest)}"
     print(line)
-    if output:
-        with output.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+    append_line(output, f"{line}\n")
+
+
+def append_line(output: Path | None, line: str) -> None:
+    """Append a line to the file of --output, if there is one; SlipwayError when it cannot be written."""
+    try:
+        if output:
+            with output.open("a", encoding="utf-8") as file:
+                file.write(line)
+    except OSError as error:
+        raise SlipwayError(f"--output: cannot write {output}: {error.strerror}") from None
 
 
 def read_staged(matrix: Matrix, reference: str) -> Candidate:
@@ -45,11 +54,23 @@ def read_staged(matrix: Matrix, reference: str) -> Candidate:
     if [each.json.get("artifactType") for each in found] != [None, RESULTS]:
         raise RegistryError(f"{reference} is not what `publish --stage` sends")
     image, evidence = found
-    document = json.loads(repository.read_blob(evidence.layers[0]))
+    name, identity, files = read_document(repository, evidence)
     settings = published.read_settings(repository, image)
     platform = {key: settings[key] for key in ("architecture", "os", "variant") if settings.get(key)}
     local = LocalImage(
-        document["id"], tuple(settings["rootfs"]["diff_ids"]), published.read_labels(repository, image), platform
+        identity, tuple(settings["rootfs"]["diff_ids"]), published.read_labels(repository, image), platform
     )
-    files = {each: text.encode() for each, text in document["files"].items()}
-    return Candidate(matrix.find_image(document["image"]), local, files, repository.refer(image.digest))
+    return Candidate(matrix.find_image(name), local, files, repository.refer(image.digest))
+
+
+def read_document(repository: Repository, evidence: Manifest) -> tuple[str, str, dict[str, bytes]]:
+    """Return the name, the ID and the results of a staged image; RegistryError when the document is malformed."""
+    try:
+        document = json.loads(repository.read_blob(evidence.layers[0]))
+    except (IndexError, ValueError, RecursionError):
+        document = None
+    match document:
+        case {"image": str(name), "id": str(identity), "files": dict(files)} if files.keys() == SESSIONS.keys():
+            if all(isinstance(text, str) for text in files.values()):
+                return name, identity, {each: text.encode() for each, text in files.items()}
+    raise RegistryError(f"{repository.refer(evidence.digest)} has no results as `publish --stage` sends them")

@@ -50,7 +50,10 @@ def verify_place(repository: Repository, signer: Signer, tag: str, manifest: Man
 
 
 def find_later(repository: Repository, signer: Signer, tag: str, revision: str) -> str:
-    """Return the newest revision that was published under a tag after another one; empty without one."""
+    """Return the newest revision that was published under a tag after another one; empty without one.
+
+    A later revision that somebody deleted from the registry is not found.
+    """
     after = [each for each in repository.list_tags() if tags.parse_revision(each) > tags.parse_revision(revision)]
     for each in sorted(after, key=tags.parse_revision, reverse=True):
         found = repository.find_manifest(each)

@@ -47,7 +47,8 @@ def find_passed(image: Image) -> datetime | None:
         finished = datetime.fromisoformat(report.properties.get("finished", ""))
     except (SlipwayError, ValueError):
         return None
-    same = {"image": (found or {}).get("Id"), "inputs": digest_inputs(image), "exit status": "0", "allow not run": "no"}
+    same = {"image": (found or {}).get("Id"), "inputs": digest_inputs(image)}
+    same |= {"derived": "no", "exit status": "0", "allow not run": "no"}
     holds = all(report.properties.get(name) == value for name, value in same.items())
     # A GPU that is here now was not there.
     has_gpu = bool(devices.gpu_options(image.variant.accelerator))

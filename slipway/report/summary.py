@@ -117,7 +117,7 @@ def start_run(chosen: Iterable[Image]) -> None:
     kept = {image.results / junit.WHOLE for image in chosen}
     for name in (junit.WHOLE, junit.PARTIAL):
         for file in {*(repository.ROOT / "dist").glob(f"*/{name}")} - kept:
-            file.unlink()
+            results.remove(file)
     results.write_json(repository.ROOT / "dist" / "tests.json", {"started": time.time()})
 
 

@@ -11,6 +11,7 @@ Writes Trivy's report to dist/<image>/trivy.json, and the verdict with its reaso
 
 import argparse
 import hashlib
+import os
 import resource
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from typing import Any
 
 from rich.table import Table
 
-from slipway import docker, results, tools
+from slipway import docker, repository, results, sbom, tools
 from slipway.errors import SlipwayError
 from slipway.matrix import Image, load_matrix
 from slipway.scan import completeness, pending_updates, policy, trivy, trivy_db
@@ -37,6 +38,8 @@ PASSED, VULNERABLE, FAILED, NOT_SCANNED = "passed", "vulnerable", "failed", "not
 EXIT_CODES = {PASSED: 0, VULNERABLE: 1, FAILED: 1, NOT_SCANNED: 3}
 SHOWN = ("CRITICAL", "UNKNOWN")  # of these, each finding is shown although it does not fail the scan
 WIDTH = 60  # characters of a title in the table
+# What decides the verdict beside the image, its SBOM and the database.
+RULES = ("policy", "requirements", "slipway/scan", "slipway/image")
 
 
 @dataclass
@@ -216,6 +219,9 @@ def make_record(scan: Scan, options: argparse.Namespace, seconds: float) -> dict
         "scanner": scan.scanner,
         "database": {"source": used.source, "updated": used.updated.isoformat(), "note": used.note} if used else None,
         "policy": scan.policy.digest,
+        "commit": repository.describe_head(*RULES),
+        "sbom": results.digest_file(scan.image.results / sbom.CYCLONEDX),
+        "trivy": results.digest_file(scan.image.results / "trivy.json"),
         "vex": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in options.vex},
         "system": scan.system,
         "coverage": [asdict(kind) for kind in scan.kinds],
@@ -238,8 +244,8 @@ def read_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     place.add_argument("--db-repository", metavar="REF", default="", help="a mirror of Trivy's database")
     place.add_argument("--database", metavar="FOLDER", type=Path, help="a cache folder of Trivy's with its database")
     options = parser.parse_args(words)
-    if missing := next((file for file in options.vex if not file.is_file()), None):
-        raise SlipwayError(f"--vex: there is no file {missing}")
+    if missing := next((file for file in options.vex if not (file.is_file() and os.access(file, os.R_OK))), None):
+        raise SlipwayError(f"--vex: there is no readable file {missing}")
     if options.database and not options.database.is_dir():
         raise SlipwayError(f"--database: there is no folder {options.database}")
     return options
@@ -250,7 +256,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = read_arguments(words)
     image = load_matrix().find_image(options.image)
     for name in ("scan.json", "trivy.json"):
-        (image.results / name).unlink(missing_ok=True)
+        results.remove(image.results / name)
     started = time.monotonic()
     scan = Scan(image, docker.require_image(image.tag)["Id"], policy.load())
     try:

@@ -2,13 +2,15 @@
 
     python fake_cosign.py FILE sign --key=KEY --annotations=NAME=VALUE REFERENCE...
 
-It knows a key by its name alone: what KEY.key has signed, KEY.pub verifies.
+It knows a key by its name alone: what KEY.key has signed, KEY.pub verifies. Without a key the identity is that of the
+variable FAKE_IDENTITY. Nothing of it is attached in the registry.
 """
 
 import base64
 import fcntl
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ Rows = list[dict[str, Any]]
 
 
 def install(folder: Path) -> Path:
-    """Put the program into a folder, as `cosign`; it says that it is the pinned version."""
+    """Put the program into a folder, as `cosign`."""
     program = folder / "cosign"
     folder.mkdir(parents=True, exist_ok=True)
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {__file__} {folder}/signed.json "$@"\n')
@@ -45,16 +47,24 @@ def find_digest(reference: str) -> str:
     return reference.rpartition("@")[2]
 
 
+def is_by(signer: str, key: str, options: dict[str, str]) -> bool:
+    """Tell whether a signer is the key or the identity that is asked for."""
+    if "key" in options:
+        return signer == key
+    pattern = options.get("certificate-identity-regexp") or re.escape(options.get("certificate-identity", "")) + "$"
+    return re.match(pattern, signer) is not None
+
+
 def main(file: Path, command: str, *words: str) -> int:
     """Do one command."""
     options = [word.removeprefix("--").partition("=")[::2] for word in words if word.startswith("--")]
     given = dict(options)
     references = [word for word in words if not word.startswith("--")]
-    key = given.get("key", "none")
+    key = given.get("key", os.environ.get("FAKE_IDENTITY", "none"))
     key = os.environ[key.removeprefix("env://")] if key.startswith("env://") else key
     key = key.strip().removesuffix(".key").removesuffix(".pub")
-    if command == "public-key":
-        print(f"{key}.pub")
+    if command in {"public-key", "tree"}:
+        print(f"{key}.pub" if command == "public-key" else "")
         return 0
     with open_rows(file) as rows:
         if command in {"sign", "attest"}:
@@ -64,7 +74,7 @@ def main(file: Path, command: str, *words: str) -> int:
                 row = {"digest": find_digest(each), "key": key, "annotations": said, "predicate": predicate}
                 rows.append(row | {"type": given.get("type", SIGN)})
             return 0
-        found = [row for row in rows if row["key"] == key and row["digest"] == find_digest(references[0])]
+        found = [row for row in rows if row["digest"] == find_digest(references[0]) and is_by(row["key"], key, given)]
     if command == "verify-attestation":
         found = [row for row in found if row["type"] == given["type"]]
     if not found:
@@ -79,7 +89,4 @@ def main(file: Path, command: str, *words: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["--version"]:
-        print("3.1.3")
-    else:
-        sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))

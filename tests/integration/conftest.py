@@ -1,13 +1,12 @@
 """Skips integration tests that cannot run on this machine, and lists them with the reason."""
 
-import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from slipway import tools
+from slipway import repository, tools
 from slipway.publish import command, cosign, registry
 from slipway.publish.cosign import Signer
 from slipway.tools import Tool
@@ -79,10 +78,16 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
 
 @pytest.fixture
 def fake_cosign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for cosign in a folder of its own, which also holds what was signed."""
-    folder = tmp_path / "cosign"
+    """A stand-in for cosign in a folder of its own, which also holds what was signed.
+
+    It is in the place of the built one, also for a program that a test starts.
+    """
+    folder, crane = tmp_path / "cosign", registry.provide_crane()
     program = install(folder)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    repository.cache_folder("tools").mkdir(parents=True)
+    for name, there in (("cosign", program), ("crane", crane)):
+        tools.read_tool(name).program.symlink_to(there)
     monkeypatch.setattr(cosign, "provide_cosign", lambda: program)
     return folder
 

@@ -26,7 +26,7 @@ OCI = "org.opencontainers.image"
 TESTS = """<?xml version="1.0"?>
 <testsuites><testsuite name="pytest" errors="0" failures="{failures}" hostname="the-builders-machine">
 <properties><property name="image" value="{image}"/><property name="contract" value="{contract}"/>
-<property name="whole" value="yes"/><property name="exit status" value="0"/>
+<property name="whole" value="yes"/><property name="derived" value="no"/><property name="exit status" value="0"/>
 <property name="commit" value="{commit}"/><property name="finished" value="{finished}"/></properties>
 <testcase classname="tests.images.every" name="test_starts"/>
 <testcase classname="tests.images.every" name="test_ends">{outcome}</testcase>
@@ -61,7 +61,8 @@ class Workshop:
         results.write_json(image.results / "sbom.spdx.json", {"comment": f"{sbom.IMAGE} {identity}"})
         for verdict in ("audit.json", "scan.json"):
             content_of = {"image": identity, "verdict": "passed", "finished": now(), "program": BUILT}
-            results.write_json(image.results / verdict, content_of)
+            judged = {"commit": self.commit, "sbom": results.digest_file(image.results / "sbom.cdx.json")}
+            results.write_json(image.results / verdict, content_of | judged)
         return image
 
     def load(self, image: Image, content: str, labels: dict[str, str]) -> str:

@@ -116,6 +116,14 @@ def test_a_file_that_git_ignores_is_a_change_if_a_build_sees_it(tree: Path) -> N
     assert find_commit() == f"{before}-dirty"
 
 
+@pytest.mark.parametrize("name", ["app/a__pycache__.py", "app/__pycache__s/service.py"])
+def test_a_name_like_that_of_a_cache_is_a_change(tree: Path, name: str) -> None:
+    """A build sees it, and Python imports it."""
+    before = find_commit()
+    write(tree, name, "")
+    assert find_commit() == f"{before}-dirty"
+
+
 @pytest.mark.parametrize(("before", "label"), [("a" * 40, "a" * 40), ("b" * 40, f"{'a' * 40}-dirty")])
 def test_a_change_during_the_build_is_one(monkeypatch: pytest.MonkeyPatch, before: str, label: str) -> None:
     """Nobody knows which file went into the image."""

@@ -23,6 +23,7 @@ from slipway.publish import (
     published,
     registry,
     release_checks,
+    staging,
     tags,
 )
 from slipway.publish.cosign import Signer
@@ -144,6 +145,39 @@ def test_others_verify_it_with_cosign_alone(  # noqa: PLR0913, PLR0917 - fixture
     assert "stranger" not in told
 
 
+def find_attached(proxy: Proxy, there: Repository, digest: str) -> list[str]:
+    """Return the digests of the blobs that are attached to a manifest, its signature's last."""
+    attached = [there.require_manifest(str(row["digest"])) for row in proxy.subjects[digest]]
+    return [layer for manifest in attached for layer in manifest.layers]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.requirement("V7")
+def test_a_registry_that_fails_is_not_taken_for_an_unsigned_image(
+    shop: Workshop, real: Run, proxy: Proxy, target: str
+) -> None:
+    """cosign says `no signatures found` then. Neither does `latest` go back, nor is a revision passed over."""
+    proxy.referrers = True
+    shop.make("cuda-base", **{VERSION: "0.2.0"})
+    real("cuda-base")
+    there = open_repository(target)
+    latest = there.find_digest("latest")
+    signature = find_attached(proxy, there, latest)[-1]
+    shop.make("cuda-base", content="2", **{VERSION: "0.2.0"})
+    for path, status in (("/referrers/", 403), ("/referrers/", 429), ("/referrers/", 500), (signature, 403)):
+        proxy.requests.clear()
+        proxy.fail("GET", path, Fault(status=status))
+        with pytest.raises(SlipwayError, match=str(status)):
+            real("cuda-base")
+        with pytest.raises(SlipwayError, match=str(status)):
+            real("--verify", "latest", key="own.pub")
+        assert not [each for each in proxy.written() if "/manifests/" in each.path]
+        proxy.rules.clear()
+    assert real("cuda-base") == 0
+    assert sorted(list_revisions(there)) == ["0.2.0-cuda13.0-base-r1", "0.2.0-cuda13.0-base-r2"]
+
+
 # --- the whole way, signatures by a stand-in -----------------------------------------------------
 
 
@@ -248,6 +282,31 @@ def test_latest_never_goes_back_to_an_earlier_release(shop: Workshop, run: Run, 
 
 
 @pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.requirement("A5")
+@pytest.mark.parametrize("signers", ["one workflow", "another key"])
+def test_latest_does_not_go_back_whoever_signed_the_later_release(
+    shop: Workshop, target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], signers: str
+) -> None:
+    """A workflow's identity names the tag of its release; a key may be new, and the label of the source is ours."""
+    workflow = "https://github.com/team/slipway/.github/workflows/publish.yml@refs/tags/v"
+    for content, release in (("2", "0.2.0"), ("1", "0.1.7")):
+        identity = f"{workflow}{release}"
+        by = [f"--identity={identity}", "--issuer=github"] if signers == "one workflow" else [f"--key={release}.key"]
+        monkeypatch.setenv("FAKE_IDENTITY", identity)
+        shop.make("cuda-base", content=content, **{VERSION: release})
+        assert command.main([f"--registry={target}", *by, "--allow-local-base", "cuda-base"]) == 0
+    there = open_repository(target)
+    new, old = (there.find_digest(f"{release}-cuda13.0-base-r1") for release in ("0.2.0", "0.1.7"))
+    assert [there.find_digest(tag) for tag in ("latest", "0.2", "0.1", "0.1.7")] == [new, new, old, old]
+    command.main([f"--registry={target}", *by, "--allow-local-base", "--dry-run", "cuda-base"])
+    assert f"latest stays at a later release, {new}" in capsys.readouterr().out
+    there.write_tag("latest", old)
+    if signers == "one workflow":
+        with pytest.raises(SlipwayError, match=r"but 0\.2\.0-cuda13\.0-base-r1 was published under this tag after it"):
+            command.main([f"--registry={target}", *by, "--verify", "latest"])
+
+
+@pytest.mark.usefixtures("fake_cosign")
 def test_two_platforms_become_one_index(shop: Workshop, run: Run, target: str, signer: Signer) -> None:
     """Each has its own evidence, and neither is published in the other's place."""
     shop.make("cpu-base")
@@ -294,6 +353,35 @@ def test_what_one_job_stages_another_publishes(
         run("--staged", "cuda-base")
     with pytest.raises(SlipwayError, match="is not what `publish --stage` sends"):
         run("--staged", there.refer(there.find_digest("latest")))
+
+
+def test_an_output_that_cannot_be_written_stages_nothing(
+    shop: Workshop, proxy: Proxy, target: str, tmp_path: Path
+) -> None:
+    """A folder is in its place."""
+    shop.make("cuda-base")
+    with pytest.raises(SlipwayError, match=r"--output: cannot write .*Is a directory"):
+        command.main([f"--registry={target}", "--stage", f"--output={tmp_path}", "--allow-local-base", "cuda-base"])
+    assert not proxy.written()
+
+
+@pytest.mark.usefixtures("fake_cosign")
+@pytest.mark.parametrize(
+    "document",
+    [b"{", b"[]", b'{"image": "cuda-base", "id": 1, "files": {}}', b'{"image": "cuda-base", "id": "1", "files": {}}'],
+)
+def test_malformed_results_of_a_staged_image_are_one_message(run: Run, target: str, document: bytes) -> None:
+    """Whoever may write to the staging repository can put them there."""
+    there = open_repository(target)
+    with oci_layout.temporary_layout() as layout:
+        empty = layout.describe(oci_layout.EMPTY, layout.add_blob(b"{}"))
+        image = layout.add_manifest(empty, [empty])
+        content = layout.describe(staging.RESULTS, layout.add_blob(document))
+        evidence = layout.add_manifest(empty, [content], artifactType=staging.RESULTS)
+        index = layout.write_index([(image, {}), (evidence, {})])
+        there.push(layout.folder, index.digest, is_index=True)
+    with pytest.raises(SlipwayError, match="has no results as `publish --stage` sends them"):
+        run("--staged", there.refer(index.digest))
 
 
 @pytest.mark.usefixtures("fake_cosign")

@@ -80,6 +80,16 @@ def cut_run(shop: Workshop) -> None:
     change_run(shop, "whole", "no")
 
 
+def tested_as_derived(shop: Workshop) -> None:
+    change_run(shop, "derived", "yes")
+
+
+def tested_before_runs_said_so(shop: Workshop) -> None:
+    image = shop.make("cuda-base")
+    text = (image.results / "tests.xml").read_text()
+    results.write(image.results / "tests.xml", text.replace('<property name="derived" value="no"/>', ""))
+
+
 def refused_run(shop: Workshop) -> None:
     change_run(shop, "exit status", "1")
 
@@ -111,6 +121,34 @@ def scanned_at_no_time(shop: Workshop) -> None:
 def exception_expired_since(shop: Workshop) -> None:
     expired = {"identifier": "CVE-2026-12345", "expires": "2026-01-31"}
     shop.change(shop.make("cuda-base"), "scan.json", exceptions=[expired])
+
+
+def audited_by_a_changed_policy(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "audit.json", commit=f"{shop.commit}-dirty")
+
+
+def scanned_by_an_unknown_policy(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "scan.json", commit=None)
+
+
+def sbom_of_the_same_image_changed(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "sbom.cdx.json", components=[])
+
+
+def malformed_exceptions(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "scan.json", exceptions=[{"identifier": "CVE-2026-12345"}])
+
+
+def exceptions_of_another_kind(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "scan.json", exceptions=None)
+
+
+def built_at_no_time(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "build.json", built=None)
+
+
+def built_in_no_time(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "build.json", seconds="3.5")
 
 
 def no_sbom(shop: Workshop) -> None:
@@ -177,6 +215,8 @@ def damaged_scan(shop: Workshop) -> None:
         (tested_in_part, r"only a part of its checks was run: nox -s test -- cuda-base"),
         (tested_by_another_contract, "not a whole run of the checks of this image"),
         (cut_run, "not a whole run of the checks of this image"),
+        (tested_as_derived, "not a whole run of the checks of this image"),
+        (tested_before_runs_said_so, "not a whole run of the checks of this image"),
         (refused_run, "its tests ended with an error"),
         (tested_by_changed_checks, "were changed and not committed"),
         (tested_by_other_checks, "its tests have changed since they ran at commit"),
@@ -184,6 +224,13 @@ def damaged_scan(shop: Workshop) -> None:
         (audited_long_ago, r"audit.json is \d+ days old, more than 7"),
         (scanned_at_no_time, "scan.json does not say when it was made"),
         (exception_expired_since, "rests on the exception CVE-2026-12345, which expired on 2026-01-31"),
+        (audited_by_a_changed_policy, "the policy or the code of audit.json was changed and not committed"),
+        (scanned_by_an_unknown_policy, "the policy or the code of scan.json was changed and not committed"),
+        (sbom_of_the_same_image_changed, r"(?s)audit.json is about another sbom\.cdx.*scan.json is about another sbom"),
+        (malformed_exceptions, "scan.json has an exception without its identifier"),
+        (exceptions_of_another_kind, "scan.json has an exception without its identifier"),
+        (built_at_no_time, "build.json does not say when it was built: nox -s build -- cuda-base"),
+        (built_in_no_time, "build.json does not say when it was built: nox -s build -- cuda-base"),
         (no_sbom, r"there is no readable sbom.spdx.json: nox -s sbom -- cuda-base"),
         (sbom_of_another, "sbom.cdx.json is about another image"),
         (other_sbom_of_another, "sbom.spdx.json is about another image"),

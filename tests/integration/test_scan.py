@@ -3,6 +3,7 @@
 import base64
 import functools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -364,14 +365,14 @@ def test_an_exception_that_no_image_needs_fails_once_all_are_scanned(
     """It would accept the next finding. The scan of one image only lists it."""
     ready.accept("vulnerabilities", "CVE-2026-0002", purls=PURL)
     assert ready.scan(database(python("shop", "1.0"))) == 0, ready.reasons()
-    with pytest.raises(SlipwayError, match=r"no image needs these entries of policy/.*: CVE-2026-0002, a test"):
+    with pytest.raises(SlipwayError, match=r"no published image needs these entries .*: CVE-2026-0002, a test"):
         unused.main()
     assert ready.scan(database(python("shop", "1.0"), days=9)) == 3
     assert unused.main() == 0
-    assert "unused exceptions: not run, 0 of 1 images are scanned by this policy" in capsys.readouterr().out
+    assert "unused exceptions: not run, 0 of 1 published images are scanned by this policy" in capsys.readouterr().out
     assert ready.scan(database(SHOP)) == 0, ready.reasons()
     assert unused.main() == 0
-    assert "unused exceptions: none in 1 images" in capsys.readouterr().out
+    assert "unused exceptions: none in 1 published images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("product", [PURL, "pkg:pypi/other@1.0"])
@@ -390,12 +391,17 @@ def test_a_vex_document_is_taken(ready: Scanned, database: Make, tmp_path: Path,
     assert shown == ([("not_affected", "vex-1-shop.json")] if product == PURL else [])
 
 
-def test_a_vex_document_that_is_none_is_not_scanned(ready: Scanned, database: Make, tmp_path: Path) -> None:
-    """Trivy says why; one that is not there is the user's mistake."""
+def test_a_vex_document_that_is_none_is_not_scanned(
+    ready: Scanned, database: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trivy says why; one that is not there or cannot be read is the user's mistake."""
     (tmp_path / "vex.json").write_text("{}")
     assert_not_scanned(ready, "VEX", database(), f"--vex={tmp_path / 'vex.json'}")
-    with pytest.raises(SlipwayError, match="--vex: there is no file /nowhere"):
+    with pytest.raises(SlipwayError, match="--vex: there is no readable file /nowhere"):
         ready.scan("--vex=/nowhere")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(SlipwayError, match=r"--vex: there is no readable file .*vex.json"):
+        ready.scan(f"--vex={tmp_path / 'vex.json'}")
 
 
 def test_a_wrong_policy_ends_the_scan_before_it_begins(ready: Scanned, database: Make) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway import docker, matrix, python_locks, results, sbom, tools
+from slipway import docker, matrix, python_locks, repository, results, sbom, tools
 from slipway.audit import (
     audit,
     debian_packages,
@@ -555,6 +555,19 @@ def test_a_damaged_policy_is_named(tmp_path: Path) -> None:
         read_toml(file, licenses.Policy)
 
 
+@pytest.mark.parametrize("name", ["paths", "but"])
+def test_a_glob_that_is_none_is_named(tmp_path: Path, name: str) -> None:
+    rows = {"paths": ["/a"], "but": ["/b"]} | {name: ["/usr", "/[z-a]"]}
+    file = tmp_path / "unpackaged-files.toml"
+    file.write_text(f'[[left-out]]\npaths = {rows["paths"]}\nbut = {rows["but"]}\nreason = "none"\n')
+    with pytest.raises(SlipwayError, match=rf"{name} is .*\[z-a\].*; it must be a list of globs"):
+        read_toml(file, UnpackagedFiles)
+    trim = tmp_path / "cpu.toml"
+    trim.write_text('[[trim]]\npath = "/[z-a]"\nlayer = "base"\nreason = "none"\n')
+    with pytest.raises(SlipwayError, match=r"path is '/\[z-a\]'; it must be a glob"):
+        read_toml(trim, trims.TrimsToml)
+
+
 # --- the SBOM ------------------------------------------------------------------------------------
 
 IMAGE = MATRIX.find_image("cpu-base")
@@ -746,6 +759,29 @@ def test_a_deletion_names_the_layer_that_did_it() -> None:
     image = file_system((APT, [("usr/bin/x", b"")]), ("RUN y", []), ("RUN rm -r /usr/bin", [("usr/.wh.bin", b"")]))
     assert file_checks.find_deletion(image, "/usr/bin/x") == (2, "RUN rm -r /usr/bin")
     assert file_checks.find_deletion(image, "/usr/lib/x") == (None, "")
+
+
+@pytest.mark.requirement("T10")
+def test_an_audit_names_the_policy_and_the_documents_that_it_rests_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit of the policy and of the audit's code, and the SBOM and the scan by digest."""
+    contract = MATRIX.find_image("cpu-base")
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "describe_head", lambda *paths: " ".join(paths))
+    monkeypatch.setattr("sys.argv", ["audit", "cpu-base"])
+    monkeypatch.setattr(audit.saved_image, "find_id", lambda _: "sha256:1")
+    monkeypatch.setattr(audit, "require_commit", lambda *_: None)
+    monkeypatch.setattr(audit, "audit_image", lambda *_: audited(file_system((APT, []))))
+    listed = contract.results / sbom.CYCLONEDX
+    results.write_json(listed, bom())
+    results.write_json(contract.results / "trivy.json", {})
+    monkeypatch.setattr(audit.syft, "provide_sbom", lambda *_: listed)
+    assert audit.main() == 0
+    found = results.read_json(contract.results / "audit.json")
+    assert found["commit"] == "policy requirements slipway/audit slipway/image"
+    digests = [hashlib.sha256((contract.results / name).read_bytes()).hexdigest() for name in (listed, "trivy.json")]
+    assert [found["sbom"], found["trivy"]] == digests
 
 
 # --- the commit ----------------------------------------------------------------------------------

@@ -149,6 +149,36 @@ def test_a_file_gives_nobody_more_rights(member: tarfile.TarInfo, kind: str) -> 
     assert find_rights(member) == [(kind, "/usr/bin/a")]
 
 
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"mode": 0o4755}, "set-ID"),
+        ({"mode": 0o757}, "writable"),
+        ({"uid": 1000}, "foreign owner"),
+        ({"gid": 1000}, "foreign owner"),
+        ({"xattrs": "security.capability"}, "extended attribute"),
+    ],
+)
+def test_a_hard_link_gives_its_file_no_more_rights(changes: dict[str, Any], kind: str) -> None:
+    """An engine gives the file the rights of each link, also of one that a later layer deletes."""
+    links = make_file("usr/bin/b"), make_file("usr/bin/c", **changes)
+    for member, target in zip(links, ("usr/bin/a", "usr/bin/b"), strict=True):
+        member.type, member.linkname = tarfile.LNKTYPE, target
+    members: list[Member] = [make_file("usr/bin/a"), *links]
+    assert find_rights(*members) == [(kind, f"/usr/bin/{name}") for name in "abc"]
+    system = file_system((COPY, members), ("RUN rm", [("usr/bin/.wh.c", b"")]))
+    audit = Audit(IMAGE, system, {}, [], {}, read_origins(system, DOCKERFILES))
+    file_checks.check_rights(audit)
+    assert [(finding.kind, finding.what) for finding in audit.findings] == [(kind, f"/usr/bin/{name}") for name in "ab"]
+
+
+def test_a_folder_has_no_extended_attributes() -> None:
+    """Such as the rights that it gives to the files made in it."""
+    folder = directory("usr/share/")
+    folder.pax_headers = {"SCHILY.xattr.system.posix_acl_default": "1"}
+    assert find_rights(folder) == [("extended attribute", "/usr/share")]
+
+
 def test_a_file_of_the_rights_of_others_is_no_finding() -> None:
     assert find_rights(make_file("usr/bin/a", 0o755)) == []
 

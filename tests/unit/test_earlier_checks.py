@@ -34,7 +34,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         lock.touch()
 
     def write(*checks: str, **properties: str) -> Image:
-        own = {"image": "sha256:1", "whole": "yes", "exit status": "0", "allow not run": "no", "finished": NOW}
+        own = {"image": "sha256:1", "whole": "yes", "derived": "no", "exit status": "0"}
+        own |= {"allow not run": "no", "finished": NOW}
         values = own | {"inputs": earlier_checks.digest_inputs(image)} | properties
         listed = "".join(f'<property name="{name}" value="{value}"/>' for name, value in values.items())
         failures = sum("<failure" in check for check in checks)
@@ -56,6 +57,8 @@ def test_the_same_image_and_checks_are_taken_over(write: Write) -> None:
     [
         {"image": "sha256:2"},
         {"whole": "no"},
+        {"derived": "yes"},
+        {"derived": ""},
         {"exit status": "1"},
         {"allow not run": "yes"},
         {"inputs": "0"},

@@ -199,6 +199,7 @@ WRONG = {
     ),
     "flavor left out": ("base = { size_gb = [1.0, 1.6] }\n", "", "names runtime; the flavors are, in order"),
     "least above most": ("[1.0, 1.6]", "[1.6, 1.0]", r"size_gb is \[1.6, 1.0\]; it must be \[least, most\]"),
+    "no most": ("[1.0, 1.6]", "[1.0, inf]", r"size_gb is \[1.0, inf\]; it must be \[least, most\]"),
     "one-sided size": ("[1.0, 1.6]", "1.6", r"size_gb is 1.6"),
     "unknown target": ('target = "desktop"', 'target = "desk"', "target is 'desk'; it must be one of workbench, tra"),
     "unknown workload below": (

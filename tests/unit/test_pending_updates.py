@@ -63,10 +63,19 @@ def test_a_lock_that_finds_the_same_versions_is_new_and_unchanged(
     assert locks.read_days() == {"a": TODAY, "b": datetime(2020, 1, 2, tzinfo=UTC).date()}
 
 
-def test_damaged_dates_are_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("<<<<<<< HEAD\n", "cannot be read .*"),
+        ("a = 2026-02-30\n", "cannot be read .*"),
+        ('a = "2026-01-01"\n', "has no date for a"),
+        ("a = 2026-01-01T00:00:00\n", "has no date for a"),
+    ],
+)
+def test_damaged_dates_are_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str) -> None:
     monkeypatch.setattr(locks, "RESOLVED", tmp_path / "resolved.toml")
-    (tmp_path / "resolved.toml").write_text("<<<<<<< HEAD\n")
-    with pytest.raises(SlipwayError, match=r"resolved.toml cannot be read .*: run nox -s lock"):
+    (tmp_path / "resolved.toml").write_text(text)
+    with pytest.raises(SlipwayError, match=rf"resolved.toml {reason}: run nox -s lock"):
         locks.read_days()
 
 

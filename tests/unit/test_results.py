@@ -35,12 +35,20 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert [path.name for path in tmp_path.iterdir()] == ["build.json"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "\xff"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\xff", "[" * 100_000], ids=range(5))
 def test_a_damaged_file_counts_as_none(tmp_path: Path, content: str) -> None:
     """It is made anew."""
     file = tmp_path / "versions.json"
     file.write_bytes(content.encode("latin-1"))
     assert results.read_json(file) == {}
+
+
+def test_a_file_that_cannot_be_removed_is_one_message(tmp_path: Path) -> None:
+    """One that is not there is removed already."""
+    results.remove(tmp_path / "scan.json")
+    (tmp_path / "cpu-base").touch()
+    with pytest.raises(SlipwayError, match=r"cannot remove .*Not a directory"):
+        results.remove(tmp_path / "cpu-base" / "scan.json")
 
 
 def test_a_second_build_of_an_image_waits_for_the_first(

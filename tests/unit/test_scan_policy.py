@@ -1,14 +1,18 @@
 """policy/scan.toml and policy/.trivyignore.yaml: their valid content, and one clear message for each mistake."""
 
+import hashlib
 import json
 import shutil
+from argparse import Namespace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from slipway import repository, results, sbom, tools
 from slipway.errors import SlipwayError
-from slipway.scan import policy
+from slipway.matrix import load_matrix
+from slipway.scan import policy, scan, unused
 from slipway.scan.policy import ACCEPTED, LIMITS, Policy
 
 TODAY = policy.find_today()
@@ -128,3 +132,41 @@ def test_a_mistake_is_named(folder: Path, mistake: str) -> None:
     *changed, message = MISTAKES[mistake]
     with pytest.raises(SlipwayError, match=message):
         change(folder, *changed)
+
+
+def test_unused_entries_are_looked_for_in_the_published_images(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Others are rarely built: with them, one that is never scanned would keep an unused entry for ever."""
+    current, published = policy.load(folder), load_matrix().published
+    monkeypatch.setattr(policy, "load", lambda: current)
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    needed = [item.record() for item in current.entries()]
+    record = {"complete": True, "policy": current.digest, "exceptions": needed}
+    for image in published:
+        assert unused.main() == 0
+        results.write_json(image.results / "scan.json", record)
+    assert unused.main() == 0
+    *before, after = capsys.readouterr().out.splitlines()
+    assert after == f"unused exceptions: none in {len(published)} published images"
+    assert all("unused exceptions: not run" in line for line in before)
+    for image in published:
+        results.write_json(image.results / "scan.json", record | {"exceptions": needed[1:]})
+    with pytest.raises(SlipwayError, match="no published image needs these entries of policy/, remove them: "):
+        unused.main()
+
+
+@pytest.mark.requirement("T10")
+def test_a_scan_names_the_policy_and_the_documents_that_it_rests_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit of the policy and of the scan's code, and the SBOM and Trivy's report by digest; empty without one."""
+    image = load_matrix().find_image("cpu-base")
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    monkeypatch.setattr(repository, "describe_head", lambda *paths: " ".join(paths))
+    monkeypatch.setattr(tools, "describe_program", lambda _: "trivy")
+    results.write_json(image.results / sbom.CYCLONEDX, {})
+    options = Namespace(allow_not_scanned=False, vex=[])
+    found = scan.make_record(scan.Scan(image, "sha256:1", policy.load(folder)), options, 1)
+    assert found["commit"] == "policy requirements slipway/scan slipway/image"
+    assert (found["sbom"], found["trivy"]) == (hashlib.sha256(b"{}\n").hexdigest(), "")

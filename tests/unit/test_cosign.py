@@ -1,0 +1,72 @@
+"""cosign: which program signs, what it gets of the machine, and whom it verifies."""
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slipway import tools
+from slipway.publish import cosign, registry
+from slipway.publish.cosign import Signer
+
+WORKFLOW = "https://g.io/a+b/p.yml@refs/tags/v"
+
+
+@pytest.mark.requirement("T10")
+@pytest.mark.parametrize(("name", "provide"), [("cosign", cosign.provide_cosign), ("crane", registry.provide_crane)])
+def test_a_program_of_the_machine_gets_no_key_and_no_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, provide: Callable[[], Path]
+) -> None:
+    """Neither of the two is taken from PATH, whatever version it prints."""
+    program = tmp_path / name
+    program.write_text(f"#!/bin/sh\necho {tools.read_tool(name).version}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tools, "build_programs", lambda _: None)
+    assert tools.find_installed(tools.read_tool(name)) == program
+    assert inspect.unwrap(provide)() == tools.read_tool(name).program != program
+
+
+def test_cosign_gets_no_settings_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a place of its own for signatures, nor roots of trust: only what opens the key, and the token of a CI job."""
+    program = tmp_path / "cosign"
+    program.write_text("#!/bin/sh\nenv\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(cosign, "provide_cosign", lambda: program)
+    kept = ("COSIGN_PASSWORD", "COSIGN_PKCS11_PIN", "COSIGN_PRIVATE_KEY", "SIGSTORE_ID_TOKEN", "AWS_REGION")
+    dropped = ("COSIGN_REPOSITORY", "COSIGN_EXPERIMENTAL", "SIGSTORE_ROOT_FILE", "SIGSTORE_REKOR_PUBLIC_KEY")
+    for name in (*kept, *dropped):
+        monkeypatch.setenv(name, "set")
+    given = dict(line.split("=", 1) for line in cosign.run_cosign("sign").splitlines())
+    assert all(given[name] == "set" for name in kept)
+    assert not given.keys() & set(dropped)
+    assert given["COSIGN_MAX_ATTACHMENT_SIZE"] == cosign.LARGEST
+
+
+@pytest.mark.parametrize(
+    ("identity", "is_verified"),
+    [
+        (f"{WORKFLOW}1.2.0", True),
+        (f"{WORKFLOW}10.0.1", True),
+        (f"{WORKFLOW}1.2.0-evil", False),
+        (WORKFLOW, False),
+        (f"https://evil.io/{WORKFLOW}1.2.0", False),
+        (f"{WORKFLOW}1.2.0".replace("g.io", "gxio"), False),
+        (f"{WORKFLOW}1.2.0".replace("+", ""), False),
+    ],
+)
+def test_the_same_workflow_of_another_release_is_the_same_signer(identity: str, *, is_verified: bool) -> None:
+    """All else of the identity is compared as it is."""
+    argument = Signer(identity=f"{WORKFLOW}1.2.0", issuer="g").make_identity_argument()
+    pattern = argument.removeprefix("--certificate-identity-regexp=")
+    assert bool(re.search(pattern, identity)) is is_verified
+
+
+@pytest.mark.parametrize("end", ["refs/heads/main", "refs/tags/vault", "refs/tags/v1.2.0-rc1"])
+def test_an_identity_of_no_release_is_compared_whole(end: str) -> None:
+    """Such as that of a branch."""
+    identity = f"https://g.io/a/p.yml@{end}"
+    assert Signer(identity=identity).make_identity_argument() == f"--certificate-identity={identity}"
