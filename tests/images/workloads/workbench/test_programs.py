@@ -61,6 +61,16 @@ def test_git_works(run: Run) -> None:
     assert (finished.exit_code, finished.output) == (0, "a commit\n")
 
 
+@pytest.mark.requirement("V3", "U10")
+def test_user_without_a_name_gets_one(start: Start) -> None:
+    """git and ssh refuse to work for a UID without one: in a container's command and in shells of `docker exec`."""
+    container = start("sh", "-c", "id -un; exec sleep infinity", user="4321", network_mode="none", read_only=True)
+    ask = "id -un; ssh -o BatchMode=yes git@127.0.0.1 2>&1 | tail -n 1 | cut -d: -f1"
+    for shell in (["entrypoint", "sh", "-c"], ["bash", "-c"], ["sh", "-l", "-c"]):
+        assert inside(container, *shell, ask).splitlines() == ["app", "ssh"]
+    assert container.logs().splitlines()[-1] == b"app"
+
+
 @pytest.mark.requirement("V3")
 def test_curl_works(start: Start) -> None:
     """It gets a page from the image's own service, and supports HTTPS."""
