@@ -146,6 +146,17 @@ def test_a_workloads_service_is_the_image_of_the_matrix(image: Image) -> None:
 
 
 @pytest.mark.requirement("T15")
+@pytest.mark.parametrize("name", sorted(WORKLOADS))
+def test_a_workloads_service_is_on_a_variant_of_its_accelerator(name: str) -> None:
+    """Without VARIANT, too: it starts and builds an image of the matrix."""
+    service = configured()[name]
+    [image] = [image for image in MATRIX.workloads if image.tag == service["image"]]
+    assert image.variant.accelerator == (name.partition("-")[2] or "cpu")
+    assert image.arguments.items() <= (DOCKERFILE_ARGUMENTS | service["build"]["args"]).items()
+    assert (service["build"]["dockerfile"], service["build"]["target"]) == (image.dockerfile, "workbench")
+
+
+@pytest.mark.requirement("T15")
 def test_no_service_stands_for_all() -> None:
     """They would ask for the same port: `docker compose up` alone starts nothing, and says so."""
     services = configured()

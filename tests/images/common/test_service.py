@@ -40,6 +40,11 @@ done
 true
 """
 
+COMPILER = """
+import os, sys, sysconfig
+program = sysconfig.get_config_var(sys.argv[1]).split()[0]
+os.execvp(program, [program, "--version"])
+"""
 # The only child of the init is the container's command.
 SIGNAL = "kill -{} $(cat /proc/1/task/1/children)"
 FIRST_TWO = "cat /proc/1/comm; for child in $(cat /proc/1/task/1/children); do cat /proc/$child/comm; done"
@@ -162,6 +167,27 @@ def test_unknown_command_is_one_clear_message(run: Run) -> None:
     assert finished.exit_code == NOT_FOUND_EXIT
     assert finished.output.count("\n") == 1
     assert "'serv'" in finished.output
+
+
+@pytest.mark.parametrize("name", ["CC", "CXX"])
+def test_pythons_compiler_is_named_where_it_is_missing(run: Run, contract: Image, name: str) -> None:
+    """pip and uv compile extensions by it; base and runtime say which flavor has it."""
+    finished = run("python", "-c", COMPILER, name)
+    if contract.flavor == "devel":
+        finished.require_success()
+    else:
+        finished.require_message("error: ", NOT_FOUND_EXIT)
+        assert "this image has no compiler: take the flavor devel" in finished.output
+
+
+def test_missing_pip_is_one_clear_message(run: Run, contract: Image) -> None:
+    """Many type it first; a workbench has it."""
+    finished = run("pip", "--version")
+    if contract.workload:
+        finished.require_success()
+    else:
+        finished.require_message("error: ", NOT_FOUND_EXIT)
+        assert contract.flavor == "devel" or "uv pip install" in finished.output
 
 
 def test_plain_command_is_healthy(plain: Container) -> None:

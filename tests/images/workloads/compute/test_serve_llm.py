@@ -5,7 +5,7 @@ import json
 import pytest
 
 from slipway.matrix import Image
-from tests.images.helpers.containers import WITHOUT_GPU, Python, Run
+from tests.images.helpers.containers import WITHOUT_GPU, Python, Run, Start, inside, wait_for_health
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import is_on
 
@@ -16,6 +16,16 @@ import json
 from importlib import import_module, util
 there = util.find_spec("vllm") is not None
 print(json.dumps(there and callable(import_module("vllm.entrypoints.openai.api_server").run_server)))
+"""
+
+# Listens where its last argument says, in the place of the engine.
+SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+http.server.HTTPServer(("", int(sys.argv[-1].partition("=")[2])), Handler).serve_forever()
 """
 
 
@@ -47,8 +57,14 @@ def test_serve_llm_refuses_a_bad_port(run: Run) -> None:
 
 
 @pytest.mark.requirement("T7")
-def test_health_of_serve_llm_is_asked(run: Run) -> None:
-    """A container of the engine's server is unhealthy while nothing answers on its port."""
+@pytest.mark.parametrize("init", [False, True], ids=["own-init", "another-init"])
+def test_health_of_serve_llm_is_asked(start: Start, init: bool) -> None:  # noqa: FBT001
+    """A container of the engine's server is unhealthy while nothing answers where the server listens."""
+    place = ["tini", "--", "python", "-c", SERVER, "entrypoint", "serve-llm", "some/model", "--port=9000"]
+    container = start(entrypoint=place, environment={"PORT": "8123"}, network_mode="none", init=init)
+    wait_for_health(container, "healthy")
+    assert inside(container, "healthcheck") == "healthy: http://127.0.0.1:9000/health answered 200"
     cmdline = r"printf 'tini\0--\0entrypoint\0serve-llm\0' >/tmp/cmdline && healthcheck /tmp/cmdline"
-    finished = run("sh", "-c", cmdline, environment={"PORT": "8123"})
-    assert (finished.exit_code, finished.output) == (1, "unhealthy: nothing listens on port 8123\n")
+    asked = start("sh", "-c", cmdline, network_mode="none", init=init)
+    assert asked.wait()["StatusCode"] == 1
+    assert asked.logs().splitlines()[-1] == b"unhealthy: vLLM does not listen"

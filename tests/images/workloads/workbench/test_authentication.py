@@ -6,12 +6,20 @@ import pytest
 
 from tests.images.helpers.containers import Run, Start
 from tests.images.helpers.scope import applies
-from tests.images.helpers.workbench import ONE_VOLUME, SECRET, TOKEN, Workbench, open_workbench
+from tests.images.helpers.workbench import ONE_VOLUME, SECRET, TOKEN, Workbench, entrypoint_after, open_workbench
 
 pytestmark = applies(workload="workbench")
 
 JUPYTER = ["workbench", "lab"]
 CMDLINES = "for process in /proc/[0-9]*; do tr '\\0' ' ' <$process/cmdline; echo; done 2>/dev/null"
+# Settings on the volume that would open JupyterLab, or make another token than the printed one count.
+SETTINGS = {
+    "jupyter_server_config.py": "c.IdentityProvider.token = ''",
+    "jupyter_server_config.json": '{"ServerApp": {"token": ""}}',
+    "jupyter_lab_config.py": "c.PasswordIdentityProvider.token = ''",
+    "jupyter_config.py": "c.IdentityProvider.token = 'of-the-file'",
+}
+SETTINGS_OF_CODE = {"auth: none": SECRET, "auth: none\npassword: of-the-file": "of-the-file"}
 LISTENING = "cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == \"0A\" { print $2 }'"
 
 
@@ -94,6 +102,28 @@ def test_token_of_a_file_is_taken(start: Start) -> None:
     assert running.get("/api/contents", {"Authorization": f"token {token.strip()}"}).status == 200
 
 
+@pytest.mark.requirement("A11")
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_settings_file_opens_jupyter(start: Start, name: str) -> None:
+    """The token is the variable's or the printed one, and the log names the file."""
+    before = entrypoint_after(f'mkdir -p /data/.jupyter; echo "$SETTINGS" >/data/.jupyter/{name}')
+    running = open_workbench(start, "lab", entrypoint=before, environment={"SETTINGS": SETTINGS[name]})
+    token = running.log.partition("?token=")[2].split()[0]
+    statuses = [
+        running.get("/api/contents", {"Authorization": f"token {word}"}).status for word in (token, "of-the-file")
+    ]
+    assert [running.get("/api/contents").status, *statuses] == [403, 200, 403]
+    assert f"warning: the token in /data/.jupyter/{name} is not taken: set JUPYTER_TOKEN" in running.log
+
+
+@pytest.mark.requirement("A11")
+def test_settings_file_of_an_argument_sets_no_token(run: Run) -> None:
+    """It takes the place of all others, those of the image among them."""
+    before = entrypoint_after('echo "$SETTINGS" >/data/own.py')
+    options = {"entrypoint": before, "environment": {"SETTINGS": SETTINGS["jupyter_server_config.py"]}}
+    run("lab", "--config", "/data/own.py", **options).require_message("error: /data/own.py sets a token: leave it out")
+
+
 # --- code-server ---------------------------------------------------------------------------------
 
 
@@ -132,14 +162,39 @@ def test_new_password_is_printed_once(start: Start) -> None:
         ({"PASSWORD": ""}, [], "error: the password is empty, and code-server is never open"),
         ({"HASHED_PASSWORD": ""}, [], "error: the password is empty, and code-server is never open"),
         ({}, ["--auth=none"], "error: leave out --auth=none: code-server is never open"),
+        ({"HASHED_PASSWORD": "=19=65536,t=3"}, [], "error: HASHED_PASSWORD is no hash, which begins with $argon2"),
     ],
-    ids=["password", "hash", "argument"],
+    ids=["password", "hash", "argument", "spoiled-hash"],
 )
 def test_code_without_a_password_is_one_clear_message(
     run: Run, environment: dict[str, str], words: list[str], message: str
 ) -> None:
     """Code-server is never open to everybody."""
     run("code", *words, environment=environment).require_message(message)
+
+
+@pytest.mark.requirement("A11")
+@pytest.mark.parametrize("settings", SETTINGS_OF_CODE, ids=["open", "its own"])
+def test_no_settings_file_opens_code(start: Start, settings: str) -> None:
+    """A password that the file sets counts where the environment sets none; one that does not count is not printed."""
+    password = SETTINGS_OF_CODE[settings]
+    environment = {"SETTINGS": settings, "CODE_SERVER_CONFIG": "/data/own.yaml"}
+    environment |= {"PASSWORD": SECRET} if password == SECRET else {}
+    before = entrypoint_after('echo "$SETTINGS" >/data/own.yaml')
+    running = open_workbench(start, "code", entrypoint=before, environment=environment)
+    assert running.get("/?folder=/data").headers["location"].startswith("./login")
+    assert "set-cookie" in running.post("/login", password=password).headers
+    assert "code-server: http" not in running.log
+
+
+@pytest.mark.requirement("A11")
+@pytest.mark.parametrize(
+    "hashed", ["$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$x", "5e" * 32], ids=["argon2", "SHA-256"]
+)
+def test_code_takes_a_hash(start: Start, hashed: str) -> None:
+    """Each of the forms that code-server knows; nothing is printed."""
+    running = open_workbench(start, "code", environment={"HASHED_PASSWORD": hashed})
+    assert "code-server: http" not in running.log
 
 
 # --- code-server behind JupyterLab ---------------------------------------------------------------

@@ -52,9 +52,11 @@ def test_code_works_below_a_prefix(start: Start, end: str) -> None:
     [
         (["--port=http"], {}, "error: --port=http: this is no port"),
         (["--bind-addr=0.0.0.0:70000"], {}, "error: --bind-addr=0.0.0.0:70000: this is no port"),
+        (["--port", "http"], {}, "error: --port=http: this is no port"),
+        (["--bind-addr", "[::]:0"], {}, "error: --bind-addr=[::]:0: this is no port"),
         ([], {"CODE_SERVER_CONFIG": "/data"}, "error: CODE_SERVER_CONFIG: '/data' is a folder"),
     ],
-    ids=["word", "number", "folder"],
+    ids=["word", "number", "word of two words", "number of two words", "folder"],
 )
 def test_code_wrong_setting_is_one_clear_message(
     run: Run, words: list[str], environment: dict[str, str], message: str

@@ -22,7 +22,7 @@ SERVERS: dict[str, tuple[list[str], dict[str, str], str]] = {
     "usual": (["workbench"], {}, "http://localhost:8888/"),
     "port": (["lab", "--port=9999"], {"JUPYTER_RUNTIME_DIR": "/data/elsewhere"}, "http://localhost:9999/"),
     "port-in-two-words": (["workbench", "--ServerApp.port", "9999"], PROXIES, "http://localhost:9999/"),
-    "port-of-the-environment": (["start-notebook.py"], {"JUPYTER_PORT": "9998"}, "http://localhost:9998/"),
+    "port-of-the-environment": (["start-notebook.py"], {"JUPYTER_PORT": "09998"}, "http://localhost:9998/"),
     "prefix-of-kubeflow": (["workbench"], {"NB_PREFIX": "/team/mine"}, "http://localhost:8888/team/mine/"),
     "certificate": (["jupyter", "lab"], {"GEN_CERT": "yes", "JUPYTER_PORT": "8443"}, "https://localhost:8443/"),
     "one-address": (["jupyter", "notebook", "--ServerApp.ip=::1"], {}, "http://[::1]:8888/"),

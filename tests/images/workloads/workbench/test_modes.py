@@ -61,6 +61,13 @@ def test_mode_is_healthy_soon(
     assert seconds < budget
 
 
+@pytest.mark.requirement("T7")
+@pytest.mark.parametrize("mode", [*MODES, "serve"])
+def test_mode_is_healthy_below_another_init(start: Start, mode: str) -> None:
+    """`docker run --init`, compose's `init: true` and a setting of the engine put one before the image's own."""
+    wait_for_health(start(mode, environment=CREDENTIALS.get(mode), network_mode="none", init=True), "healthy")
+
+
 @pytest.mark.requirement("U1")
 def test_no_command_starts_the_mode_of_the_image(start: Start, contract: Image) -> None:
     """`docker run IMAGE` alone; it listens on that mode's port and on no other."""

@@ -36,6 +36,12 @@ git init -q first && cd first
 git -c user.name=a -c user.email=a@example.com commit -q --allow-empty -m 'a commit'
 cd .. && git clone -q first second && git -C second log --format=%s
 """
+PLOT = """
+from matplotlib import pyplot
+pyplot.title("中文 ひらがな 한국어 ☃")
+pyplot.savefig("/tmp/plot.png")
+print(pyplot.rcParams["font.sans-serif"][0])
+"""
 NOT_ON_PATH = ["node", "npm", "npx", "node-gyp"]
 MANIFEST = {"name": "hello", "publisher": "check", "version": "1.0.0", "engines": {"vscode": "*"}}
 VSIX = """<?xml version="1.0" encoding="utf-8"?>
@@ -59,6 +65,25 @@ def test_git_works(run: Run) -> None:
     """It commits and clones as any user."""
     finished = run("sh", "-c", GIT, user="12345:0")
     assert (finished.exit_code, finished.output) == (0, "a commit\n")
+
+
+def test_plot_has_signs_of_every_script(run: Run) -> None:
+    """A title in Chinese, Japanese or Korean has no boxes, nor a warning; the settings of a user come first."""
+    output = run("python", "-W", "error", "-c", PLOT).require_success()
+    assert output == "DejaVu Sans\n"
+    own = "mkdir -p $MPLCONFIGDIR; echo 'font.sans-serif: Symbola' >$MPLCONFIGDIR/matplotlibrc; "
+    own += f"entrypoint python -c '{PLOT}'"
+    assert run("sh", "-c", own).require_success().splitlines()[-1] == "Symbola"
+
+
+@pytest.mark.requirement("V3", "U10")
+def test_user_without_a_name_gets_one(start: Start) -> None:
+    """git and ssh refuse to work for a UID without one: in a container's command and in shells of `docker exec`."""
+    container = start("sh", "-c", "id -un; exec sleep infinity", user="4321", network_mode="none", read_only=True)
+    ask = "id -un; ssh -o BatchMode=yes git@127.0.0.1 2>&1 | tail -n 1 | cut -d: -f1"
+    for shell in (["entrypoint", "sh", "-c"], ["bash", "-c"], ["sh", "-l", "-c"]):
+        assert inside(container, *shell, ask).splitlines() == ["app", "ssh"]
+    assert container.logs().splitlines()[-1] == b"app"
 
 
 @pytest.mark.requirement("V3")

@@ -11,7 +11,7 @@ from docker.models.volumes import Volume
 from slipway.docker import TEST_LABEL
 from tests.images.helpers.containers import STRICT, Run, Start
 from tests.images.helpers.scope import applies
-from tests.images.helpers.workbench import ONE_VOLUME, TOKEN, Workbench, entrypoint_after, open_workbench
+from tests.images.helpers.workbench import ONE_VOLUME, SECRET, TOKEN, Workbench, entrypoint_after, open_workbench
 
 pytestmark = applies(workload="workbench")
 
@@ -28,6 +28,7 @@ jupyter trust work.ipynb; ipython -c 1; git init --quiet /data/clone
 mkdir -p .jupyter && chmod g+w /data .local .local/share
 """
 FILL = "mkdir -p .ipython/profile_default; dd if=/dev/zero of=big.bin bs=4k; dd if=/dev/zero of=rest.bin bs=1"
+STATE_OF_CODE = "/data/.local/share/code-server"
 # What a mount of CIFS, of NFS or of an object store answers.
 REFUSED = ["chmod", "fchmod", "fchmodat", "fchmodat2", "link", "linkat"]
 NO_MODES = json.dumps(
@@ -86,6 +87,22 @@ def test_volume_of_another_uid_is_worked_on(start: Start, used: Volume, mode: st
     running = open_workbench(start, mode, **on(used))
     work(running, mode)
     assert running.inside("git -C /data/clone status --short") == (0, "")
+
+
+def test_state_of_vs_code_is_the_groups(start: Start, volume: Volume) -> None:
+    """What one UID has made, in part for itself alone as an earlier image did, the next one writes to."""
+    before = entrypoint_after(
+        f"umask 0077; mkdir -p {STATE_OF_CODE}/User/globalStorage; chmod g+rx /data/.local /data/.local/share"
+    )
+    mounts = [docker.types.Mount("/data", volume.name)]
+    for user in ("1000:0", "12345:0"):
+        running = open_workbench(start, "code", **on(volume, user=user, mounts=mounts), entrypoint=before)
+        cookie = running.post("/login", password=SECRET).headers["set-cookie"].partition(";")[0]
+        assert running.get("/?folder=/data", {"Cookie": cookie}).status == 200
+        script = f"cd {STATE_OF_CODE} && for name in . Machine User User/globalStorage User/History extensions; do "
+        script += 'echo {} >"$name/of-$(id -u)" || exit 1; done'
+        assert running.inside(script) == (0, "")
+        running.container.kill()
 
 
 @pytest.mark.parametrize(

@@ -26,4 +26,21 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
         unset slipway_place slipway_name slipway_value
     fi
     [ -w /data/. ] || [ ! -w /tmp/. ] || [ "${HOME:-/data}" != /data ] || export HOME=/tmp
+
+    # git and ssh refuse to work for a UID without a name. A workbench has the library that gives it one.
+    for slipway_name in /usr/lib/*/libnss_wrapper.so; do
+        if [ -e "${slipway_name}" ] && ! getent passwd "$(id -u)" >/dev/null; then
+            slipway_place=/tmp
+            [ -w /tmp/. ] || slipway_place=/dev/shm
+            slipway_place=${slipway_place}/slipway-passwd.$(id -u)
+            [ -s "${slipway_place}" ] || {
+                { echo "app:x:$(id -u):$(id -g):app:${HOME:-/data}:/bin/bash" && grep -v '^app:' /etc/passwd; } \
+                    >"${slipway_place}.$$" && mv -f "${slipway_place}.$$" "${slipway_place}"
+            } 2>/dev/null
+            [ ! -s "${slipway_place}" ] ||
+                export LD_PRELOAD=libnss_wrapper.so NSS_WRAPPER_PASSWD="${slipway_place}" NSS_WRAPPER_GROUP=/etc/group
+            unset slipway_place
+        fi
+    done
+    unset slipway_name
 fi

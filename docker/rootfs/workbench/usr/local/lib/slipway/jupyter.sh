@@ -3,10 +3,14 @@
 
 # Whether an empty token among the arguments is taken at its word.
 open=no
+# A line of a settings file that sets a token.
+names_token='^[^#]*\btoken\b'
 
 # The user's token, or a new one that is printed once. JupyterLab takes it from the environment: a command line can be
 # read by every process.
 require_token() {
+    ! grep -qs "${names_token}" "${config}" || fail "${config} sets a token: leave it out there, and set JUPYTER_TOKEN or \
+JUPYTER_TOKEN_FILE"
     if [ -n "${JUPYTER_TOKEN_FILE:-}" ]; then
         require_file JUPYTER_TOKEN_FILE "${JUPYTER_TOKEN_FILE}"
         JUPYTER_TOKEN=$(cat "${JUPYTER_TOKEN_FILE}")
@@ -18,6 +22,20 @@ require_token() {
     [ -n "${JUPYTER_TOKEN:-}" ] || fail "the token is empty, and JupyterLab is never open without authentication: set \
 JUPYTER_TOKEN to a secret, or leave it out for one that is made now"
     export JUPYTER_TOKEN
+    put_token_first
+}
+
+# To Jupyter the variable is a default: a token in a settings file, even an empty one, would replace it. These files count
+# before the user's.
+put_token_first() {
+    for name in server lab notebook; do
+        echo "import os; c.PasswordIdentityProvider.token = c.IdentityProvider.token = os.environ['JUPYTER_TOKEN']" \
+            >"${RUN}/environment/jupyter_${name}_config.py"
+    done
+    for file in "${JUPYTER_CONFIG_DIR}"/jupyter_*config.*; do
+        ! grep -qs "${names_token}" "${file}" ||
+            echo "warning: the token in ${file} is not taken: set JUPYTER_TOKEN or JUPYTER_TOKEN_FILE" >&2
+    done
 }
 
 # OpenShift AI and Kubeflow, which alone set NB_PREFIX, authenticate by their own proxy: OpenShift AI says so by an empty
@@ -84,6 +102,7 @@ open_settings() {
     fi
     JUPYTER_CONFIG_PATH=${RUN}/environment${JUPYTER_CONFIG_PATH:+:${JUPYTER_CONFIG_PATH}}
     export JUPYTER_CONFIG_DIR JUPYTER_CONFIG_PATH
+    rm -rf "${RUN}/environment"
     mkdir -p "${JUPYTER_CONFIG_DIR}" "${RUN}/environment"
     echo "{\"ServerApp\": {${settings#,}}, \"NotebookNotary\": {${notary}}}" >"${RUN}/environment/jupyter_server_config.json"
     # Not `:`, whose failure would end the shell. Without this file Jupyter looks for settings of IPython 3, in folders
@@ -103,7 +122,7 @@ read_environment() {
     '' | tcp://*) ;;
     *)
         require_port JUPYTER_PORT "${JUPYTER_PORT}"
-        port=${JUPYTER_PORT} settings="${settings},\"port\": ${JUPYTER_PORT}"
+        port=${JUPYTER_PORT#"${JUPYTER_PORT%%[!0]*}"} settings="${settings},\"port\": ${port}"
         ;;
     esac
     case ${GEN_CERT:-no} in
@@ -134,6 +153,7 @@ read_argument() {
     --*.token=\'*\' | --*.token=\"*\") JUPYTER_TOKEN=${1#*=?} JUPYTER_TOKEN=${JUPYTER_TOKEN%?} ;;
     --*.token=*) JUPYTER_TOKEN=${1#*=} ;;
     --port=* | --*.port=*) port=${1#*=} && require_port "${1%%=*}" "${port}" ;;
+    --config=* | --*.config_file=*) config=${1#*=} ;;
     --*.base_url=*) prefix=/${1#*=} prefix=/${prefix#//} ;;
     --*certfile=* | --*keyfile=*) require_file "${1%%=*}" "${1#*=}" && scheme=https ;;
     esac
@@ -148,7 +168,7 @@ require_hub() {
 # Start a server, `lab`, `notebook`, `server` or `hub`, with what the environment sets, the arguments of NOTEBOOK_ARGS,
 # which are words without quotes, and the mode's own.
 start_jupyter() {
-    server=$1 option=
+    server=$1 option='' config=''
     shift
     read_environment
     set -f
@@ -159,7 +179,7 @@ start_jupyter() {
         shift
         word=${option}${word} option=
         case ${word} in
-        --port | --*.port | --*.base_url | --*.token | --*certfile | --*keyfile) option=${word}= ;;
+        --port | --*.port | --*.base_url | --*.token | --config | --*.config_file | --*certfile | --*keyfile) option=${word}= ;;
         *)
             read_argument "${word}"
             case ${word} in --*.token=*) ;; *) set -- "$@" "${word}" ;; esac

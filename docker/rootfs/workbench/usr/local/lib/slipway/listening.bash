@@ -1,6 +1,28 @@
 # Sourced by health files. Only the kernel knows where a program listens, whichever option, setting or variable said so.
 # shellcheck shell=bash
 
+# Print the process of the mode: the child of the init, below which the image's own init may be (docker run --init).
+mode_process() {
+    local pid=1
+    while [[ $(</proc/"$pid"/comm) =~ ^(catatonit|docker-init|podman-init|tini)$ ]]; do
+        read -r pid _ </proc/"$pid"/task/"$pid"/children
+    done
+    echo "$pid"
+}
+
+# Ask PROGRAM, whose process is PID, for PATH where it listens; only an answer 200 within a second is healthy.
+ask_program() {
+    local program=$1 pid=$2 path=$3 address scheme status
+    address=$(listening "$pid")
+    [[ $address ]] || unhealthy "$program does not listen"
+    for scheme in http https; do
+        status=$(curl --disable --silent --insecure --noproxy '*' --max-time 1 --output /dev/null --write-out '%{http_code}' \
+            "$scheme://$address$path")
+        [[ $status != 200 ]] || healthy "$scheme://$address$path answered 200"
+    done
+    unhealthy "no answer from $address$path"
+}
+
 # Print HOST:PORT, as a URL has it, of the first TCP socket that process PID listens on; nothing where there is none.
 listening() {
     local sockets address state inode
