@@ -41,11 +41,14 @@ def find_facts(image: Image, image_id: str) -> dict[str, str]:
 
 def make_parent_labels(image: Image) -> dict[str, str]:
     """Return the labels that name the parent: the base image, or the variant of a workload."""
-    base = base_image.describe_image(image.variant.distro.tag)
-    parent = base_image.describe_image(image.arguments["BASE"]) if image.workload else base
+    base = base_image.describe_image(image.variant.distro)
+    name, digest = image.variant.distro.image, base["digest"] or base["id"]
+    if image.workload:
+        name = image.arguments["BASE"]
+        digest = docker.require_image(name)["Id"]
     return {
-        "org.opencontainers.image.base.name": parent["name"] if image.workload else image.variant.distro.image,
-        "org.opencontainers.image.base.digest": parent["digest"] or parent["id"],
+        "org.opencontainers.image.base.name": name,
+        "org.opencontainers.image.base.digest": digest,
         "slipway.base.origin": base["origin"],
     }
 

@@ -6,8 +6,10 @@ Made again from the same packages, its layer has the same bytes.
 Its labels say that it was made, and `describe_image` says so in an image's evidence.
 """
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +25,7 @@ from slipway.images_toml import Distro
 
 LABEL = "slipway.base"
 MAKER = "mmdebstrap"
-PULLED = "pulled"
+PULLED, OTHER = "pulled", "pulled by another digest than the pinned one"
 DOCKER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # The official slim image's exclusions: Debian's licenses travel with the packages.
@@ -116,33 +118,52 @@ class BaseImage:
     created: str
 
 
-def describe_image(name: str) -> dict[str, str]:
+def describe_image(base: Distro) -> dict[str, str]:
     """Return what an image's evidence says about its base; an error where it is not present."""
-    image = find_image(name)
+    image = find_image(base)
     if image is None:
-        raise SlipwayError(f"the base image {name} is not present; run `nox -s setup`")
+        raise SlipwayError(f"the base image {base.tag} is not present; run `nox -s setup`")
     return asdict(image)
 
 
-def find_image(name: str) -> BaseImage | None:
-    """Return the image of this name, None where the engine has none."""
-    image = docker.inspect(name)
+def find_image(base: Distro) -> BaseImage | None:
+    """Return a base image, None where the engine has none. `pulled` is one by its pin, where there is one."""
+    image = docker.inspect(base.tag)
     if image is None:
         return None
     labels = image["Config"].get("Labels") or {}
-    made = labels.get(LABEL) == MAKER
-    # The containerd image store gives a digest to a local image, too; it means nothing elsewhere.
-    digests = [] if made else image.get("RepoDigests") or []
-    pulled = digests or labels.get(LABEL) == PULLED
-    origin = f"made by {MAKER}" if made else "pulled" if pulled else "imported by hand"
+    digests = find_digests(image.get("RepoDigests") or [], base, labels)
+    digest = base.digest if base.digest in digests else next(iter(digests), "")
+    origin = "imported by hand"
+    if labels.get(LABEL) == MAKER:
+        origin = f"made by {MAKER}"
+    elif digests:
+        origin = PULLED if base.digest in ("", digest) else OTHER
     return BaseImage(
-        name=name,
+        name=base.tag,
         id=image["Id"],
-        digest=digests[0].partition("@")[2] if digests else "",
+        digest=digest,
         origin=origin,
         suite=labels.get(f"{LABEL}.suite", ""),
         created=labels.get(f"{LABEL}.created", image.get("Created", "")),
     )
+
+
+def find_digests(digests: Iterable[str], base: Distro, labels: Mapping[str, str]) -> list[str]:
+    """Return the digests by which a registry gave a base image; one that is empty where nobody recorded it.
+
+    The containerd image store gives a digest to an image that was made here, too; it means nothing elsewhere.
+    """
+    if LABEL in labels:
+        return [labels.get(f"{LABEL}.digest", "")] if labels[LABEL] == PULLED else []
+    own = trim_registry(re.sub(r":[^:/]*$", "", base.image.partition("@")[0]))
+    rows = (each.partition("@") for each in digests)
+    return [digest for repository, _, digest in rows if trim_registry(repository) == own]
+
+
+def trim_registry(repository: str) -> str:
+    """Return the name of a repository as the engine writes it: `debian` is short for `docker.io/library/debian`."""
+    return re.sub(r"^(index\.)?docker\.io/", "", repository).removeprefix("library/")
 
 
 def provide_image(base: Distro, host: Host, date: str, *, refresh: bool = False) -> BaseImage:
@@ -151,16 +172,15 @@ def provide_image(base: Distro, host: Host, date: str, *, refresh: bool = False)
     No file of an image that is made is newer than the date.
     """
     name = base.tag
-    present = find_image(name)
-    is_other = present and present.origin == "pulled" and base.digest not in {"", present.digest}
-    if present and not refresh and not is_other:
+    present = find_image(base)
+    if present and not refresh and present.origin != OTHER:
         return present
     say(f"pulling the base image {base.reference}")
     reason = pull_image(base) if name == base.image else pull_for_platform(base)
     if reason:
         say(f"no registry gives {name} ({reason}); making it from Debian's packages")
         make_image(base, host, date)
-    image = find_image(name)
+    image = find_image(base)
     if image is None:
         raise SlipwayError(f"the base image {name} was removed while setup ran; try again")
     return image
@@ -186,6 +206,7 @@ def pull_image(base: Distro) -> str:
 def pull_for_platform(base: Distro) -> str:
     """Pull the image of another platform, which `docker pull` would give the tag of this one; as `pull_image`."""
     options = [f"--platform={base.platform}", f"--tag={base.tag}", f"--label={LABEL}={PULLED}"]
+    options.append(f"--label={LABEL}.digest={base.digest}")
     command = ["buildx", "build", f"--builder={docker.own_builder()}", *options, "--load", "--provenance=false"]
     with files.temporary_folder() as folder:
         Path(folder, "Dockerfile").write_text(f"FROM {base.reference}\n", encoding="utf-8")

@@ -133,8 +133,8 @@ def prepare(serving: Engine, chosen: Distro, gb: int, *, refresh: bool) -> None:
 
 def provide_base(serving: Engine, wanted: Distro, *, refresh: bool) -> BaseImage:
     """Return the base image, with the proof that a container on it has network."""
-    base = base_image.find_image(wanted.tag)
-    if base and engine.is_proved(serving) and not refresh:
+    base = base_image.find_image(wanted)
+    if base and base.origin != base_image.OTHER and engine.is_proved(serving) and not refresh:
         return base
     settings = downloads.find(wanted.suite)
     base = base_image.provide_image(wanted, settings, load_matrix().apt_date, refresh=refresh)

@@ -135,12 +135,12 @@ def read_times(build: Mapping[str, Any]) -> tuple[datetime, datetime]:
 
 
 def examine_base(candidate: Candidate, *, allowed: bool) -> Iterator[str]:
-    """Yield a problem when the base image came from no registry, unless that was accepted."""
+    """Yield a problem when the base image is not the one of a registry, unless that was accepted."""
     origin = candidate.local.labels.get(ORIGIN, "unknown")
     if origin != "pulled" and not allowed:
         yield (
-            f"its base image came from no registry ({origin}): nox -s setup where one is reached, then build it again, "
-            "or accept that: --allow-local-base"
+            f"its base image is not verified by a registry's digest ({origin}): nox -s setup where one is reached, "
+            "then build it again, or accept that: --allow-local-base"
         )
 
 

@@ -40,7 +40,8 @@ class Engine:
             self.images[words[-1]] = self.images[words[-2]]
         options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
         if words[0] == "buildx" and not self.pull_error:
-            self.images[options["--tag"]] = described(dict([options["--label"].split("=")]))
+            labels = (word.removeprefix("--label=").split("=") for word in words if word.startswith("--label="))
+            self.images[options["--tag"]] = described(dict(labels))
         error = self.pull_error if words[0] in ("pull", "buildx") else ""
         return subprocess.CompletedProcess(words, bool(error), "", error)
 
@@ -88,7 +89,7 @@ def test_missing_image_is_pulled(engine: Engine) -> None:
     """The evidence has its digest."""
     engine.pull_error = ""
     base_image.provide_image(base("debian:x"), Host(), DATE)
-    facts = base_image.describe_image("debian:x")
+    facts = base_image.describe_image(base("debian:x"))
     assert (facts["origin"], facts["digest"]) == ("pulled", "sha256:abc")
 
 
@@ -97,7 +98,7 @@ def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> N
     """One line says so, and the evidence does."""
     base_image.provide_image(base("debian:x"), Host(), DATE)
     assert "no registry gives debian:x" in capsys.readouterr().out
-    facts = base_image.describe_image("debian:x")
+    facts = base_image.describe_image(base("debian:x"))
     assert (facts["origin"], facts["suite"]) == ("made by mmdebstrap", "trixie")
     assert facts["digest"] == ""
 
@@ -106,9 +107,13 @@ def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> N
 def test_image_of_another_platform_has_a_tag_of_its_own(engine: Engine) -> None:
     """Under the same tag it would take the place of this machine's."""
     engine.pull_error = ""
-    base_image.provide_image(base("debian:x", "linux/arm64"), Host(), DATE)
+    wanted = base("debian:x", "linux/arm64").model_copy(update={"digest": "sha256:" + "a" * 64})
+    base_image.provide_image(wanted, Host(), DATE)
     assert "debian:x" not in engine.images
-    assert base_image.describe_image("debian:x-arm64")["origin"] == "pulled"
+    facts = base_image.describe_image(wanted)
+    assert (facts["origin"], facts["digest"]) == ("pulled", wanted.digest)
+    pinned_anew = wanted.model_copy(update={"digest": "sha256:" + "b" * 64})
+    assert base_image.describe_image(pinned_anew)["origin"] == base_image.OTHER
     assert not [words for words in engine.calls if words[0] == "pull"]
 
 
@@ -174,15 +179,39 @@ def test_full_disk_is_not_a_missing_registry(engine: Engine) -> None:
 def test_digest_of_a_local_image_is_not_taken_for_a_registrys(engine: Engine) -> None:
     """The containerd image store gives one to each image."""
     engine.images["debian:x"] = described(MADE, ["debian@sha256:abc"])
-    assert base_image.describe_image("debian:x")["origin"] == "made by mmdebstrap"
-    assert base_image.describe_image("debian:x")["digest"] == ""
+    assert base_image.describe_image(base("debian:x"))["origin"] == "made by mmdebstrap"
+    assert base_image.describe_image(base("debian:x"))["digest"] == ""
+
+
+PIN = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("image", "pin", "digests", "origin", "digest"),
+    [
+        ("debian:x", "", ["debian@sha256:abc"], "pulled", "sha256:abc"),
+        ("debian:x", PIN, ["debian@sha256:abc", f"debian@{PIN}"], "pulled", PIN),
+        ("debian:x", PIN, ["debian@sha256:abc"], base_image.OTHER, "sha256:abc"),
+        ("debian:x", PIN, [f"mirror.example/debian@{PIN}"], "imported by hand", ""),
+        ("debian:x", "", ["someone/else@sha256:abc"], "imported by hand", ""),
+        ("docker.io/library/debian:x", "", ["debian@sha256:abc"], "pulled", "sha256:abc"),
+        ("host.example:5000/os/debian", "", ["host.example:5000/os/debian@sha256:abc"], "pulled", "sha256:abc"),
+    ],
+)
+def test_only_the_pinned_digest_of_its_own_repository_says_that_it_was_pulled(  # noqa: PLR0913, PLR0917 - a row
+    engine: Engine, image: str, pin: str, digests: list[str], origin: str, digest: str
+) -> None:
+    """The engine keeps the digests of each repository that an image came from, also of one that was only tagged so."""
+    engine.images[image] = described(digests=digests)
+    facts = base_image.describe_image(base(image).model_copy(update={"digest": pin}))
+    assert (facts["origin"], facts["digest"]) == (origin, digest)
 
 
 @pytest.mark.usefixtures("engine")
 def test_evidence_of_an_absent_image_names_the_session() -> None:
     """Nothing is claimed about what is not there."""
     with pytest.raises(SlipwayError, match="nox -s setup"):
-        base_image.describe_image("debian:x")
+        base_image.describe_image(base("debian:x"))
 
 
 def test_no_registry_and_no_debian(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from slipway import matrix
 from slipway.errors import SlipwayError
-from slipway.host import apt, downloads, engine, packages, setup, start, undo
+from slipway.host import apt, base_image, downloads, engine, packages, setup, start, undo
 from slipway.host import commands as host_commands
 from slipway.host.engine import Engine, NoEngineError
 
@@ -707,3 +707,18 @@ def test_a_base_image_is_refreshed_once_for_all_builds(monkeypatch: pytest.Monke
     for name in ("cpu-base", "cpu-runtime", "cpu-base-py3.11"):
         setup.prepare_build(the_matrix, the_matrix.find_image(name), refresh=True)
     assert refreshed == [True, False, True]
+
+
+@pytest.mark.parametrize(("origin", "provided"), [("pulled", 0), (base_image.OTHER, 1)])
+def test_a_base_image_of_another_digest_than_the_pinned_one_is_provided_again(
+    monkeypatch: pytest.MonkeyPatch, origin: str, provided: int
+) -> None:
+    """Also where nothing else of this machine has to be proved."""
+    wanted = matrix.load_matrix().find_image("cpu-base").variant.distro
+    there = base_image.BaseImage(wanted.tag, "sha256:1", "", origin, wanted.suite, "")
+    calls: list[object] = []
+    monkeypatch.setattr(base_image, "find_image", lambda _: there)
+    monkeypatch.setattr(base_image, "provide_image", lambda *words, **_: calls.append(words))
+    monkeypatch.setattr(engine, "is_proved", lambda _: True)
+    setup.provide_base(None, wanted, refresh=False)  # type: ignore[arg-type]
+    assert len(calls) == provided
