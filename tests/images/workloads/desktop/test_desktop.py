@@ -22,6 +22,7 @@ from tests.images.helpers.containers import (
     SIGTERM_EXIT,
     STOP_SECONDS,
     UPGRADE,
+    VOLUMES,
     Run,
     Start,
     has_ended,
@@ -46,6 +47,10 @@ from tests.images.helpers.scope import applies
 
 pytestmark = applies(workload="desktop")
 
+SETTINGS = ".config/xfce4/xfconf/xfce-perchannel-xml"
+# What Xfce leaves that works for one UID alone.
+CLOSED = f"umask 0077; mkdir -p {SETTINGS}; touch .ICEauthority"
+FILL = "dd if=/dev/zero of=big.bin bs=4k; dd if=/dev/zero of=rest.bin bs=1"
 GUARDED = ["/", "/vnc.html", "/core/rfb.js", "/websockify"]
 GREETING = b"RFB 003.008\n"
 CLOSING = b"\x88"  # the first byte of a frame that closes a WebSocket
@@ -308,6 +313,34 @@ def test_desktop_stops_by_sigterm(start: Start) -> None:
         return seconds
 
     assert measure_usual(stop, STOP_SECONDS) < STOP_SECONDS
+
+
+@pytest.mark.requirement("U10")
+@pytest.mark.parametrize("before", [None, CLOSED], ids=["used", "closed"])
+def test_desktop_works_on_the_volume_of_another_uid(start: Start, before: str | None) -> None:
+    """Its settings are there for each UID of the group; where one has closed them, new ones last for a start."""
+    options = {"environment": WITH_PASSWORD, "network_mode": "none"}
+    used = start(*(["sh", "-c", before] if before else []), mounts=VOLUMES, **options)
+    if before:
+        assert used.wait()["StatusCode"] == 0
+    else:
+        wait_for_program(used, "xfdesktop")
+        used.kill()
+    running = start(user="12345:0", volumes_from=[used.id], **options)
+    wait_for_program(running, "xfdesktop")
+    wait_for_health(running, "healthy")
+    assert running.exec_run(["test", "-w", f"/data/{SETTINGS}"]).exit_code == bool(before)
+
+
+@pytest.mark.requirement("U10")
+def test_desktop_starts_on_a_full_volume(start: Start) -> None:
+    """Its owner gets in to delete something."""
+    room = {"/data": "size=4m,uid=1000,gid=0,mode=0770"}
+    fill = ["tini", "--", "sh", "-c", f'({FILL}) >/dev/null 2>&1; exec "$@"', "sh", "entrypoint"]
+    running = start("desktop", environment=WITH_PASSWORD, network_mode="none", tmpfs=room, entrypoint=fill)
+    wait_for_program(running, "xfdesktop")
+    wait_for_health(running, "healthy")
+    inside(running, "rm", "/data/big.bin")
 
 
 @pytest.mark.requirement("U1")

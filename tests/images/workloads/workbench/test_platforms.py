@@ -5,7 +5,7 @@ import json
 import pytest
 from docker.models.containers import Container
 
-from tests.images.helpers.containers import Run, Start, inside, wait_for_health, wait_until
+from tests.images.helpers.containers import STRICT, Run, Start, inside, wait_for_health, wait_until
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import ONE_VOLUME, SECRET, TOKEN, open_workbench
 
@@ -20,6 +20,7 @@ PLATFORM = {
     '--ServerApp.tornado_settings={"user":"someone","hub_prefix":"/projects/project"}',
 }
 
+NO_VOLUME = "warning: no volume is mounted at /data: what is saved there ends with this container"
 HUB_API = "http://localhost:8081/hub/api"
 # A real hub that has no proxy, and whose servers are containers that a check starts.
 HUB = """import json, os
@@ -57,15 +58,20 @@ def test_platform_starts_the_workbench(start: Start, mode: str) -> None:
     assert running.get(f"{PREFIX}/api/contents").status == 200
     assert running.get("/api").status == 404
     assert f"the proxy before {PREFIX} authenticates" in running.log
+    assert NO_VOLUME not in running.log
 
 
 @pytest.mark.parametrize(
     ("cluster", "status"), [({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, 200), ({}, 403)], ids=["in-a-cluster", "outside"]
 )
 def test_kubeflow_authenticates_in_a_cluster_only(start: Start, cluster: dict[str, str], status: int) -> None:
-    """It sets a prefix and no token; on a single machine there is no proxy that authenticates."""
+    """It sets a prefix and no token; on a single machine there is no proxy that authenticates.
+
+    Its volume may be elsewhere than at /data: the log warns.
+    """
     running = open_workbench(start, "workbench", environment={"NB_PREFIX": PREFIX} | cluster)
     assert running.get(f"{PREFIX}/api/contents").status == status
+    assert NO_VOLUME in running.log
 
 
 @pytest.mark.requirement("A11")
@@ -123,7 +129,10 @@ def ask_hub(hub: Container, path: str) -> str:
 
 @pytest.mark.parametrize("mode", ["jupyterhub-singleuser", "workbench"])
 def test_hub_decides_who_comes_in(start: Start, hub: Container, mode: str) -> None:
-    """The server listens where the hub has told it, lets the user in by the hub's answer, and others not."""
+    """The server listens where the hub has told it, lets the user in by the hub's answer, and others not.
+
+    On its volume another UID has worked for itself alone.
+    """
     user = f"some-{mode}@one"
     for path in (f"users/{user}", f"users/{user}/server"):
         ask_hub(hub, path)
@@ -131,7 +140,11 @@ def test_hub_decides_who_comes_in(start: Start, hub: Container, mode: str) -> No
     file = f"/tmp/{user}"
     wait_until(lambda: hub.exec_run(["test", "-s", file]).exit_code == 0, "the hub starts a server")
     environment = json.loads(inside(hub, "cat", file))
-    container = start(mode, environment=environment, network_mode=f"container:{hub.id}", **ONE_VOLUME)
+    used = start("sh", "-c", "umask 0077; mkdir -p .jupyter .ipython .local/share/jupyter", mounts=ONE_VOLUME["mounts"])
+    assert used.wait()["StatusCode"] == 0
+    container = start(
+        mode, environment=environment, network_mode=f"container:{hub.id}", volumes_from=[used.id], **STRICT
+    )
     wait_for_health(container, "healthy")
     page = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}"]
     address = f"{environment['JUPYTERHUB_SERVICE_URL']}api/contents"

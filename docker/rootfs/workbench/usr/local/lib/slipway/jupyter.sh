@@ -210,6 +210,7 @@ run_server() {
     *) program=jupyter-$1 && echo "Executing: jupyter $1" ;;
     esac
     shift
+    warn_without_volume
     for folder in /opt/elyra/bin /opt/venv/bin; do
         [ ! -x "${folder}/${program}" ] || break
     done

@@ -49,6 +49,12 @@ require_volume() {
 folder (--user=$(stat --format=%u /data):0), or give its group 0 the right to write (chgrp 0 FOLDER; chmod g+rwx FOLDER)"
 }
 
+# A platform mounts the user's volume where its own images have HOME, unless it is told.
+warn_without_volume() {
+    [ -z "${NB_PREFIX:-}${JUPYTERHUB_API_TOKEN:-}" ] || grep -q ' /data[ /]' /proc/mounts ||
+        echo "warning: no volume is mounted at /data: what is saved there ends with this container. Let the platform mount it there" >&2
+}
+
 # Print this user's line of the password database: programs such as git and ssh refuse to work for a UID without one.
 own_entry() {
     echo "app:x:$(id -u):$(id -g):app:${HOME}:${SHELL}"

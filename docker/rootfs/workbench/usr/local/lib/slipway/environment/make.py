@@ -7,6 +7,7 @@ metadata, but no files. pip and uv remove a record where they install another ve
 The exit code says whether there is an environment.
 """
 
+import errno
 import os
 import re
 import sys
@@ -131,8 +132,11 @@ def main() -> int:
             update_records()
             make_links()
     except OSError as error:
+        # Only a link has two names.
+        has_no_links = error.filename2 and error.errno in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+        advice = "the volume has no symbolic links" if has_no_links else "make room or rights there, or delete it"
         where = f"{ENVIRONMENT}, for packages of your own, cannot be written by UID {os.getuid()}"
-        print(f"warning: {where}: {error.strerror}: make room or rights there, or delete it", file=sys.stderr)
+        print(f"warning: {where}: {error.strerror}: {advice}", file=sys.stderr)
     # Not by pathlib, which raises an error for a folder that this UID may not look into.
     return 0 if os.path.isdir(PACKAGES) and os.path.islink(PROGRAMS / "python") else 1  # noqa: PTH112, PTH114
 
