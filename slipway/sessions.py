@@ -10,10 +10,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import nox
 
-from slipway import command_line, junit, matrix, repository, results
+from slipway import command_line, junit, matrix, repository, results, tables
 from slipway.build import images
 from slipway.errors import SlipwayError
 from slipway.host import ports
@@ -162,25 +163,50 @@ def run_for_each(session: nox.Session, chosen: list[Image], work: Work, *, at_a_
     """
     options = read_options(session)
     options.is_beside = at_a_time > 1 and len(chosen) > 1
-
-    def attempt(image: Image) -> Exception | None:
-        try:
-            work(image, options)
-        except (SlipwayError, nox.command.CommandFailed) as error:
-            return error
-        return None
-
+    attempt = partial(attempt_work, work, options)
     if options.is_beside:
         # A workload has the most checks: as the last one it would run alone. The last flavor has the layers of the
         # others, which then need not be read again.
         workloads = [image for image in chosen if image.workload]
         chosen = workloads + [image for image in reversed(chosen) if not image.workload]
-        with ThreadPoolExecutor(at_a_time) as pool:
-            errors = list(pool.map(attempt, chosen))
+        with tables.waiting("") as show, ThreadPoolExecutor(at_a_time) as pool:
+            errors = list(pool.map(tell_running(attempt, len(chosen), show), chosen))
     else:
         errors = [attempt(image) for image in chosen]
     if failed := {image.name: error for image, error in zip(chosen, errors, strict=True) if error}:
         fail_session(session, failed)
+
+
+def attempt_work(work: Work, options: Namespace, image: Image) -> Exception | None:
+    """Do the work for an image; return its error, if it fails."""
+    try:
+        work(image, options)
+    except (SlipwayError, nox.command.CommandFailed) as error:
+        return error
+    return None
+
+
+def tell_running(
+    attempt: Callable[[Image], Exception | None], number: int, show: Callable[[str], None]
+) -> Callable[[Image], Exception | None]:
+    """Return an attempt that shows the images that are in work, and how many are done."""
+    running: list[str] = []
+    done: list[str] = []
+
+    def update() -> None:
+        show(f"{', '.join(running)}; {len(done)} of {number} done")
+
+    def attempt_aloud(image: Image) -> Exception | None:
+        running.append(image.name)
+        update()
+        try:
+            return attempt(image)
+        finally:
+            running.remove(image.name)
+            done.append(image.name)
+            update()
+
+    return attempt_aloud
 
 
 def show_output(output: object) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -69,7 +69,7 @@ def show(*parts: Table | str) -> None:
 
 
 @contextlib.contextmanager
-def waiting(text: str) -> Iterator[None]:
-    """Show on a terminal that something takes a while; nothing elsewhere."""
-    with Console(stderr=True).status(text):
-        yield
+def waiting(text: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal that something takes a while, nothing elsewhere; yield a function that changes the text."""
+    with Console(stderr=True).status(text) as status:
+        yield status.update
