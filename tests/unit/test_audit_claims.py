@@ -110,6 +110,22 @@ def test_a_record_owns_nothing_outside_its_environment() -> None:
     assert "/usr/bin/new" in found
 
 
+def test_a_record_that_is_compared_with_nothing_owns_no_file_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a package that is built from source: of a wheel's file only the wheel's RECORD tells the digest."""
+    monkeypatch.setattr(file_checks, "read_source_packages", lambda: frozenset({"built"}))
+
+    def record(name: str, **files: bytes) -> Member:
+        digests = {file: base64.urlsafe_b64encode(hashlib.sha256(data).digest()) for file, data in files.items()}
+        rows = [f"{file}.py,sha256={digest.rstrip(b'=').decode()},1\n" for file, digest in digests.items()]
+        return (f"{SITE}/{name}-1.dist-info/RECORD", "".join([*rows, f"{name}-1.dist-info/RECORD,,\n"]).encode())
+
+    records = [record("built", wheel=b"evil", own=b"own"), record("zwheel", wheel=b"good")]
+    files: list[Member] = [(f"{SITE}/wheel.py", b"evil"), (f"{SITE}/own.py", b"own")]
+    assert find_files(make_audit(*records, *files)) == {f"/{SITE}/wheel.py": "it is not the file of pypi:zwheel"}
+    files[0] = (f"{SITE}/wheel.py", b"good")
+    assert find_files(make_audit(*records, *files)) == {}
+
+
 @pytest.mark.parametrize(
     ("first", "is_foreign"),
     [
