@@ -588,6 +588,28 @@ def test_verifying_misses_what_is_not_attested(shop: Workshop, run: Run, target:
     assert run("--verify", "latest") == 0
 
 
+@pytest.mark.requirement("U11")
+def test_two_results_of_the_checks_do_not_stand_for_a_lost_audit(
+    shop: Workshop, run: Run, target: str, fake_cosign: Path
+) -> None:
+    """Both are test results; the next publication brings the audit back."""
+    image = shop.make("cuda-base")
+    run("cuda-base")
+    shop.test(image)
+    text = (image.results / "tests.xml").read_text()
+    results.write(image.results / "tests.xml", text.replace("test_starts", "test_begins"))
+    run("cuda-base")
+    file = fake_cosign / "signed.json"
+    rows = json.loads(file.read_text())
+    kept = [row for row in rows if "audit" not in row["predicate"]]
+    assert sum(row["type"] == attestations.TEST_RESULT for row in kept) == 2
+    file.write_text(json.dumps(kept))
+    with pytest.raises(SlipwayError, match=r"has no audit that key .* attested; publish it again"):
+        run("--verify", "latest")
+    run("cuda-base")
+    assert run("--verify", "latest") == 0
+
+
 # --- registries that fail, several publishers ----------------------------------------------------
 
 
