@@ -1,16 +1,17 @@
 """Checks of files and layers: the owner of each file, missing files, and the instructions that made the layers."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from slipway.audit import trims
 from slipway.audit.findings import Claim, Finding
 from slipway.audit.rules import RuleContext
 from slipway.audit.state import Audit
 from slipway.audit.unpackaged_files import UnpackagedFiles
+from slipway.audit.wheel_records import read_source_packages
 from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Kind
 
-DEB = "deb:"  # begins the owner of a claim
+DEB, PYPI = "deb:", "pypi:"  # begin the owner of a claim
 SET_ID = 0o6000
 WRITABLE = 0o022
 SHADOW = ("/etc/shadow", "/etc/gshadow")  # belong to the group of this name wherever an account is made
@@ -26,20 +27,26 @@ def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> N
                 audit.owners["rules"] += 1
             else:
                 audit.add_finding("unowned", path, problem)
-        elif claim := find_met_claim(audit.system, path, claims):
+        elif claim := next((each for each in choose_claims(claims) if each.matches(audit.system, path)), None):
             problem = find_link_problem(audit, path, claim, rules)
             if problem:
                 audit.add_finding("changed", path, problem)
             else:
                 audit.owners[claim.owner.partition(":")[0]] += 1
         else:
-            audit.add_finding("changed", path, f"it is not the file of {claims[0].owner}")
+            audit.add_finding("changed", path, f"it is not the file of {choose_claims(claims)[0].owner}")
 
 
-def find_met_claim(system: FileSystem, path: str, claims: Iterable[Claim]) -> Claim | None:
-    """Return the first claim with the file's digest, or None. What Debian's packages claim, no other owner can."""
+def choose_claims(claims: Sequence[Claim]) -> Sequence[Claim]:
+    """Return the claims that count.
+
+    What Debian's packages claim, no other owner can; nor can a distribution that is built from source, whose RECORD is
+    compared with nothing, claim what another owner has.
+    """
+    built = {f"{PYPI}{name}" for name in read_source_packages()}
     debian = [claim for claim in claims if claim.owner.startswith(DEB)]
-    return next((claim for claim in debian or claims if claim.matches(system, path)), None)
+    compared = [claim for claim in claims if claim.owner not in built]
+    return debian or compared or claims
 
 
 def find_link_problem(audit: Audit, path: str, claim: Claim, rules: UnpackagedFiles) -> str:

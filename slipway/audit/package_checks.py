@@ -80,7 +80,10 @@ def check_record(audit: Audit, distribution: Distribution, expected: str) -> Non
     """Compare a RECORD, which could be changed with its files, with that of the locked wheel."""
     if distribution.name in wheel_records.read_source_packages():
         name = distribution.name
-        audit.notes.append(f"pypi:{name} is built from source: its files have no digest outside the image.")
+        audit.notes.append(
+            f"pypi:{name} is built from source: its files have no digest outside the image, and its RECORD can name "
+            "any file of its environment that has no other owner."
+        )
         return
     if not expected:
         audit.add_finding("no record", distribution.record, "requirements/records.list lacks it: run nox -s lock")

@@ -27,12 +27,14 @@ def git(*words: str) -> str:
         return ""
 
 
-def list_context(image: Image) -> list[str]:
-    """Return the paths that the builds of an image and of its variant read, with those of no other image's locks."""
+def list_context(image: Image, commit: str = "") -> list[str]:
+    """Return the paths that the builds of an image and of its variant read, with those of no other image's locks.
+
+    They are those of the Dockerfiles in the checkout, or at a commit.
+    """
     dockerfiles = dict.fromkeys([image.dockerfile, image.variant.dockerfile])
-    sources = [
-        path for name in dockerfiles for path in find_sources((repository.ROOT / name).read_text(encoding="utf-8"))
-    ]
+    files = [repository.file_at(commit, n) if commit else (repository.ROOT / n).read_bytes() for n in dockerfiles]
+    sources = [path for content in files for path in find_sources((content or b"").decode(errors="replace"))]
     targets = image.workload.targets if image.workload else ()
     others = tuple(f"requirements/{target}" for target in TARGETS if target not in targets)
     locks = [f"requirements/{lock.name}" for lock in image.locks]

@@ -39,10 +39,16 @@ def find_facts(image: Image, image_id: str) -> dict[str, str]:
     return dict(known["facts"])
 
 
+def find_base(image: Image) -> dict[str, str]:
+    """Return the name, the ID, the digest in its registry and the origin of an image's base image."""
+    base = base_image.describe_image(image.variant.distro)
+    return {"name": image.variant.distro.image} | {key: base[key] for key in ("id", "digest", "origin")}
+
+
 def make_parent_labels(image: Image) -> dict[str, str]:
     """Return the labels that name the parent: the base image, or the variant of a workload."""
-    base = base_image.describe_image(image.variant.distro)
-    name, digest = image.variant.distro.image, base["digest"] or base["id"]
+    base = find_base(image)
+    name, digest = base["name"], base["digest"] or base["id"]
     if image.workload:
         name = image.arguments["BASE"]
         digest = docker.require_image(name)["Id"]

@@ -6,6 +6,7 @@ that ends at the image of the earlier one restores that tag and leaves the resul
 
 import contextlib
 import datetime
+import os
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ class Build:
         """
         unlabelled = find_id(self.unlabelled)
         found = labels.read_labels(self.matrix, self.image, unlabelled, self.commit)
-        self.found = {"unlabelled": unlabelled, "labels": found}
+        self.found = {"unlabelled": unlabelled, "labels": found, "base": labels.find_base(self.image)}
         if self.found.items() <= self.record.items() and find_id(self.earlier) == self.record["image"]:
             docker.call("image", "tag", self.earlier, self.image.tag)
             return []
@@ -60,12 +61,26 @@ class Build:
         if not self.found.items() <= self.record.items():
             built = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             self.record |= {"image": image_id, "tag": self.image.tag, "built": built, "seconds": seconds, **self.found}
+            self.record |= find_builder()
         is_unchanged = is_same or image_id == find_id(self.earlier)  # which another checkout may have built
         if self.is_cold or is_unchanged:
             self.record["cold_seconds" if self.is_cold else "cached_seconds"] = seconds
         results.write_json(self.image.results / "build.json", self.record)
         what = "unchanged" if is_unchanged else f"built{count_new_layers(self.earlier, self.image.tag)}"
         print(f"{self.image.tag}  {image_id.removeprefix('sha256:')[:12]}  {what}, {seconds} s")
+
+
+def find_builder() -> dict[str, str]:
+    """Return the builder and the run of CI, by the variables of GitHub and GitLab; empty on any other machine."""
+    known = os.environ.get
+    if known("GITHUB_ACTIONS") == "true":
+        server = known("GITHUB_SERVER_URL", "")
+        run = f"{server}/{known('GITHUB_REPOSITORY')}/actions/runs/{known('GITHUB_RUN_ID')}"
+        return {"builder": f"{server}/{known('GITHUB_WORKFLOW_REF')}", "run": run}
+    if known("GITLAB_CI") == "true":
+        runner = f"{known('CI_PROJECT_URL')}/-/runners/{known('CI_RUNNER_ID')}"
+        return {"builder": runner, "run": known("CI_JOB_URL", "")}
+    return {}
 
 
 def count_new_layers(earlier: str, tag: str) -> str:

@@ -4,13 +4,15 @@ Source: https://slsa.dev/spec/v1.0/provenance. It reaches level 1: whoever build
 the image is published. Level 2 asks for a build platform that writes it itself.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from slipway import repository
-from slipway.matrix import Image
+from slipway.build.commit import list_context
+from slipway.matrix import FILE, Image
 from slipway.publish.registry import compute_digest
-from slipway.publish.release_checks import BUILD, ORIGIN, SOURCE, Candidate, read_times
+from slipway.publish.release_checks import BUILD, SOURCE, Candidate, read_times
 
 Json = Mapping[str, Any]
 BASE = "org.opencontainers.image.base"
@@ -31,13 +33,13 @@ def make_predicate(candidate: Candidate) -> Json:
             },
             "resolvedDependencies": [
                 {"uri": f"git+{source}", "digest": {"gitCommit": candidate.commit}},
-                describe_base(labels),
+                *describe_bases(candidate),
                 *list_files(candidate),
             ],
         },
         "runDetails": {
-            "builder": {"id": f"{source}/blob/{candidate.commit}/docs/publishing.md#builder"},
-            "metadata": format_times(build),
+            "builder": {"id": build.get("builder") or f"{source}/blob/{candidate.commit}/docs/publishing.md#builder"},
+            "metadata": ({"invocationId": build["run"]} if "run" in build else {}) | format_times(build),
         },
     }
 
@@ -59,25 +61,35 @@ def list_parameters(image: Image) -> dict[str, Any]:
     }
 
 
-def describe_base(labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return the base image and where it came from: one that was made here has no digest in a registry."""
-    name, origin = labels.get(f"{BASE}.name", ""), labels.get(ORIGIN, "unknown")
-    algorithm, _, value = labels.get(f"{BASE}.digest", "").partition(":")
-    found = {"digest": {algorithm: value}, "annotations": {"origin": origin}}
-    return {"uri": f"pkg:docker/{name}", **found} if origin == "pulled" else {"name": f"{name}, {origin}", **found}
+def describe_bases(candidate: Candidate) -> list[dict[str, Any]]:
+    """Return the base image and, of a workload, its parent: only what has a digest in a registry has an address."""
+    base, labels = candidate.read(BUILD)["base"], candidate.local.labels
+    name, digest, origin = base["name"], base["digest"], base["origin"]
+    found = {"uri": f"pkg:docker/{name}"} if digest else {"name": f"{name}, {origin}"}
+    bases = [{**found, "digest": split_digest(digest or base["id"]), "annotations": {"origin": origin}}]
+    if candidate.image.workload:
+        identity = split_digest(labels.get(f"{BASE}.digest", ""))
+        bases.append({"name": labels.get(f"{BASE}.name", ""), "digest": identity})
+    return bases
+
+
+def split_digest(text: str) -> dict[str, str]:
+    """Return a digest by its algorithm."""
+    algorithm, _, value = text.partition(":")
+    return {algorithm: value}
 
 
 def list_files(candidate: Candidate) -> list[dict[str, Any]]:
-    """Return the files that say what is installed, with their digests at the commit."""
-    image = candidate.image
-    locks = [str(lock.relative_to(repository.ROOT)) for lock in image.locks]
-    dockerfiles = [image.dockerfile, *([image.variant.dockerfile] if image.workload else [])]
-    found = ((path, repository.file_at(candidate.commit, path)) for path in (*dockerfiles, "images.toml", *locks))
-    return [
-        {"name": path, "digest": {"sha256": compute_digest(content).removeprefix("sha256:")}}
-        for path, content in found
-        if content is not None
-    ]
+    """Return the files that the build could read, with their digests at the commit."""
+    paths = [*list_context(candidate.image, candidate.commit), FILE.name]
+    found = repository.git("ls-tree", "-r", "-z", "--name-only", candidate.commit, "--", *paths)
+    return [{"name": name, "digest": digest_at(candidate.commit, name)} for name in found.split("\0") if name]
+
+
+@functools.cache  # images of a commit have most of their files in common
+def digest_at(commit: str, path: str) -> dict[str, str]:
+    """Return the SHA-256 of a file at a commit."""
+    return split_digest(compute_digest(repository.file_at(commit, path) or b""))
 
 
 def format_times(build: Mapping[str, Any]) -> dict[str, str]:

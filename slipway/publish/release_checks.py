@@ -121,11 +121,16 @@ def examine_commit(candidate: Candidate) -> Iterator[str]:
 
 
 def examine_build(candidate: Candidate) -> Iterator[str]:
-    """Yield a problem when the record of the build lacks its times, which its provenance names."""
+    """Yield a problem when the record of the build lacks its times or its base, which its provenance names."""
+    build = candidate.read(BUILD)
     try:
-        read_times(candidate.read(BUILD))
+        read_times(build)
     except (KeyError, TypeError, ValueError, OverflowError):
         yield f"{BUILD} does not say when it was built: nox -s build -- {candidate.image.name}"
+    match build.get("base"):
+        case {"name": str(), "id": str(), "digest": str(), "origin": str()}:
+            return
+    yield f"{BUILD} does not say on which base image it was built: nox -s build -- {candidate.image.name}"
 
 
 def read_times(build: Mapping[str, Any]) -> tuple[datetime, datetime]:

@@ -16,7 +16,8 @@ write may be repeated within its step. Two conditions: a read of a tag returns t
 write after its step has ended. The list of tags may be old; it is not relied on. A registry with immutable tags needs
 neither: it refuses the second write of TAG-r5, and that publisher ends with an error.
 
-A number that nobody won, or whose winner was interrupted, stays unused: a gap, and no harm. Two publishers at the same
+A number that nobody won, or whose claimant was interrupted, stays unused: a gap, and no harm. It is not tried again: a
+registry with immutable tags would refuse each second claim. Two publishers at the same
 time may both lose; then both end with an error, nothing is overwritten, and each can be run again.
 
 A revision is bound to its digest by the publisher's signature, which names it. One that is not signed is not counted,
@@ -59,7 +60,7 @@ def name_revision(tag: str, number: int) -> str:
 
 def list_numbers(tag: str, tags: Iterable[str]) -> set[int]:
     """Return the numbers that some tags use: revisions, and those that were claimed."""
-    matches = (re.fullmatch(rf"{re.escape(tag)}-r([1-9]\d{{0,8}})(\.taken)?", each) for each in tags)
+    matches = (re.fullmatch(rf"{re.escape(tag)}-r([1-9]\d{{0,8}})(\.taken|\.claim)?", each) for each in tags)
     return {int(match[1]) for match in matches if match}
 
 
@@ -70,7 +71,7 @@ def find_state(repository: Repository, tag: str, is_signed: IsSigned, known: int
     """
     numbers = list_numbers(tag, repository.list_tags()) | ({known} if known else set())
     top = max(numbers, default=0)
-    while any(repository.find_manifest(f"{name_revision(tag, top + 1)}{end}") for end in ("", ".taken")):
+    while any(repository.find_manifest(f"{name_revision(tag, top + 1)}{end}") for end in ("", ".taken", ".claim")):
         top += 1
         numbers.add(top)
     for number in sorted(numbers, reverse=True):

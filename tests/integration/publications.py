@@ -21,6 +21,7 @@ from tests.helpers.matrices import parse_matrix
 
 OWN = repository.ROOT
 REPOSITORY = matrix.load_matrix().repository
+ID = "sha256:" + "5" * 64  # of the base image
 BUILT = f"tool-1 sha256:{'0' * 64}"
 OCI = "org.opencontainers.image"
 TESTS = """<?xml version="1.0"?>
@@ -54,6 +55,7 @@ class Workshop:
         image = self.the_matrix.find_image(name)
         identity = self.load(image, content, labels)
         build = {"image": identity, "tag": image.tag, "built": "2026-11-21T12:00:00+00:00", "seconds": 3.5}
+        build["base"] = {"name": image.variant.distro.image, "id": ID, "digest": "", "origin": "made by mmdebstrap"}
         results.write_json(image.results / "build.json", build)
         self.test(image)
         named = {"name": sbom.IMAGE, "value": identity}
@@ -90,7 +92,7 @@ class Workshop:
             f"{OCI}.revision": self.commit,
             f"{OCI}.version": "0.1.0",
             f"{OCI}.base.name": image.variant.distro.image,
-            f"{OCI}.base.digest": "sha256:" + "5" * 64,
+            f"{OCI}.base.digest": ID,
             "slipway.base.origin": "made by mmdebstrap",
             "slipway.flavor": image.flavor,
         }

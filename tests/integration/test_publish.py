@@ -19,6 +19,7 @@ from slipway.publish import (
     command,
     cosign,
     oci_layout,
+    provenance,
     publish,
     published,
     registry,
@@ -28,7 +29,7 @@ from slipway.publish import (
 )
 from slipway.publish.cosign import Signer
 from slipway.publish.registry import Manifest, Repository
-from tests.integration.publications import Workshop, docker, workshop
+from tests.integration.publications import OCI, Workshop, docker, workshop
 from tests.integration.registries import Fault, Proxy, Reply, Request
 
 TAG = "0.1.0-cuda13.0-base"
@@ -203,10 +204,33 @@ def test_what_is_attested_is_what_was_found(shop: Workshop, run: Run, target: st
     source, base, *files = build["resolvedDependencies"]
     assert source["digest"] == {"gitCommit": shop.commit}
     assert base["name"] == "debian:trixie-slim, made by mmdebstrap"
-    assert [file["name"] for file in files] == ["Dockerfile.cuda", "images.toml", "requirements/cuda13.0-base.txt"]
-    own = subprocess.check_output(["sha256sum", repository.ROOT / "Dockerfile.cuda"], text=True).split()[0]
-    assert files[0]["digest"]["sha256"] == own
+    names = {"Dockerfile.cuda", "images.toml", "requirements/cuda13.0-base.txt", "requirements/uv.txt"}
+    digests = {file["name"]: file["digest"]["sha256"] for file in files}
+    assert names <= digests.keys()
+    assert "requirements/cpu-base.txt" not in digests
+    for name, digest in digests.items():
+        assert digest == subprocess.check_output(["sha256sum", repository.ROOT / name], text=True).split()[0]
+    assert said["runDetails"]["builder"]["id"].endswith("/docs/publishing.md#builder")
     assert said["runDetails"]["metadata"]["startedOn"] == "2026-11-21T11:59:56Z"
+
+
+@pytest.mark.requirement("U11")
+def test_the_provenance_of_a_workload_has_its_parent_beside_the_base(shop: Workshop) -> None:
+    """An address only for what has a digest in a registry: that of the base image; the parent was built before."""
+    image = shop.make("cpu-base-workbench", **{f"{OCI}.base.name": "slipway:cpu-base"})
+    pulled = {"name": "debian:trixie-slim", "id": "sha256:" + "6" * 64, "digest": f"sha256:{'7' * 64}"}
+    run_by = {
+        "builder": "https://github.com/team/slipway/.github/workflows/publish.yml@refs/tags/v1",
+        "run": "https://run",
+    }
+    shop.change(image, "build.json", base=pulled | {"origin": "pulled"}, **run_by)
+    said = provenance.make_predicate(release_checks.find_candidate(image))
+    _, base, parent, *files = said["buildDefinition"]["resolvedDependencies"]
+    assert (base["uri"], base["digest"]) == ("pkg:docker/debian:trixie-slim", {"sha256": "7" * 64})
+    assert parent == {"name": "slipway:cpu-base", "digest": {"sha256": "5" * 64}}
+    assert {"Dockerfile", "Dockerfile.cpu"} <= {file["name"] for file in files}
+    assert said["runDetails"]["builder"]["id"] == run_by["builder"]
+    assert said["runDetails"]["metadata"]["invocationId"] == "https://run"
 
 
 @pytest.mark.usefixtures("fake_cosign")
@@ -298,6 +322,9 @@ def test_latest_does_not_go_back_whoever_signed_the_later_release(
     there = open_repository(target)
     new, old = (there.find_digest(f"{release}-cuda13.0-base-r1") for release in ("0.2.0", "0.1.7"))
     assert [there.find_digest(tag) for tag in ("latest", "0.2", "0.1", "0.1.7")] == [new, new, old, old]
+    (said,) = re.findall(r"tags stay at a later release: (.*)", capsys.readouterr().out)
+    unsigned = ", NOT SIGNED by key 0.1.7.key: verify it by the key of its publisher, or delete the tags at it"
+    assert said == new + (unsigned if signers == "another key" else "")
     command.main([f"--registry={target}", *by, "--allow-local-base", "--dry-run", "cuda-base"])
     assert f"latest stays at a later release, {new}" in capsys.readouterr().out
     there.write_tag("latest", old)
@@ -559,6 +586,28 @@ def test_verifying_misses_what_is_not_attested(shop: Workshop, run: Run, target:
     rows = json.loads((fake_cosign / "signed.json").read_text())
     (fake_cosign / "signed.json").write_text(json.dumps([row for row in rows if "spdx" not in row["type"]]))
     with pytest.raises(SlipwayError, match=r"has no SPDX that key .* attested; publish it again"):
+        run("--verify", "latest")
+    run("cuda-base")
+    assert run("--verify", "latest") == 0
+
+
+@pytest.mark.requirement("U11")
+def test_two_results_of_the_checks_do_not_stand_for_a_lost_audit(
+    shop: Workshop, run: Run, target: str, fake_cosign: Path
+) -> None:
+    """Both are test results; the next publication brings the audit back."""
+    image = shop.make("cuda-base")
+    run("cuda-base")
+    shop.test(image)
+    text = (image.results / "tests.xml").read_text()
+    results.write(image.results / "tests.xml", text.replace("test_starts", "test_begins"))
+    run("cuda-base")
+    file = fake_cosign / "signed.json"
+    rows = json.loads(file.read_text())
+    kept = [row for row in rows if "audit" not in row["predicate"]]
+    assert sum(row["type"] == attestations.TEST_RESULT for row in kept) == 2
+    file.write_text(json.dumps(kept))
+    with pytest.raises(SlipwayError, match=r"has no audit that key .* attested; publish it again"):
         run("--verify", "latest")
     run("cuda-base")
     assert run("--verify", "latest") == 0

@@ -151,6 +151,10 @@ def built_in_no_time(shop: Workshop) -> None:
     shop.change(shop.make("cuda-base"), "build.json", seconds="3.5")
 
 
+def built_on_nothing_known(shop: Workshop) -> None:
+    shop.change(shop.make("cuda-base"), "build.json", base={"name": "debian:trixie-slim"})
+
+
 def no_sbom(shop: Workshop) -> None:
     (shop.make("cuda-base").results / "sbom.spdx.json").unlink()
 
@@ -231,6 +235,7 @@ def damaged_scan(shop: Workshop) -> None:
         (exceptions_of_another_kind, "scan.json has an exception without its identifier"),
         (built_at_no_time, "build.json does not say when it was built: nox -s build -- cuda-base"),
         (built_in_no_time, "build.json does not say when it was built: nox -s build -- cuda-base"),
+        (built_on_nothing_known, "build.json does not say on which base image it was built"),
         (no_sbom, r"there is no readable sbom.spdx.json: nox -s sbom -- cuda-base"),
         (sbom_of_another, "sbom.cdx.json is about another image"),
         (other_sbom_of_another, "sbom.spdx.json is about another image"),

@@ -116,6 +116,23 @@ def test_a_deleted_revision_is_not_given_again(proxy: Proxy, repository: Reposit
     assert find_state(repository) == revisions.State(0, None, 2)
 
 
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.requirement("V7")
+def test_a_number_that_a_killed_publisher_claimed_is_not_tried_again(
+    proxy: Proxy, repository: Repository, *, is_old: bool
+) -> None:
+    """A registry with immutable tags refuses each second claim; also where its list of tags is old."""
+    first, second = push(repository, "first"), push(repository, "second")
+    publish(repository, first)
+    revisions.write_note(repository, f"{TAG}-r2.claim", "killed")
+    proxy.fail("PUT", r"-r2\.claim$", Fault(status=403))
+    if is_old:
+        body = json.dumps({"name": "x", "tags": [f"{TAG}-r1"]}).encode()
+        proxy.fail("GET", "/tags/list", Fault(status=200, headers={"Content-Type": "application/json"}, body=body))
+    assert publish(repository, second) == 3
+    assert repository.find_digest(TAG) == second
+
+
 @pytest.mark.parametrize("place", ["-r2.claim", "-r2.taken", "-r2"])
 @pytest.mark.requirement("V7")
 @pytest.mark.usefixtures("proxy")

@@ -169,6 +169,7 @@ def database(tmp_path: Path) -> Make:
 # --- what is found -------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("N4")
 def test_an_image_without_vulnerabilities_passes(
     ready: Scanned, database: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -423,6 +424,7 @@ def assert_not_scanned(scanned: Scanned, reason: str, *words: str) -> None:
     assert reason in scanned.reasons()
 
 
+@pytest.mark.requirement("N4")
 def test_not_scanned_is_accepted_where_it_is_said_in_so_many_words(
     ready: Scanned, database: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -435,7 +437,7 @@ def test_not_scanned_is_accepted_where_it_is_said_in_so_many_words(
     assert "verdict: not scanned, which --allow-not-scanned accepts" in capsys.readouterr().out
 
 
-@pytest.mark.requirement("T11")
+@pytest.mark.requirement("T11", "N4")
 def test_no_database_is_not_scanned(ready: Scanned, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mirror that does not answer, a folder without it. Secrets are looked for, and no number stands for the rest."""
     assert_not_scanned(ready, "not renewed: Trivy failed", "--db-repository=127.0.0.1:9/none:2")
@@ -446,6 +448,7 @@ def test_no_database_is_not_scanned(ready: Scanned, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.parametrize(("days", "reason"), [(4, "4.0 days old, and 3 are allowed"), (-2, "in the future")])
+@pytest.mark.requirement("N4")
 def test_a_database_of_another_time_is_not_scanned(ready: Scanned, database: Make, days: int, reason: str) -> None:
     """Older than the limit of images.toml, or from the future."""
     assert_not_scanned(ready, reason, database(days=days))
@@ -465,6 +468,7 @@ def test_a_database_of_another_schema_is_not_scanned(ready: Scanned, database: M
 @pytest.mark.parametrize(
     ("known", "kind"), [(databases.WELL_KNOWN_DEBIAN, "pypi"), (databases.WELL_KNOWN_PYTHON, "deb")]
 )
+@pytest.mark.requirement("N4")
 def test_a_database_that_lacks_a_kind_of_packages_is_not_scanned(
     ready: Scanned, tmp_path: Path, known: Advisory, kind: str
 ) -> None:
@@ -474,6 +478,7 @@ def test_a_database_that_lacks_a_kind_of_packages_is_not_scanned(
     assert_not_scanned(ready, reason, f"--database={tmp_path / 'database'}")
 
 
+@pytest.mark.requirement("N4")
 def test_an_unknown_operating_system_is_not_scanned(scanned: Scanned, database: Make) -> None:
     """Its packages are listed, but not scanned for vulnerabilities."""
     lines = [
@@ -487,24 +492,28 @@ def test_an_unknown_operating_system_is_not_scanned(scanned: Scanned, database: 
     assert_not_scanned(scanned, "Trivy does not know the image's operating system", database())
 
 
+@pytest.mark.requirement("N4")
 def test_a_release_without_support_is_not_scanned(scanned: Scanned, database: Make) -> None:
     """Debian 10 gets no fixes any longer."""
     scanned.build(f"{INSTALLED}USER 0\nRUN echo 10.13 >/etc/debian_version\nUSER 1000:0\n")
     assert_not_scanned(scanned, "debian 10.13 gets no security fixes any longer", database())
 
 
+@pytest.mark.requirement("N4")
 def test_a_package_that_trivy_overlooks_is_not_scanned(scanned: Scanned, database: Make) -> None:
     """The SBOM has one more than Trivy has examined, and it is named."""
     scanned.build(INSTALLED, hidden="pkg:pypi/hidden@2.0")
     assert_not_scanned(scanned, "1 of 2 pypi packages of the SBOM were examined, not: hidden 2.0", database())
 
 
+@pytest.mark.requirement("N4")
 def test_another_version_than_the_sboms_is_not_scanned(scanned: Scanned, database: Make) -> None:
     """The numbers agree, the packages do not."""
     scanned.build(INSTALLED, shop="pkg:pypi/shop@9.0")
     assert_not_scanned(scanned, "0 of 1 pypi packages of the SBOM were examined, not: shop 9.0", database())
 
 
+@pytest.mark.requirement("N4")
 def test_what_no_database_knows_is_accepted_by_version(scanned: Scanned, database: Make) -> None:
     """policy/scan.toml gives the reason; what is not named there stays out, whatever its kind."""
     scanned.build(INSTALLED, node="pkg:generic/node@22.1.0", openssl="pkg:generic/openssl@1.0.2")
@@ -522,6 +531,7 @@ def test_what_no_database_knows_is_accepted_by_version(scanned: Scanned, databas
 
 
 @pytest.mark.parametrize("sbom", [None, "{", "[]", '{"metadata": {}, "components": []}'])
+@pytest.mark.requirement("N4")
 def test_no_sbom_of_this_image_is_not_scanned(ready: Scanned, database: Make, sbom: str | None) -> None:
     """None, a damaged one, one of another image."""
     file = ready.results / "sbom.cdx.json"
@@ -595,7 +605,7 @@ CRASHES = {
 }
 
 
-@pytest.mark.requirement("T11")
+@pytest.mark.requirement("T11", "N4")
 @pytest.mark.parametrize("crash", CRASHES)
 def test_a_scanner_that_fails_is_not_scanned(
     ready: Scanned, database: Make, stand_in: Callable[[str], None], crash: str

@@ -85,6 +85,7 @@ def test_a_packages_link_from_its_installation_is_the_packages() -> None:
         (("usr/bin/t", "evil"), "a link to evil, which has no owner"),
     ],
 )
+@pytest.mark.requirement("N3")
 def test_nothing_else_can_be_in_the_place_of_a_link(there: Member, detail: str) -> None:
     """Not even in the layer of the package."""
     evil: Member = ("usr/bin/evil", b"evil")
@@ -93,6 +94,7 @@ def test_nothing_else_can_be_in_the_place_of_a_link(there: Member, detail: str) 
     assert found == {"/usr/bin/t": detail}
 
 
+@pytest.mark.requirement("N3")
 def test_a_link_of_another_layer_is_not_the_packages() -> None:
     assert find_files(make_audit(LINK)) == {"/usr/bin/t": "it is not from the installation of deb:tool"}
 
@@ -100,6 +102,7 @@ def test_a_link_of_another_layer_is_not_the_packages() -> None:
 # --- RECORDs -------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("N3")
 def test_a_record_owns_nothing_outside_its_environment() -> None:
     """What is built from source has a RECORD that no wheel is compared with."""
     digest = base64.urlsafe_b64encode(hashlib.sha256(b"evil").digest()).rstrip(b"=").decode()
@@ -108,6 +111,23 @@ def test_a_record_owns_nothing_outside_its_environment() -> None:
     found = find_files(make_audit(*members))
     assert found.pop("/usr/bin/tool") == "it is not the file of deb:tool"
     assert "/usr/bin/new" in found
+
+
+@pytest.mark.requirement("N3")
+def test_a_record_that_is_compared_with_nothing_owns_no_file_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a package that is built from source: of a wheel's file only the wheel's RECORD tells the digest."""
+    monkeypatch.setattr(file_checks, "read_source_packages", lambda: frozenset({"built"}))
+
+    def record(name: str, **files: bytes) -> Member:
+        digests = {file: base64.urlsafe_b64encode(hashlib.sha256(data).digest()) for file, data in files.items()}
+        rows = [f"{file}.py,sha256={digest.rstrip(b'=').decode()},1\n" for file, digest in digests.items()]
+        return (f"{SITE}/{name}-1.dist-info/RECORD", "".join([*rows, f"{name}-1.dist-info/RECORD,,\n"]).encode())
+
+    records = [record("built", wheel=b"evil", own=b"own"), record("zwheel", wheel=b"good")]
+    files: list[Member] = [(f"{SITE}/wheel.py", b"evil"), (f"{SITE}/own.py", b"own")]
+    assert find_files(make_audit(*records, *files)) == {f"/{SITE}/wheel.py": "it is not the file of pypi:zwheel"}
+    files[0] = (f"{SITE}/wheel.py", b"good")
+    assert find_files(make_audit(*records, *files)) == {}
 
 
 @pytest.mark.parametrize(
@@ -145,6 +165,7 @@ def test_a_script_is_run_by_its_environments_python(first: bytes, *, is_foreign:
         (make_file("usr/bin/a", xattrs="security.capability"), "extended attribute"),
     ],
 )
+@pytest.mark.requirement("N3")
 def test_a_file_gives_nobody_more_rights(member: tarfile.TarInfo, kind: str) -> None:
     assert find_rights(member) == [(kind, "/usr/bin/a")]
 
@@ -159,6 +180,7 @@ def test_a_file_gives_nobody_more_rights(member: tarfile.TarInfo, kind: str) -> 
         ({"xattrs": "security.capability"}, "extended attribute"),
     ],
 )
+@pytest.mark.requirement("N3")
 def test_a_hard_link_gives_its_file_no_more_rights(changes: dict[str, Any], kind: str) -> None:
     """An engine gives the file the rights of each link, also of one that a later layer deletes."""
     links = make_file("usr/bin/b"), make_file("usr/bin/c", **changes)
@@ -172,6 +194,7 @@ def test_a_hard_link_gives_its_file_no_more_rights(changes: dict[str, Any], kind
     assert [(finding.kind, finding.what) for finding in audit.findings] == [(kind, f"/usr/bin/{name}") for name in "ab"]
 
 
+@pytest.mark.requirement("N3")
 def test_a_folder_has_no_extended_attributes() -> None:
     """Such as the rights that it gives to the files made in it."""
     folder = directory("usr/share/")

@@ -48,6 +48,7 @@ def test_the_packages_of_an_sbom(image: Image) -> None:
         ({}, "is missing or damaged"),
     ],
 )
+@pytest.mark.requirement("N4")
 def test_what_is_no_sbom_of_the_image(image: Image, content: dict[str, Any] | None, reason: str) -> None:
     """Each message has the command to run."""
     if content is not None:
@@ -70,6 +71,7 @@ SHOP = Package("pypi", "shop", "1.0")
     ],
     ids=["named", "expired", "other version", "other name"],
 )
+@pytest.mark.requirement("N4")
 def test_what_no_database_covers_is_named_in_its_version(named: str, days: int, missing: tuple[str, ...]) -> None:
     """That Trivy lists it is not enough, and no entry stands for a kind."""
     last = policy.find_today() + timedelta(days=days)
