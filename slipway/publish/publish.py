@@ -59,6 +59,7 @@ class Outcome:
     revision: int = 0
     newest: int = 0  # the highest revision at the end
     moved: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)  # the manifests of later releases, which keep their tags
     deprecated: list[str] = field(default_factory=list)
 
 
@@ -173,7 +174,12 @@ def move_tags(repository: Repository, signer: Signer, publication: Publication, 
 
     @functools.cache  # many tags point at the same manifest
     def may_move(now: Manifest) -> bool:
-        return is_replaceable(repository, signer, now, publication.candidates[0].local.labels)
+        if is_replaceable(repository, signer, now, publication.candidates[0].local.labels):
+            return True
+        is_signed = published.read_claims(repository, signer, now.digest)
+        unsigned = f", NOT SIGNED by {signer}: verify it by the key of its publisher, or delete the tags at it"
+        outcome.later.append(f"{now.digest}{'' if is_signed else unsigned}")
+        return False
 
     state, outcome.moved = revisions.settle_tags(
         repository,
@@ -249,6 +255,8 @@ def print_outcome(repository: Repository, publication: Publication, outcome: Out
     for what, names in (("attested", outcome.attested), ("moved", outcome.moved)):
         if names:
             print(f"  {what}: {', '.join(dict.fromkeys(names))}")
+    for each in outcome.later:
+        print(f"  tags stay at a later release: {each}")
     if outcome.newest > outcome.revision:
         print(f"  another publisher published -r{outcome.newest} meanwhile; the tags without a revision point at it")
     for candidate in publication.candidates:

@@ -322,6 +322,9 @@ def test_latest_does_not_go_back_whoever_signed_the_later_release(
     there = open_repository(target)
     new, old = (there.find_digest(f"{release}-cuda13.0-base-r1") for release in ("0.2.0", "0.1.7"))
     assert [there.find_digest(tag) for tag in ("latest", "0.2", "0.1", "0.1.7")] == [new, new, old, old]
+    (said,) = re.findall(r"tags stay at a later release: (.*)", capsys.readouterr().out)
+    unsigned = ", NOT SIGNED by key 0.1.7.key: verify it by the key of its publisher, or delete the tags at it"
+    assert said == new + (unsigned if signers == "another key" else "")
     command.main([f"--registry={target}", *by, "--allow-local-base", "--dry-run", "cuda-base"])
     assert f"latest stays at a later release, {new}" in capsys.readouterr().out
     there.write_tag("latest", old)
