@@ -1,7 +1,7 @@
 """One build of an image: the tags that it uses, the labels, and its record in dist/IMAGE/build.json.
 
 The tag of an earlier build is set aside first, so that a build that fails leaves no older image to be tested. A build
-that ends at the image of the earlier one restores that tag and leaves the results of the image as they are.
+that ends at the image of the earlier one restores that tag and keeps the results of the image.
 """
 
 import contextlib

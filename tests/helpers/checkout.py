@@ -13,10 +13,12 @@ from slipway.build import locks
 from tests.helpers.built_images import require_built
 from tests.helpers.matrices import parse_matrix
 
+# The steps are the copy's own: BuildKit runs a step once for all builds at a time that have it, also with --no-cache.
 DOCKERFILE = """\
 ARG BASE_IMAGE=debian:trixie-slim
 ARG APT_DATE=2026-11-21
 FROM slipway:cpu-base AS base
+ENV BUILT_FOR={repository}
 LABEL slipway.flavor="base"
 """
 
@@ -83,7 +85,7 @@ def make(folder: Path, repository: str) -> Checkout:
     require_built(matrix.load_matrix().find_image("cpu-base"))
     copy_repository(folder)
     (folder / "images.toml").write_text(small_matrix(repository))
-    (folder / "Dockerfile.cpu").write_text(DOCKERFILE)
+    (folder / "Dockerfile.cpu").write_text(DOCKERFILE.format(repository=repository))
     only = next(iter(parse_matrix(small_matrix(repository)).variants.values()))
     restamp(folder, next(locks.list_variant_locks(only)))
     return Checkout(folder, repository)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -142,13 +143,17 @@ def watched_processes() -> Iterator[set[str]]:
 
 
 def build(dockerfile: str, tag: str, settings: downloads.Host) -> Built:
-    """Build with a host's settings and the network of this machine, where the servers are."""
+    """Build with a host's settings and the network of this machine, where the servers are.
+
+    The steps are its own: BuildKit runs a step once for all builds at a time that have it, whatever their secrets are.
+    """
+    own = re.sub(r"(?m)^FROM .*$", rf"\g<0>\nENV BUILD={uuid.uuid4()}", dockerfile)
     options = [f"--tag={tag}", "--file=-", "--network=host", "--no-cache", "--progress=plain", "--load"]
     command = ["docker", "buildx", "build", *options, "--provenance=false", *settings.build_arguments(), "."]
     with watched_processes() as processes:
         finished = subprocess.run(
             command,
-            input=dockerfile,
+            input=own,
             cwd=repository.ROOT,
             env=os.environ | settings.environment(),
             stdout=subprocess.PIPE,

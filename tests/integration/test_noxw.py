@@ -243,7 +243,7 @@ def slow_start(project: Path, tools: Path) -> Iterator[subprocess.Popen[str]]:
     """Yield a first start that hangs in the making of the environment."""
     put_python(
         tools,
-        'case "$*" in *version_info*) echo "$0" ;; *-m*venv*) mkdir -p "$4"; sleep 300 ;; esac',
+        'case "$*" in *version_info*) echo "$0" ;; *-m*venv*) mkdir -p "$5"; sleep 300 ;; esac',
     )
     (tools / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     start = subprocess.Popen(
@@ -254,7 +254,8 @@ def slow_start(project: Path, tools: Path) -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
     )
     end = time.monotonic() + 60
-    while not list(project.glob(".noxw.new.*[0-9]")) and time.monotonic() < end:
+    while not list(project.glob(".noxw.new.*[0-9]")):
+        assert time.monotonic() < end, "the folder of the environment does not come"
         time.sleep(0.02)
     yield start
     start.kill()
