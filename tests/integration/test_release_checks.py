@@ -80,11 +80,11 @@ def cut_run(shop: Workshop) -> None:
     change_run(shop, "whole", "no")
 
 
-def tested_as_derived(shop: Workshop) -> None:
+def derived_run(shop: Workshop) -> None:
     change_run(shop, "derived", "yes")
 
 
-def tested_before_runs_said_so(shop: Workshop) -> None:
+def run_of_unknown_kind(shop: Workshop) -> None:
     image = shop.make("cuda-base")
     text = (image.results / "tests.xml").read_text()
     results.write(image.results / "tests.xml", text.replace('<property name="derived" value="no"/>', ""))
@@ -219,8 +219,8 @@ def damaged_scan(shop: Workshop) -> None:
         (tested_in_part, r"only a part of its checks was run: nox -s test -- cuda-base"),
         (tested_by_another_contract, "not a whole run of the checks of this image"),
         (cut_run, "not a whole run of the checks of this image"),
-        (tested_as_derived, "not a whole run of the checks of this image"),
-        (tested_before_runs_said_so, "not a whole run of the checks of this image"),
+        (derived_run, "not a whole run of the checks of this image"),
+        (run_of_unknown_kind, "not a whole run of the checks of this image"),
         (refused_run, "its tests ended with an error"),
         (tested_by_changed_checks, "were changed and not committed"),
         (tested_by_other_checks, "its tests have changed since they ran at commit"),
