@@ -1,6 +1,7 @@
 """Prints tables: as wide as the terminal and in color; in a pipe or a file plain and never cut."""
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -70,6 +71,17 @@ def show(*parts: Table | str) -> None:
 
 @contextlib.contextmanager
 def waiting(text: str) -> Iterator[Callable[[str], None]]:
-    """Show on a terminal that something takes a while, nothing elsewhere; yield a function that changes the text."""
+    """Show on a terminal that something takes a while, nothing elsewhere; yield a function that changes the text.
+
+    What is logged meanwhile stands above it.
+    """
+    handlers = [each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler]
+    before = [handler.stream for handler in handlers]
     with Console(stderr=True).status(text) as status:
-        yield status.update
+        for handler in handlers:
+            handler.setStream(sys.stderr)
+        try:
+            yield status.update
+        finally:
+            for handler, stream in zip(handlers, before, strict=True):
+                handler.setStream(stream)
