@@ -1,5 +1,6 @@
 """The record of a build names what the provenance of its image needs."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_the_base_image_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(docker, "own_builder", lambda: "default")
     matrix = load_matrix()
     image = matrix.find_image("cpu-base-workbench")
-    build = record.Build(matrix, image)
+    build = record.Build(matrix, image, Namespace(no_cache=False))
     assert build.label_options()
     build.finish()
     assert results.read_json(image.results / "build.json")["base"] == base
