@@ -89,7 +89,7 @@ PRIVATE = {
     *("/var/cache/apt/archives/partial", "/var/lib/apt/lists/partial", "/var/lib/dpkg/triggers/Lock"),
     *("/var/cache/debconf/passwords.dat", "/var/cache/ldconfig", "/etc/default/cacerts", *OF_REDIS),
 }
-UNREADABLE = "find / -xdev ! -type l ! -readable 2>/dev/null"
+UNREADABLE = "find / -xdev -path /var/log -prune -o ! -type l ! -readable -print 2>/dev/null"  # logs are root's
 # Scripts that are read by a shell, not started.
 UNSTARTABLE = r"""
 find /usr/bin /usr/sbin /usr/local/bin /usr/local/sbin /opt/*/bin /usr/local/lib/slipway/modes \
