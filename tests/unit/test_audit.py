@@ -41,6 +41,7 @@ from slipway.audit.unpackaged_files import UnpackagedFiles
 from slipway.build.dockerfiles import Dockerfiles
 from slipway.build.labels import COMMIT
 from slipway.errors import SlipwayError
+from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
 from slipway.sbom import Component
 from slipway.toml import read_toml
@@ -770,13 +771,13 @@ def test_an_audit_names_the_policy_and_the_documents_that_it_rests_on(
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setattr(repository, "describe_head", lambda *paths: " ".join(paths))
     monkeypatch.setattr("sys.argv", ["audit", "cpu-base"])
-    monkeypatch.setattr(audit.saved_image, "find_id", lambda _: "sha256:1")
+    monkeypatch.setattr(saved_image, "find_id", lambda _: "sha256:1")
     monkeypatch.setattr(audit, "require_commit", lambda *_: None)
     monkeypatch.setattr(audit, "audit_image", lambda *_: audited(file_system((APT, []))))
     listed = contract.results / sbom.CYCLONEDX
     results.write_json(listed, bom())
     results.write_json(contract.results / "trivy.json", {})
-    monkeypatch.setattr(audit.syft, "provide_sbom", lambda *_: listed)
+    monkeypatch.setattr(syft, "provide_sbom", lambda *_: listed)
     assert audit.main() == 0
     found = results.read_json(contract.results / "audit.json")
     assert found["commit"] == "policy requirements slipway/audit slipway/image"
