@@ -77,7 +77,9 @@ print(json.dumps(sorted(found)))
 HIDING = """
 import json, os
 places = {}
-for folder in filter(os.path.isdir, os.environ["PATH"].split(":")):
+*folders, last = os.environ["PATH"].split(":")
+# The stand-ins are last, to be hidden by the programs themselves.
+for folder in filter(os.path.isdir, folders if last.endswith("/devel-only") else [*folders, last]):
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK):
