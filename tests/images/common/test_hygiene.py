@@ -288,6 +288,7 @@ def test_user_can_read_and_start_everything(writable: Container) -> None:
     """Any UID with GID 0: a library that root alone reads is missing for everybody else."""
     found = [writable.exec_run(["sh", "-c", script], user="12345:0").output for script in (UNREADABLE, UNSTARTABLE)]
     unreadable, unstartable = (set(output.decode().splitlines()) for output in found)
+    assert "/etc/shadow" in unreadable
     assert (unreadable - PRIVATE, unstartable) == (set(), set())
 
 
