@@ -1,8 +1,9 @@
 """Make the user's own Python environment on the volume, or fit it to an image that has changed.
 
 What is installed there comes first; the image's packages follow by path, so that nothing is copied. pip sees them, too.
-uv looks at the metadata in the environment alone, so there is a record of each package of the image: links to its
-metadata, but no files. pip and uv remove a record where they install another version.
+uv looks at the metadata in the environment alone, so with --records, which the program uv gives, there is a record of
+each package of the image: links to its metadata, but no files. They are hundreds of files, which no start should wait
+for. pip and uv remove a record where they install another version.
 
 The exit code says whether there is an environment.
 """
@@ -105,10 +106,12 @@ def write_record(record: Path, source: Path) -> None:
         remove(new)
 
 
-def update_records() -> None:
-    """Let there be a record of each package of the image that the user has not installed anew."""
+def update_records(*, is_asked: bool) -> None:
+    """Let there be a record of each package of the image that the user has not installed anew, once uv has asked."""
     folders = {folder for folder in PACKAGES.iterdir() if folder.suffix == ".dist-info"}
     records = {folder for folder in folders if (folder / "METADATA").is_symlink()}
+    if not (records or is_asked):
+        return
     users = {normalize(folder.name) for folder in folders - records}
     wanted = {
         PACKAGES / f"{folder.stem}.dist-info": folder
@@ -129,7 +132,7 @@ def main() -> int:
         if os.access("/data", os.W_OK):
             set_aside_other_version()
             make_files()
-            update_records()
+            update_records(is_asked=sys.argv[1:] == ["--records"])
             make_links()
     except OSError as error:
         # Only a link has two names.
