@@ -3,6 +3,8 @@
 import re
 
 from slipway import matrix, repository
+from tests.sabotage import cases
+from tests.workflows.machine import NAMED
 
 FOLDER = repository.ROOT / ".github/workflows"
 PUBLISH = (FOLDER / "publish.yml").read_text()
@@ -52,3 +54,14 @@ def test_the_only_action_is_a_pinned_checkout() -> None:
     assert all(re.fullmatch(r"[0-9a-f]{40}", use.partition("@")[2]) for use in uses)
     assert all(job.count("uses: ") == job.count("persist-credentials: false") for job in JOBS.values())
     assert find_jobs("fetch-depth: 0") == ["publish image", "publish publish"]
+
+
+def test_the_broken_images_of_a_run_fail_in_its_part() -> None:
+    """A run of the workflows takes the tests with these names: the checks that a broken image fails are among them."""
+
+    def is_named(name: str) -> bool:
+        return any(word in name for word in NAMED)
+
+    parts = [case for case in cases.broken() if is_named(case.name)]
+    assert parts
+    assert [check for case in parts for check in case.breaks if not is_named(check)] == []

@@ -15,7 +15,8 @@ REPOSITORY = "Team/Slipway"  # on GitHub; a registry wants lower-case letters
 RELEASE = f"v{matrix.load_matrix().release}"
 TAG, MAIN, REQUEST = f"refs/tags/{RELEASE}", "refs/heads/main", "refs/pull/1/merge"
 # The part of each session that tests are: the checks of labels, whose broken image takes seconds.
-PART = "-k 'label or tags_name'"
+NAMED = ("label", "tags_name")
+PART = f"-k '{' or '.join(NAMED)}'"
 IMAGE = "cpu-base"  # the smallest
 
 

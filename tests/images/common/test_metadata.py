@@ -121,7 +121,7 @@ def test_start_tells_of_a_deprecation(start: Start, contract: Image) -> None:
 
 
 @pytest.mark.exact
-def test_title_is_the_contracts(labels: dict[str, str], contract: Image) -> None:
+def test_title_label_is_the_contracts(labels: dict[str, str], contract: Image) -> None:
     """A list of images shows it: one of another image would be chosen for this one."""
     what = contract.target if contract.workload else f"{contract.variant.accelerator}-{contract.flavor}"
     assert labels.get(f"{OCI}.title") == f"Slipway {what}"
