@@ -26,16 +26,18 @@ PREFERRED = {"cpu_shares": 262144}
 # Nanoseconds that the command of a container ran, and that it waited for a processor; some kernels count neither.
 COUNTED = "cat /proc/$(cut -d' ' -f1 /proc/1/task/1/children)/schedstat 2>/dev/null || echo 1 0"
 # A fixed piece of work, which prints the seconds of processor time that it takes; and those that it takes on the
-# machine that the budgets are for: processors differ, and one that others share is slower at times. The start of Python
-# is not in it, nor what the image has Python do at its start: an image that is slow itself gets no more time for it.
+# machine that the budgets are for: processors differ, and one that others share is slower at times. As in a start, half
+# of it computes, half loads modules, which a machine with slow memory slows far more. Python's own start is not in it,
+# nor what the image has Python do there: an image that is slow itself gets no more time for it.
 FIXED_WORK = """
 import time
 started = time.process_time()
-for _ in range(8):
+import asyncio, http.client, json
+for _ in range(16):
     {str(number): number for number in range(20_000)}
 print(time.process_time() - started)
 """
-FIXED_WORK_SECONDS = 0.022
+FIXED_WORK_SECONDS = 0.088
 # The image's own health check, in shorter intervals.
 QUICK_HEALTH = {"interval": 100 * MILLISECOND, "timeout": 500 * MILLISECOND, "retries": 2}
 # What a check says when the engine has ended the output of a command that still runs.
