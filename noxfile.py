@@ -240,10 +240,10 @@ def tests(session: nox.Session) -> None:
     summary.start_run(chosen)
     sessions.prepare_tests(session)
     for name, options in (("build", []), ("test", ["--skip-passed"])):
-        session.notify(name, [*options, *(image.name for image in chosen)])
+        session.notify(name, [*options, *(image.name for image in sessions.list_staying(session, chosen))])
     for name in ("unit", "docs", "sabotage", "integration", "workflows", "lint", "summary"):
         session.notify(name, sessions.add_whole(session, name))
-    sessions.warn_left_out(session, MATRIX, chosen)
+    sessions.run_rounds(session, MATRIX, chosen)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from functools import partial
 import nox
 
 from slipway import command_line, junit, matrix, repository, results, tables
-from slipway.build import images
+from slipway.build import images, record, rounds
 from slipway.errors import SlipwayError
 from slipway.host import ports
 from slipway.matrix import Image, Matrix
@@ -238,7 +238,44 @@ def add_whole(session: nox.Session, name: str) -> list[str]:
     return ["--", WHOLE[name]] if name in WHOLE and read_options(session).all else []
 
 
-def warn_left_out(session: nox.Session, images: Matrix, chosen: list[Image]) -> None:
-    """Say how many images of the matrix a run leaves out."""
-    if left_out := len(images.images) - len(chosen):
-        session.warn(f"{left_out} images are left out: nox -s tests -- --all")
+def list_staying(session: nox.Session, chosen: list[Image]) -> list[Image]:
+    """Return the images that `tests` builds and checks in the sessions that follow it; with --all not all of them."""
+    return rounds.list_staying(chosen) if read_options(session).all else chosen
+
+
+def run_rounds(session: nox.Session, matrix: Matrix, chosen: list[Image]) -> None:
+    """With --all, build and check the images that do not stay, a round at a time; fail where a round has failed.
+
+    Without --all, say how many images are left out.
+    """
+    if not read_options(session).all:
+        if left_out := len(matrix.images) - len(chosen):
+            session.warn(f"{left_out} images are left out: nox -s tests -- --all")
+        return
+    failed: dict[str, Exception] = {}
+    for each in rounds.plan_rounds(chosen):
+        failed |= run_round(session, matrix, each)
+    if failed:
+        fail_session(session, failed)
+
+
+def run_round(session: nox.Session, matrix: Matrix, chosen: list[Image]) -> dict[str, Exception]:
+    """Build and check images, and remove those that were not there before; return the errors by command.
+
+    Their results stay: the build cache gives a removed image again, with the same ID.
+    """
+    new = [image.tag for image in chosen if not images.is_built(image)]
+    commands = (["build", "--"], rounds.add_below(matrix, chosen)), (["test", "--", "--skip-passed"], chosen)
+    failed: dict[str, Exception] = {}
+    try:
+        for words, named in commands:
+            command = [*words, *(image.name for image in named)]
+            nox_again = (sys.executable, "-m", "nox", "-s", *command)
+            try:
+                session.run(*nox_again, external=True, interrupt_timeout=INTERRUPT_SECONDS)
+            except nox.command.CommandFailed as error:
+                failed[" ".join(command)] = error
+    finally:
+        if new:
+            record.remove_tags(*new)
+    return failed

@@ -1,5 +1,6 @@
 """The labels of an image: the versions and the GPUs found by running it, its commit, its parent."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -24,17 +25,18 @@ def run_probe(image_id: str, probe: Path) -> dict[str, str]:
 
 
 def probe_image(image_id: str) -> dict[str, str]:
-    """Return the versions in an image, and in one for CUDA the least driver and the GPUs that it serves."""
+    """Return the versions in an image, and in one for GPUs those that it serves, with CUDA the least driver."""
     versions = run_probe(image_id, PROBE)
-    return versions | (run_probe(image_id, GPU_PROBE) if "cuda" in versions else {})
+    return versions | (run_probe(image_id, GPU_PROBE) if {"cuda", "hip"} & versions.keys() else {})
 
 
 def find_facts(image: Image, image_id: str) -> dict[str, str]:
-    """Return what was read from an image; each image is run once."""
+    """Return what was read from an image; each image is run once by the same probes."""
     file = image.results / "facts.json"
     known = results.read_json(file)
-    if known.get("image") != image_id:
-        known = {"image": image_id, "facts": probe_image(image_id)}
+    probes = hashlib.sha256(PROBE.read_bytes() + GPU_PROBE.read_bytes()).hexdigest()
+    if (known.get("image"), known.get("probes")) != (image_id, probes):
+        known = {"image": image_id, "probes": probes, "facts": probe_image(image_id)}
         results.write_json(file, known)
     return dict(known["facts"])
 

@@ -1,67 +1,66 @@
-"""The table of docs/choosing.md: the least driver and the GPUs of each CUDA version, from the labels of built images.
+"""The tables of GPUs in docs/choosing.md, by versions of CUDA and of HIP, from the labels of built images.
 
     python -m slipway.report.gpu_table    writes the columns of the versions that are built
 
-A check of each CUDA image compares its column with what is inside.
+A check of each image for GPUs compares its column with what is inside.
 """
 
-import re
-
-from slipway import repository, results
-from slipway.errors import SlipwayError, run
+from slipway import results
+from slipway.errors import run
 from slipway.matrix import load_matrix
+from slipway.report import markdown_tables
+from slipway.report.markdown_tables import DOCS, Rows
 
-DOCUMENT = repository.ROOT / "docs" / "choosing.md"
-TABLE = re.compile(r"(?<=<!-- gpus: python -m slipway.report.gpu_table -->\n).*?(?=<!-- /gpus -->)", re.DOTALL)
-# The rows: a label without `slipway.`, and what it is about.
-ROWS = {
-    "driver": "least driver",
-    "gpus.cuda": "cuBLAS, cuRAND",
-    "gpus.cudnn": "cuDNN",
-    "gpus.onnxruntime": "ONNX Runtime",
-    "gpus.torch": "PyTorch",
-    "gpus.torch-linalg": "torch.linalg",
-    "gpus.tensorflow": "TensorFlow",
+DOCUMENT = DOCS / "choosing.md"
+# The tables by the label of their versions: the name in the document, what a version is of, and the rows, of which each
+# is a label without `slipway.` and what it is about.
+TABLES = {
+    "cuda": (
+        "gpus",
+        "CUDA",
+        {
+            "driver": "least driver",
+            "gpus.cuda": "cuBLAS, cuRAND",
+            "gpus.cudnn": "cuDNN",
+            "gpus.onnxruntime": "ONNX Runtime",
+            "gpus.torch": "PyTorch",
+            "gpus.torch-linalg": "torch.linalg",
+            "gpus.tensorflow": "TensorFlow",
+        },
+    ),
+    "hip": ("amd-gpus", "HIP", {"gpus.rocblas": "rocBLAS", "gpus.rocrand": "rocRAND", "gpus.rccl": "RCCL"}),
 }
 
 
-def find_table(text: str) -> str:
-    """Return the table in the text of the document; SlipwayError without its markers."""
-    if not (found := TABLE.search(text)):
-        raise SlipwayError(f"{DOCUMENT} has lost the markers of its table of GPUs")
-    return found[0]
+def read_columns(text: str, label: str) -> dict[str, dict[str, str]]:
+    """Return what a table of the document says about each version: labels without `slipway.`, empty ones left out."""
+    name, title, rows = TABLES[label]
+    head = markdown_tables.find_table(text, name)[2].partition("\n")[0]
+    versions = [cell.strip().removeprefix(f"{title} ") for cell in head.split("|")[2:-1]]
+    cells = markdown_tables.read_rows(text, name)
+    columns = {key: dict(zip(versions, cells[row], strict=True)) for key, row in rows.items() if row in cells}
+    return {version: {key: row[version] for key, row in columns.items() if row[version]} for version in versions}
 
 
-def read_columns(table: str) -> dict[str, dict[str, str]]:
-    """Return what the table says about each CUDA version: the labels without `slipway.`, those of no value left out."""
-    head, _, *rows = [[cell.strip() for cell in line.split("|")[2:-1]] for line in table.splitlines()] or [[], []]
-    return {
-        version.removeprefix("CUDA "): {name: row[index] for name, row in zip(ROWS, rows, strict=True) if row[index]}
-        for index, version in enumerate(head)
-    }
-
-
-def write_table(columns: dict[str, dict[str, str]]) -> str:
-    """Return the table."""
+def replace_columns(text: str, label: str, columns: dict[str, dict[str, str]]) -> str:
+    """Return the document's text with other columns in a table."""
+    name, title, rows = TABLES[label]
     versions = sorted(columns, key=lambda version: [int(part) for part in version.split(".")])
-    lines = [f"| | {' | '.join(f'CUDA {version}' for version in versions)} |", f"|---{'|---' * len(versions)}|"]
-    lines += [
-        f"| {title} | {' | '.join(columns[version].get(name, '') for version in versions)} |"
-        for name, title in ROWS.items()
-    ]
-    return "\n".join(lines) + "\n"
+    cells: Rows = {row: tuple(columns[version].get(key, "") for version in versions) for key, row in rows.items()}
+    return markdown_tables.replace_table(text, name, ["", *(f"{title} {version}" for version in versions)], cells)
 
 
 def main() -> int:
-    """Bring the table up to date."""
+    """Bring the tables up to date."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    columns = read_columns(find_table(text))
-    for image in load_matrix().images:
-        labels = results.read_json(image.results / "build.json").get("labels", {})
-        found = {name: labels[f"slipway.{name}"] for name in ROWS if f"slipway.{name}" in labels}
-        if found:
-            columns.setdefault(labels["slipway.cuda"], {}).update(found)
-    results.write(DOCUMENT, TABLE.sub(lambda _: write_table(columns), text))
+    built = [results.read_json(image.results / "build.json").get("labels", {}) for image in load_matrix().images]
+    for label, (_, _, rows) in TABLES.items():
+        columns = read_columns(text, label)
+        for labels in built:
+            if found := {name: labels[f"slipway.{name}"] for name in rows if f"slipway.{name}" in labels}:
+                columns.setdefault(labels[f"slipway.{label}"], {}).update(found)
+        text = replace_columns(text, label, columns)
+    markdown_tables.write_document(DOCUMENT, text)
     return 0
 
 

@@ -18,6 +18,20 @@ def fat_binary(code: Iterable[tuple[int, int, bool]]) -> bytes:
     return struct.pack("<IHHQ", gpu_probe.MAGIC, 1, 16, len(entries)) + entries
 
 
+def bundle(pieces: dict[str, bytes]) -> bytes:
+    """Return a bundle as clang writes it, with the code for each GPU of AMD; that for the processor is empty."""
+    named = {
+        "host-x86_64-unknown-linux-gnu-": b"",
+        **{f"hipv4-amdgcn-amd-amdhsa--{gpu}": pieces[gpu] for gpu in pieces},
+    }
+    place = len(gpu_probe.BUNDLE) + 8 + sum(24 + len(name) for name in named)
+    head = gpu_probe.BUNDLE + struct.pack("<Q", len(named))
+    for name, code in named.items():
+        head += struct.pack("<QQQ", place, len(code), len(name)) + name.encode()
+        place += len(code)
+    return head + b"".join(named.values())
+
+
 def elf(sections: dict[bytes, bytes]) -> bytes:
     """Return an ELF file of 64 bits with these sections."""
     sections = {b"": b"", **sections, b".shstrtab": b"\0".join([b"", *sections, b".shstrtab", b""])}

@@ -6,6 +6,7 @@ EMULATED = "this host emulates the image's processor, and its seconds are not th
 NO_TORCH_INDEX = "PyTorch for ROCm is on PyTorch's own index alone: an image built with LOCKS=rocm-index has it"
 NO_PYTHONS = "the site of uv's own builds of Python is not reached from a container"
 NO_PARENT = "the image that it is built on is not in this engine, or is of another commit"
+NO_BUNDLE = "this host has no CA bundle, so its builds were lent none"
 NO_APT = "no apt on this host"
 NO_COMPILER = "no C compiler (cc) on this host"
 NO_MAKER = "needs root and mmdebstrap, with which a host without a registry makes its base image"
@@ -22,7 +23,7 @@ OWN_PROXY = "this host reaches the network by a proxy, in whose place a test wou
 NO_PYPI = "the test's proxy did not reach the index that locks are compiled from"
 LEFT_OUT = "`nox -s tests` leaves the image out, and it is not built"
 ACCEPTED = (
-    *(NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX, NO_PYTHONS, NO_PARENT),
+    *(NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX, NO_PYTHONS, NO_PARENT, NO_BUNDLE),
     *(NO_APT, NO_COMPILER, NO_MAKER, NO_NAMESPACES, NO_GPG, NO_DEBIAN, NO_RUNC, NO_SITE),
     *(NO_OPENSSL, NO_BRIDGE, OWN_PROXY, NO_PYPI),
     *(NO_DEBIAN_LISTS, UPDATES, LEFT_OUT),

@@ -39,6 +39,7 @@ pytest_plugins = [
 # docker would write the proxies of ~/.docker/config.json, which are this host's, into each container's environment.
 ALONE = {"use_config_proxy": False, "labels": [docker_command.TEST_LABEL]}
 LOG_LINES = 50
+FEWEST_ENTRIES = 1000  # of all layers; Debian's smallest system has 3000
 SAVE_SECONDS = 600  # for the first check that needs the saved image, of which the largest have over ten gigabytes
 PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
 CONTEXT = ("context", "inspect", "--format={{.Endpoints.docker.Host}}")
@@ -196,9 +197,12 @@ def reading(image: EngineImage, request: pytest.FixtureRequest) -> Iterator[Futu
 def saved(reading: Future[SavedImage]) -> SavedImage:
     """The saved image: every layer with its files, lower layers included."""
     try:
-        return reading.result()
+        found = reading.result()
     except SlipwayError as error:
         pytest.exit(str(error), 2)
+    # In an image without files a check would find nothing wrong.
+    assert sum(len(layer.entries) for layer in found.layers) > FEWEST_ENTRIES
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

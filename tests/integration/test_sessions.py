@@ -116,6 +116,34 @@ def test_a_workload_is_never_built_on_a_stale_variant(checkout: Checkout) -> Non
     assert len(workload) == len(variant) + 1
 
 
+@pytest.mark.whole
+def test_an_image_that_was_removed_after_its_checks_comes_again(checkout: Checkout) -> None:
+    """As `tests -- --all` does it: the results stay, the same image is built from the cache, no check runs again."""
+    copies.restore_matrix(checkout)
+    (checkout.folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE} AS tools\nUSER 0\nRUN date +%N >/made\n")
+    for file in (checkout.folder / "tests" / "images").rglob("test_*.py"):
+        file.unlink()
+    own = checkout.folder / "tests" / "images" / "test_own.py"
+    own.write_text(
+        "from tests.images.helpers.scope import applies\npytestmark = applies()\ndef test_own(image): pass\n"
+    )
+    session = """@nox.session(venv_backend="none")
+def one_round(session: nox.Session) -> None:
+    assert sessions.run_round(session, MATRIX, [MATRIX.find_image("cpu-base-tools")]) == {}
+
+
+if __name__"""
+    checkout.edit("noxfile.py", "if __name__", session)
+    results, records = checkout.folder / "dist" / "cpu-base-tools", []
+    for said in ("1 passed", "the same image passed the same checks"):
+        result = checkout.nox("-s", "one_round")
+        assert (result.returncode, said in result.stdout) == (0, True), result.stdout
+        assert images(checkout.repository) == ["cpu-base"]
+        assert (results / "tests.xml").exists()
+        records.append(json.loads((results / "build.json").read_text()))
+    assert records[0]["image"] == records[1]["image"]
+
+
 @pytest.mark.requirement("C9")
 def test_a_printed_definition_builds_without_nox(checkout: Checkout) -> None:
     """One bake of a workload and its variant, which the engine need not have: the layers are those of the session."""

@@ -12,9 +12,19 @@ from slipway import matrix, repository
 from slipway.build import locks
 from slipway.build.dockerfiles import find_sources
 from slipway.images_toml import LAYERS
+from slipway.report.markdown_tables import DOCS
+from slipway.report.reference import list_assignments
 
 MATRIX = matrix.load_matrix()
 DOCKERFILES = {variant.accelerator: repository.ROOT / variant.dockerfile for variant in MATRIX.variants.values()}
+# The values of each build argument of a workload that is a choice: true and false, or one of two parents.
+TOGGLES = {
+    name: {value, *(image.arguments[name] for image in MATRIX.workloads if name in image.arguments)}
+    for name, value, file in list_assignments("ARG")
+    if file == "Dockerfile" and (value in ("true", "false") or name.endswith("_ON"))
+}
+# Rows of images.toml whose build has never come to its end.
+NEVER_BUILT = {"FLASH_ATTN_2=true"}
 TRIMS = [
     pytest.param(file.stem, entry, id=f"{file.stem}-{entry['path']}-{entry['layer']}")
     for file in sorted((repository.ROOT / "docker" / "trims").iterdir())
@@ -73,6 +83,28 @@ def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
     for source, stage in re.findall(r"(?m)^FROM (\S+) AS (\S+)$", text):
         assert Template(source).substitute(arguments) in above, stage
         above.add(stage)
+
+
+@pytest.mark.parametrize("toggle", [name for name, values in TOGGLES.items() if values <= {"true", "false"}])
+def test_a_toggle_has_an_image_with_it_on_and_one_with_it_off(toggle: str) -> None:
+    """Its checks then run on both; a row says so itself, for the target that has the toggle."""
+    assert {image.arguments[toggle] for image in MATRIX.workloads if toggle in image.arguments} == {"true", "false"}
+
+
+@pytest.mark.parametrize("parent", [name for name in TOGGLES if name.endswith("_ON")])
+def test_a_target_of_two_parents_has_an_image_on_each(parent: str) -> None:
+    """The Dockerfile names them in its comment above the argument."""
+    text = (repository.ROOT / "Dockerfile").read_text()
+    comment = re.findall(rf"(?m)^# \w+: its parent, (\w+) or (\w+).*\nARG {parent}=", text)
+    assert comment
+    assert {image.arguments[parent] for image in MATRIX.workloads if parent in image.arguments} == {*comment[0]}
+
+
+@pytest.mark.parametrize("argument", [f"{name}={value}" for name in TOGGLES for value in ("true", "false")])
+def test_an_image_that_nobody_has_built_is_named_in_the_documentation(argument: str) -> None:
+    """Where a toggle stays unproven one way, docs/requirements.md says so, with the reason."""
+    row = next(line for line in (DOCS / "requirements.md").read_text().splitlines() if line.startswith("| C3 |"))
+    assert (f"`{argument}`" in row) == (argument in NEVER_BUILT)
 
 
 @pytest.mark.requirement("U8")

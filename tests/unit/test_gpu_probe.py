@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slipway.build import gpu_probe
-from tests.helpers.gpu_binaries import elf, fat_binary
+from tests.helpers.gpu_binaries import bundle, elf, fat_binary
 
 PTX, CODE = gpu_probe.PTX, gpu_probe.MACHINE_CODE
 SM_75, SM_80, SM_86, SM_90A = (CODE, 75, False), (CODE, 80, False), (CODE, 86, False), (CODE, 90, True)
@@ -51,3 +51,30 @@ def test_library_without_gpu_code_has_none(tmp_path: Path) -> None:
 def test_gpus_that_libraries_serve(libraries: list[set[tuple[int, int, bool]]], gpus: str) -> None:
     """In the order of their compute capabilities."""
     assert gpu_probe.describe_gpus(libraries) == gpus
+
+
+def write_rocm(folder: Path, name: str, *bundles: bytes) -> None:
+    """Write a library of ROCm, with its link as Debian's package has it."""
+    file = folder / f"{name}.so.0.1"
+    file.write_bytes(elf({b".hip_fatbin": bytes(64).join(bundles), b".hip_fatbin.other": b"-"}))
+    (folder / f"{name}.so.0").symlink_to(file.name)
+
+
+def test_gpus_of_rocm_are_those_that_each_bundle_has_code_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of their numbers; an empty piece serves no GPU, and what looks like a bundle in code is none."""
+    monkeypatch.setattr(gpu_probe, "ROCM_LIBRARIES", tmp_path)
+    code = gpu_probe.BUNDLE + bytes(64)
+    first = bundle({"gfx1030": code, "gfx90a": code, "gfx803": code})
+    write_rocm(tmp_path, "librocrand", first, bundle({"gfx90a": b"code", "gfx1030": b"code", "gfx803": b""}))
+    assert dict(gpu_probe.find_rocm_gpus()) == {"gpus.rocrand": "gfx90a gfx1030"}
+
+
+def test_gpus_of_rocblas_have_kernels_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library itself has code for more: without the files of its kernels it multiplies on none of them."""
+    monkeypatch.setattr(gpu_probe, "ROCM_LIBRARIES", tmp_path)
+    write_rocm(tmp_path, "librocblas", bundle({"gfx1030": b"code", "gfx90a": b"code"}))
+    assert dict(gpu_probe.find_rocm_gpus()) == {"gpus.rocblas": ""}
+    kernels = tmp_path / "rocblas" / "2.47.0" / "library"
+    kernels.mkdir(parents=True)
+    (kernels / "TensileLibrary_gfx1030.co").touch()
+    assert dict(gpu_probe.find_rocm_gpus()) == {"gpus.rocblas": "gfx1030"}

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from slipway import repository
 from slipway.errors import SlipwayError
 from slipway.report import gpu_table
 from slipway.results import write_json
@@ -15,6 +16,7 @@ LABELS = {
     "slipway.gpus.torch": "9.0+PTX",
     "slipway.python": "3.13",
 }
+LABELS_OF_ROCM = {"slipway.hip": "5.7", "slipway.gpus.rccl": "gfx90a gfx1030"}
 COLUMN = {"driver": "580.65.06", "gpus.torch": "9.0+PTX"}
 
 
@@ -22,31 +24,33 @@ COLUMN = {"driver": "580.65.06", "gpus.torch": "9.0+PTX"}
 def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A document whose table knows another version, and results of one image."""
     file = tmp_path / "choosing.md"
-    table = gpu_table.write_table({"9.0": {"driver": "1.2.3"}})
-    file.write_text(f"before\n<!-- gpus: python -m slipway.report.gpu_table -->\n{table}<!-- /gpus -->\nafter\n")
+    tables = "".join(f"<!-- {name}: command -->\n| |\n|---|\n<!-- /{name} -->\n" for name in ("gpus", "amd-gpus"))
+    file.write_text(gpu_table.replace_columns(f"before\n{tables}after\n", "cuda", {"9.0": {"driver": "1.2.3"}}))
     monkeypatch.setattr(gpu_table, "DOCUMENT", file)
-    matrix = SimpleNamespace(
-        images=[SimpleNamespace(results=tmp_path), SimpleNamespace(results=tmp_path / "not-built")]
-    )
+    folders = [tmp_path, tmp_path / "not-built", tmp_path / "rocm"]
+    matrix = SimpleNamespace(images=[SimpleNamespace(results=folder) for folder in folders])
+    monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setattr(gpu_table, "load_matrix", lambda: matrix)
     write_json(tmp_path / "build.json", {"labels": LABELS})
+    write_json(tmp_path / "rocm" / "build.json", {"labels": LABELS_OF_ROCM})
     return file
 
 
 def test_table_takes_the_labels_of_what_is_built(document: Path) -> None:
-    """The columns of other versions stay, in the order of the versions; so does the text around the table."""
+    """The columns of other versions stay, in the order of the versions; so does the text around the tables."""
     gpu_table.main()
     text = document.read_text()
-    assert list(gpu_table.read_columns(gpu_table.find_table(text)).items()) == [
+    assert gpu_table.read_columns(text, "hip") == {"5.7": {"gpus.rccl": "gfx90a gfx1030"}}
+    assert list(gpu_table.read_columns(text, "cuda").items()) == [
         ("9.0", {"driver": "1.2.3"}),
         ("13.0", COLUMN),
     ]
     assert text.startswith("before\n<!-- gpus")
-    assert text.endswith("<!-- /gpus -->\nafter\n")
+    assert text.endswith("<!-- /amd-gpus -->\nafter\n")
 
 
 def test_document_without_the_markers_is_an_error(document: Path) -> None:
     """There is no place to write to."""
     document.write_text("nothing")
-    with pytest.raises(SlipwayError, match="has lost the markers"):
+    with pytest.raises(SlipwayError, match="has lost its markers"):
         gpu_table.main()

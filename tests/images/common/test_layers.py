@@ -28,6 +28,7 @@ def test_every_lock_has_a_layer_of_its_own(saved: SavedImage, contract: Image) -
     # What a workload adds for an accelerator changes with the rest of its lock: training, training-cuda.
     end = f"-{contract.variant.accelerator}"
     owners = {each.name: file.stem.removesuffix(end) for file in reversed(contract.locks) for each in read_lock(file)}
+    assert owners
     found = [(number, {*list_locks(layer, owners)}) for number, layer in enumerate(saved.layers)]
     assert {lock for _, locks in found for lock in locks} >= {*owners.values()}
     assert [(number, sorted(locks)) for number, locks in found if len(locks) > 1] == []

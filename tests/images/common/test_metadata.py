@@ -65,7 +65,9 @@ def variables(idle: Container) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def login_variables(idle: Container) -> dict[str, str]:
     """The environment of a process that a login shell starts, below the entry point."""
-    return read_variables(inside(idle, "entrypoint", "bash", "-l", "-c", "env"))
+    found = read_variables(inside(idle, "entrypoint", "bash", "-l", "-c", "env"))
+    assert "PATH" in found
+    return found
 
 
 # --- labels and tags -----------------------------------------------------------------------------

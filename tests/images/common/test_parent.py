@@ -47,6 +47,7 @@ def content(entry: Entry) -> tuple[str, str, int]:
 def test_layers_of_the_parent_are_there(parent: SavedImage, saved: SavedImage) -> None:
     """In their order: a workload begins with them; a flavor has its own below the service's, which is the last."""
     below = [layer.diff_id for layer in parent.layers]
+    assert below
     assert [layer.diff_id for layer in saved.layers if layer.diff_id in below] == below
 
 

@@ -32,8 +32,8 @@ def test_gpu_labels_are_what_is_inside(read_labels: dict[str, str], found: dict[
 @pytest.mark.requirement("A15")
 def test_documentation_has_what_is_inside(found: dict[str, str], contract: Image) -> None:
     """In the table of docs/choosing.md, which `python -m slipway.report.gpu_table` renews."""
-    table = gpu_table.find_table(gpu_table.DOCUMENT.read_text(encoding="utf-8"))
-    documented = gpu_table.read_columns(table).get(contract.variant.versions["cuda"], {})
+    columns = gpu_table.read_columns(gpu_table.DOCUMENT.read_text(encoding="utf-8"), "cuda")
+    documented = columns.get(contract.variant.versions["cuda"], {})
     assert {name: documented.get(name) for name in found} == found
 
 

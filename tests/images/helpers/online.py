@@ -6,7 +6,7 @@ import re
 import pytest
 
 from slipway import docker
-from slipway.host import downloads
+from slipway.host import downloads, engine
 from slipway.matrix import Image
 from tests.images.helpers.containers import Finished, Run
 
@@ -19,6 +19,12 @@ SCRIPT = """
 DRY_RUN = 'exec uv pip install --dry-run --no-build $(printf -- "--constraints=%s " /run/locks/*) "$@"'
 OUT_OF_REACH = r"error sending request|dns error|tcp connect|timed out|Connection refused"
 ADDRESS = re.compile(r"https?://(?:[^/@\s]*@)?([\w.-]+)(?::(\d+))?")
+# On standard input the host's settings for apt, as every build has them.
+SHOW = """
+tar -x -C / || exit
+apt-get -o APT::Update::Error-Mode=any -o Acquire::Retries=1 --quiet update >&2 || exit
+apt-cache show "$1" 2>/dev/null || true
+"""
 CONNECT = 'timeout 10 bash -c "exec 3<>/dev/tcp/$1/$2"'
 
 
@@ -52,6 +58,18 @@ def is_reached(contract: Image, text: str) -> bool:
     return (
         docker.call("run", *options, contract.variant.distro.image, "sh", "-c", CONNECT, "sh", *place).returncode == 0
     )
+
+
+def is_in_archive(image_id: str, contract: Image, package: str) -> bool:
+    """Tell whether the apt sources of a build have a package; the check is not run where they are not reached."""
+    settings = downloads.find(contract.variant.distro.suite)
+    options = ("--rm", "--interactive", "--user=0:0", "--entrypoint=sh", f"--label={docker.TEST_LABEL}")
+    proxies = [f"--env={name}" for name in settings.proxies]
+    words = (image_id, "-c", SHOW, "sh", package)
+    asked = docker.call("run", *options, *proxies, *words, data=engine.pack_settings(settings))
+    if asked.returncode:
+        pytest.skip(f"Debian's package lists were not reached: {asked.stderr.strip()[-100:]}")
+    return f"Package: {package}\n" in asked.stdout
 
 
 def would_install(run: Run, contract: Image, *requirements: str) -> set[str]:

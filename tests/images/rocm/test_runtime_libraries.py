@@ -13,7 +13,7 @@ from tests.images.helpers.scope import applies
 
 pytestmark = applies(accelerator="rocm", flavor="runtime")
 
-# Debian 13's versions; none is numbered as the ROCm release that it is from.
+# Debian 13's versions, which stay for the life of the release; neither its packages nor ROCm's releases have them.
 VERSIONS = {
     ("librocblas.so.0", "rocblas_get_version_string", "text"): "2.47.0",
     ("librocfft.so.0", "rocfft_get_version_string", "text"): "1.0.27",

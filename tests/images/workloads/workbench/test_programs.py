@@ -107,8 +107,11 @@ def test_code_server_is_the_locked_version(run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def found_commands(idle: Container) -> list[str]:
-    """The paths at which a shell finds the commands."""
-    return inside(idle, "sh", "-c", 'for name; do command -v "$name"; done; true', "sh", *NOT_ON_PATH).splitlines()
+    """The paths at which a shell finds the commands; Python is found, so that it is seen to look."""
+    words = ("sh", "-c", 'for name; do command -v "$name"; done; true', "sh", "python", *NOT_ON_PATH)
+    found = inside(idle, *words).splitlines()
+    assert "/opt/venv/bin/python" in found
+    return found
 
 
 @pytest.mark.requirement("C6")
