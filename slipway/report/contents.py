@@ -66,11 +66,19 @@ def describe_image(source: Source) -> Json:
         "components": [
             {**component._asdict(), "bytes": sum(sizes[component]), "layers": sizes[component]} for component in ordered
         ],
+        "notes": [describe_unread(*each) for each in owners.unread.items()],
         "tree": make_tree((path, numbers[component], size) for path, component, size in files),
         "waste": waste,
         "efficiency": compute_efficiency(waste, image.size),
         "gpu": count_gpu_code(source),
     }
+
+
+def describe_unread(manager: str, databases: Sequence[str]) -> str:
+    """Return why the packages of a manager are no components."""
+    more = f" and {len(databases) - 1} more" if len(databases) > 1 else ""
+    reason = "it is damaged, too large or not of SQLite" if manager == "rpm" else "it is damaged or too large"
+    return f"packages of {manager} are not named: {databases[0]}{more}: {reason}"
 
 
 def count_gpu_code(source: Source) -> list[Json]:
