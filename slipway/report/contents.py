@@ -3,7 +3,7 @@
     python -m slipway.report.contents                    the images that are built
     python -m slipway.report.contents cpu-base           writes dist/cpu-base/contents.json, prints tables
     python -m slipway.report.contents cpu-base REF       also compares two images
-    python -m slipway.report.contents cpu-base --record  notes the sizes in docs/measurements.json
+    python -m slipway.report.contents cpu-base --record  notes the figures in docs/measurements.json
 
 REF is an image of the engine or of a registry, an archive, or a folder in the OCI layout. Exit code 1 when an image of
 images.toml differs from docs/measurements.json by more than a limit.
@@ -116,7 +116,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--compress", action="store_true", help="compress layers as `publish` does, to know their bytes"
     )
-    parser.add_argument("--record", action="store_true", help="note the sizes in docs/measurements.json")
+    parser.add_argument("--record", action="store_true", help="note the figures in docs/measurements.json")
     parser.add_argument("--json", action="store_true", help="print contents, or a comparison, as JSON")
     options = parser.parse_args(words)
     known = matrix.load_matrix()
@@ -125,7 +125,7 @@ def main(words: Sequence[str] | None = None) -> int:
     found = [describe_and_write(read_source(name, known), options) for name in names]
     own = [contents for contents in found if contents["image"] in {image.name for image in known.images}]
     if options.record:
-        measurements.record(own)
+        measurements.record(add_build_seconds(contents, known) for contents in own)
         recorded = measurements.read_measurements()
     pair = compare_contents.compare(*found) if len(options.images) == 2 else None  # noqa: PLR2004 - a pair
     if options.json:
@@ -161,6 +161,12 @@ def add_compressed(source: Source, earlier: Json, *, compress: bool) -> Source:
             sizes = [layout.sizes[digest] for digest in oci_layout.pack_image(local, layout).layers]
         source = replace(source, image=add_source(source.image, source.id, sizes))
     return source
+
+
+def add_build_seconds(contents: Json, known: matrix.Matrix) -> Json:
+    """Return the contents of an image with the seconds of its build without the layer cache, if there was one."""
+    build = results.read_json(known.find_image(contents["image"]).results / "build.json")
+    return contents | {"build_seconds": build.get("cold_seconds") if build.get("image") == contents["id"] else None}
 
 
 def report_changes(found: Iterable[Json], recorded: Mapping[str, measurements.Json], *, is_quiet: bool) -> int:

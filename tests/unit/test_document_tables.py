@@ -59,9 +59,9 @@ def test_a_document_without_the_markers_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("image", "whole", "figures"),
     [
-        ("sha256:1", "yes", ("1.23", "", "0.70")),
-        ("sha256:1", "no", ("9.99", "", "")),
-        ("sha256:2", "yes", ("9.99", "", "")),
+        ("sha256:1", "yes", ("1.23", "", "", "0.70")),
+        ("sha256:1", "no", ("9.99", "", "", "")),
+        ("sha256:2", "yes", ("9.99", "", "", "")),
     ],
     ids=["whole-run", "cut-run", "other-image"],
 )
@@ -70,16 +70,27 @@ def test_figures_are_those_of_a_whole_run_of_the_image(
 ) -> None:
     """The start is the slowest mode's. Otherwise what the table has stays."""
     (dist / junit.WHOLE).write_text(REPORT.format(image=image, whole=whole))
-    rows = image_table.make_rows({ROW: ("9.99", "", "")})
+    rows = image_table.make_rows({ROW: ("9.99", "", "", "")})
     assert rows[ROW] == (*image_table.list_versions(IMAGE), *figures)
 
 
-def test_sizes_of_contents_and_of_the_record_come_first(dist: Path) -> None:
-    """What is recorded is reviewed; what a registry sends is known from the contents alone."""
+def test_what_is_recorded_comes_first(dist: Path) -> None:
+    """It is reviewed. What is not recorded is that of the results, or stays."""
+    write_json(dist / "build.json", {"image": "sha256:1", "cold_seconds": 61.5})
     write_json(dist / "contents.json", {"id": "sha256:1", "bytes": 4 * 10**9, "compressed_bytes": 2 * 10**9})
-    assert image_table.make_rows({})[ROW][-3:] == ("4.00", "2.00", "")
-    write_json(dist.parents[1] / "measurements.json", {"images": {IMAGE.name: {"bytes": 3 * 10**9}}})
-    assert image_table.make_rows({})[ROW][-3:] == ("3.00", "2.00", "")
+    assert image_table.make_rows({ROW: ("1", "1", "1", "1.11")})[ROW][-4:] == ("4.00", "2.00", "62", "1.11")
+    row = {"bytes": 3 * 10**9, "efficiency": 1, "components": {}}
+    recorded = dist.parents[1] / "measurements.json"
+    write_json(recorded, {"images": {IMAGE.name: row}})
+    assert image_table.make_rows({})[ROW][-4:] == ("3.00", "2.00", "62", "")
+    write_json(recorded, {"images": {IMAGE.name: row | {"compressed_bytes": 10**9, "build_seconds": 100.4}}})
+    assert image_table.make_rows({})[ROW][-4:] == ("3.00", "1.00", "100", "")
+
+
+def test_contents_of_an_older_form_are_not_measured(dist: Path) -> None:
+    """Their image is the one that is built."""
+    write_json(dist / "contents.json", {"id": "sha256:1"})
+    assert image_table.make_rows({})[ROW][-4:] == ("", "", "", "")
 
 
 def test_frameworks_are_in_runtime_and_devel_alone() -> None:
