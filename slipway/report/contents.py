@@ -30,6 +30,7 @@ from slipway.report.components import Component, Owners
 from slipway.report.content_tree import make_tree
 from slipway.report.image_layers import describe_layers
 from slipway.report.image_sources import Source, read_source
+from slipway.report.page_results import Build, Contents, read_result
 from slipway.report.waste import compute_efficiency, find_waste
 from slipway.tables import show
 
@@ -138,14 +139,15 @@ def main(words: Sequence[str] | None = None) -> int:
 def describe_and_write(source: Source, options: Namespace) -> Json:
     """Write the contents of an image, and print them unless only JSON is printed."""
     file = find_file(source)
-    contents = describe_image(add_compressed(source, results.read_json(file), compress=options.compress))
+    earlier = read_result(file, Contents, "contents").value
+    contents = describe_image(add_compressed(source, earlier, compress=options.compress))
     results.write_json(file, contents)
     if not options.json:
         contents_tables.show_contents(contents)
     return contents
 
 
-def add_compressed(source: Source, earlier: Json, *, compress: bool) -> Source:
+def add_compressed(source: Source, earlier: Contents | None, *, compress: bool) -> Source:
     """Return an image of the engine with the compressed bytes of its layers, as far as they are known.
 
     They are measured now, or were when its contents were last written.
@@ -153,8 +155,8 @@ def add_compressed(source: Source, earlier: Json, *, compress: bool) -> Source:
     layers = source.image.layers
     if all(layer.stored is not None for layer in layers):
         return source
-    if earlier.get("id") == source.id:
-        known = {row.get("diff_id"): row.get("compressed_bytes") for row in earlier.get("layers", ())}
+    if earlier and earlier.image == source.id:
+        known = {layer.diff_id: layer.compressed_bytes for layer in earlier.layers}
         source = replace(source, image=add_source(source.image, source.id, [known.get(x.diff_id) for x in layers]))
     if compress and (local := oci_layout.inspect_image(source.id)):
         with oci_layout.temporary_layout() as layout:
@@ -165,8 +167,8 @@ def add_compressed(source: Source, earlier: Json, *, compress: bool) -> Source:
 
 def add_build_seconds(contents: Json, known: matrix.Matrix) -> Json:
     """Return the contents of an image with the seconds of its build without the layer cache, if there was one."""
-    build = results.read_json(known.find_image(contents["image"]).results / "build.json")
-    return contents | {"build_seconds": build.get("cold_seconds") if build.get("image") == contents["id"] else None}
+    build = read_result(known.find_image(contents["image"]).results / "build.json", Build, "build").value
+    return contents | {"build_seconds": build.cold_seconds if build and build.image == contents["id"] else None}
 
 
 def report_changes(found: Iterable[Json], recorded: Mapping[str, measurements.Json], *, is_quiet: bool) -> int:

@@ -6,11 +6,12 @@ Versions come from images.toml. Figures come from docs/measurements.json; those 
 in dist/, and stay as they are in the table for an image without results. A cell that was never measured is empty.
 """
 
-from slipway import junit, results
+from slipway import junit
 from slipway.errors import SlipwayError, run
 from slipway.matrix import Image, load_matrix
 from slipway.report import measurements
 from slipway.report.markdown_tables import DOCS, Rows, read_rows, replace_table, write_document
+from slipway.report.page_results import Build, Contents, read_result
 
 DOCUMENT = DOCS / "choosing.md"
 GB = 10**9
@@ -51,9 +52,9 @@ def format_figures(size: int | None, pull: int | None, build: float | None, star
 
 def measure(image: Image) -> list[str]:
     """Return the cells with the figures of an image as its results have them; empty where they have none."""
-    build = results.read_json(image.results / "build.json")
-    built = build.get("image")
-    contents = results.read_json(image.results / "contents.json")
+    build = read_result(image.results / "build.json", Build, "build").value
+    built = build.image if build else ""
+    contents = read_result(image.results / "contents.json", Contents, "contents").value
     try:
         checks = junit.read_report(image.results / junit.WHOLE)
     except SlipwayError:
@@ -61,9 +62,9 @@ def measure(image: Image) -> list[str]:
     size = pull = start = None
     if built and checks and checks.is_whole and checks.image == built:
         size, start = checks.size, checks.start
-    if built and contents.get("id") == built:
-        size, pull = contents.get("bytes", size), contents.get("compressed_bytes")
-    return format_figures(size, pull, build.get("cold_seconds"), start)
+    if contents and contents.image == built:
+        size, pull = contents.bytes, contents.compressed_bytes
+    return format_figures(size, pull, build.cold_seconds if build else None, start)
 
 
 def make_rows(known: Rows) -> Rows:

@@ -315,6 +315,17 @@ def test_an_image_may_have_no_layer_or_a_thousand(tmp_path: Path, number: int) -
 # --- the command ---
 
 
+@pytest.mark.parametrize("layers", [None, "x", [7], []])
+def test_earlier_contents_of_another_format_are_written_anew(tmp_path: Path, layers: object) -> None:
+    path = write_image(tmp_path / "image", tar(("srv/a", b"12345")))
+    assert contents.main([path]) == 0
+    [file] = (tmp_path / "dist").iterdir()
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps(found | {"layers": layers}))
+    assert contents.main([path]) == 0
+    assert json.loads(file.read_text()) == found
+
+
 def write_image(path: Path, *layers: bytes) -> str:
     """Write an archive and return its path as a word of the command."""
     path.write_bytes(saved(oci(*layers)))

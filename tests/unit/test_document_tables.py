@@ -19,6 +19,18 @@ TEXT = """before
 <!-- /sizes -->
 after
 """
+BUILD = {"image": "sha256:1", "built": "2026-11-20T12:00:00+00:00", "seconds": 1, "labels": {}}
+CONTENTS = {
+    "id": "sha256:1",
+    "platform": "linux/amd64",
+    "bytes": 4 * 10**9,
+    "compressed_bytes": 2 * 10**9,
+    "layers": [{"diff_id": "sha256:2", "bytes": 4 * 10**9}],
+    "components": [{"kind": "deb", "name": "a", "version": "1", "bytes": 4 * 10**9, "layers": [4 * 10**9]}],
+    "tree": {"name": "/", "bytes": 4 * 10**9},
+    "waste": [],
+    "efficiency": 1,
+}
 IMAGE = load_matrix().find_image("cpu-base")
 ROW = f"`{IMAGE.name}`"
 REPORT = """<testsuites><testsuite name="pytest" time="1"><properties>
@@ -34,7 +46,7 @@ def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of results of an image, which is built; nothing is recorded."""
     monkeypatch.setattr("slipway.repository.ROOT", tmp_path)
     monkeypatch.setattr(image_table, "DOCS", tmp_path)
-    write_json(IMAGE.results / "build.json", {"image": "sha256:1"})
+    write_json(IMAGE.results / "build.json", BUILD)
     return IMAGE.results
 
 
@@ -76,8 +88,8 @@ def test_figures_are_those_of_a_whole_run_of_the_image(
 
 def test_what_is_recorded_comes_first(dist: Path) -> None:
     """It is reviewed. What is not recorded is that of the results, or stays."""
-    write_json(dist / "build.json", {"image": "sha256:1", "cold_seconds": 61.5})
-    write_json(dist / "contents.json", {"id": "sha256:1", "bytes": 4 * 10**9, "compressed_bytes": 2 * 10**9})
+    write_json(dist / "build.json", BUILD | {"cold_seconds": 61.5})
+    write_json(dist / "contents.json", CONTENTS)
     assert image_table.make_rows({ROW: ("1", "1", "1", "1.11")})[ROW][-4:] == ("4.00", "2.00", "62", "1.11")
     row = {"bytes": 3 * 10**9, "efficiency": 1, "components": {}}
     recorded = dist.parents[1] / "measurements.json"
@@ -87,9 +99,10 @@ def test_what_is_recorded_comes_first(dist: Path) -> None:
     assert image_table.make_rows({})[ROW][-4:] == ("3.00", "1.00", "100", "")
 
 
-def test_contents_of_an_older_form_are_not_measured(dist: Path) -> None:
-    """Their image is the one that is built."""
+def test_results_of_another_format_are_not_measured(dist: Path) -> None:
+    """They are about the image that is built."""
     write_json(dist / "contents.json", {"id": "sha256:1"})
+    write_json(dist / "build.json", BUILD | {"cold_seconds": "soon"})
     assert image_table.make_rows({})[ROW][-4:] == ("", "", "", "")
 
 

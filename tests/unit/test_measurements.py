@@ -12,6 +12,7 @@ from slipway.report.measurements import find_failures, list_changes, read_measur
 from slipway.results import write_json
 
 MB = 1 << 20
+BUILD = {"built": "2026-11-20T12:00:00+00:00", "seconds": 1, "labels": {}}
 
 
 def make_contents(efficiency: float = 0.999, **sizes: int) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def test_a_build_s_time_is_that_of_the_image(tmp_path: Path, monkeypatch: pytest
     known = load_matrix()
     build = known.find_image("cpu-base").results / "build.json"
     for image, seconds, expected in (("a", 61.5, 61.5), ("a", None, None), ("b", 61.5, None)):
-        write_json(build, {"image": image, "cold_seconds": seconds})
+        write_json(build, BUILD | {"image": image, "cold_seconds": seconds})
         assert contents.add_build_seconds(make_contents() | {"id": "a"}, known)["build_seconds"] == expected
 
 
