@@ -56,13 +56,13 @@ def describe_image(source: Source) -> Json:
     ordered = sorted(sizes, key=lambda component: (-sum(sizes[component]), component))
     numbers = {component: number for number, component in enumerate(ordered)}
     waste = find_waste(image)
-    stored = [layer.stored for layer in image.layers]
+    stored = {layer.diff_id: layer.stored for layer in image.layers}  # a layer that occurs twice is pulled once
     return {
         "image": source.name,
         "id": source.id,
         "platform": image.platform,
         "bytes": image.size,
-        "compressed_bytes": None if None in stored else sum(size or 0 for size in stored),
+        "compressed_bytes": None if None in stored.values() else sum(size or 0 for size in stored.values()),
         "layers": describe_layers(image, source.contract),
         "components": [
             {**component._asdict(), "bytes": sum(sizes[component]), "layers": sizes[component]} for component in ordered
