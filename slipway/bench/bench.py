@@ -155,11 +155,11 @@ def main(words: list[str] | None = None) -> int:
     # The progress is no part of the JSON.
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         figures = list(measure_all(load_matrix(), with_cold=options.cold))
+        run = {"started": started, "machine": facts, "figures": [figure.make_record() for figure in figures]}
+        results.write_json(repository.ROOT / FILE, run)
+        history.add_run(run)
         if options.record:
             performance_page.write_page(figures, started[:10], format_machine(facts))
-    run = {"started": started, "machine": facts, "figures": [figure.make_record() for figure in figures]}
-    results.write_json(repository.ROOT / FILE, run)
-    history.add_run(run)
     if options.json:
         print(json.dumps(run, indent=2))
     else:
