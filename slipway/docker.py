@@ -13,6 +13,7 @@ from slipway.errors import SlipwayError
 
 CHUNK = 1 << 20
 TEST_LABEL = "slipway.test"  # of what the tests make: containers, volumes, networks, broken images
+NO_IMAGE = ("no such image", "invalid reference format")  # no image can have such a name
 MISSING = "there is no docker command; `nox -s setup` installs it"
 ADVICE = "`nox -s setup` checks the engine and starts it"
 
@@ -61,7 +62,7 @@ def inspect(reference: str) -> dict[str, Any] | None:
     """Return the engine's description of an image, None without such an image."""
     words = ("image", "inspect", "--", reference)
     result = call(*words)
-    if result.returncode and "no such image" in result.stderr.lower():
+    if result.returncode and any(text in result.stderr.lower() for text in NO_IMAGE):
         return None
     if result.returncode:
         raise failure(" ".join(words), result.returncode, result.stderr)

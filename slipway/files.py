@@ -5,12 +5,17 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     """Return a new temporary folder on disk, for what is as large as an image: /tmp is in memory on many systems."""
     return tempfile.TemporaryDirectory(prefix="slipway-", dir=os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108
+
+
+def temporary_file() -> IO[bytes]:
+    """Return a new temporary file, which vanishes when it is closed, in the same place."""
+    return tempfile.NamedTemporaryFile(prefix="slipway-", dir=os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from slipway.errors import SlipwayError
@@ -76,10 +77,13 @@ def parse_report(content: bytes, place: str) -> Report:
         each.get("name", ""): each.get("value", "") for each in root.iterfind(".//testsuite/properties/property")
     }
     of_checks = [(each.get("name"), each.get("value", "")) for each in root.iterfind(".//testcase//property")]
+    finished = of_suites.get("finished")
+    if finished and datetime.fromisoformat(finished).tzinfo is None:
+        raise ValueError(f"{finished} has no time zone")
     return Report(
         image=of_suites.get("image", ""),
-        size=max((int(value) for name, value in of_checks if name == "size"), default=0),
-        start=max((float(value) for name, value in of_checks if name == "seconds_to_health"), default=0.0),
+        size=max((0, *(int(value) for name, value in of_checks if name == "size"))),
+        start=max((0.0, *(float(value) for name, value in of_checks if name == "seconds_to_health"))),
         seconds=sum(float(suite.get("time", 0)) for suite in suites),
         checks=tuple(read_check(place, case) for case in root.iter("testcase")),
         problems=sum(int(suite.get(kind, 0)) for suite in suites for kind in ("errors", "failures")),

@@ -2,6 +2,7 @@
 
     python -m slipway.bench            measures the images that are built
     python -m slipway.bench --cold     also a build without any cache: downloads about 4 GB
+    python -m slipway.bench --json     prints the figures as JSON
     python -m slipway.bench --record   also writes the figures into docs/performance.md
 
 Prints a table, writes dist/bench/last.json and names each ratio that has grown since the last run on such a machine.
@@ -10,12 +11,14 @@ A missed goal leaves the exit code at 0; a failed measurement does not.
 
 import argparse
 import datetime
+import json
 import os
 import platform
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -131,6 +134,7 @@ def read_arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__.partition("\n")[0])
     parser.add_argument("--cold", action="store_true", help="also build without any cache: downloads about 4 GB")
     parser.add_argument("--record", action="store_true", help=f"also write {performance_page.PAGE.name} in docs/")
+    parser.add_argument("--json", action="store_true", help=f"print {FILE} in place of the table")
     return parser.parse_args(words)
 
 
@@ -148,11 +152,16 @@ def main(words: list[str] | None = None) -> int:
     runs = history.read_runs()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts = read_machine()
-    figures = list(measure_all(load_matrix(), with_cold=options.cold))
-    run = {"started": started, "machine": facts, "figures": [figure.make_record() for figure in figures]}
-    results.write_json(repository.ROOT / FILE, run)
-    history.add_run(run)
-    print_summary(figures, facts, history.list_worse(runs, facts, figures))
-    if options.record:
-        performance_page.write_page(figures, started[:10], format_machine(facts))
+    # The progress is no part of the JSON.
+    with redirect_stdout(sys.stderr if options.json else sys.stdout):
+        figures = list(measure_all(load_matrix(), with_cold=options.cold))
+        run = {"started": started, "machine": facts, "figures": [figure.make_record() for figure in figures]}
+        results.write_json(repository.ROOT / FILE, run)
+        history.add_run(run)
+        if options.record:
+            performance_page.write_page(figures, started[:10], format_machine(facts))
+    if options.json:
+        print(json.dumps(run, indent=2))
+    else:
+        print_summary(figures, facts, history.list_worse(runs, facts, figures))
     return 1 if any(figure.failed for figure in figures) else 0

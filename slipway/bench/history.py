@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from slipway import repository
 from slipway.bench.figures import Figure, format_number
@@ -23,11 +23,26 @@ def read_runs() -> list[Run]:
     runs = []
     for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
-            runs.append(json.loads(line))
-            runs[-1]["machine"], runs[-1]["figures"]
-        except (ValueError, LookupError, TypeError):
+            runs.append(require_run(json.loads(line)))
+        except (ValueError, RecursionError):
             raise SlipwayError(f"{FILE}, line {number}, is no run of bench; delete the line, or the file") from None
     return runs
+
+
+def require_run(content: object) -> Run:
+    """Return a line's content; ValueError when it is no run."""
+    match content:
+        case {"machine": dict(), "figures": list(figures)} if all(map(is_figure, figures)):
+            return cast("Run", content)
+    raise ValueError("no run")
+
+
+def is_figure(content: object) -> bool:
+    """Tell whether this is a figure, with numbers for what is compared."""
+    match content:
+        case {"what": str(), **rest}:
+            return all(isinstance(rest.get(name, 0), int | float | None) for name in ("noise", "ratio"))
+    return False
 
 
 def add_run(run: Run) -> None:
@@ -46,10 +61,12 @@ def list_worse(runs: Iterable[Run], machine: Mapping[str, Any], figures: Iterabl
     before: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         if all(run["machine"].get(name) == machine.get(name) for name in SAME):
-            before |= {figure["what"]: figure for figure in run["figures"] if figure.get("noise") is not None}
+            before |= {
+                figure["what"]: figure for figure in run["figures"] if None not in map(figure.get, ("noise", "ratio"))
+            }
     for figure in figures:
         last = before.get(figure.what)
-        if not last or not figure.ratio or figure.noise is None:
+        if not last or not last["ratio"] or not figure.ratio or figure.noise is None:
             continue
         noise = figure.noise + last["noise"]
         growth = figure.ratio / last["ratio"] - 1

@@ -63,8 +63,9 @@ def read_archive(
 ) -> SavedImage:
     """Read one image from the output of `docker save`, to the stream's end.
 
-    `keep(path)` says how much of each file to retain. Nothing is written and no link is followed. `known` has layers
-    by diff ID: their members are neither read nor hashed, so the archive must be one that an engine writes just now.
+    `keep(path)` says how much of each file to retain. Only databases of packages are written, each to a temporary
+    file; no link is followed. `known` has layers by diff ID: their members are neither read nor hashed, so the archive
+    must be one that an engine writes just now.
     Reads the archives of every engine's classic store, and the containerd store's with plain layers or those of gzip
     and zstd. Raises SlipwayError, which starts with `name`, when the archive is not one that an engine writes, ends
     early or does not hold what its manifest and configuration name.

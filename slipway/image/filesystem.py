@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
+from slipway.image import package_lists
 from slipway.image.layer_tar import MEMORY_LIMIT, Wanted
 from slipway.image.layers import Entry, Kind, SavedImage
 
@@ -39,6 +40,8 @@ def choose_content(path: str) -> Wanted:
         return wanted._replace(size=MEMORY_LIMIT)
     if (folder.startswith("/opt/") and folder.endswith("/bin")) or NPM_PACKAGE.search(path):
         return wanted._replace(size=SMALL)
+    if found := package_lists.choose_list(path):
+        return wanted._replace(make=found[0], size=found[1])
     return wanted
 
 

@@ -3,9 +3,11 @@
 import hashlib
 import posixpath
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from sys import getsizeof
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
+from slipway import files
 from slipway.errors import SlipwayError
 from slipway.image import tar_reader
 from slipway.image.gpu_code import BEGINNINGS, GpuCode
@@ -29,11 +31,15 @@ KINDS = {tar_reader.DIRECTORY: Kind.DIRECTORY, tar_reader.SYMLINK: Kind.SYMLINK,
 
 
 class Wanted(NamedTuple):
-    """The data to read of a file besides its SHA-256: the number of first bytes, its MD5, its GPU code."""
+    """The data to read of a file besides its SHA-256: the number of first bytes, its MD5, its GPU code.
+
+    `make` returns what is kept in place of the first bytes, from a file on disk with all of them.
+    """
 
     size: int = 0
     md5: bool = False
     gpu: bool = False
+    make: Callable[[IO[bytes]], bytes] | None = None
 
 
 Keep = Callable[[str], Wanted]
@@ -151,18 +157,22 @@ def _read_content(entry: Entry, tape: Tape, wanted: Wanted) -> tuple[Entry, byte
     sha256 = hashlib.sha256()
     md5 = hashlib.md5(usedforsecurity=False) if wanted.md5 else None
     gpu = GpuCode() if wanted.gpu and tape.peek(min(entry.size, BLOCK)).startswith(BEGINNINGS) else None
-    beginning = bytearray()
-    for chunk, start, end in tape.spans(entry.size):
-        piece = memoryview(chunk)[start:end]
-        sha256.update(piece)
-        if md5:
-            md5.update(piece)
-        if gpu:
-            gpu.feed(chunk, start, end)
-        if len(beginning) < wanted.size:
-            beginning += piece[: wanted.size - len(beginning)]
-    found = entry._replace(sha256=sha256.hexdigest(), md5=md5.hexdigest() if md5 else "", gpu=str(gpu or ""))
-    return found, bytes(beginning)
+    with files.temporary_file() if wanted.make else BytesIO() as beginning:
+        room = wanted.size
+        for chunk, start, end in tape.spans(entry.size):
+            piece = memoryview(chunk)[start:end]
+            sha256.update(piece)
+            if md5:
+                md5.update(piece)
+            if gpu:
+                gpu.feed(chunk, start, end)
+            if room:
+                room -= beginning.write(piece[:room])
+        found = entry._replace(sha256=sha256.hexdigest(), md5=md5.hexdigest() if md5 else "", gpu=str(gpu or ""))
+        beginning.seek(0)
+        if not wanted.make:
+            return found, beginning.read()
+        return found, wanted.make(beginning) if entry.size <= wanted.size else b""
 
 
 def _make_absolute(name: str) -> str:

@@ -1,7 +1,8 @@
 """Attributes each file of an image, of every layer, to one component.
 
-A file belongs to the Debian package, the Python distribution or the npm package that has it; bytecode to its source's
-owner, what dpkg keeps about a package to that package. All else is of the application or of the system, by its folder.
+A file belongs to the package of Debian, Alpine, RPM or conda, the Python distribution or the npm package that has it;
+bytecode to its source's owner, what dpkg or conda keeps about a package to that package. All else is of the application
+or of the system, by its folder.
 """
 
 import json
@@ -16,6 +17,7 @@ from packaging.utils import canonicalize_name
 from slipway.audit import audit, debian_packages, python_packages, wheel_records
 from slipway.audit.debian_packages import INFO
 from slipway.audit.rules import WHEEL_FILES
+from slipway.image import package_lists
 from slipway.image.filesystem import FileSystem
 from slipway.matrix import Image
 
@@ -32,7 +34,7 @@ SYSTEM = re.compile(r"/(usr/(?!local/)|etc/|var/|lib|bin/|sbin/|run/|dev/|boot/|
 
 
 class Component(NamedTuple):
-    """A component: `kind` is deb, python, npm, cuda, application or system; the version may be unknown."""
+    """A component: `kind` is deb, apk, rpm, conda, python, npm, cuda, application or system; it may have no version."""
 
     kind: str
     name: str
@@ -45,6 +47,7 @@ class Owners:
     def __init__(self, system: FileSystem, contract: Image | None) -> None:
         self._system = system
         self._packages = debian_packages.read_packages(system.read_text(debian_packages.STATUS))
+        self.unread: dict[str, list[str]] = {}  # databases whose packages are not known, by their managers
         self._found = dict(self._claim_files(contract))
 
     def find(self, path: str) -> Component:
@@ -54,7 +57,7 @@ class Owners:
         return self._found[path]
 
     def _claim_files(self, contract: Image | None) -> dict[str, Component]:
-        """Return the files that a database lists. Where several list one, a Debian package has it."""
+        """Return the files that a database lists. Where several list one, a package of the system has it."""
         found: dict[str, Component] = {}
         if contract:
             own = Component("application", contract.variant.repository)
@@ -63,9 +66,24 @@ class Owners:
         for distribution in python_packages.find_distributions(self._system):
             component = make_distribution(distribution.name, distribution.version)
             found |= dict.fromkeys(python_packages.claim_files([distribution]), component)
+        found |= dict(self._find_listed_files())
         for path, claims in debian_packages.claim_files(self._system, self._packages).items():
-            found[path] = self._make_package(claims[0].owner.removeprefix("deb:"))
+            found[path] = self._make_debian(claims[0].owner.removeprefix("deb:"))
         return found
+
+    def _find_listed_files(self) -> Iterator[tuple[str, Component]]:
+        """Yield the files of packages of conda, Alpine and RPM; note in `unread` the databases that have no list."""
+        databases = package_lists.find_databases(self._system.paths)
+        present = {entry.path for layer in self._system.image.layers for entry in layer.entries} if databases else ()
+        for path, manager in databases:
+            if kept := self._system.read_content(path):
+                for package in package_lists.read_list(path, kept):
+                    component = make_package(manager, package.name, package.version)
+                    own = [path] if manager == "conda" else []
+                    paths = map(self._system.resolve_folders, [*package.files, *own])
+                    yield from ((file, component) for file in paths if file in present)
+            elif self._system.find_entry(path).size:
+                self.unread.setdefault(manager, []).append(path)
 
     def _find_wheel_files(self) -> Iterator[tuple[str, Component]]:
         """Yield the files that are in an image without the rest of their wheel, such as uv's program."""
@@ -74,9 +92,8 @@ class Owners:
             if path in self._system and (known := rows.get(self._system.find_entry(path).sha256)):
                 yield path, make_distribution(*known.split("=="))
 
-    def _make_package(self, name: str) -> Component:
-        kind = "cuda" if CUDA_PACKAGE.match(name) else "deb"
-        return Component(kind, name, self._packages[name].version)
+    def _make_debian(self, name: str) -> Component:
+        return make_package("deb", name, self._packages[name].version)
 
     def _guess(self, path: str) -> Component:
         """Return the component of a file that no database lists."""
@@ -85,7 +102,7 @@ class Owners:
         if path.startswith(f"{INFO}/"):
             name = re.split(r":|\.(?=[a-z0-9]+$)", posixpath.basename(path))[0]
             if name in self._packages:
-                return self._make_package(name)
+                return self._make_debian(name)
         if match := NPM.match(path):
             return self._read_npm(match[1])
         if match := SITE.match(path):
@@ -111,6 +128,11 @@ class Owners:
     def _versions(self) -> dict[str, str]:
         """The versions of all Python metadata, also of what has no RECORD."""
         return dict(python_packages.read_metadata(self._system))
+
+
+def make_package(kind: str, name: str, version: str) -> Component:
+    """Return the component of a package of a system; NVIDIA's libraries are CUDA's."""
+    return Component("cuda" if CUDA_PACKAGE.match(name) else kind, name, version)
 
 
 def make_distribution(name: str, version: str) -> Component:

@@ -3,7 +3,7 @@
     python -m slipway.report.contents                    the images that are built
     python -m slipway.report.contents cpu-base           writes dist/cpu-base/contents.json, prints tables
     python -m slipway.report.contents cpu-base REF       also compares two images
-    python -m slipway.report.contents cpu-base --record  notes the sizes in docs/measurements.json
+    python -m slipway.report.contents cpu-base --record  notes the figures in docs/measurements.json
 
 REF is an image of the engine or of a registry, an archive, or a folder in the OCI layout. Exit code 1 when an image of
 images.toml differs from docs/measurements.json by more than a limit.
@@ -30,6 +30,7 @@ from slipway.report.components import Component, Owners
 from slipway.report.content_tree import make_tree
 from slipway.report.image_layers import describe_layers
 from slipway.report.image_sources import Source, read_source
+from slipway.report.page_results import Build, Contents, read_result
 from slipway.report.waste import compute_efficiency, find_waste
 from slipway.tables import show
 
@@ -55,22 +56,30 @@ def describe_image(source: Source) -> Json:
     ordered = sorted(sizes, key=lambda component: (-sum(sizes[component]), component))
     numbers = {component: number for number, component in enumerate(ordered)}
     waste = find_waste(image)
-    stored = [layer.stored for layer in image.layers]
+    stored = {layer.diff_id: layer.stored for layer in image.layers}  # a layer that occurs twice is pulled once
     return {
         "image": source.name,
         "id": source.id,
         "platform": image.platform,
         "bytes": image.size,
-        "compressed_bytes": None if None in stored else sum(size or 0 for size in stored),
+        "compressed_bytes": None if None in stored.values() else sum(size or 0 for size in stored.values()),
         "layers": describe_layers(image, source.contract),
         "components": [
             {**component._asdict(), "bytes": sum(sizes[component]), "layers": sizes[component]} for component in ordered
         ],
+        "notes": [describe_unread(*each) for each in owners.unread.items()],
         "tree": make_tree((path, numbers[component], size) for path, component, size in files),
         "waste": waste,
         "efficiency": compute_efficiency(waste, image.size),
         "gpu": count_gpu_code(source),
     }
+
+
+def describe_unread(manager: str, databases: Sequence[str]) -> str:
+    """Return why the packages of a manager are no components."""
+    more = f" and {len(databases) - 1} more" if len(databases) > 1 else ""
+    reason = "it is damaged, too large or not of SQLite" if manager == "rpm" else "it is damaged or too large"
+    return f"packages of {manager} are not named: {databases[0]}{more}: {reason}"
 
 
 def count_gpu_code(source: Source) -> list[Json]:
@@ -108,7 +117,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--compress", action="store_true", help="compress layers as `publish` does, to know their bytes"
     )
-    parser.add_argument("--record", action="store_true", help="note the sizes in docs/measurements.json")
+    parser.add_argument("--record", action="store_true", help="note the figures in docs/measurements.json")
     parser.add_argument("--json", action="store_true", help="print contents, or a comparison, as JSON")
     options = parser.parse_args(words)
     known = matrix.load_matrix()
@@ -117,7 +126,7 @@ def main(words: Sequence[str] | None = None) -> int:
     found = [describe_and_write(read_source(name, known), options) for name in names]
     own = [contents for contents in found if contents["image"] in {image.name for image in known.images}]
     if options.record:
-        measurements.record(own)
+        measurements.record(add_build_seconds(contents, known) for contents in own)
         recorded = measurements.read_measurements()
     pair = compare_contents.compare(*found) if len(options.images) == 2 else None  # noqa: PLR2004 - a pair
     if options.json:
@@ -130,14 +139,15 @@ def main(words: Sequence[str] | None = None) -> int:
 def describe_and_write(source: Source, options: Namespace) -> Json:
     """Write the contents of an image, and print them unless only JSON is printed."""
     file = find_file(source)
-    contents = describe_image(add_compressed(source, results.read_json(file), compress=options.compress))
+    earlier = read_result(file, Contents, "contents").value
+    contents = describe_image(add_compressed(source, earlier, compress=options.compress))
     results.write_json(file, contents)
     if not options.json:
         contents_tables.show_contents(contents)
     return contents
 
 
-def add_compressed(source: Source, earlier: Json, *, compress: bool) -> Source:
+def add_compressed(source: Source, earlier: Contents | None, *, compress: bool) -> Source:
     """Return an image of the engine with the compressed bytes of its layers, as far as they are known.
 
     They are measured now, or were when its contents were last written.
@@ -145,14 +155,20 @@ def add_compressed(source: Source, earlier: Json, *, compress: bool) -> Source:
     layers = source.image.layers
     if all(layer.stored is not None for layer in layers):
         return source
-    if earlier.get("id") == source.id:
-        known = {row.get("diff_id"): row.get("compressed_bytes") for row in earlier.get("layers", ())}
+    if earlier and earlier.image == source.id:
+        known = {layer.diff_id: layer.compressed_bytes for layer in earlier.layers}
         source = replace(source, image=add_source(source.image, source.id, [known.get(x.diff_id) for x in layers]))
     if compress and (local := oci_layout.inspect_image(source.id)):
         with oci_layout.temporary_layout() as layout:
             sizes = [layout.sizes[digest] for digest in oci_layout.pack_image(local, layout).layers]
         source = replace(source, image=add_source(source.image, source.id, sizes))
     return source
+
+
+def add_build_seconds(contents: Json, known: matrix.Matrix) -> Json:
+    """Return the contents of an image with the seconds of its build without the layer cache, if there was one."""
+    build = read_result(known.find_image(contents["image"]).results / "build.json", Build, "build").value
+    return contents | {"build_seconds": build.cold_seconds if build and build.image == contents["id"] else None}
 
 
 def report_changes(found: Iterable[Json], recorded: Mapping[str, measurements.Json], *, is_quiet: bool) -> int:

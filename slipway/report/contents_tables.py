@@ -23,6 +23,7 @@ def show_contents(contents: Json) -> None:
         make_table(("layer", "MB", "compressed", "line", "instruction"), list(make_layer_rows(contents["layers"]))),
         "",
         make_table(("component", "kind", "version", "MB", "%"), list(make_component_rows(contents))),
+        *contents["notes"],
         "",
         make_table(("waste", "files", "MB", "largest"), list(make_waste_rows(contents["waste"], size))),
     )

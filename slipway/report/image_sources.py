@@ -41,13 +41,13 @@ def read_source(word: str, matrix: Matrix) -> Source:
     if word in contracts:
         return read_engine(word, contracts[word].tag, contracts[word])
     path = Path(word)
-    if path.is_dir():
+    if word and path.is_dir():
         image = oci_image.read_layout(path, cache_folder("layers"))
         return Source(word, image, image.id)
-    if path.exists():
+    if word and path.exists():
         image = read_file(path)
         return Source(word, image, image.id)
-    if docker.inspect(word):
+    if word and docker.inspect(word):
         return read_engine(word, word)
     return read_registry(word, list(contracts))
 
@@ -70,6 +70,8 @@ def read_file(path: Path) -> SavedImage:
                 return read_archive(stream, str(path), filesystem.choose_content)
     except OSError as error:
         raise SlipwayError(f"{path} cannot be read: {error.strerror}") from None
+    except SlipwayError as error:  # of an archive that is compressed as a whole, without its name
+        raise error if str(error).startswith(str(path)) else SlipwayError(f"{path} {error}") from None
 
 
 def read_registry(word: str, names: list[str]) -> Source:

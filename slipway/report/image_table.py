@@ -2,14 +2,16 @@
 
     python -m slipway.report.image_table    writes it
 
-Versions come from images.toml, sizes from docs/measurements.json, other figures from the results in dist/; those of an
-image without results stay as they are in the table. A cell that was never measured is empty.
+Versions come from images.toml. Figures come from docs/measurements.json; those that are not recorded from the results
+in dist/, and stay as they are in the table for an image without results. A cell that was never measured is empty.
 """
 
-from slipway import junit, results
+from slipway import junit
 from slipway.errors import SlipwayError, run
 from slipway.matrix import Image, load_matrix
+from slipway.report import measurements
 from slipway.report.markdown_tables import DOCS, Rows, read_rows, replace_table, write_document
+from slipway.report.page_results import Build, Contents, read_result
 
 DOCUMENT = DOCS / "choosing.md"
 GB = 10**9
@@ -23,7 +25,7 @@ VERSIONS = {
     "ONNX Runtime": "onnxruntime",
 }
 FRAMEWORKS = ("torch", "tensorflow")  # in runtime and devel alone
-FIGURES = ("GB", "GB to pull", "start, s")
+FIGURES = ("GB", "GB to pull", "build, s", "start, s")
 HEADER = ("image", *VERSIONS, *FIGURES)
 
 
@@ -33,26 +35,36 @@ def list_versions(image: Image) -> list[str]:
     return ["" if name in lacks else image.variant.versions.get(name, "") for name in VERSIONS.values()]
 
 
-def read_recorded() -> dict[str, str]:
-    """Return the cell with the size of each image that is recorded in docs/measurements.json."""
-    images = results.read_json(DOCS / "measurements.json").get("images", {})
-    return {name: f"{row['bytes'] / GB:.2f}" for name, row in images.items()}
+def read_recorded() -> dict[str, list[str]]:
+    """Return the cells with the figures of each image as docs/measurements.json has them; none has a start."""
+    recorded = measurements.read_measurements(DOCS / measurements.FILE.name)
+    return {
+        name: format_figures(row["bytes"], row.get("compressed_bytes"), row.get("build_seconds"), None)
+        for name, row in recorded.items()
+    }
+
+
+def format_figures(size: int | None, pull: int | None, build: float | None, start: float | None) -> list[str]:
+    """Return the cells of figures; empty for what is not known."""
+    sizes = [f"{figure / GB:.2f}" if figure else "" for figure in (size, pull)]
+    return [*sizes, f"{build:.0f}" if build else "", f"{start:.2f}" if start else ""]
 
 
 def measure(image: Image) -> list[str]:
     """Return the cells with the figures of an image as its results have them; empty where they have none."""
-    built = results.read_json(image.results / "build.json").get("image")
-    contents = results.read_json(image.results / "contents.json")
+    build = read_result(image.results / "build.json", Build, "build").value
+    built = build.image if build else ""
+    contents = read_result(image.results / "contents.json", Contents, "contents").value
     try:
         checks = junit.read_report(image.results / junit.WHOLE)
     except SlipwayError:
         checks = None
-    size = pull = start = 0.0
+    size = pull = start = None
     if built and checks and checks.is_whole and checks.image == built:
-        size, start = checks.size / GB, checks.start
-    if built and contents.get("id") == built:
-        size, pull = contents["bytes"] / GB, (contents["compressed_bytes"] or 0) / GB
-    return [f"{figure:.2f}" if figure else "" for figure in (size, pull, start)]
+        size, start = checks.size, checks.start
+    if contents and contents.image == built:
+        size, pull = contents.bytes, contents.compressed_bytes
+    return format_figures(size, pull, build.cold_seconds if build else None, start)
 
 
 def make_rows(known: Rows) -> Rows:
@@ -62,8 +74,9 @@ def make_rows(known: Rows) -> Rows:
     for image in load_matrix().images:
         name = f"`{image.name}`"
         old = known.get(name, ("",) * len(FIGURES))[-len(FIGURES) :]
-        size, *others = [new or before for new, before in zip(measure(image), old, strict=True)]
-        rows[name] = (*list_versions(image), recorded.get(image.name, size), *others)
+        sources = (recorded.get(image.name, [""] * len(FIGURES)), measure(image), old)
+        figures = [next(filter(None, cells), "") for cells in zip(*sources, strict=True)]
+        rows[name] = (*list_versions(image), *figures)
     return rows
 
 

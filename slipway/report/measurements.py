@@ -1,6 +1,7 @@
 """docs/measurements.json: the sizes of images as they were reviewed, for comparison with those that are built.
 
-`nox -s contents -- IMAGE --record` writes it. A smaller change of an image is named; a larger one fails until it is
+`nox -s contents -- IMAGE --record` writes it, with the compressed bytes and the time of a build without the layer cache
+where they are known. A smaller change of an image is named; a larger one fails until it is
 recorded, so that somebody sees it in a review.
 """
 
@@ -17,6 +18,7 @@ LIMIT = 0.01  # of an image's bytes: the change that fails
 LEAST_EFFICIENCY = 0.995
 LARGE = 1 << 20  # bytes of a component that has a row of its own
 NAMED = 5  # components that a change names
+FIGURES = ("compressed_bytes", "build_seconds")  # that are not known of each image
 
 Json = Mapping[str, Any]
 
@@ -41,8 +43,11 @@ def read_measurements(file: Path = FILE) -> dict[str, Json]:
 
 def _is_row(row: object) -> bool:
     match row:
-        case {"bytes": int(), "efficiency": float() | int(), "components": dict(components)}:
-            return all(isinstance(size, int) for size in components.values())
+        case {"bytes": int(), "efficiency": float() | int(), "components": dict(components), **others}:
+            figures = [others[name] for name in FIGURES if name in others]
+            return all(isinstance(size, int) for size in components.values()) and all(
+                isinstance(figure, int | float) for figure in figures
+            )
     return False
 
 
@@ -51,13 +56,19 @@ def make_row(contents: Json) -> Json:
     return {
         "bytes": contents["bytes"],
         "efficiency": contents["efficiency"],
+        **{name: contents[name] for name in FIGURES if contents.get(name) is not None},
         "components": dict(sorted(_sum_components(contents, LARGE).items())),
     }
 
 
 def record(found: Iterable[Json], file: Path = FILE) -> None:
-    """Note the sizes of images; those of others stay."""
-    images = read_measurements(file) | {contents["image"]: make_row(contents) for contents in found}
+    """Note the sizes of images; those of others stay. So do figures that are not known now of an image as large."""
+    images = read_measurements(file)
+    for contents in found:
+        before = images.get(contents["image"], {"bytes": None})
+        known = before.items() if before["bytes"] == contents["bytes"] else ()
+        figures = {name: figure for name, figure in known if name in FIGURES and contents.get(name) is None}
+        images[contents["image"]] = make_row({**contents, **figures})
     results.write_json(file, {"images": dict(sorted(images.items()))})
 
 

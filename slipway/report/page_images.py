@@ -161,7 +161,7 @@ def describe_contents(contents: Contents) -> View:
         kinds[part.kind] = kinds.get(part.kind, 0) + part.bytes
     return {
         **contents.model_dump(exclude={"tree", "components", "layers"}),
-        "pulled": sum(layer.pulled for layer in contents.layers),
+        "pulled": sum({layer.diff_id: layer.pulled for layer in contents.layers}.values()),
         "layers": layers,
         "kinds": sorted(kinds.items(), key=lambda kind: -kind[1]),
         "updates": dict(measure_updates(contents)),

@@ -10,7 +10,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
 from slipway import junit, sbom
 from slipway.errors import SlipwayError
@@ -33,10 +42,11 @@ class Result(Part):
 
 
 class Build(Result):
-    """build.json: when the image was built, the seconds that it took, its labels."""
+    """build.json: when the image was built, the seconds that it took, also without the layer cache, its labels."""
 
-    built: datetime
-    seconds: float
+    built: AwareDatetime
+    seconds: NonNegativeFloat
+    cold_seconds: NonNegativeFloat | None = None
     labels: dict[str, str]
 
 

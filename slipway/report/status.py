@@ -24,6 +24,7 @@ from slipway.build.labels import COMMIT
 from slipway.errors import SlipwayError, run
 from slipway.junit import OUTCOMES
 from slipway.matrix import Image, load_matrix
+from slipway.report.page_results import Build, read_result
 from slipway.tables import NOTHING, Cell, make_table, paint, show
 
 GB = 10**9
@@ -78,12 +79,17 @@ def inspect_images(images: Iterable[Image]) -> dict[str, dict[str, Any]] | None:
 
 def read_records(images: Iterable[Image]) -> dict[str, dict[str, Any]]:
     """Return the content of build.json for each tag, in the form of the engine's answer."""
-    records = {image.tag: results.read_json(image.results / "build.json") for image in images}
+    records = {image.tag: read_build(image) for image in images}
     return {
-        tag: {"Id": record["image"], "Created": record["built"], "Config": {"Labels": record["labels"]}}
+        tag: {"Id": record.image, "Created": record.built.isoformat(), "Config": {"Labels": record.labels}}
         for tag, record in records.items()
         if record
     }
+
+
+def read_build(image: Image) -> Build | None:
+    """Return what build.json says of an image; None without one, or for one that is damaged or of an older format."""
+    return read_result(image.results / "build.json", Build, "build").value
 
 
 def read_tests(image: Image, image_id: str) -> junit.Report | None:
@@ -105,8 +111,8 @@ def read_verdict(image: Image, image_id: str, name: str) -> str:
 def read_state(image: Image, inspected: Mapping[str, Any]) -> State:
     """Return the state of an image."""
     image_id = inspected["Id"]
-    record = results.read_json(image.results / "build.json")
-    built = str(record["built"] if record.get("image") == image_id else inspected["Created"])
+    record = read_build(image)
+    built = record.built.isoformat() if record and record.image == image_id else str(inspected["Created"])
     commit = (inspected["Config"]["Labels"] or {}).get(COMMIT)
     report = read_tests(image, image_id)
     counts = Counter(check.outcome for check in report.checks) if report else {}

@@ -121,9 +121,15 @@ def start_run(chosen: Iterable[Image]) -> None:
     results.write_json(repository.ROOT / "dist" / "tests.json", {"started": time.time()})
 
 
+def read_start(dist: Path) -> float:
+    """Return the time at which a run of the session `tests` began, in seconds since 1970; 0 without such a run."""
+    started = results.read_json(dist / "tests.json").get("started")
+    return started if isinstance(started, int | float) and 0 < started <= time.time() else 0.0
+
+
 def format_taken_over(dist: Path) -> list[str]:
     """Return the images whose checks passed before this run of `tests`, which took them over; a line for each day."""
-    started = results.read_json(dist / "tests.json").get("started", 0)
+    started = read_start(dist)
     days: dict[str, list[str]] = {}
     for file in sorted(dist.glob(f"*/{junit.WHOLE}")):
         finished = junit.read_report(file).properties.get("finished", "")
@@ -134,11 +140,9 @@ def format_taken_over(dist: Path) -> list[str]:
 
 def record_duration(dist: Path) -> None:
     """Close a run of the session `tests`: note and say how long it took, in seconds."""
-    file = dist / "tests.json"
-    started = results.read_json(file).get("started")
-    if started:
+    if started := read_start(dist):
         seconds = round(time.time() - started)
-        results.write_json(file, {"seconds": seconds})
+        results.write_json(dist / "tests.json", {"seconds": seconds})
         print(f"\nnox -s tests took {seconds // 60} min {seconds % 60} s")
 
 

@@ -59,6 +59,26 @@ def test_a_run_tells_the_machine_without_its_name(stand_in: list[Figure], tmp_pa
     assert os.uname().nodename not in (tmp_path / bench.FILE).read_text()
 
 
+def test_figures_are_printed_as_json(
+    stand_in: list[Figure],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As they are written; the progress is on the other stream."""
+
+    def measure_one(_matrix: matrix.Matrix, *, with_cold: bool) -> Iterator[Figure]:
+        print(f"bench: size {with_cold}")
+        yield from stand_in
+
+    stand_in.append(Figure("size cpu-base", 0.3, "GB"))
+    monkeypatch.setattr(bench, "measure_all", measure_one)
+    assert bench.main(["--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == read_last(tmp_path)
+    assert printed.err == "bench: size False\n"
+
+
 def test_the_second_run_names_what_has_grown(stand_in: list[Figure], capsys: pytest.CaptureFixture[str]) -> None:
     """Beside the same baseline on the same machine."""
     for measured in (1, 2):

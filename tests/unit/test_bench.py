@@ -202,7 +202,21 @@ def test_a_ratio_that_grows_beyond_its_noise_is_named(
     assert list(history.list_worse(history.read_runs(), machine, now)) == expected
 
 
-@pytest.mark.parametrize("line", ["", "{", "[]", '{"machine": {}}', "7"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "{",
+        "[]",
+        '{"machine": {}}',
+        "7",
+        '{"machine": 7, "figures": 7}',
+        '{"machine": {}, "figures": [7]}',
+        '{"machine": {}, "figures": [{}]}',
+        '{"machine": {}, "figures": [{"what": "a", "noise": "x"}]}',
+        "[" * 100_000,
+    ],
+)
 def test_a_damaged_history_is_one_message(root: Path, line: str) -> None:
     """The line and what to do are named; nothing is measured before."""
     history.add_run({"machine": MACHINE, "figures": []})
@@ -210,6 +224,14 @@ def test_a_damaged_history_is_one_message(root: Path, line: str) -> None:
         file.write(f"{line}\n")
     with pytest.raises(SlipwayError, match=r"dist/bench/history.jsonl, line 2, is no run of bench; delete the line"):
         history.read_runs()
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("ratio", [{}, {"ratio": None}, {"ratio": 0}])
+def test_a_figure_without_a_ratio_is_not_compared(ratio: dict[str, object]) -> None:
+    history.add_run({"machine": MACHINE, "figures": [{"what": "audit", "noise": 0.1, **ratio}]})
+    now = [Figure("audit", 2, baseline=1, noise=0.1)]
+    assert list(history.list_worse(history.read_runs(), MACHINE, now)) == []
 
 
 def test_performance_page_has_the_figures_with_their_machine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,6 +204,11 @@ def zstd(content: bytes) -> bytes:
     return subprocess.run(["zstd", "--stdout"], input=content, capture_output=True, check=True).stdout
 
 
+def pack_plainly(content: bytes) -> bytes:
+    """Compress to the same bytes at any time."""
+    return gzip.compress(content, mtime=0)
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
 def test_every_form_of_an_image_has_the_same_contents(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     """An archive of docker, compressed as a whole, too; a layout in a folder and in an archive."""
@@ -278,8 +283,26 @@ def test_a_damaged_layout_is_an_error(tmp_path: Path, damage: Callable[[Any], ob
     assert str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+def test_a_file_that_ends_early_is_named(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "image"
+    for content in (b"", b"text", pack(saved(oci(LOWER)))[:150]):
+        path.write_bytes(content)
+        with pytest.raises(SlipwayError, match=rf"^{path}:? \S"):
+            read_source(str(path), load_matrix())
+
+
+def test_a_layer_that_occurs_twice_is_pulled_once(tmp_path: Path) -> None:
+    """Its files are in both layers, and those of the first one are replaced."""
+    (tmp_path / "image").write_bytes(saved(oci(LOWER, LOWER, pack=pack_plainly)))
+    found = contents.describe_image(read_source(str(tmp_path / "image"), load_matrix()))
+    assert found["bytes"] == 16
+    assert found["compressed_bytes"] == len(pack_plainly(LOWER))
+    assert wasted(found) == {"replaced": ["/etc/a", "/etc/b"]}
+
+
 @pytest.mark.parametrize(
-    ("word", "hint"), [("cpu-bas", "did you mean cpu-base"), ("a/b", "names no image"), ("x\x1b", "")]
+    ("word", "hint"), [("cpu-bas", "did you mean cpu-base"), ("a/b", "names no image"), ("x\x1b", ""), ("", "")]
 )
 def test_a_word_that_names_no_image_is_an_error(word: str, hint: str) -> None:
     with pytest.raises(SlipwayError, match="names no image") as caught:
@@ -313,6 +336,17 @@ def test_an_image_may_have_no_layer_or_a_thousand(tmp_path: Path, number: int) -
 
 
 # --- the command ---
+
+
+@pytest.mark.parametrize("layers", [None, "x", [7], []])
+def test_earlier_contents_of_another_format_are_written_anew(tmp_path: Path, layers: object) -> None:
+    path = write_image(tmp_path / "image", tar(("srv/a", b"12345")))
+    assert contents.main([path]) == 0
+    [file] = (tmp_path / "dist").iterdir()
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps(found | {"layers": layers}))
+    assert contents.main([path]) == 0
+    assert json.loads(file.read_text()) == found
 
 
 def write_image(path: Path, *layers: bytes) -> str:

@@ -66,9 +66,10 @@ def test_a_failure_says_why_and_what_to_do(command: Path, script: str, reason: s
         assert stream.read() == b""
 
 
-def test_an_image_that_is_not_there(command: Path) -> None:
-    """It differs from an engine that gives no answer."""
-    write(command, "echo 'Error response from daemon: No such image: x:y' >&2; exit 1")
+@pytest.mark.parametrize("message", ["No such image: x:y", "invalid reference format"])
+def test_an_image_that_is_not_there(command: Path, message: str) -> None:
+    """It differs from an engine that gives no answer; no image has a name of another form."""
+    write(command, f"echo 'Error response from daemon: {message}' >&2; exit 1")
     assert docker.inspect("x:y") is None
     with pytest.raises(SlipwayError, match=r"x:y is not an image of this engine; build it .* or pull it"):
         docker.require_image("x:y")

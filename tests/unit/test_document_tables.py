@@ -19,6 +19,18 @@ TEXT = """before
 <!-- /sizes -->
 after
 """
+BUILD = {"image": "sha256:1", "built": "2026-11-20T12:00:00+00:00", "seconds": 1, "labels": {}}
+CONTENTS = {
+    "id": "sha256:1",
+    "platform": "linux/amd64",
+    "bytes": 4 * 10**9,
+    "compressed_bytes": 2 * 10**9,
+    "layers": [{"diff_id": "sha256:2", "bytes": 4 * 10**9}],
+    "components": [{"kind": "deb", "name": "a", "version": "1", "bytes": 4 * 10**9, "layers": [4 * 10**9]}],
+    "tree": {"name": "/", "bytes": 4 * 10**9},
+    "waste": [],
+    "efficiency": 1,
+}
 IMAGE = load_matrix().find_image("cpu-base")
 ROW = f"`{IMAGE.name}`"
 REPORT = """<testsuites><testsuite name="pytest" time="1"><properties>
@@ -34,7 +46,7 @@ def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of results of an image, which is built; nothing is recorded."""
     monkeypatch.setattr("slipway.repository.ROOT", tmp_path)
     monkeypatch.setattr(image_table, "DOCS", tmp_path)
-    write_json(IMAGE.results / "build.json", {"image": "sha256:1"})
+    write_json(IMAGE.results / "build.json", BUILD)
     return IMAGE.results
 
 
@@ -59,9 +71,9 @@ def test_a_document_without_the_markers_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("image", "whole", "figures"),
     [
-        ("sha256:1", "yes", ("1.23", "", "0.70")),
-        ("sha256:1", "no", ("9.99", "", "")),
-        ("sha256:2", "yes", ("9.99", "", "")),
+        ("sha256:1", "yes", ("1.23", "", "", "0.70")),
+        ("sha256:1", "no", ("9.99", "", "", "")),
+        ("sha256:2", "yes", ("9.99", "", "", "")),
     ],
     ids=["whole-run", "cut-run", "other-image"],
 )
@@ -70,16 +82,28 @@ def test_figures_are_those_of_a_whole_run_of_the_image(
 ) -> None:
     """The start is the slowest mode's. Otherwise what the table has stays."""
     (dist / junit.WHOLE).write_text(REPORT.format(image=image, whole=whole))
-    rows = image_table.make_rows({ROW: ("9.99", "", "")})
+    rows = image_table.make_rows({ROW: ("9.99", "", "", "")})
     assert rows[ROW] == (*image_table.list_versions(IMAGE), *figures)
 
 
-def test_sizes_of_contents_and_of_the_record_come_first(dist: Path) -> None:
-    """What is recorded is reviewed; what a registry sends is known from the contents alone."""
-    write_json(dist / "contents.json", {"id": "sha256:1", "bytes": 4 * 10**9, "compressed_bytes": 2 * 10**9})
-    assert image_table.make_rows({})[ROW][-3:] == ("4.00", "2.00", "")
-    write_json(dist.parents[1] / "measurements.json", {"images": {IMAGE.name: {"bytes": 3 * 10**9}}})
-    assert image_table.make_rows({})[ROW][-3:] == ("3.00", "2.00", "")
+def test_what_is_recorded_comes_first(dist: Path) -> None:
+    """It is reviewed. What is not recorded is that of the results, or stays."""
+    write_json(dist / "build.json", BUILD | {"cold_seconds": 61.5})
+    write_json(dist / "contents.json", CONTENTS)
+    assert image_table.make_rows({ROW: ("1", "1", "1", "1.11")})[ROW][-4:] == ("4.00", "2.00", "62", "1.11")
+    row = {"bytes": 3 * 10**9, "efficiency": 1, "components": {}}
+    recorded = dist.parents[1] / "measurements.json"
+    write_json(recorded, {"images": {IMAGE.name: row}})
+    assert image_table.make_rows({})[ROW][-4:] == ("3.00", "2.00", "62", "")
+    write_json(recorded, {"images": {IMAGE.name: row | {"compressed_bytes": 10**9, "build_seconds": 100.4}}})
+    assert image_table.make_rows({})[ROW][-4:] == ("3.00", "1.00", "100", "")
+
+
+def test_results_of_another_format_are_not_measured(dist: Path) -> None:
+    """They are about the image that is built."""
+    write_json(dist / "contents.json", {"id": "sha256:1"})
+    write_json(dist / "build.json", BUILD | {"cold_seconds": "soon"})
+    assert image_table.make_rows({})[ROW][-4:] == ("", "", "", "")
 
 
 def test_frameworks_are_in_runtime_and_devel_alone() -> None:

@@ -9,8 +9,10 @@ from slipway.errors import SlipwayError
 from slipway.matrix import load_matrix
 from slipway.report import contents, measurements
 from slipway.report.measurements import find_failures, list_changes, read_measurements, record
+from slipway.results import write_json
 
 MB = 1 << 20
+BUILD = {"built": "2026-11-20T12:00:00+00:00", "seconds": 1, "labels": {}}
 
 
 def make_contents(efficiency: float = 0.999, **sizes: int) -> dict[str, Any]:
@@ -31,8 +33,43 @@ def test_what_is_recorded_is_read(tmp_path: Path) -> None:
     }
 
 
+def test_figures_that_are_not_known_now_stay_with_an_image_as_large(tmp_path: Path) -> None:
+    """The compressed bytes and the time of a build say nothing about another size."""
+    file = tmp_path / "measurements.json"
+    figures = {"compressed_bytes": 9, "build_seconds": 61.5}
+    record([make_contents(a=MB) | figures], file)
+    record([make_contents(a=MB) | {"compressed_bytes": None, "build_seconds": 50.5}], file)
+    row = read_measurements(file)["cpu-base"]
+    assert (row["compressed_bytes"], row["build_seconds"]) == (9, 50.5)
+    record([make_contents(a=MB + 1)], file)
+    assert not figures.keys() & read_measurements(file)["cpu-base"].keys()
+
+
+def test_a_build_s_time_is_that_of_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the layer cache; the record of another image's build says nothing."""
+    monkeypatch.setattr("slipway.repository.ROOT", tmp_path)
+    known = load_matrix()
+    build = known.find_image("cpu-base").results / "build.json"
+    for image, seconds, expected in (("a", 61.5, 61.5), ("a", None, None), ("b", 61.5, None)):
+        write_json(build, BUILD | {"image": image, "cold_seconds": seconds})
+        assert contents.add_build_seconds(make_contents() | {"id": "a"}, known)["build_seconds"] == expected
+
+
+ROW = '"bytes": 1, "efficiency": 1, "components": {}'
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"images": []}', '{"images": {"a": {}}}', '{"images": {"a": {"bytes": "1"}}}', "[" * 100_000]
+    "text",
+    [
+        "",
+        "[]",
+        '{"images": []}',
+        '{"images": {"a": {}}}',
+        '{"images": {"a": {"bytes": "1"}}}',
+        f'{{"images": {{"a": {{{ROW}, "build_seconds": "1"}}}}}}',
+        f'{{"images": {{"a": {{{ROW}, "compressed_bytes": null}}}}}}',
+        "[" * 100_000,
+    ],
 )
 def test_a_damaged_file_is_an_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "measurements.json"

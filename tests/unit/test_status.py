@@ -136,11 +136,21 @@ def test_an_image_of_an_earlier_commit_is_stale(show: Show) -> None:
 
 def test_without_an_engine_the_records_are_shown(show: Show) -> None:
     """And the way to an engine."""
-    record = {"image": "sha256:1", "built": "2026-11-20T12:00:00+00:00", "labels": {}}
+    record = {"image": "sha256:1", "built": "2026-11-20T12:00:00+00:00", "seconds": 1, "labels": {}}
     output = show(stderr="Cannot connect to the Docker daemon", build_json=json.dumps(record))
     assert line(output).endswith(" days - - - -")
     assert "no engine answers: nox -s setup" in output
     assert commands(output) == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"built": None}, {"built": "2026-11-20"}, {"built": "yesterday"}, {"labels": "x"}, {"image": 1}]
+)
+def test_a_record_of_another_format_says_nothing(show: Show, change: dict[str, object]) -> None:
+    """The engine knows when the image was built; without one, the image is not shown as built."""
+    record = {"image": "sha256:1", "built": "2026-11-20T12:00:00+00:00", "seconds": 1, "labels": {}} | change
+    assert line(show(build_json=json.dumps(record))).endswith(" days - - - -")
+    assert line(show(stderr="Cannot connect to the Docker daemon", build_json=json.dumps(record))) == "cuda-base -"
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,19 @@ def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: 
         summary.main([])
 
 
+@pytest.mark.parametrize("finished", ["yesterday", "2026-11-20T12:00:00"])
+def test_a_run_without_a_time_is_an_error(tmp_path: Path, finished: str) -> None:
+    """Its time has no form or no zone."""
+    with pytest.raises(SlipwayError, match=r"tests.xml cannot be read .*run its test session again"):
+        checks(tmp_path, cpu=[f'<properties><property name="finished" value="{finished}"/></properties>'])
+
+
+@pytest.mark.parametrize("started", ['"x"', "[1]", "-5", "1e400", "null"])
+def test_a_damaged_start_of_a_run_is_none(tmp_path: Path, started: str) -> None:
+    (tmp_path / "tests.json").write_text(f'{{"started": {started}}}')
+    assert summary.read_start(tmp_path) == 0
+
+
 def test_a_check_that_names_an_unknown_requirement_is_an_error(tmp_path: Path) -> None:
     """A misspelt id proves no requirement; the run ends before the first check."""
     shutil.copy(repository.ROOT / "tests" / "conftest.py", tmp_path)
