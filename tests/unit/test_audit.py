@@ -137,17 +137,18 @@ RECORD = (
 PACKAGES = "opt/venv/lib/python3.13/site-packages"
 
 
-def record_digest(record: str, script: bytes) -> str:
+def record_digest(record: str, script: bytes, python: str = "p") -> str:
     rows = python_packages.read_distribution("/x/a-1.0.dist-info/RECORD", record).rows
-    return python_packages.digest_record(rows, lambda _row: script)
+    return python_packages.digest_record(rows, lambda _row: script, python)
 
 
 def test_a_records_digest_is_the_same_wherever_it_is_installed() -> None:
-    """Another prefix, another order, another installer, another interpreter of a script."""
+    """Another prefix, another order, another installer, another Python in the first line of a script."""
     elsewhere = "\n".join(
         reversed(RECORD.replace("../../../", "").replace("INSTALLER,sha256=AAAA", "INSTALLER,").split("\n"))
     )
-    assert record_digest(RECORD, b"#!/opt/venv/bin/python\nx") == record_digest(elsewhere, b"#!/usr/bin/python\nx")
+    digest = record_digest(RECORD, b"#!/opt/venv/bin/python\nx", "/opt/venv/bin/python")
+    assert record_digest(elsewhere, b"#!p\nx") == digest
     pip = [RECORD + f"../../../bin/pip3.{minor},sha256=AAAA,1\n" for minor in (11, 13)]
     assert record_digest(pip[0], b"#!p\nx") == record_digest(pip[1], b"#!p\nx") != record_digest(RECORD, b"#!p\nx")
 
@@ -160,8 +161,12 @@ def test_a_records_digest_is_the_same_wherever_it_is_installed() -> None:
         (RECORD.replace("a/x.py", "a/y.py"), b"#!p\nx"),
         (RECORD + "a/more.py,sha256=AAAA,1\n", b"#!p\nx"),
         (RECORD, b"#!p\ny"),
+        (RECORD, b"#!/bin/sh\nx"),
+        (RECORD, b"#!/usr/bin/env -S p\nx"),
+        (RECORD, b"#!p -c evil\nx"),
+        (RECORD, b"x"),
     ],
-    ids=["digest", "path", "one more", "script"],
+    ids=["digest", "path", "one more", "script", "sh", "env", "argument", "no first line"],
 )
 def test_a_record_that_was_edited_has_another_digest(record: str, script: bytes) -> None:
     assert record_digest(record, script) != record_digest(RECORD, b"#!p\nx")
@@ -179,15 +184,6 @@ def test_a_distribution_inside_another_is_that_ones_own() -> None:
     outer = RECORD + "a/_vendor/b-2.0.dist-info/RECORD,sha256=AAAA,0\n"
     files: list[Member] = [(f"{PACKAGES}/a-1.0.dist-info/RECORD", outer.encode()), (inner, b"b,,\n")]
     assert [one.name for one in python_packages.find_distributions(file_system((APT, files)))] == ["a"]
-
-
-def test_a_script_must_be_run_by_its_own_environment() -> None:
-    files: list[Member] = [
-        (f"{PACKAGES}/a-1.0.dist-info/RECORD", RECORD.encode()),
-        ("opt/venv/bin/a", b"#!/tmp/python\n"),
-    ]
-    image = file_system((APT, files))
-    assert python_packages.find_foreign_script(image, python_packages.find_distributions(image)[0]) == "/opt/venv/bin/a"
 
 
 @pytest.mark.parametrize("line", ["numpy>=2 --hash=sha256:" + "0" * 64, "numpy==2"])
