@@ -158,12 +158,11 @@ def check_wheel(context: RuleContext, path: str) -> str:
 
 
 def check_npm(context: RuleContext, path: str) -> str:
-    """Compare a file with npm.list; a link must lead to such a file."""
-    target = context.system.resolve_links(path)
-    if target not in context.system:
-        return f"a link to {context.system.paths[path][0].target}, which is not there"
-    digest = npm_files.digest_file(target, context.system.find_entry(target).sha256)
-    return "" if digest in npm_files.read_digests() else "no package of the npm locks has this file"
+    """Compare a file or the target of a link with npm.list."""
+    entry = context.system.find_entry(path)
+    content = f"{npm_files.LINK}{entry.target}" if entry.kind is Kind.SYMLINK else entry.sha256
+    is_known = npm_files.digest_file(path, content) in npm_files.read_digests()
+    return "" if is_known else "no package of the npm locks has this file"
 
 
 def check_empty(context: RuleContext, path: str) -> str:

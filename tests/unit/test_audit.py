@@ -360,9 +360,15 @@ def test_files_that_only_their_layer_explains_are_counted() -> None:
     assert [number for number in context.unchecked.values() if number] == [2]
 
 
-def find_npm_problems(monkeypatch: pytest.MonkeyPatch, listed: dict[str, bytes], *members: Member) -> dict[str, str]:
-    """Return the problems of files below /opt where npm.list has some files."""
-    digests = {npm_files.digest_file(path, hashlib.sha256(content).hexdigest()) for path, content in listed.items()}
+def find_npm_problems(
+    monkeypatch: pytest.MonkeyPatch, listed: dict[str, bytes | str], *members: Member
+) -> dict[str, str]:
+    """Return the problems of files below /opt where npm.list has some files, and links by their targets."""
+    contents = {
+        path: f"link to {found}" if isinstance(found, str) else hashlib.sha256(found).hexdigest()
+        for path, found in listed.items()
+    }
+    digests = {npm_files.digest_file(path, content) for path, content in contents.items()}
     monkeypatch.setattr(npm_files, "read_digests", lambda: digests)
     image = built([], (COPY, [("opt/code-server/node", b""), ("opt/mathjax/LICENSE", b"L"), *members]))
     found = find_problems(image)
@@ -372,8 +378,15 @@ def find_npm_problems(monkeypatch: pytest.MonkeyPatch, listed: dict[str, bytes],
 
 @pytest.mark.requirement("U8")
 def test_each_file_of_an_npm_package_is_the_locked_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its content at its own path; a link leads to one; only what npm compiles has no digest."""
-    listed = {f"/{NODE}/a/index.js": b"a", f"/{NODE}/b/index.js": b"b", "/opt/mathjax/LICENSE": b"L"}
+    """Its content at its own path, a link's target; only what npm compiles has no digest."""
+    listed: dict[str, bytes | str] = {
+        f"/{NODE}/a/index.js": b"a",
+        f"/{NODE}/b/index.js": b"b",
+        f"/{NODE}/c/index.js": b"c",
+        f"/{NODE}/.bin/a": "../a/index.js",
+        f"/{NODE}/.bin/b": "../b/index.js",
+        "/opt/mathjax/LICENSE": b"L",
+    }
     good: list[Member] = [
         (f"{NODE}/a/index.js", b"a"),
         (f"{NODE}/.bin/a", "../a/index.js"),
@@ -386,10 +399,13 @@ def test_each_file_of_an_npm_package_is_the_locked_one(monkeypatch: pytest.Monke
         (f"{NODE}/a/more.js", b"a"),
         (f"{NODE}/a/build/Release/a.js", b"a"),
         (f"{NODE}/.bin/a", "/usr/bin/mawk"),
-        (f"{NODE}/.bin/b", "../a/more.js"),
+        (f"{NODE}/.bin/b", "../c/index.js"),
+        (f"{NODE}/.bin/c", "../c/index.js"),
+        (f"{NODE}/c/other.js", "index.js"),
         ("opt/mathjax/es5/core.js", b"L"),
     ]
-    assert set(find_npm_problems(monkeypatch, listed, *bad)) == {f"/{made_name(member)}" for member in bad}
+    kept: Member = (f"{NODE}/c/index.js", b"c")
+    assert set(find_npm_problems(monkeypatch, listed, kept, *bad)) == {f"/{made_name(member)}" for member in bad}
 
 
 def test_npm_list_is_made_from_the_locks_that_are_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -402,6 +418,19 @@ def test_npm_list_is_made_from_the_locks_that_are_there(monkeypatch: pytest.Monk
     with (copied / "mathjax" / "package-lock.json").open("a") as file:
         file.write("\n")
     assert not npm_files.is_current()
+
+
+def test_links_of_npm_are_listed_with_their_targets(tmp_path: Path) -> None:
+    root = tmp_path / "node_modules"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "index.js").write_bytes(b"a")
+    (root / ".bin").mkdir()
+    (root / ".bin" / "a").symlink_to("../a/index.js")
+    found = dict(npm_files.describe_files("code-server", tmp_path))
+    assert found == {
+        f"/{NODE}/a": npm_files.digest_file(f"/{NODE}/a/index.js", hashlib.sha256(b"a").hexdigest()),
+        f"/{NODE}/.bin": npm_files.digest_file(f"/{NODE}/.bin/a", "link to ../a/index.js"),
+    }
 
 
 def test_an_npm_lock_without_a_hash_is_refused(tmp_path: Path) -> None:
