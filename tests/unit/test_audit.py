@@ -242,7 +242,7 @@ BASE: Content = ("made by debootstrap", [("dev/null", b"")])
 GOOD: dict[str, list[Member]] = {
     "bytecode by time": [("usr/lib/m.py", SOURCE), (PYC, timed(0, len(SOURCE)))],
     "bytecode by hash": [("opt/app/m.py", SOURCE), ("opt/app/__pycache__/m.cpython-313.pyc", hashed(SOURCE))],
-    "link": [("usr/bin/mawk", b""), ("etc/alternatives/awk", "/usr/bin/mawk")],
+    "link": [("usr/bin/mawk", b""), ("usr/bin/other", "mawk")],
     "package": [("var/lib/dpkg/info/tool.list", b"")],
     "libraries": [("usr/lib/liba.so.1", b""), ("etc/ld.so.cache", b"glibc-ld.so.cache1.1\0/usr/lib/liba.so.1\0")],
     "certificates": [
@@ -265,8 +265,8 @@ BAD: dict[str, tuple[list[Member], str]] = {
         "hash differs",
     ),
     "bytecode without a header": ([("usr/lib/m.py", SOURCE), (PYC, b"x")], "without a header"),
-    "link to nothing": ([("etc/alternatives/awk", "/usr/bin/mawk")], "which is not there"),
-    "file where a link belongs": ([("etc/alternatives/awk", b"")], "no link"),
+    "link to nothing": ([("usr/bin/awk", "/usr/bin/mawk")], "which is not there"),
+    "file where a link belongs": ([("usr/bin/awk", b"")], "no link"),
     "package that is not there": ([("var/lib/dpkg/info/evil.list", b"")], "no package evil"),
     "library that is not there": ([("etc/ld.so.cache", b"\0/usr/lib/liba.so.1\0")], "/usr/lib/liba.so.1"),
     "certificate of nobody's": ([("etc/ssl/certs/ca-certificates.crt", CERTIFICATE)], "not in the package"),
@@ -358,6 +358,67 @@ def test_files_that_only_their_layer_explains_are_counted() -> None:
     for path in ("/etc/shells", "/etc/profile", "/var/lib/dpkg/lock"):
         assert context.find_problem(path, RULES) is None
     assert [number for number in context.unchecked.values() if number] == [2]
+
+
+AWK = """\
+{mode}
+/bin/awk
+awk.1
+/usr/share/man/man1/awk.1
+
+/usr/bin/mawk
+5
+/usr/share/man/man1/mawk.1
+/usr/bin/gawk
+10
+/usr/share/man/man1/gawk.1
+/usr/bin/busybox
+1
+
+
+"""
+MAN = "usr/share/man/man1"
+
+
+@pytest.mark.requirement("N3")
+@pytest.mark.parametrize(
+    ("chosen", "mode", "changes", "broken"),
+    [
+        ("gawk", "auto", {}, set()),
+        ("mawk", "manual", {}, set()),
+        ("mawk", "auto", {}, {"/etc/alternatives/awk", "/etc/alternatives/awk.1"}),
+        ("evil", "manual", {}, {"/etc/alternatives/awk", "/etc/alternatives/awk.1"}),
+        ("busybox", "manual", {}, {"/etc/alternatives/awk.1", f"/{MAN}/awk.1"}),
+        ("gawk", "auto", {"usr/bin/awk": "gawk"}, {"/usr/bin/awk"}),
+        ("gawk", "auto", {"etc/alternatives/awk.1": f"/{MAN}/mawk.1"}, {"/etc/alternatives/awk.1"}),
+        ("gawk", "auto", {"etc/alternatives/other": "/usr/bin/gawk"}, {"/etc/alternatives/other"}),
+        ("gawk", "once", {}, set()),
+    ],
+)
+def test_a_link_of_an_alternative_leads_to_what_is_recorded(
+    chosen: str, mode: str, changes: dict[str, str], broken: set[str]
+) -> None:
+    """The highest priority or, if a user chose, any choice; the slaves are those of the same choice."""
+    links = {
+        "etc/alternatives/awk": f"/usr/bin/{chosen}",
+        "etc/alternatives/awk.1": f"/{MAN}/{chosen}.1",
+        "usr/bin/awk": "/etc/alternatives/awk",
+        f"{MAN}/awk.1": "/etc/alternatives/awk.1",
+    }
+    programs: list[Member] = [(f"usr/bin/{name}", b"") for name in ("mawk", "gawk", "busybox", "evil")]
+    pages: list[Member] = [(f"{MAN}/{name}.1", b"") for name in ("mawk", "gawk", "busybox", "evil")]
+    database: Member = ("var/lib/dpkg/alternatives/awk", AWK.format(mode=mode).encode())
+    found = find_problems(built([("bin", "usr/bin"), database, *programs, *pages, *(links | changes).items()]))
+    assert {path for path, problem in found.items() if "update-alternatives" in problem} == broken
+
+
+@pytest.mark.parametrize(
+    "text", ["", "auto\n", "auto\n/a\n", "auto\n/a\n\n", "auto\n/a\nb\n\n/c\n1\n\n\n", AWK[:60], "a\n/a\n\n/b\nx\n\n"]
+)
+def test_a_damaged_alternative_explains_no_link(text: str) -> None:
+    members: list[Member] = [("var/lib/dpkg/alternatives/a", text.encode()), ("usr/bin/b", b"")]
+    found = find_problems(built([*members, ("etc/alternatives/a", "/usr/bin/b")]))
+    assert found["/etc/alternatives/a"] == "a link to /usr/bin/b, where update-alternatives has none"
 
 
 def find_npm_problems(
