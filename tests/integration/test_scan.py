@@ -342,7 +342,7 @@ def test_an_exception_for_something_else_accepts_nothing(
 def test_a_secret_is_accepted_in_its_file_alone(scanned: Scanned, database: Make) -> None:
     """And no report shows it."""
     scanned.build(f"{INSTALLED}COPY <<EOT /opt/id_rsa\n{KEY}EOT\nCOPY <<EOT /srv/id_rsa\n{KEY}EOT\n")
-    scanned.accept("secrets", "private-key", paths="/opt/*")
+    scanned.accept("secrets", "private-key", paths="/opt/*_rsa")
     assert scanned.scan(database()) == 1
     assert [f["package"] for f in scanned.result["gating"]] == ["/srv/id_rsa"]
     assert [f["package"] for f in scanned.result["shown"]] == ["/opt/id_rsa"]
