@@ -16,7 +16,7 @@ log = logging.getLogger("uvicorn.error")
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; what is slow runs in a thread, so that /health always answers at once."""
-    app = FastAPI(title="Slipway")
+    app = FastAPI(title="Slipway", openapi_url=None)  # no /docs: its page loads scripts of another host
     app.add_middleware(MeasuredRequests)
 
     @app.get("/health")

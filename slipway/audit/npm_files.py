@@ -1,4 +1,4 @@
-"""requirements/npm.list: a digest of each file that npm installs, for comparison with an image.
+"""requirements/npm.list: a digest of each file and link that npm installs, for comparison with an image.
 
     python -m slipway.audit.npm_files           installs what tools/*/package-lock.json lock, and records its files
     python -m slipway.audit.npm_files --check   tells whether that is still to be done; needs no network
@@ -32,19 +32,25 @@ PLACES = {
     "code-server": (f"{CODE_SERVER}/node_modules", "node_modules", (".", EDITOR, EXTENSIONS)),
     "mathjax": ("/opt/mathjax", "node_modules/mathjax", (".",)),
 }
+# Links that code-server's own script makes in place of files, with their targets; npm makes all others.
+LINKS = {
+    f"{EDITOR}/bin/remote-cli/code-server": "code-linux.sh",
+    f"{EDITOR}/bin/helpers/browser.sh": "browser-linux.sh",
+}
 # As the Dockerfile installs: with the dependencies that a lock has, and no others.
 OPTIONS = ("--omit=dev", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
+LINK = "link to "
 DIGEST = 12  # bytes of SHA-256: enough that nobody finds another content for a path
 ON_A_LINE = 8
 HEADER = """\
-# What npm installs in images: the folder of a package, and a digest of path and content for each of its files.
-# Made by: nox -s lock
+# What npm installs in images: the folder of a package, and a digest of path and content, or target, of each of its
+# files and links. Made by: nox -s lock
 """
 
 
-def digest_file(path: str, sha256: str) -> str:
-    """Return the digest of a file's path in an image and of the SHA-256 of its content."""
-    return base64.urlsafe_b64encode(hashlib.sha256(f"{path} {sha256}".encode()).digest()[:DIGEST]).decode()
+def digest_file(path: str, content: str) -> str:
+    """Return the digest of a file's path in an image and of its SHA-256, or of LINK and the target of a link."""
+    return base64.urlsafe_b64encode(hashlib.sha256(f"{path} {content}".encode()).digest()[:DIGEST]).decode()
 
 
 def digest_sources() -> str:
@@ -92,6 +98,9 @@ def install_packages(name: str, node: Path, folder: Path) -> None:
         require_hashes(folder / inside / lock)
         tools.run_checked([*npm, "ci", *OPTIONS], f"npm could not install {name}", folder=folder / inside)
     if name == "code-server":
+        for link, target in LINKS.items():
+            (folder / link).unlink(missing_ok=True)
+            (folder / link).symlink_to(target)
         added = [str(TOOLS / name / "extensions.py"), str(TOOLS / name / "extensions.txt"), EXTENSIONS]
         for command in ([str(TOOLS / name / "trim")], [sys.executable, *added]):
             tools.run_checked(command, f"{Path(command[-1]).name} failed", folder=folder)
@@ -108,11 +117,12 @@ def describe_files(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the folder of its package and the digest of each installed file."""
     place, root, _ = PLACES[name]
     for file in (folder / root).rglob("*"):
-        if file.is_file() and not file.is_symlink():
+        if file.is_file():
             path = f"{place}/{file.relative_to(folder / root).as_posix()}"
             head, found, tail = path.rpartition("/node_modules/")
             package = "/".join(tail.split("/")[: 2 if tail.startswith("@") else 1]) if found else ""
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            is_link = file.is_symlink()
+            content = f"{LINK}{file.readlink()}" if is_link else hashlib.sha256(file.read_bytes()).hexdigest()
             yield f"{head}{found}{package}" if found else place, digest_file(path, content)
 
 

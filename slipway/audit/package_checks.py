@@ -89,13 +89,16 @@ def check_record(audit: Audit, distribution: Distribution, expected: str) -> Non
         audit.add_finding("no record", distribution.record, "requirements/records.list lacks it: run nox -s lock")
         return
     found = python_packages.digest_record(
-        distribution.rows, lambda row: audit.system.read_content(distribution.make_path(row))
+        distribution.rows,
+        lambda row: audit.system.read_content(distribution.make_path(row)),
+        f"{distribution.environment}/bin/python",
     )
     if found != expected:
-        detail = f"it is not that of the locked wheel of {distribution.name} {distribution.version}"
+        wheel = f"the locked wheel of {distribution.name} {distribution.version}"
+        detail = (
+            f"it is not that of {wheel}, or a script's first line is neither the wheel's nor the environment's Python"
+        )
         audit.add_finding("record edited", distribution.record, detail)
-    if script := python_packages.find_foreign_script(audit.system, distribution):
-        audit.add_finding("changed", script, "it is not run by its environment's Python")
 
 
 # --- the SBOM ------------------------------------------------------------------------------------

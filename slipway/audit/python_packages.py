@@ -112,10 +112,11 @@ def claim_files(distributions: Iterable[Distribution]) -> Claims:
 # --- comparing RECORDs with those of wheels ------------------------------------------------------
 
 
-def digest_record(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> str:
+def digest_record(rows: Iterable[Row], read_script: Callable[[str], bytes], python: str) -> str:
     """Return a digest of a RECORD that is the same in every environment.
 
-    The first line of a script names the environment and is ignored; `read_script` returns the content of a script.
+    An installer writes the path of the environment's Python, `python`, into the first line of a script: that line is
+    ignored, and any other is part of the digest. `read_script` returns the content of a script.
     One script of pip has the version of Python in its name, `bin/pip3.13`: the version is ignored.
     """
     lines = []
@@ -123,20 +124,8 @@ def digest_record(rows: Iterable[Row], read_script: Callable[[str], bytes]) -> s
         plain = re.sub(r"^bin/pip3\.\d+$", "bin/pip3.N", re.sub(r"^(\.\./)+", "", path))
         if posixpath.basename(plain) in INSTALLERS and posixpath.dirname(plain).endswith(".dist-info"):
             continue
-        script = read_script(path) if plain.startswith("bin/") else b""
-        if script.startswith(b"#!"):
-            digest = hashlib.sha256(script.partition(b"\n")[2]).hexdigest()  # noqa: PLW2901
+        first, _, rest = read_script(path).partition(b"\n") if plain.startswith("bin/") else (b"", b"", b"")
+        if first == f"#!{python}".encode():
+            digest = hashlib.sha256(rest).hexdigest()  # noqa: PLW2901
         lines.append(f"{plain},{digest}\n")
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-
-
-def find_foreign_script(system: FileSystem, distribution: Distribution) -> str:
-    """Return the path of a script that is not run by the environment's Python; empty without one."""
-    prefix = distribution.environment
-    allowed = rb"#!(%s/bin/python3?|/bin/(ba)?sh|/usr/bin/env (python3?|(ba)?sh))" % prefix.encode()
-    for row, _ in distribution.rows:
-        path = distribution.make_path(row)
-        first = system.read_content(path).partition(b"\n")[0] if path.startswith(f"{prefix}/bin/") else b""
-        if first.startswith(b"#!") and not re.fullmatch(allowed, first):
-            return path
-    return ""

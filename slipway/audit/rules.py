@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from slipway.audit import java_keystore, npm_files
+from slipway.audit import alternatives, java_keystore, npm_files
 from slipway.audit.globs import compile_globs
 from slipway.audit.origins import Origins
 from slipway.audit.unpackaged_files import BASE, PACKAGES, CheckName, Rule
@@ -39,6 +39,11 @@ class RuleContext:
         """The certificates of the package ca-certificates."""
         files = (path for path in self.system.paths if path.startswith(CERTIFICATES))
         return {block for path in files for block in PEM.findall(self.system.read_content(path))}
+
+    @cached_property
+    def alternatives(self) -> dict[str, str]:
+        """The target of each link of update-alternatives."""
+        return alternatives.find_links(self.system)
 
     def find_problem(self, path: str, rules: Sequence[Rule]) -> str | None:
         """Return why no rule explains a file, by the first rule with its path; None if a rule explains it."""
@@ -98,10 +103,13 @@ def check_bytecode(context: RuleContext, path: str) -> str:
 
 
 def check_link(context: RuleContext, path: str) -> str:
-    """Require a link whose target exists in the image."""
+    """Require a link whose target exists in the image, and for an alternative is what update-alternatives recorded."""
     entry = context.system.paths[path][0]
     if entry.kind is not Kind.SYMLINK:
         return "it is no link"
+    recorded = context.alternatives.get(path, "" if path.startswith(alternatives.LINKS) else entry.target)
+    if entry.target != recorded:
+        return f"a link to {entry.target}, where update-alternatives has {recorded or 'none'}"
     is_there = context.system.resolve_links(path) in context.system
     return "" if is_there else f"a link to {entry.target}, which is not there"
 
@@ -158,12 +166,11 @@ def check_wheel(context: RuleContext, path: str) -> str:
 
 
 def check_npm(context: RuleContext, path: str) -> str:
-    """Compare a file with npm.list; a link must lead to such a file."""
-    target = context.system.resolve_links(path)
-    if target not in context.system:
-        return f"a link to {context.system.paths[path][0].target}, which is not there"
-    digest = npm_files.digest_file(target, context.system.find_entry(target).sha256)
-    return "" if digest in npm_files.read_digests() else "no package of the npm locks has this file"
+    """Compare a file or the target of a link with npm.list."""
+    entry = context.system.find_entry(path)
+    content = f"{npm_files.LINK}{entry.target}" if entry.kind is Kind.SYMLINK else entry.sha256
+    is_known = npm_files.digest_file(path, content) in npm_files.read_digests()
+    return "" if is_known else "no package of the npm locks has this file"
 
 
 def check_empty(context: RuleContext, path: str) -> str:

@@ -15,6 +15,8 @@ from slipway.matrix import Image
 LIMITS = (
     "Debian packages are in no lock; their files are compared with dpkg's checksums, which the image itself holds.",
     "dpkg stores no targets of links: a package's link may lead to any folder, and to any file that has an owner.",
+    "Links of update-alternatives are compared with its database, which the image itself holds.",
+    "Other links that the packages' scripts make may lead to any file or folder of the image.",
     "Bytecode is compared with its source by its header and its layer; it is not compiled again.",
     "The instructions of layers are those of the image's history, which whoever makes an image can write.",
     "A file that a later layer deletes or replaces is not compared, nor is the owner or mode of a folder.",

@@ -10,6 +10,7 @@ has the digest of the RECORD in the locked wheel, and a digest of the wheel's ha
 import argparse
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -116,7 +117,7 @@ def install_wheels(lock: Lock, wanted: Iterable[Requirement], folder: Path) -> N
 def install_lock(lock: Path, folder: Path, *options: str) -> None:
     """Install the wheels of a lock in a folder, with their hashes checked; SlipwayError with uv's message."""
     command = [os.environ.get("UV", "uv"), "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--no-build"]
-    command += [*options, f"--target={folder}", f"--requirements={lock}"]
+    command += [*options, f"--python={sys.executable}", f"--target={folder}", f"--requirements={lock}"]
     tools.run_checked(command, f"the wheels of {lock.name} could not be installed")
 
 
@@ -125,7 +126,7 @@ def describe_wheel(requirement: Requirement, where: str, target: Path) -> tuple[
     for record in target.glob("*.dist-info/RECORD"):
         found = python_packages.read_distribution(str(record), record.read_text(encoding="utf-8"))
         if found.name == requirement.name:
-            digest = python_packages.digest_record(found.rows, lambda row: (target / row).read_bytes())
+            digest = python_packages.digest_record(found.rows, lambda row: (target / row).read_bytes(), sys.executable)
             single = SINGLE_FILES.get(found.name)
             digests = dict(found.rows)
             return (*Records.make_key(requirement, where), digest, *((single, digests[single]) if single else ()))

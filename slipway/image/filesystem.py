@@ -14,7 +14,7 @@ SMALL = 1 << 16
 # No MD5 is needed in folders without files of dpkg.
 NOT_DPKGS = ("/opt/", "/usr/local/", "/home/")
 # Documents that are kept whole: those of package managers, and those that rules for unpackaged files check.
-FOLDERS = ("/var/lib/dpkg/info/", "/usr/share/ca-certificates/", "/opt/app/")
+FOLDERS = ("/var/lib/dpkg/info/", "/var/lib/dpkg/alternatives/", "/usr/share/ca-certificates/", "/opt/app/")
 FILES = {
     "/var/lib/dpkg/status",
     "/var/lib/dpkg/diversions",

@@ -46,8 +46,19 @@ def check_purl(text: str) -> str:
     return text
 
 
+def check_path(text: str) -> str:
+    """Return a path; ValueError for one that matches files in any folder or of any name."""
+    if "**" in text or not text.rpartition("/")[2].strip("*?"):
+        raise ValueError
+    return text
+
+
 Purl = Annotated[str, AfterValidator(check_purl)]
-Paths = Annotated[tuple[str, ...], Field(strict=False, min_length=1, description="a list of files")]
+AnyPaths = Annotated[tuple[str, ...], Field(strict=False, min_length=1, description="a list of files")]
+Paths = Annotated[
+    tuple[Annotated[str, AfterValidator(check_path)], ...],
+    Field(strict=False, min_length=1, description="a list of files, without ** and with more of a name than *"),
+]
 Purls = Annotated[
     tuple[Purl, ...], Field(strict=False, min_length=1, description="a list of purls with versions: pkg:pypi/shop@1.0")
 ]
@@ -91,7 +102,7 @@ class Vulnerability(Finding):
     """An accepted vulnerability of packages in one version."""
 
     purls: Purls
-    paths: Paths | None = None  # type: ignore[assignment]  # the purls bind it
+    paths: AnyPaths | None = None  # type: ignore[assignment]  # the purls bind it
 
 
 class Accepted(Table):

@@ -26,7 +26,7 @@ from rich.table import Table
 from slipway import docker, repository, results, sbom, tools
 from slipway.errors import SlipwayError
 from slipway.matrix import Image, load_matrix
-from slipway.scan import completeness, pending_updates, policy, trivy, trivy_db
+from slipway.scan import completeness, pending_updates, policy, trivy, trivy_db, vex
 from slipway.scan.completeness import Kind, parse_package_url
 from slipway.scan.pending_updates import NotRunError
 from slipway.scan.policy import SEVERITIES, Entry, Policy
@@ -57,6 +57,7 @@ class Scan:
     gating: list[Finding] = field(default_factory=list)
     shown: list[Finding] = field(default_factory=list)  # suppressed ones, and some that the policy allows
     needed: list[Entry] = field(default_factory=list)  # of the policy
+    vex: list[dict[str, str]] = field(default_factory=list)  # the documents, as exceptions
     updates: list[str] | None = None  # None: not run
 
     @property
@@ -92,9 +93,11 @@ def examine_image(scan: Scan, options: argparse.Namespace) -> None:
         problems.append(str(error))
     folder = scan.database.folder if scan.database else None
     inputs = {policy.ACCEPTED: scan.policy.accepted.make_copy()}
-    vex = {f"vex-{number}-{file.name}": file.read_text(errors="replace") for number, file in enumerate(options.vex, 1)}
-    flags = [f"--vex={name}" for name in vex] + (["--skip-java-db-update"] if options.database else [])
-    text = trivy.scan_image(program, scan.image.tag, folder, inputs | vex, *flags)
+    given = {
+        f"vex-{number}-{file.name}": file.read_text(errors="replace") for number, file in enumerate(options.vex, 1)
+    }
+    flags = [f"--vex={name}" for name in given] + (["--skip-java-db-update"] if options.database else [])
+    text = trivy.scan_image(program, scan.image.tag, folder, inputs | given, *flags)
     report = trivy.read_report(text)
     found = docker.require_image(scan.image.tag)
     if not report.image == scan.id == found["Id"] or report.diff_ids != found["RootFS"]["Layers"]:
@@ -228,7 +231,7 @@ def make_record(scan: Scan, options: argparse.Namespace, seconds: float) -> dict
         "found": count_findings(scan),
         "gating": [finding.model_dump() for finding in scan.gating],
         "shown": [finding.model_dump() for finding in scan.shown],
-        "exceptions": [item.record() for item in scan.needed],
+        "exceptions": [*(item.record() for item in scan.needed), *scan.vex],
         "not needed": [item.record() for item in scan.policy.entries() if item not in scan.needed],
         "security updates": scan.updates,
     }
@@ -259,6 +262,7 @@ def main(words: Sequence[str] | None = None) -> int:
         results.remove(image.results / name)
     started = time.monotonic()
     scan = Scan(image, docker.require_image(image.tag)["Id"], policy.load())
+    scan.vex = [vex.read_document(file).record(file.name) for file in options.vex]
     try:
         examine_image(scan, options)
     except NotScannedError as error:

@@ -162,8 +162,12 @@ class Finding(Part):
 
     @property
     def is_suppressed(self) -> bool:
-        """Whether it does not count. For Trivy, an entry's purls also match a vulnerability that has no purl."""
-        return bool(self.source) and (self.kind in ("secret", "misconfiguration") or bool(self.purl))
+        """Whether it does not count. For Trivy, an entry's purls also match a vulnerability that has no purl.
+
+        What a VEX document does not call fixed needs a reason there.
+        """
+        is_bound = self.kind in ("secret", "misconfiguration") or bool(self.purl)
+        return bool(self.source) and is_bound and bool(self.statement or self.status == "fixed")
 
 
 class Modified(Part):

@@ -179,12 +179,14 @@ def test_nothing_else_is_blamed(result: dict[str, Any]) -> None:
 
 @pytest.mark.requirement("U8")
 def test_files_of_npm_packages_are_the_locked_ones() -> None:
-    """In a workbench that was built here every file is; a changed, a moved and an added one are found."""
+    """In a workbench that was built here every file is; changed, moved and added ones and a turned link are found."""
     contract = matrix.load_matrix().find_image("cpu-base-tools")
     require_built(contract)
     entry, part = "/opt/code-server/node_modules/code-server/out/node/entry.js", "/opt/mathjax/es5"
     tag = f"{breakage.REPOSITORY}:npm"
+    link = "/opt/code-server/node_modules/.bin/code-server"
     spoil = f"echo '//' >>{entry} && mv {part}/core.js {part}/main.js && cp {entry} {entry}.js"
+    spoil += f" && ln -sf ../code-server/package.json {link}"
     breakage.build(tag, f"FROM {contract.tag}\nUSER 0:0\nRUN {spoil}\nUSER 1000:0\n")
     try:
         found = audit.audit_image(contract, saved_image.find_id(tag), []).findings
@@ -192,7 +194,6 @@ def test_files_of_npm_packages_are_the_locked_ones() -> None:
         breakage.run("docker", "image", "rm", "--force", tag)
     inside = {(each.kind, each.what) for each in found if each.what.startswith(("/opt/code-server/", "/opt/mathjax/"))}
     copied = {("same content", f"{part}/core.js")}  # a file that is moved is in two layers
-    link = "/opt/code-server/node_modules/.bin/code-server"  # to the changed file
     assert inside - copied == {("unowned", path) for path in (entry, link, f"{entry}.js", f"{part}/main.js")}
 
 

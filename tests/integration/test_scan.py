@@ -342,7 +342,7 @@ def test_an_exception_for_something_else_accepts_nothing(
 def test_a_secret_is_accepted_in_its_file_alone(scanned: Scanned, database: Make) -> None:
     """And no report shows it."""
     scanned.build(f"{INSTALLED}COPY <<EOT /opt/id_rsa\n{KEY}EOT\nCOPY <<EOT /srv/id_rsa\n{KEY}EOT\n")
-    scanned.accept("secrets", "private-key", paths="/opt/*")
+    scanned.accept("secrets", "private-key", paths="/opt/*_rsa")
     assert scanned.scan(database()) == 1
     assert [f["package"] for f in scanned.result["gating"]] == ["/srv/id_rsa"]
     assert [f["package"] for f in scanned.result["shown"]] == ["/opt/id_rsa"]
@@ -381,13 +381,14 @@ def test_a_vex_document_is_taken(ready: Scanned, database: Make, tmp_path: Path,
     """For its own product alone, and the record names it."""
     statement = {"vulnerability": {"name": "CVE-2026-0002"}, "products": [{"@id": product}], "status": "not_affected"}
     document: dict[str, Any] = {"@context": "https://openvex.dev/ns/v0.2.0", "@id": "https://example.com/1"}
-    document |= {"author": "a tester", "timestamp": "2026-11-01T00:00:00Z", "version": 1}
+    document |= {"author": "a tester", "timestamp": f"{TODAY}T00:00:00Z", "version": 1}
     file = tmp_path / "shop.json"
     file.write_text(
         json.dumps(document | {"statements": [statement | {"justification": "vulnerable_code_not_in_execute_path"}]})
     )
     assert ready.scan(database(SHOP), f"--vex={file}") == (0 if product == PURL else 1)
     assert list(ready.result["vex"]) == ["shop.json"]
+    assert [item["statement"] for item in ready.result["exceptions"]] == ["VEX document (owner: a tester)"]
     shown = [(f["status"], f["source"]) for f in ready.result["shown"]]
     assert shown == ([("not_affected", "vex-1-shop.json")] if product == PURL else [])
 
@@ -395,8 +396,11 @@ def test_a_vex_document_is_taken(ready: Scanned, database: Make, tmp_path: Path,
 def test_a_vex_document_that_is_none_is_not_scanned(
     ready: Scanned, database: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Trivy says why; one that is not there or cannot be read is the user's mistake."""
+    """Trivy says why; one without an owner, that is not there or cannot be read is the user's mistake."""
     (tmp_path / "vex.json").write_text("{}")
+    with pytest.raises(SlipwayError, match=r"--vex: vex.json must be an OpenVEX or CSAF document with an author"):
+        ready.scan(f"--vex={tmp_path / 'vex.json'}")
+    (tmp_path / "vex.json").write_text(json.dumps({"author": "a tester", "timestamp": f"{TODAY}T00:00:00Z"}))
     assert_not_scanned(ready, "VEX", database(), f"--vex={tmp_path / 'vex.json'}")
     with pytest.raises(SlipwayError, match="--vex: there is no readable file /nowhere"):
         ready.scan("--vex=/nowhere")

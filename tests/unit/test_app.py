@@ -59,6 +59,11 @@ def test_bad_switch_is_not_taken_for_no() -> None:
 # Routes
 
 
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+def test_the_routes_are_not_listed(path: str) -> None:
+    assert client().get(path).status_code == 404
+
+
 def test_health_answers_without_computing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Live stays live while the computation fails."""
     monkeypatch.setattr(readiness, "is_correct", None)

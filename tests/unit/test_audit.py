@@ -137,17 +137,18 @@ RECORD = (
 PACKAGES = "opt/venv/lib/python3.13/site-packages"
 
 
-def record_digest(record: str, script: bytes) -> str:
+def record_digest(record: str, script: bytes, python: str = "p") -> str:
     rows = python_packages.read_distribution("/x/a-1.0.dist-info/RECORD", record).rows
-    return python_packages.digest_record(rows, lambda _row: script)
+    return python_packages.digest_record(rows, lambda _row: script, python)
 
 
 def test_a_records_digest_is_the_same_wherever_it_is_installed() -> None:
-    """Another prefix, another order, another installer, another interpreter of a script."""
+    """Another prefix, another order, another installer, another Python in the first line of a script."""
     elsewhere = "\n".join(
         reversed(RECORD.replace("../../../", "").replace("INSTALLER,sha256=AAAA", "INSTALLER,").split("\n"))
     )
-    assert record_digest(RECORD, b"#!/opt/venv/bin/python\nx") == record_digest(elsewhere, b"#!/usr/bin/python\nx")
+    digest = record_digest(RECORD, b"#!/opt/venv/bin/python\nx", "/opt/venv/bin/python")
+    assert record_digest(elsewhere, b"#!p\nx") == digest
     pip = [RECORD + f"../../../bin/pip3.{minor},sha256=AAAA,1\n" for minor in (11, 13)]
     assert record_digest(pip[0], b"#!p\nx") == record_digest(pip[1], b"#!p\nx") != record_digest(RECORD, b"#!p\nx")
 
@@ -160,8 +161,12 @@ def test_a_records_digest_is_the_same_wherever_it_is_installed() -> None:
         (RECORD.replace("a/x.py", "a/y.py"), b"#!p\nx"),
         (RECORD + "a/more.py,sha256=AAAA,1\n", b"#!p\nx"),
         (RECORD, b"#!p\ny"),
+        (RECORD, b"#!/bin/sh\nx"),
+        (RECORD, b"#!/usr/bin/env -S p\nx"),
+        (RECORD, b"#!p -c evil\nx"),
+        (RECORD, b"x"),
     ],
-    ids=["digest", "path", "one more", "script"],
+    ids=["digest", "path", "one more", "script", "sh", "env", "argument", "no first line"],
 )
 def test_a_record_that_was_edited_has_another_digest(record: str, script: bytes) -> None:
     assert record_digest(record, script) != record_digest(RECORD, b"#!p\nx")
@@ -179,15 +184,6 @@ def test_a_distribution_inside_another_is_that_ones_own() -> None:
     outer = RECORD + "a/_vendor/b-2.0.dist-info/RECORD,sha256=AAAA,0\n"
     files: list[Member] = [(f"{PACKAGES}/a-1.0.dist-info/RECORD", outer.encode()), (inner, b"b,,\n")]
     assert [one.name for one in python_packages.find_distributions(file_system((APT, files)))] == ["a"]
-
-
-def test_a_script_must_be_run_by_its_own_environment() -> None:
-    files: list[Member] = [
-        (f"{PACKAGES}/a-1.0.dist-info/RECORD", RECORD.encode()),
-        ("opt/venv/bin/a", b"#!/tmp/python\n"),
-    ]
-    image = file_system((APT, files))
-    assert python_packages.find_foreign_script(image, python_packages.find_distributions(image)[0]) == "/opt/venv/bin/a"
 
 
 @pytest.mark.parametrize("line", ["numpy>=2 --hash=sha256:" + "0" * 64, "numpy==2"])
@@ -246,7 +242,7 @@ BASE: Content = ("made by debootstrap", [("dev/null", b"")])
 GOOD: dict[str, list[Member]] = {
     "bytecode by time": [("usr/lib/m.py", SOURCE), (PYC, timed(0, len(SOURCE)))],
     "bytecode by hash": [("opt/app/m.py", SOURCE), ("opt/app/__pycache__/m.cpython-313.pyc", hashed(SOURCE))],
-    "link": [("usr/bin/mawk", b""), ("etc/alternatives/awk", "/usr/bin/mawk")],
+    "link": [("usr/bin/mawk", b""), ("usr/bin/other", "mawk")],
     "package": [("var/lib/dpkg/info/tool.list", b"")],
     "libraries": [("usr/lib/liba.so.1", b""), ("etc/ld.so.cache", b"glibc-ld.so.cache1.1\0/usr/lib/liba.so.1\0")],
     "certificates": [
@@ -269,8 +265,8 @@ BAD: dict[str, tuple[list[Member], str]] = {
         "hash differs",
     ),
     "bytecode without a header": ([("usr/lib/m.py", SOURCE), (PYC, b"x")], "without a header"),
-    "link to nothing": ([("etc/alternatives/awk", "/usr/bin/mawk")], "which is not there"),
-    "file where a link belongs": ([("etc/alternatives/awk", b"")], "no link"),
+    "link to nothing": ([("usr/bin/awk", "/usr/bin/mawk")], "which is not there"),
+    "file where a link belongs": ([("usr/bin/awk", b"")], "no link"),
     "package that is not there": ([("var/lib/dpkg/info/evil.list", b"")], "no package evil"),
     "library that is not there": ([("etc/ld.so.cache", b"\0/usr/lib/liba.so.1\0")], "/usr/lib/liba.so.1"),
     "certificate of nobody's": ([("etc/ssl/certs/ca-certificates.crt", CERTIFICATE)], "not in the package"),
@@ -364,9 +360,76 @@ def test_files_that_only_their_layer_explains_are_counted() -> None:
     assert [number for number in context.unchecked.values() if number] == [2]
 
 
-def find_npm_problems(monkeypatch: pytest.MonkeyPatch, listed: dict[str, bytes], *members: Member) -> dict[str, str]:
-    """Return the problems of files below /opt where npm.list has some files."""
-    digests = {npm_files.digest_file(path, hashlib.sha256(content).hexdigest()) for path, content in listed.items()}
+AWK = """\
+{mode}
+/bin/awk
+awk.1
+/usr/share/man/man1/awk.1
+
+/usr/bin/mawk
+5
+/usr/share/man/man1/mawk.1
+/usr/bin/gawk
+10
+/usr/share/man/man1/gawk.1
+/usr/bin/busybox
+1
+
+
+"""
+MAN = "usr/share/man/man1"
+
+
+@pytest.mark.requirement("N3")
+@pytest.mark.parametrize(
+    ("chosen", "mode", "changes", "broken"),
+    [
+        ("gawk", "auto", {}, set()),
+        ("mawk", "manual", {}, set()),
+        ("mawk", "auto", {}, {"/etc/alternatives/awk", "/etc/alternatives/awk.1"}),
+        ("evil", "manual", {}, {"/etc/alternatives/awk", "/etc/alternatives/awk.1"}),
+        ("busybox", "manual", {}, {"/etc/alternatives/awk.1", f"/{MAN}/awk.1"}),
+        ("gawk", "auto", {"usr/bin/awk": "gawk"}, {"/usr/bin/awk"}),
+        ("gawk", "auto", {"etc/alternatives/awk.1": f"/{MAN}/mawk.1"}, {"/etc/alternatives/awk.1"}),
+        ("gawk", "auto", {"etc/alternatives/other": "/usr/bin/gawk"}, {"/etc/alternatives/other"}),
+        ("gawk", "once", {}, set()),
+    ],
+)
+def test_a_link_of_an_alternative_leads_to_what_is_recorded(
+    chosen: str, mode: str, changes: dict[str, str], broken: set[str]
+) -> None:
+    """The highest priority or, if a user chose, any choice; the slaves are those of the same choice."""
+    links = {
+        "etc/alternatives/awk": f"/usr/bin/{chosen}",
+        "etc/alternatives/awk.1": f"/{MAN}/{chosen}.1",
+        "usr/bin/awk": "/etc/alternatives/awk",
+        f"{MAN}/awk.1": "/etc/alternatives/awk.1",
+    }
+    programs: list[Member] = [(f"usr/bin/{name}", b"") for name in ("mawk", "gawk", "busybox", "evil")]
+    pages: list[Member] = [(f"{MAN}/{name}.1", b"") for name in ("mawk", "gawk", "busybox", "evil")]
+    database: Member = ("var/lib/dpkg/alternatives/awk", AWK.format(mode=mode).encode())
+    found = find_problems(built([("bin", "usr/bin"), database, *programs, *pages, *(links | changes).items()]))
+    assert {path for path, problem in found.items() if "update-alternatives" in problem} == broken
+
+
+@pytest.mark.parametrize(
+    "text", ["", "auto\n", "auto\n/a\n", "auto\n/a\n\n", "auto\n/a\nb\n\n/c\n1\n\n\n", AWK[:60], "a\n/a\n\n/b\nx\n\n"]
+)
+def test_a_damaged_alternative_explains_no_link(text: str) -> None:
+    members: list[Member] = [("var/lib/dpkg/alternatives/a", text.encode()), ("usr/bin/b", b"")]
+    found = find_problems(built([*members, ("etc/alternatives/a", "/usr/bin/b")]))
+    assert found["/etc/alternatives/a"] == "a link to /usr/bin/b, where update-alternatives has none"
+
+
+def find_npm_problems(
+    monkeypatch: pytest.MonkeyPatch, listed: dict[str, bytes | str], *members: Member
+) -> dict[str, str]:
+    """Return the problems of files below /opt where npm.list has some files, and links by their targets."""
+    contents = {
+        path: f"link to {found}" if isinstance(found, str) else hashlib.sha256(found).hexdigest()
+        for path, found in listed.items()
+    }
+    digests = {npm_files.digest_file(path, content) for path, content in contents.items()}
     monkeypatch.setattr(npm_files, "read_digests", lambda: digests)
     image = built([], (COPY, [("opt/code-server/node", b""), ("opt/mathjax/LICENSE", b"L"), *members]))
     found = find_problems(image)
@@ -376,8 +439,15 @@ def find_npm_problems(monkeypatch: pytest.MonkeyPatch, listed: dict[str, bytes],
 
 @pytest.mark.requirement("U8")
 def test_each_file_of_an_npm_package_is_the_locked_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its content at its own path; a link leads to one; only what npm compiles has no digest."""
-    listed = {f"/{NODE}/a/index.js": b"a", f"/{NODE}/b/index.js": b"b", "/opt/mathjax/LICENSE": b"L"}
+    """Its content at its own path, a link's target; only what npm compiles has no digest."""
+    listed: dict[str, bytes | str] = {
+        f"/{NODE}/a/index.js": b"a",
+        f"/{NODE}/b/index.js": b"b",
+        f"/{NODE}/c/index.js": b"c",
+        f"/{NODE}/.bin/a": "../a/index.js",
+        f"/{NODE}/.bin/b": "../b/index.js",
+        "/opt/mathjax/LICENSE": b"L",
+    }
     good: list[Member] = [
         (f"{NODE}/a/index.js", b"a"),
         (f"{NODE}/.bin/a", "../a/index.js"),
@@ -390,10 +460,13 @@ def test_each_file_of_an_npm_package_is_the_locked_one(monkeypatch: pytest.Monke
         (f"{NODE}/a/more.js", b"a"),
         (f"{NODE}/a/build/Release/a.js", b"a"),
         (f"{NODE}/.bin/a", "/usr/bin/mawk"),
-        (f"{NODE}/.bin/b", "../a/more.js"),
+        (f"{NODE}/.bin/b", "../c/index.js"),
+        (f"{NODE}/.bin/c", "../c/index.js"),
+        (f"{NODE}/c/other.js", "index.js"),
         ("opt/mathjax/es5/core.js", b"L"),
     ]
-    assert set(find_npm_problems(monkeypatch, listed, *bad)) == {f"/{made_name(member)}" for member in bad}
+    kept: Member = (f"{NODE}/c/index.js", b"c")
+    assert set(find_npm_problems(monkeypatch, listed, kept, *bad)) == {f"/{made_name(member)}" for member in bad}
 
 
 def test_npm_list_is_made_from_the_locks_that_are_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -406,6 +479,19 @@ def test_npm_list_is_made_from_the_locks_that_are_there(monkeypatch: pytest.Monk
     with (copied / "mathjax" / "package-lock.json").open("a") as file:
         file.write("\n")
     assert not npm_files.is_current()
+
+
+def test_links_of_npm_are_listed_with_their_targets(tmp_path: Path) -> None:
+    root = tmp_path / "node_modules"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "index.js").write_bytes(b"a")
+    (root / ".bin").mkdir()
+    (root / ".bin" / "a").symlink_to("../a/index.js")
+    found = dict(npm_files.describe_files("code-server", tmp_path))
+    assert found == {
+        f"/{NODE}/a": npm_files.digest_file(f"/{NODE}/a/index.js", hashlib.sha256(b"a").hexdigest()),
+        f"/{NODE}/.bin": npm_files.digest_file(f"/{NODE}/.bin/a", "link to ../a/index.js"),
+    }
 
 
 def test_an_npm_lock_without_a_hash_is_refused(tmp_path: Path) -> None:

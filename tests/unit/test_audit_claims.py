@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slipway import matrix
-from slipway.audit import debian_packages, file_checks, python_packages, settings, unpackaged_files
+from slipway.audit import debian_packages, file_checks, package_checks, python_packages, settings, unpackaged_files
 from slipway.audit.origins import read_origins
 from slipway.audit.rules import RuleContext
 from slipway.audit.state import Audit
@@ -131,23 +131,34 @@ def test_a_record_that_is_compared_with_nothing_owns_no_file_of_another(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("first", "is_foreign"),
+    ("first", "own"),
     [
-        (b"#!/opt/venv/bin/python", False),
-        (b"#!/opt/venv/bin/python3", False),
-        (b"#!/bin/bash", False),
-        (b"#!/usr/bin/env python3", False),
-        (b"#!/usr/bin/env -S sh -c 'echo evil' #", True),
-        (b"#!/usr/bin/env evil", True),
-        (b"#!/opt/venv/bin/python -c import evil;", True),
+        (b"#!/opt/venv/bin/python", b"#!/tmp/python"),
+        (b"#!/bin/sh", b"#!/bin/sh"),
+        (b"#!/bin/sh", b"#!/tmp/python"),
+        (b"#!/usr/bin/env python3", b"#!/tmp/python"),
+        (b"#!/opt/venv/bin/python -c import evil;", b"#!/tmp/python"),
+        (b"#!/opt/venv/bin/python", b"#!/bin/sh"),
+        (b"#!/bin/bash", b"#!/bin/sh"),
     ],
 )
-def test_a_script_is_run_by_its_environments_python(first: bytes, *, is_foreign: bool) -> None:
-    """Its first line is no part of the digest that the wheel's is compared by."""
-    system = file_system((COPY, [("opt/venv/bin/a", first + b"\nx\n")]))
-    distribution = python_packages.Distribution("evil", "1", RECORD, (("../../../bin/a", "00"),))
-    found = python_packages.find_foreign_script(system, distribution)
-    assert found == ("/opt/venv/bin/a" if is_foreign else "")
+@pytest.mark.requirement("N3")
+def test_a_script_begins_as_in_its_wheel(first: bytes, own: bytes) -> None:
+    """Or with the environment's Python, where the installer wrote its own. RECORD has the digest that fits."""
+
+    def record(script: bytes) -> bytes:
+        digest = base64.urlsafe_b64encode(hashlib.sha256(script).digest()).rstrip(b"=").decode()
+        return f"../../../bin/a,sha256={digest},1\nevil-1.dist-info/RECORD,,\n".encode()
+
+    scripts = first + b"\nx\n", own + b"\nx\n"
+    audit = make_audit((RECORD[1:], record(scripts[0])), ("opt/venv/bin/a", scripts[0]))
+    rows = tuple(python_packages.read_rows(record(scripts[1]).decode()))
+    package_checks.check_record(
+        audit, audit.distributions[0], python_packages.digest_record(rows, lambda _: scripts[1], "/tmp/python")
+    )
+    is_right = first == own or (first, own) == (b"#!/opt/venv/bin/python", b"#!/tmp/python")
+    assert [finding.kind for finding in audit.findings] == ([] if is_right else ["record edited"])
+    assert find_files(audit).keys() <= {RECORD}
 
 
 # --- rights --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from slipway import tools
 from slipway.publish import cosign, registry
 from slipway.publish.cosign import Signer
+from slipway.publish.registry import RegistryError
 
 WORKFLOW = "https://g.io/a+b/p.yml@refs/tags/v"
 
@@ -44,6 +45,18 @@ def test_cosign_gets_no_settings_of_the_machine(tmp_path: Path, monkeypatch: pyt
     assert all(given[name] == "set" for name in kept)
     assert not given.keys() & set(dropped)
     assert given["COSIGN_MAX_ATTACHMENT_SIZE"] == cosign.LARGEST
+
+
+def test_a_registry_that_never_ends_its_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as pages of tags without end. crane is ended, too, and what it has printed counts for nothing."""
+    program, pid = tmp_path / "crane", tmp_path / "pid"
+    program.write_text(f"#!/bin/sh\necho $$ >{pid}\nwhile :; do echo 1.0.0; sleep 0.01; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(registry, "provide_crane", lambda: program)
+    monkeypatch.setattr(registry.call_crane, "__kwdefaults__", {"seconds": 1})
+    with pytest.raises(RegistryError, match=r"^crane ls took more than 1 s; the registry does not end$"):
+        registry.Repository("registry.example/team/shop").list_tags()
+    assert not Path(f"/proc/{pid.read_text().strip()}").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
 """Pending security updates and old locks: found without a database; "not run" where they cannot be known."""
 
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import docker, matrix
 from slipway.build import locks
 from slipway.build.locks import Lock
 from slipway.errors import SlipwayError
+from slipway.host import downloads
 from slipway.scan import pending_updates
 from slipway.scan.pending_updates import NotRunError
 
@@ -24,6 +26,23 @@ def test_a_list_that_reads_otherwise_is_not_run(output: str) -> None:
 
 def test_nothing_pending_is_an_empty_list() -> None:
     assert pending_updates.read_updates("Listing...\n") == []
+
+
+def test_an_answer_that_does_not_come_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The container that waits for it is removed."""
+    calls: list[tuple[str, ...]] = []
+
+    def call(*words: str, timeout: float | None = None, **_: object) -> None:
+        calls.append(words)
+        if timeout:
+            raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(docker, "call", call)
+    monkeypatch.setattr(downloads, "find", lambda _: downloads.Host())
+    with pytest.raises(NotRunError, match=rf"^apt gave no answer within {pending_updates.PATIENCE} s$"):
+        pending_updates.pending_updates("sha256:0123456789ab", "trixie")
+    run, removed = calls
+    assert removed == ("rm", "--force", next(word for word in run if word.startswith("--name="))[7:])
 
 
 # --- locks ---------------------------------------------------------------------------------------

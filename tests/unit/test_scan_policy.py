@@ -104,6 +104,13 @@ MISTAKES = {
         "",
         "paths is missing; it must be a list",
     ),
+    "every folder": (
+        ACCEPTED,
+        "/usr/share/doc/example/key.pem",
+        '"**/key.pem"',
+        "paths is .*; it must be a list of files",
+    ),
+    "every name": (ACCEPTED, "example/key.pem", "example/*", "paths is .*; it must be a list of files, without"),
     "every identifier": (ACCEPTED, "CVE-2026-12345", '"*"', "id is '\\*'; it must be one that a scan names"),
     "no reason": (ACCEPTED, "nothing here calls the function ", "", "statement is .*; it must be one line: REASON"),
     "no owner": (ACCEPTED, " (owner: platform team)", "", "statement is .*; it must be one line: REASON"),
