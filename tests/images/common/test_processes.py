@@ -20,7 +20,12 @@ WAYS = {
     "prompt-of-sh": ["sh", "-c", f'echo "{SHOW}" | sh -i 2>/dev/null'],
 }
 READ_ONLY = STRICT | {"tmpfs": {"/tmp": "exec"}}
-USERS: dict[str, dict[str, Any]] = {"default": {}, "no name": {"user": "4321"}, "no volume": READ_ONLY}
+USERS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no name": {"user": "4321"},
+    "no volume": READ_ONLY,
+    "no such locale": {"environment": {"LANG": "xx_XX.UTF-8"}},
+}
 
 # Puts a program in each folder that a variable names, runs it, and prints the variable.
 RUN_PROGRAM = """

@@ -10,6 +10,12 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
     # The group may write what docker's own umask leaves to the owner: all UIDs share GID 0. Not what root installs.
     [ "$(umask)" != 0022 ] || [ "$(id -u)" = 0 ] || umask 0002
 
+    # A language that the image lacks takes UTF-8 away, too.
+    case ${LC_ALL:-${LC_CTYPE:-${LANG:-C}}} in
+    C | POSIX | C.UTF-8 | C.utf8) ;;
+    *) [ -z "$(locale charmap 2>&1 >/dev/null)" ] || export LC_ALL=C.UTF-8 ;;
+    esac
+
     # A path that ends in /. is a folder, too.
     if [ ! -w /tmp/. ] && mkdir -p /data/.slipway/tmp 2>/dev/null; then
         export TMPDIR=/data/.slipway/tmp
