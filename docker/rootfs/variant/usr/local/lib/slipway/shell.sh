@@ -31,7 +31,9 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
         done
         unset slipway_place slipway_name slipway_value
     fi
-    [ -w /data/. ] || [ ! -w /tmp/. ] || [ "${HOME:-/data}" != /data ] || export HOME=/tmp
+    # Such as the home of the host's user, by -e HOME.
+    [ -w "${HOME:-}/." ] || export HOME=/data
+    [ -w "${HOME}/." ] || [ ! -w /tmp/. ] || export HOME=/tmp
 
     # git and ssh refuse to work for a UID without a name. A workbench has the library that gives it one.
     for slipway_name in /usr/lib/*/libnss_wrapper.so; do
