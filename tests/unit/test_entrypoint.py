@@ -1,6 +1,7 @@
 """The entry script and the health check, run on this host: exit codes, arguments, modes."""
 
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -116,6 +117,23 @@ def test_unknown_command_is_127(commands: Path, word: str) -> None:
     result = entrypoint(commands, word)
     assert result.returncode == 127
     assert result.stderr == (f"error: '{word}' is neither a mode of this image (serve) nor a command in it.\n")
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this host has an NVIDIA driver")
+def test_missing_nvidia_smi_names_what_brings_it(commands: Path) -> None:
+    """It is the first command that many try, and no image has it."""
+    result = entrypoint(commands, "nvidia-smi")
+    assert result.returncode == 127
+    assert result.stderr.endswith(" nor a command in it. NVIDIA's driver on the host brings it: add --gpus=all.\n")
+
+
+@pytest.mark.parametrize("name", ["LANG", "LC_ALL"])
+def test_locale_that_is_missing_is_one_clear_message(commands: Path, name: str) -> None:
+    """C.UTF-8 takes its place: without it, no program would have UTF-8."""
+    result = entrypoint(commands, "sh", "-c", "locale charmap", **{"LC_ALL": "", name: "xx_XX.UTF-8"})
+    assert (result.returncode, result.stdout) == (0, "UTF-8\n")
+    assert result.stderr.startswith("warning: this image has no locale xx_XX.UTF-8 and uses C.UTF-8: ")
+    assert result.stderr.count("locale xx_XX") == 1
 
 
 def test_command_that_is_not_executable_is_126(commands: Path) -> None:

@@ -180,7 +180,7 @@ def test_tags_name_the_contract(image: EngineImage, contract: Image) -> None:
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        ("Entrypoint", ["tini", "--", "entrypoint"]),
+        ("Entrypoint", ["tini", "-s", "--", "entrypoint"]),
         ("WorkingDir", "/data"),
         ("StopSignal", "SIGTERM"),
         # Each container would leave an anonymous volume behind, which also hides files of later layers.

@@ -20,7 +20,12 @@ WAYS = {
     "prompt-of-sh": ["sh", "-c", f'echo "{SHOW}" | sh -i 2>/dev/null'],
 }
 READ_ONLY = STRICT | {"tmpfs": {"/tmp": "exec"}}
-USERS: dict[str, dict[str, Any]] = {"default": {}, "no name": {"user": "4321"}, "no volume": READ_ONLY}
+USERS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no name": {"user": "4321"},
+    "no volume": READ_ONLY,
+    "another host's settings": {"environment": {"LANG": "xx_XX.UTF-8", "HOME": "/home/somebody"}},
+}
 
 # Puts a program in each folder that a variable names, runs it, and prints the variable.
 RUN_PROGRAM = """
@@ -49,6 +54,7 @@ def test_process_finds_what_the_entry_point_gives(started: Container, way: str) 
     """The same umask, character set, home, PATH and caches in each shell that `docker exec` starts."""
     given = inside(started, "entrypoint", "sh", "-c", SHOW).splitlines()
     assert given[:2] == ["0002", "UTF-8"]
+    assert {"HOME=/data", "HOME=/tmp"} & {*given}
     assert inside(started, *WAYS[way]).splitlines() == given
 
 

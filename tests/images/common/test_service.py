@@ -150,6 +150,15 @@ def test_serve_stops_by_sigterm(start: Start) -> None:
     assert measure_usual(stop, STOP_SECONDS) < STOP_SECONDS
 
 
+@pytest.mark.requirement("T7")
+def test_health_check_asks_its_own_container(start: Start, plain: Container) -> None:
+    """Where processes are shared, as within a Pod, PID 1 is another container's."""
+    container = start("serve", network_mode="none", pid_mode=f"container:{plain.id}")
+    wait_for_health(container, "healthy")
+    assert inside(container, "healthcheck") == "healthy: /health on port 8000 answered 200"
+    assert inside(plain, "healthcheck") == "healthy: a plain command is running"
+
+
 # --- commands ------------------------------------------------------------------------------------
 
 
@@ -199,6 +208,11 @@ def test_plain_command_is_healthy(plain: Container) -> None:
 def test_init_is_the_first_process(plain: Container) -> None:
     """PID 1 is the init, and the command is its child, without a shell in between."""
     wait_until(lambda: inside(plain, "sh", "-c", FIRST_TWO).split() == ["tini", "sleep"], "the init runs the command")
+
+
+def test_another_init_causes_no_warning(run: Run) -> None:
+    """`docker run --init`: the image's own still collects orphans, so it need not say that it cannot."""
+    assert run("true", init=True).require_success() == ""
 
 
 @pytest.mark.requirement("U1")

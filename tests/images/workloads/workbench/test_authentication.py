@@ -102,6 +102,13 @@ def test_token_of_a_file_is_taken(start: Start) -> None:
     assert running.get("/api/contents", {"Authorization": f"token {token.strip()}"}).status == 200
 
 
+def test_token_of_a_file_of_windows_is_taken(start: Start) -> None:
+    """An editor there ends a line by two characters, which no user types."""
+    before = entrypoint_after(f"printf '{SECRET}\\r\\n' >/tmp/token")
+    running = open_workbench(start, "lab", entrypoint=before, environment={"JUPYTER_TOKEN_FILE": "/tmp/token"})
+    assert running.get("/api/contents", TOKEN).status == 200
+
+
 @pytest.mark.requirement("A11")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_no_settings_file_opens_jupyter(start: Start, name: str) -> None:

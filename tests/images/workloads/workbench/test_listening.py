@@ -76,8 +76,8 @@ def test_health_check_asks_what_a_file_on_the_volume_sets(start: Start) -> None:
 
 
 def test_health_check_works_without_tmp(start: Start) -> None:
-    """With a read-only root Jupyter's files are elsewhere, and not on the volume."""
-    container = start("lab", environment=ENVIRONMENT, **STRICT | {"mounts": VOLUMES})
+    """With a read-only root Jupyter's files are elsewhere, and not on the volume; a variable may name another host."""
+    container = start("lab", environment=ENVIRONMENT | {"HOSTNAME": "pod"}, **STRICT | {"mounts": VOLUMES})
     wait_for_health(container, "healthy")
     assert inside(container, "find", "/data", "-name", "jpserver-*") == ""
 

@@ -28,10 +28,11 @@ LAB_EXTENSIONS = [
     "@jupyterlab/git",
     "jupyter-matplotlib",
 ]
-# A commit and a clone.
+# A commit and a clone; a terminal needs an editor for the message of a commit, and a pager.
 GIT = """
 set -e
 cd "$(mktemp -d)"
+for program in EDITOR PAGER; do command -v "$(TERM=xterm git var GIT_$program)" >/dev/null; done
 git init -q first && cd first
 git -c user.name=a -c user.email=a@example.com commit -q --allow-empty -m 'a commit'
 cd .. && git clone -q first second && git -C second log --format=%s

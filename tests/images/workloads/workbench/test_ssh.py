@@ -174,6 +174,12 @@ def test_ssh_login_is_like_every_other_program(ssh: Workbench, login: str) -> No
     assert (code, output.splitlines()) == (0, expected)
 
 
+def test_ssh_login_knows_the_terminal(ssh: Workbench) -> None:
+    """Some terminals have a name that Debian does not know: programs then cannot draw. Report: kovidgoyal/kitty#713."""
+    code, output = ssh.inside(f"{LOGIN} -tt 'tput colors'", user="0", environment={"TERM": "xterm-unheard-of"})
+    assert (code, output.strip()) == (0, "256")
+
+
 def test_ssh_files_are_the_groups_to_write(ssh: Workbench) -> None:
     """What a login or sftp makes, the next container's UID can change."""
     log_in(ssh, "known", "-q", "app@127.0.0.1", "'mkdir by-shell; touch by-shell/file'")

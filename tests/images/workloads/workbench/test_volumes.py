@@ -101,6 +101,23 @@ def test_state_of_vs_code_is_the_groups(start: Start, volume: Volume) -> None:
         running.container.kill()
 
 
+def test_folders_that_docker_makes_for_a_mount_are_named(start: Start) -> None:
+    """Those above the mount are root's; VS Code's settings last for this start. Report: coder/code-server#1191.
+
+    The way out that the message names is one.
+    """
+    mounted = {f"{STATE_OF_CODE}/extensions": "uid=1000,gid=0,mode=0770"}
+    running = open_workbench(start, "code", tmpfs=mounted)
+    assert running.log.count("warning: /data/.local cannot be written by UID 1000") == 1
+    cookie = running.post("/login", password=SECRET).headers["set-cookie"].partition(";")[0]
+    assert running.get("/?folder=/data", {"Cookie": cookie}).status == 200
+    assert "EACCES" not in running.log
+    assert running.inside("touch /data/.local/mine")[0] != 0
+    advice = running.log.partition("docker exec --user 0:0 CONTAINER ")[2].splitlines()[0]
+    assert running.inside(advice, user="0:0") == (0, "")
+    assert running.inside(f"touch {STATE_OF_CODE}/mine") == (0, "")
+
+
 @pytest.mark.parametrize(
     "case", [("0:4242", "12345:0"), ("1010:100", "1010:100")], ids=["fs-group", "folder-of-a-user"]
 )

@@ -10,6 +10,12 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
     # The group may write what docker's own umask leaves to the owner: all UIDs share GID 0. Not what root installs.
     [ "$(umask)" != 0022 ] || [ "$(id -u)" = 0 ] || umask 0002
 
+    # A language that the image lacks takes UTF-8 away, too.
+    case ${LC_ALL:-${LC_CTYPE:-${LANG:-C}}} in
+    C | POSIX | C.UTF-8 | C.utf8) ;;
+    *) [ -z "$(locale charmap 2>&1 >/dev/null)" ] || export LC_ALL=C.UTF-8 ;;
+    esac
+
     # A path that ends in /. is a folder, too.
     if [ ! -w /tmp/. ] && mkdir -p /data/.slipway/tmp 2>/dev/null; then
         export TMPDIR=/data/.slipway/tmp
@@ -25,7 +31,9 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
         done
         unset slipway_place slipway_name slipway_value
     fi
-    [ -w /data/. ] || [ ! -w /tmp/. ] || [ "${HOME:-/data}" != /data ] || export HOME=/tmp
+    # Such as the home of the host's user, by -e HOME.
+    [ -w "${HOME:-}/." ] || export HOME=/data
+    [ -w "${HOME}/." ] || [ ! -w /tmp/. ] || export HOME=/tmp
 
     # git and ssh refuse to work for a UID without a name. A workbench has the library that gives it one.
     for slipway_name in /usr/lib/*/libnss_wrapper.so; do

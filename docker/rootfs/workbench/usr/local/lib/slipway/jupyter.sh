@@ -13,7 +13,8 @@ require_token() {
 JUPYTER_TOKEN_FILE"
     if [ -n "${JUPYTER_TOKEN_FILE:-}" ]; then
         require_file JUPYTER_TOKEN_FILE "${JUPYTER_TOKEN_FILE}"
-        JUPYTER_TOKEN=$(cat "${JUPYTER_TOKEN_FILE}")
+        # An editor of Windows ends the line by two characters.
+        JUPYTER_TOKEN=$(tr -d '\r' <"${JUPYTER_TOKEN_FILE}")
     elif [ -z "${JUPYTER_TOKEN+set}${JUPYTER_TOKEN_FILE+set}" ]; then
         JUPYTER_TOKEN=$(random_credential)
         echo "JupyterLab: ${scheme}://127.0.0.1:${port}${prefix%/}/lab?token=${JUPYTER_TOKEN}"

@@ -3,8 +3,8 @@
 
 # Print the process of the mode: the child of the init, below which the image's own init may be (docker run --init).
 mode_process() {
-    local pid=1
-    while [[ $(</proc/"$pid"/comm) =~ ^(catatonit|docker-init|podman-init|tini)$ ]]; do
+    local pid=$init
+    while [[ $(</proc/"$pid"/comm) =~ $INITS ]]; do
         read -r pid _ </proc/"$pid"/task/"$pid"/children
     done
     echo "$pid"

@@ -26,6 +26,7 @@ can_write() {
 open_volume() {
     require_volume
     export HOME=/data SHELL=/bin/bash
+    warn_of_closed_folder
     # On a full volume this fails, and its owner still gets in to delete something.
     mkdir -p "${STATE}" 2>/dev/null || true
     for RUN in /tmp/slipway "/dev/shm/slipway-$(uname -n)" "${STATE}/run"; do
@@ -47,6 +48,17 @@ require_volume() {
     esac
     fail "/data cannot be written by UID $(id -u): mount a volume there (--volume=NAME:/data), start as the owner of the \
 folder (--user=$(stat --format=%u /data):0), or give its group 0 the right to write (chgrp 0 FOLDER; chmod g+rwx FOLDER)"
+}
+
+# Name the first folder for settings that this UID cannot write. Docker makes those above a mount as root, which stay.
+warn_of_closed_folder() {
+    for folder in /data/.config /data/.local /data/.local/share /data/.local/share/code-server \
+        /data/.local/share/code-server/extensions /data/.local/share/jupyter; do
+        [ -d "${folder}" ] && [ ! -w "${folder}" ] || continue
+        echo "warning: ${folder} cannot be written by UID $(id -u), so settings below it do not last; open it to group 0: \
+docker exec --user $(stat --format=%u "${folder}"):0 CONTAINER sh -c 'chgrp -R 0 ${folder}; chmod -R g+rwX ${folder}'" >&2
+        return
+    done
 }
 
 # A platform mounts the user's volume where its own images have HOME, unless it is told.
