@@ -3,7 +3,7 @@
 
 # Print the process of the mode: the child of the init, below which the image's own init may be (docker run --init).
 mode_process() {
-    local pid=$init
+    local pid=$INIT
     while [[ $(</proc/"$pid"/comm) =~ $INITS ]]; do
         read -r pid _ </proc/"$pid"/task/"$pid"/children
     done
