@@ -95,9 +95,9 @@ RUN --mount=source=docker/build/settle,target=/settle /settle --checkout /files
 # workbench-packages: ssh, git and curl; what the variant lacks of the data-science set; JupyterLab.
 FROM variant AS workbench-packages
 ARG BASE KUBECTL=false
-# fonts: for PDFs, with Chinese, Japanese, Korean and emoji in 8 MB. less, nano: git's pager and
-# editor. libnss-wrapper: a name for a UID that /etc/passwd does not know. libpango: text in PDFs.
-# systemd-standalone-sysusers: what makes sshd's user, without the whole of systemd.
+# fonts: for PDFs, with Chinese, Japanese, Korean and emoji in 8 MB. libnss-wrapper: a name for a UID that /etc/passwd
+# does not know. libpango: text in PDFs. nano: what git opens for a message. systemd-standalone-sysusers: what makes
+# sshd's user, without the whole of systemd.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
     --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth \
     --mount=source=docker/trims/workbench.toml,target=/trims <<EOT
@@ -105,7 +105,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' ||
         { echo "error: the locks of workloads are for Python 3.13, which BASE=${BASE} has not"; exit 1; }
     kubectl=$(/apt/toggle KUBECTL "${KUBECTL}" kubectl)
-    /apt/install curl fonts-dejavu-core fonts-symbola fonts-wqy-microhei git less libharfbuzz-subset0 \
+    /apt/install curl fonts-dejavu-core fonts-symbola fonts-wqy-microhei git libharfbuzz-subset0 \
         libnss-wrapper libpango-1.0-0 libpangoft2-1.0-0 nano openssh-server python3-venv systemd-standalone-sysusers ${kubectl}
     # Each container makes its own at its first start.
     rm -f /etc/ssh/ssh_host_*
