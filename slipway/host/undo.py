@@ -50,13 +50,22 @@ def is_installed(package: str) -> bool:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout == "installed"
 
 
+def find_unneeded(packages: list[str]) -> list[str]:
+    """Return those packages that nothing else needs, and those that setup itself asked for."""
+    change = simulate("remove", *packages)
+    if not change.added and set(change.removed) <= set(packages):
+        return packages
+    wanted = run_command(["apt-mark", "showmanual", *packages], "apt-mark").split()  # the others are dependencies
+    # apt also keeps a package that is one of two choices of a dependency where the other one is installed.
+    unneeded = simulate("remove", "--autoremove", *NEEDED, *wanted).removed
+    return [name for name in packages if name in unneeded]
+
+
 def remove_packages(root: list[str], packages: list[str]) -> None:
     """Remove packages, except what others need; ask where others need what setup itself asked for."""
     if not packages:
         return
-    wanted = run_command(["apt-mark", "showmanual", *packages], "apt-mark").split()  # the others are dependencies
-    unneeded = simulate("remove", "--autoremove", *NEEDED, *wanted).removed
-    own = [name for name in packages if name in unneeded]
+    own = find_unneeded(packages)
     others = [name for name in simulate("remove", *own).removed if name not in own]
     require_consent(Change(added=[], upgraded={}, removed=others))
     say(f"removing {' '.join(own)}")

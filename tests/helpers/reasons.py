@@ -10,6 +10,7 @@ NO_BUNDLE = "this host has no CA bundle, so its builds were lent none"
 NO_APT = "no apt on this host"
 NO_COMPILER = "no C compiler (cc) on this host"
 NO_MAKER = "needs root and mmdebstrap, with which a host without a registry makes its base image"
+NO_FRESH_DEBIAN = "needs root, mmdebstrap and slirp4netns, by which a test has a fresh Debian with a network of its own"
 NO_NAMESPACES = "no mount namespaces for this user, in which a test has another host's files or a small /tmp"
 NO_GPG = "no gpg or dpkg-deb on this host, with which a test makes a Debian mirror"
 NO_DEBIAN = "no mirror of Debian in the sources of this host's apt"
@@ -24,7 +25,7 @@ NO_PYPI = "the test's proxy did not reach the index that locks are compiled from
 LEFT_OUT = "`nox -s tests` leaves the image out, and it is not built"
 ACCEPTED = (
     *(NO_GPU, NO_AMD_GPU, EMULATED, NO_TORCH_INDEX, NO_PYTHONS, NO_PARENT, NO_BUNDLE),
-    *(NO_APT, NO_COMPILER, NO_MAKER, NO_NAMESPACES, NO_GPG, NO_DEBIAN, NO_RUNC, NO_SITE),
+    *(NO_APT, NO_COMPILER, NO_MAKER, NO_FRESH_DEBIAN, NO_NAMESPACES, NO_GPG, NO_DEBIAN, NO_RUNC, NO_SITE),
     *(NO_OPENSSL, NO_BRIDGE, OWN_PROXY, NO_PYPI),
     *(NO_DEBIAN_LISTS, UPDATES, LEFT_OUT),
 )

@@ -373,8 +373,10 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
     return done
 
 
-def let_apt(monkeypatch: pytest.MonkeyPatch, done: list[list[str]], simulation: str, failing: str = "") -> None:
-    """Let every command be noted and do nothing; a simulation prints this, and one step fails."""
+def let_apt(
+    monkeypatch: pytest.MonkeyPatch, done: list[list[str]], simulation: str, failing: str = "", needed: str = ""
+) -> None:
+    """Let each command be noted and do nothing; a simulation prints this, one step fails, others need a package."""
 
     def run_command(command: list[str], what: str, data: str | None = None) -> str:
         done.append([*command, data or ""])
@@ -382,7 +384,9 @@ def let_apt(monkeypatch: pytest.MonkeyPatch, done: list[list[str]], simulation: 
             raise SlipwayError(f"{what} failed: E: no Release file")
         if "showmanual" in command:
             return "docker.io"
-        return simulation if "--simulate" in command else ""
+        if "--simulate" not in command:
+            return ""
+        return simulation + ("Remv somebodys [1]\n" if needed and needed in command else "")
 
     for module in (host_commands, packages, start, undo):
         monkeypatch.setattr(module, "run_command", run_command)
@@ -617,7 +621,7 @@ def noted(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> list[li
         monkeypatch.setattr(module, "NOTES", packages.NOTES)
     monkeypatch.setattr(undo, "is_installed", lambda name: name != "gone")
     monkeypatch.setattr(start, "PID", folder / "no pid")
-    let_apt(monkeypatch, commands, "Remv docker.io [1]\nRemv tini [1]\n")
+    let_apt(monkeypatch, commands, "Remv docker.io [1]\nRemv tini [1]\n", needed="adduser")
     return commands
 
 
@@ -625,6 +629,7 @@ def test_undo_removes_what_was_added(noted: list[list[str]], capsys: pytest.Capt
     """An edited file and what others need stay; upgrades are named. Images stay: purge would delete them."""
     assert setup.main(["--undo"]) == 0
     simulations = [
+        "remove docker.io tini adduser --simulate",
         f"remove --autoremove {' '.join(undo.NEEDED)} docker.io --simulate",
         "remove docker.io tini --simulate",
     ]
@@ -635,6 +640,22 @@ def test_undo_removes_what_was_added(noted: list[list[str]], capsys: pytest.Capt
     assert "leaving adduser, which other packages need" in said
     assert "edited, which was changed since" in said
     assert "apt cannot take these upgrades back: libc6 2.36-9 to 2.41-12" in said
+
+
+def test_undo_removes_one_of_two_choices_of_a_dependency(
+    noted: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """apt's autoremove leaves it, such as adduser on Debian 13, where apt wants passwd or adduser."""
+    let_apt(monkeypatch, noted, "Remv docker.io [1]\nRemv tini [1]\nRemv adduser [1]\n")
+    assert setup.main(["--undo"]) == 0
+    assert apt_steps(noted)[-1] == "remove --yes docker.io tini adduser"
+
+
+def test_undo_installs_no_other_choice_of_a_dependency(noted: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """apt would install it in place of one that somebody needs."""
+    let_apt(monkeypatch, noted, "Remv docker.io [1]\nRemv tini [1]\nInst other (1 Debian:13 [all])\n")
+    assert setup.main(["--undo"]) == 0
+    assert apt_steps(noted)[-1] == "remove --yes docker.io tini"
 
 
 def test_undo_asks_before_others_go(noted: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
