@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import io
 import logging
 import os
 import signal
@@ -36,6 +37,10 @@ AFTER_LOCKS = ("slipway.build.base_digests", "slipway.audit.wheel_records", "sli
 WHOLE = {"sabotage": "--all-checks", "integration": "--whole", "workflows": "--whole"}
 
 Work = Callable[[Image, Namespace], None]
+
+# nox logs to stderr: what sessions print keeps its place between those lines, also in a file or a log of CI.
+if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(line_buffering=True)
 
 
 class NotScannedError(SlipwayError):

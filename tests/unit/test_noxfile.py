@@ -88,6 +88,14 @@ def test_exit_codes(tmp_path: Path, words: str, code: int, message: str) -> None
     assert re.findall("scanning (.+)", result.stdout) == named
 
 
+def test_what_a_session_prints_is_between_the_lines_of_nox(tmp_path: Path) -> None:
+    """Also where the output is no terminal: a log of CI would else have it below another session."""
+    noxfile = tmp_path / "noxfile.py"
+    noxfile.write_text(NOXFILE)
+    result = run_nox(noxfile, "-s", "scan", "--", "cpu-base", PYTHONUNBUFFERED="")
+    assert "scanning cpu-base\nnox > Session scan was successful." in result.stdout
+
+
 def test_images_beside_each_other_do_not_mix_their_output(tmp_path: Path) -> None:
     """Two at a time, and a failure of one ends none of the others."""
     noxfile = tmp_path / "noxfile.py"
