@@ -9,7 +9,6 @@ from docker.models.containers import Container
 from slipway.matrix import Image
 from tests.images.helpers.containers import (
     LISTENING,
-    MILLISECOND,
     PREFERRED,
     QUICK_HEALTH,
     RIGHTS,
@@ -124,10 +123,9 @@ def test_service_listens_on_port_alone(start: Start) -> None:
 
 
 @pytest.mark.requirement("T7")
-def test_health_follows_a_service_that_hangs(start: Start, contract: Image, emulated: bool) -> None:  # noqa: FBT001
+def test_health_follows_a_service_that_hangs(start: Start, contract: Image) -> None:
     """A stopped process still accepts connections: only a health check that waits for the answer notices."""
-    quick = QUICK_HEALTH | ({"timeout": 5000 * MILLISECOND} if emulated else {})
-    container = start(*serve_command(contract), network_mode="none", healthcheck=quick)
+    container = start(*serve_command(contract), network_mode="none", healthcheck=QUICK_HEALTH)
     wait_for_health(container, "healthy")
     inside(container, "sh", "-c", SIGNAL.format("STOP"))
     wait_for_health(container, "unhealthy")
