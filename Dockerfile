@@ -8,8 +8,7 @@
 #
 #   docker build --build-arg BASE=slipway:cuda-devel --target workbench .
 #
-# BASE is the image of a variant, from Dockerfile.cpu, Dockerfile.cuda or Dockerfile.rocm. A target installs only what
-# its base lacks. Every toggle is a build argument, true or false.
+# BASE is the image of a variant. A target installs only what its base lacks. Every toggle is a build argument, true or false.
 #
 # The scripts of docker/build/ clean up and give files one date, so that two builds have the same layers. Every secret is
 # optional and passes on what a host behind a proxy, a mirror or a private CA is configured to use:
@@ -42,8 +41,7 @@ ARG APT_DATE
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
     --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth \
     /apt/install g++ libkrb5-dev make pkg-config python3-pip
-RUN --mount=source=docker/build/python/pip-install,target=/pip-install \
-    --mount=source=requirements/workbench-node.txt,target=/lock \
+RUN --mount=source=docker/build/python/pip-install,target=/pip-install --mount=source=requirements/workbench-node.txt,target=/lock \
     --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=secret,id=netrc <<EOT
     set -eux
     /pip-install /opt/wheels
@@ -54,8 +52,7 @@ EOT
 
 # What npm needs to compile with this Node.js and its headers, without a question to its maker. With the packages of the
 # locks alone: for a peer that code-server's own lock lacks, npm would choose a version itself.
-ENV PATH=/opt/node/bin:${PATH} \
-    NODE_EXTRA_CA_CERTS=/run/secrets/ca npm_config_userconfig=/run/secrets/npm \
+ENV PATH=/opt/node/bin:${PATH} NODE_EXTRA_CA_CERTS=/run/secrets/ca npm_config_userconfig=/run/secrets/npm \
     npm_config_nodedir=/opt/node npm_config_build_from_source=true npm_config_legacy_peer_deps=true \
     npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 
@@ -95,9 +92,8 @@ RUN --mount=source=docker/build/settle,target=/settle /settle --checkout /files
 # workbench-packages: ssh, git and curl; what the variant lacks of the data-science set; JupyterLab.
 FROM variant AS workbench-packages
 ARG BASE KUBECTL=false
-# fonts: for PDFs, with Chinese, Japanese, Korean and emoji in 8 MB. libnss-wrapper: a name for a UID that /etc/passwd
-# does not know. libpango: text in PDFs. nano: what git opens for a message. systemd-standalone-sysusers: what makes
-# sshd's user, without the whole of systemd.
+# fonts: for PDFs, with Chinese, Japanese, Korean and emoji in 8 MB. libnss-wrapper: a name for a UID that /etc/passwd does not know.
+# libpango: text in PDFs. nano: what git opens for a message. systemd-standalone-sysusers: what makes sshd's user without all of systemd.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
     --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth \
     --mount=source=docker/trims/workbench.toml,target=/trims <<EOT
@@ -139,8 +135,8 @@ FROM workbench-packages AS elyra-false
 FROM elyra-${ELYRA} AS workbench
 COPY --from=code-server /code-server/ /
 COPY --from=files /files/workbench/ /
-# The user's own environment, once there is one; VIRTUAL_ENV stays the image's, for those who build on this one. /data is
-# mostly another file system than the cache. One folder for whoever asks which servers of Jupyter run.
+# The user's own environment, once there is one; VIRTUAL_ENV stays the image's, for those who build on this one. /data is mostly
+# another file system than the cache. One folder for whoever asks which servers of Jupyter run.
 ENV PATH=/data/.slipway/python/bin:${PATH} JUPYTER_PATH=/data/.slipway/python/share/jupyter UV_LINK_MODE=copy \
     JUPYTER_RUNTIME_DIR=/tmp/slipway/jupyter
 USER 1000:0
@@ -164,9 +160,8 @@ Description: empty stand-in for a C preprocessor and a second urllib3
  a script for writing e-mail, which calls urllib3. A desktop without a mail client does without.
 EOT
 
-RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
-    --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth \
-    --mount=source=docker/build/settle,target=/settle <<EOT
+RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt --mount=type=secret,id=ca \
+    --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth --mount=source=docker/build/settle,target=/settle <<EOT
     set -eux
     . /apt/settings
     apt-get update
@@ -180,8 +175,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     dpkg-deb --build /stand-in /deb/no-xfce-helpers.deb
 EOT
 
-# desktop: the X server, Xfce, icons and a font; by toggle themes and applications. All in one layer: a second
-# one would carry the indexes of icons, file types and fonts again.
+# desktop: the X server, Xfce, icons and a font; by toggle themes and applications. In one layer: a second would carry their indexes again.
 FROM workbench AS desktop
 USER 0:0
 ARG THEMES=false CREATIVE=false OBS=false
@@ -209,8 +203,7 @@ LABEL slipway.workload="desktop" org.opencontainers.image.title="Slipway desktop
       org.opencontainers.image.description="Xfce in the browser beside a workbench"
 CMD ["desktop"]
 
-# training-packages: the Hugging Face stack, on CUDA flash attention, and what RDMA takes: libraries that do nothing
-# where there is no InfiniBand.
+# training-packages: the Hugging Face stack, on CUDA flash attention, and what RDMA takes, which does nothing without InfiniBand.
 FROM ${TRAINING_ON} AS training-packages
 USER 0:0
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
@@ -220,8 +213,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     /apt/install ibverbs-providers libibverbs1 librdmacm1t64
 EOT
 
-# PyPI has deepspeed as source only. Built apart from the environment, it is the same wheel on every variant, and so
-# told it compiles nothing: a program that wants a kernel compiles it then, on a devel image.
+# PyPI has deepspeed as source only. So told it compiles nothing, and its wheel is the same on all variants: who wants kernels has devel.
 RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docker/build/python,target=/python --mount=type=secret,id=ca \
     --mount=type=secret,id=uv --mount=source=requirements/training.txt,target=/lock --mount=source=requirements/build.txt,target=/build \
     --mount=type=secret,id=netrc --mount=source=requirements/training-cuda.txt,target=/cuda <<EOT
@@ -248,7 +240,6 @@ RUN --mount=source=docker/build/python,target=/python --mount=source=requirement
     /python/uv-install flash-attn-2 --no-cache --no-build-isolation --only-binary=:all: --no-binary=flash-attn --verbose
 EOT
 
-# flash-attn-2-false: the wheel of flash attention 4 alone, and nothing without CUDA.
 FROM training-packages AS flash-attn-2-false
 
 FROM flash-attn-2-${FLASH_ATTN_2} AS training
