@@ -102,6 +102,7 @@ def audit_files(contract: Image, image: SavedImage) -> Audit:
     settings.check_settings(audit)
     package_checks.check_packages(audit)
     package_checks.check_distributions(audit, records)
+    package_checks.check_npm_packages(audit)
     unchecked = sorted(context.unchecked.items())
     audit.notes += [f"{number} files are known by their layer alone: {why}" for why, number in unchecked if number]
     return audit

@@ -20,6 +20,8 @@ from pathlib import Path
 from slipway import files, repository, results, tools
 from slipway.audit import wheel_records
 from slipway.errors import SlipwayError, run
+from slipway.image.filesystem import FileSystem
+from slipway.image.layers import Kind
 
 FILE = repository.ROOT / "requirements" / "npm.list"
 NODE_LOCK = repository.ROOT / "requirements" / "workbench-node.txt"  # the Node.js of the images, with npm
@@ -37,6 +39,15 @@ LINKS = {
     f"{EDITOR}/bin/remote-cli/code-server": "code-linux.sh",
     f"{EDITOR}/bin/helpers/browser.sh": "browser-linux.sh",
 }
+# Packages, and folders of links, of which an image lacks files: scripts of npm packages delete them. Of MathJax the
+# Dockerfile copies what a notebook's PDF needs.
+INCOMPLETE = (
+    f"{CODE_SERVER}/{EDITOR}/node_modules/@vscode/windows-process-tree",
+    f"{CODE_SERVER}/{EDITOR}/node_modules/node-pty",
+    f"{CODE_SERVER}/{EXTENSIONS}/node_modules/.bin",
+    f"{CODE_SERVER}/{EXTENSIONS}/node_modules/typescript",
+    "/opt/mathjax",
+)
 # As the Dockerfile installs: with the dependencies that a lock has, and no others.
 OPTIONS = ("--omit=dev", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
 LINK = "link to "
@@ -61,12 +72,36 @@ def digest_sources() -> str:
 
 
 @cache
-def read_digests() -> frozenset[str]:
-    """Return the digests of npm.list; SlipwayError when it is missing or made from other locks."""
+def read_list() -> dict[str, set[str]]:
+    """Return the digests of npm.list by package; SlipwayError when it is missing or made from other locks."""
     if not is_current():
         raise SlipwayError(f"{FILE} is missing, or the npm locks have changed since: run nox -s lock")
-    lines = FILE.read_text(encoding="utf-8").splitlines()
-    return frozenset(word for line in lines if not line.startswith("#") for word in line.split()[1:])
+    packages: dict[str, set[str]] = {}
+    for line in FILE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("/"):
+            package, *digests = line.split()
+            packages.setdefault(package, set()).update(digests)
+    return packages
+
+
+@cache
+def read_digests() -> frozenset[str]:
+    """Return the digests of npm.list."""
+    return frozenset[str]().union(*read_list().values())
+
+
+def digest_entry(system: FileSystem, path: str) -> str:
+    """Return the digest of a file or link of an image."""
+    entry = system.find_entry(path)
+    return digest_file(path, f"{LINK}{entry.target}" if entry.kind is Kind.SYMLINK else entry.sha256)
+
+
+def count_missing(system: FileSystem) -> dict[str, int]:
+    """Return how many files of each package an image lacks, for those of which it lacks some."""
+    places = tuple(f"{place}/" for place, *_ in PLACES.values())
+    there = {digest_entry(system, path) for path in system.list_files() if path.startswith(places)}
+    packages = {package: digests for package, digests in read_list().items() if not package.startswith(INCOMPLETE)}
+    return {package: len(digests - there) for package, digests in packages.items() if digests - there}
 
 
 def is_current() -> bool:

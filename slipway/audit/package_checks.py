@@ -101,6 +101,13 @@ def check_record(audit: Audit, distribution: Distribution, expected: str) -> Non
         audit.add_finding("record edited", distribution.record, detail)
 
 
+def check_npm_packages(audit: Audit) -> None:
+    """Find npm packages of which an image lacks files that it should have; npm.list tells not which."""
+    if audit.contract.workload:
+        for package, number in npm_files.count_missing(audit.system).items():
+            audit.add_finding("deleted", f"npm:{package}", f"it lacks {number} of the package's files", package)
+
+
 # --- the SBOM ------------------------------------------------------------------------------------
 
 

@@ -167,9 +167,7 @@ def check_wheel(context: RuleContext, path: str) -> str:
 
 def check_npm(context: RuleContext, path: str) -> str:
     """Compare a file or the target of a link with npm.list."""
-    entry = context.system.find_entry(path)
-    content = f"{npm_files.LINK}{entry.target}" if entry.kind is Kind.SYMLINK else entry.sha256
-    is_known = npm_files.digest_file(path, content) in npm_files.read_digests()
+    is_known = npm_files.digest_entry(context.system, path) in npm_files.read_digests()
     return "" if is_known else "no package of the npm locks has this file"
 
 

@@ -21,7 +21,7 @@ LIMITS = (
     "The instructions of layers are those of the image's history, which whoever makes an image can write.",
     "A file that a later layer deletes or replaces is not compared, nor is the owner or mode of a folder.",
     "Labels, ports, working folder and stop signal are not compared, nor is a setting that the image lacks.",
-    "A file of an npm package that the image lacks is no finding.",
+    "A file that the image lacks is no finding where it is MathJax's, or of an npm package whose scripts delete files.",
 )
 
 

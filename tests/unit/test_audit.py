@@ -469,6 +469,23 @@ def test_each_file_of_an_npm_package_is_the_locked_one(monkeypatch: pytest.Monke
     assert set(find_npm_problems(monkeypatch, listed, kept, *bad)) == {f"/{made_name(member)}" for member in bad}
 
 
+@pytest.mark.requirement("U8")
+def test_a_missing_file_of_an_npm_package_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an image with a workbench; scripts of node-pty delete files of it."""
+    paths = [f"/{NODE}/a/index.js", f"/{NODE}/b/index.js", f"/{NODE}/b/more.js", f"{npm_files.INCOMPLETE[1]}/pty.js"]
+    digests = {path: npm_files.digest_file(path, hashlib.sha256(b"x").hexdigest()) for path in paths}
+    packages: dict[str, set[str]] = {}
+    for path, digest in digests.items():
+        packages.setdefault(path.rpartition("/")[0], set()).add(digest)
+    monkeypatch.setattr(npm_files, "read_list", lambda: packages)
+    looked = audited(built([], (COPY, [(path[1:], b"x") for path in paths[:2]])))
+    package_checks.check_npm_packages(looked)
+    assert not looked.findings
+    looked.contract = MATRIX.find_image("cpu-base-workbench")
+    package_checks.check_npm_packages(looked)
+    assert [(f.kind, f.what, f.layer) for f in looked.findings] == [("deleted", f"npm:/{NODE}/b", None)]
+
+
 def test_npm_list_is_made_from_the_locks_that_are_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It has files of code-server and MathJax; after a change of a lock it counts no longer."""
     assert len(npm_files.read_digests()) > 5000
