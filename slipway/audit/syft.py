@@ -15,7 +15,7 @@ from slipway.errors import run
 from slipway.image import saved_image
 from slipway.matrix import Image
 
-SETTINGS = "check-for-app-update: false\n"
+SETTINGS = "{check-for-app-update: false, log: {level: error}}\n"
 
 
 def describe_program() -> str:
@@ -37,11 +37,12 @@ def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path
         options += [f"--output={kind}={file}" for kind, file in written.items()]
         source = f"docker:{image_id.removeprefix('sha256:')}"
         tools.run_checked(
-            [str(program), "scan", source, "--quiet", *options],
+            [str(program), "scan", source, *options],
             f"Syft could not list {image_id}",
             folder=Path(name),
             without="SYFT_",
             TMPDIR=name,  # Syft unpacks the image there
+            NO_COLOR="1",
         )
         documents = {kind: sbom.read_document(file) for kind, file in written.items()}
     cyclonedx, spdx = documents["cyclonedx-json"], documents["spdx-json"]

@@ -11,6 +11,7 @@ import pytest
 
 from slipway import matrix, python_locks, repository, sbom, tools
 from slipway.audit import audit, syft
+from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from tests.helpers.built_images import require_built
 from tests.sabotage import breakage
@@ -209,6 +210,14 @@ def test_settings_of_this_machine_hide_nothing_from_syft(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     file = syft.write_sboms(CONTRACT, saved_image.find_id(base), tmp_path)
     assert sum(component.kind == "deb" for component in sbom.read_components(file)) > FEW
+
+
+def test_syft_tells_why_it_could_not_list_an_image(tmp_path: Path) -> None:
+    """Without the colors of a terminal."""
+    with pytest.raises(
+        SlipwayError, match=r"Syft could not list sha256:0+:\n\[[0-9]+\] ERROR could not determine source"
+    ):
+        syft.write_sboms(CONTRACT, f"sha256:{'0' * 64}", tmp_path)
 
 
 @pytest.mark.requirement("U8")
