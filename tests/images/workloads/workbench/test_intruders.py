@@ -52,7 +52,7 @@ for distribution in metadata.distributions():
             del found[path]
 print(json.dumps(found))
 """
-# All that the image sets of JupyterLab's server: a time after which kernels end, or a smallest upload, is nobody's wish.
+# All that the image sets of JupyterLab's server: a time after which kernels end, for instance, is nobody's wish.
 OF_THE_SERVER = {
     *(f"ServerApp.{name}" for name in ("allow_root", "ip", "open_browser", "port", "root_dir")),
     *("FileContentsManager.delete_to_trash", "LabApp.extension_manager", "ServerProxy.servers"),
