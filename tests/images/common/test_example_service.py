@@ -11,7 +11,16 @@ import re
 import pytest
 
 from slipway.matrix import Image
-from tests.images.helpers.containers import WITHOUT_GPU, Run, Start, inside, wait_for_health
+from tests.images.helpers.containers import (
+    ELSEWHERE,
+    WITHOUT_GPU,
+    Run,
+    Start,
+    inside,
+    request,
+    wait_for_health,
+    wait_until,
+)
 from tests.images.helpers.scope import applies
 from tests.images.helpers.service import Service, ask_ready, serve_command
 
@@ -26,6 +35,7 @@ REASONS = {
 # The provider of ONNX Runtime that computes without a GPU; the images for ROCm have no ONNX Runtime.
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CPUExecutionProvider", "rocm": None}
 
+ROUTES = ["/health", "/ready", "/info", "/metrics"]
 ASK = "import sys, urllib.request; print(urllib.request.urlopen(f'http://{sys.argv[1]}:8000/health').status)"
 # A kernel without IPv6 refuses its sockets.
 NO_IPV6 = {
@@ -39,6 +49,11 @@ NO_IPV6 = {
         }
     ],
 }
+
+
+def read_log(service: Service) -> str:
+    """Return what the service has logged so far."""
+    return str(service.container.logs().decode(errors="replace"))
 
 
 @pytest.mark.requirement("C10", "T12", "U10")
@@ -77,6 +92,18 @@ def test_info_tells_versions_and_memory(service: Service, contract: Image) -> No
     assert information["hip_runtime"] == versions.get("hip")
     assert information["devices"] == []
     assert information["memory_bytes"]["total"] > 0
+
+
+def test_service_tells_no_more_than_it_is_asked(service: Service) -> None:
+    """Not the environment, in which secrets are, neither in answers nor in its log; no page to those of other sites."""
+    answers = {path: request(service.port, "GET", path, **ELSEWHERE) for path in (*ROUTES, "/other", "/docs")}
+    told = [answer.read().decode() for answer in answers.values()]
+    wait_until(lambda: "GET /docs " in read_log(service), "the log has the last request")
+    log = read_log(service)
+    assert [answer.status for answer in answers.values()] == [200] * len(ROUTES) + [404, 404]
+    assert [path for path, answer in answers.items() if answer.headers.get("Access-Control-Allow-Origin")] == []
+    assert [text for text in (*told, log) if "/cache/torch_extensions" in text] == []
+    assert "GET /health " not in log
 
 
 def test_metrics_count_requests(service: Service) -> None:

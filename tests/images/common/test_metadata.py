@@ -7,9 +7,11 @@ import pytest
 from docker.models.containers import Container
 from docker.models.images import Image as EngineImage
 
-from slipway import matrix, repository
+from slipway import docker, matrix, repository
+from slipway.image.layers import SavedImage
 from slipway.images_toml import VERSIONS
 from slipway.matrix import Image
+from tests.helpers.reasons import NO_PARENT
 from tests.images.helpers.containers import Python, Start, inside
 from tests.images.helpers.scope import applies
 
@@ -29,6 +31,42 @@ ABSENT = [
     *("LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD", "SSL_CERT_FILE"),
     *("PYTHONBREAKPOINT", "PYTHONHOME", "PYTHONINSPECT", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE"),
 ]
+VALUES = [
+    ("BASH_ENV", "/usr/local/lib/slipway/shell.sh"),
+    ("ENV", "/usr/local/lib/slipway/shell.sh"),
+    ("HF_HOME", "/cache/huggingface"),
+    ("HOME", "/data"),
+    ("LANG", "C.UTF-8"),
+    ("MPLCONFIGDIR", "/cache/matplotlib"),
+    ("NUMBA_CACHE_DIR", "/cache/numba"),
+    ("ORT_DISABLE_TELEMETRY", "1"),
+    ("PORT", "8000"),
+    ("PROMPT_COMMAND", ". /usr/local/lib/slipway/shell.sh"),
+    ("PYTHONUNBUFFERED", "1"),
+    ("TORCHINDUCTOR_CACHE_DIR", "/cache/torchinductor"),
+    ("TORCH_EXTENSIONS_DIR", "/cache/torch_extensions"),
+    ("TRITON_CACHE_DIR", "/cache/triton"),
+    ("USER", "app"),
+    ("VIRTUAL_ENV", "/opt/venv"),
+    ("XDG_CACHE_HOME", "/cache"),
+]
+# Those that an image has beside the ones whose values are checked: all of them, and those for what it has.
+VARIABLES = {
+    "": {"PATH", "SLIPWAY_DEPRECATED"},
+    "cpu": {"USE_LIBUV"},
+    "cuda": {"CPATH", "CUDA_CACHE_PATH", "CUDA_HOME", "LIBRARY_PATH", "NVIDIA_REQUIRE_CUDA", "NVIDIA_VISIBLE_DEVICES"}
+    | {"NVIDIA_DRIVER_CAPABILITIES"},
+    "rocm": {"HIPCXX", "HIP_PATH"},
+    "workbench": {"JUPYTER_PATH", "JUPYTER_RUNTIME_DIR", "MATPLOTLIBRC", "UV_LINK_MODE"},
+    "desktop": {"NVIDIA_DRIVER_CAPABILITIES"},
+    "compute": {"JAVA_HOME", "SPARK_CONF_DIR"},
+}
+OF_SHELLS = {"HOSTNAME", "PWD", "SHLVL", "SLIPWAY_SHELL", "_"}
+LABELS = re.compile(
+    rf"{OCI}\.(base\.(digest|name)|description|licenses|revision|source|title|version)"
+    rf"|slipway\.(accelerator|base(\.\w+)?|deprecated|flavor|workload|{'|'.join(VERSIONS)})"
+)
+OF_A_GPU = re.compile(r"slipway\.(driver|gpus\..+)")
 # Regular expressions for names of variables.
 ABSENT_KINDS = {
     "processors": r"(OMP|MKL|OPENBLAS|NUMEXPR|BLIS|RAYON|TF_\w+OP_PARALLELISM)_\w*THREADS|OMP_\w+",
@@ -130,10 +168,19 @@ def test_title_label_is_the_contracts(labels: dict[str, str], contract: Image) -
 
 
 @pytest.mark.exact
-@pytest.mark.parametrize("name", ["description", "licenses"])
-def test_descriptive_label_is_there(labels: dict[str, str], name: str) -> None:
-    """Registries show it."""
-    assert labels.get(f"{OCI}.{name}", "").strip()
+@pytest.mark.parametrize(("name", "pattern"), [("description", r"\w.*"), ("licenses", r"Apache-2\.0")])
+def test_descriptive_label_is_there(labels: dict[str, str], name: str, pattern: str) -> None:
+    """Registries show it; the license is that of this repository."""
+    assert re.fullmatch(pattern, labels.get(f"{OCI}.{name}", ""))
+
+
+@pytest.mark.exact
+def test_no_other_label_is_there(labels: dict[str, str], contract: Image) -> None:
+    """Whoever reads the image by its labels finds nothing that no check compares: a date, an author, another's GPUs."""
+    other = {name for name in labels if not LABELS.fullmatch(name)} - {
+        docker.TEST_LABEL
+    }  # of an image broken on purpose
+    assert {name for name in other if contract.variant.accelerator == "cpu" or not OF_A_GPU.fullmatch(name)} == set()
 
 
 @pytest.mark.exact
@@ -166,6 +213,18 @@ def test_base_label_is_the_base(read_labels: dict[str, str], facts: dict[str, st
 
 
 @pytest.mark.exact
+def test_base_digest_is_the_bases(saved: SavedImage, read_labels: dict[str, str], contract: Image) -> None:
+    """The image that it names is the one whose layers are below."""
+    name = contract.variant_image if contract.workload else ""
+    found = docker.inspect(matrix.load_matrix().find_image(name).tag if name else contract.variant.distro.tag)
+    below = found["RootFS"]["Layers"] if found else []
+    if not found or [layer.diff_id for layer in saved.layers[: len(below)]] != below:
+        pytest.skip(NO_PARENT)
+    digests = {found["Id"], *(name.partition("@")[2] for name in found.get("RepoDigests") or ())}
+    assert read_labels.get(f"{OCI}.base.digest") in digests
+
+
+@pytest.mark.exact
 @pytest.mark.requirement("V6")
 def test_tags_name_the_contract(image: EngineImage, contract: Image) -> None:
     """No tag of the image promises another accelerator, version or flavor of the matrix."""
@@ -186,6 +245,7 @@ def test_tags_name_the_contract(image: EngineImage, contract: Image) -> None:
         # Each container would leave an anonymous volume behind, which also hides files of later layers.
         ("Volumes", None),
         ("OnBuild", None),
+        ("Shell", None),
     ],
 )
 def test_setting(image: EngineImage, setting: str, expected: object) -> None:
@@ -230,29 +290,14 @@ def test_health_check_is_quick_at_the_start(image: EngineImage) -> None:
 
 @pytest.mark.requirement("T7")
 def test_health_check_notices_within_minutes(image: EngineImage) -> None:
-    """A service that hangs is shown as unhealthy after so many failures in a row, so far apart."""
+    """A service that hangs is shown as unhealthy after so many failures in a row, so far apart; one is no load."""
     check = image.attrs["Config"]["Healthcheck"]
+    assert check["Interval"] >= 5 * SECOND
     assert 0 < check["Retries"] * (check["Interval"] + check["Timeout"]) <= 120 * SECOND
 
 
 @pytest.mark.requirement("T6")
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("HF_HOME", "/cache/huggingface"),
-        ("HOME", "/data"),
-        ("LANG", "C.UTF-8"),
-        ("MPLCONFIGDIR", "/cache/matplotlib"),
-        ("NUMBA_CACHE_DIR", "/cache/numba"),
-        ("PORT", "8000"),
-        ("PYTHONUNBUFFERED", "1"),
-        ("TORCHINDUCTOR_CACHE_DIR", "/cache/torchinductor"),
-        ("TORCH_EXTENSIONS_DIR", "/cache/torch_extensions"),
-        ("TRITON_CACHE_DIR", "/cache/triton"),
-        ("VIRTUAL_ENV", "/opt/venv"),
-        ("XDG_CACHE_HOME", "/cache"),
-    ],
-)
+@pytest.mark.parametrize(("variable", "value"), VALUES)
 def test_environment_variable(variables: dict[str, str], variable: str, value: str) -> None:
     """Each process of a container has it: logs at once, downloads on the cache volume, the port."""
     assert variables.get(variable) == value
@@ -272,6 +317,16 @@ def test_no_environment_variable_takes_away(
 ) -> None:
     """An image for everybody leaves the machine's processors and GPUs, the network and the indexes to its users."""
     assert [name for name in environment | login_variables if re.fullmatch(ABSENT_KINDS[kind], name)] == []
+
+
+@pytest.mark.exact
+def test_no_other_environment_variable_is_set(
+    environment: dict[str, str], login_variables: dict[str, str], contract: Image
+) -> None:
+    """Any other one is somebody's secret or changes what a user's program does: its certificates, time, memory."""
+    has = ("", contract.variant.accelerator, *(contract.workload.targets if contract.workload else ()))
+    known = OF_SHELLS.union({name for name, _ in VALUES}, *(VARIABLES.get(name, set()) for name in has))
+    assert {*environment, *login_variables} - known == set()
 
 
 def test_architecture_is_the_programs(image: EngineImage, facts: dict[str, str], contract: Image) -> None:

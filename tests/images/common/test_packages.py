@@ -6,7 +6,7 @@ import pytest
 from docker.models.containers import Container
 from testinfra.host import Host
 
-from slipway import repository
+from slipway import matrix, repository
 from slipway.matrix import Image
 from tests.helpers.reasons import NO_PYTHONS
 from tests.images.helpers.containers import Python, Run, inside
@@ -25,9 +25,10 @@ COMMANDS = {
     "entrypoint": "/usr/local/bin/entrypoint",
     "healthcheck": "/usr/local/bin/healthcheck",
 }
-# A source that does not compile (a template, another Python's syntax) can have no bytecode.
+# Prints the number of sources and those whose bytecode is missing or stale, or, of the distributions that are named,
+# another program's. A source that does not compile (a template, another Python's syntax) can have no bytecode.
 WITHOUT_BYTECODE = """
-import importlib.util, json, os, struct
+import importlib.util, json, marshal, os, re, struct, sys
 from importlib import metadata
 
 def is_current(source, compiled):
@@ -40,23 +41,38 @@ def is_current(source, compiled):
         fresh = stamp == [int(source.stat().st_mtime), len(content)]
     return magic == importlib.util.MAGIC_NUMBER and fresh
 
-def compiles(source):
+def compiles(source, compiled):
     try:
-        compile(source.read_bytes(), str(source), "exec", dont_inherit=True)
+        code = compile(source.read_bytes(), compiled, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
-        return False
-    return True
+        return None
+    return code
+
+def is_its_own(source, compiled):
+    with open(compiled, "rb") as file:
+        code = marshal.loads(file.read()[16:])
+    return code == compiles(source, code.co_filename)
 
 missing, seen = [], 0
 for distribution in metadata.distributions():
+    is_new = re.sub(r"[-_.]+", "-", distribution.name).lower() in sys.argv[1:]
     for file in distribution.files or ():
         source = file.locate()
         if file.suffix == ".py" and "site-packages" in source.resolve().parts and source.exists():
             seen += 1
             compiled = importlib.util.cache_from_source(str(source.resolve()))
-            if not (os.path.exists(compiled) and is_current(source, compiled)) and compiles(source):
-                missing.append(str(source))
+            if not (os.path.exists(compiled) and is_current(source, compiled)):
+                missing += [str(source)] if compiles(source, compiled) else []
+            elif is_new and not is_its_own(source, compiled):
+                missing.append(compiled)
 print(json.dumps([seen, missing]))
+"""
+# Compares the environment with a new one: its settings and the scripts that activate it, but for its own path.
+LIKE_NEW = r"""
+cd "$(mktemp -d)" && uv --no-cache venv --quiet --python=/usr/bin/python3 new && rm -f new/.lock && cd new || exit
+sed -i "s|$PWD|/opt/venv|g" bin/activate* bin/*.bat
+find . -type f | while read -r file; do cmp "$file" "/opt/venv/$file" && echo "$file"; done 2>&1
+cd /opt && find * -type d -empty ! -path venv/lib/python3*/dist-packages
 """
 OTHER_PYTHON = "3.12"  # of no Debian release that images are made of
 INSTALL_PYTHON = """
@@ -166,6 +182,13 @@ def test_uv_makes_an_environment(host: Host) -> None:
     assert host.check_output(script).endswith("/own")
 
 
+def test_environment_is_as_uv_makes_it(host: Host) -> None:
+    """Nothing of the system's packages is seen in it, to activate it sets no more, and no empty folder is a package."""
+    found = host.run(LIKE_NEW).stdout.splitlines()
+    assert {"./pyvenv.cfg", "./bin/activate"} <= {*found}
+    assert [line for line in found if not line.startswith("./")] == []
+
+
 @pytest.mark.requirement("A4")
 def test_uv_installs_another_python(run: Run, contract: Image) -> None:
     """As a user without root, from uv's own builds; the new Python computes."""
@@ -174,9 +197,16 @@ def test_uv_installs_another_python(run: Run, contract: Image) -> None:
 
 
 @pytest.mark.requirement("T14")
-def test_distributions_are_byte_compiled(python: Python) -> None:
-    """On a read-only root nothing can write bytecode later: without it each start compiles again."""
-    seen, missing = json.loads(python(WITHOUT_BYTECODE))
+@pytest.mark.timeout(600)
+def test_distributions_are_byte_compiled(idle: Container, contract: Image) -> None:
+    """On a read-only root nothing can write bytecode later: without it each start compiles again.
+
+    It is what Python runs, so it must be its source's. Those of the image below are compared there: test_parent.py.
+    """
+    below = contract.variant_image if contract.workload else contract.parent
+    known = {*read_pins(*matrix.load_matrix().find_image(below).locks)} if below else set()
+    own = sorted({*read_pins(*contract.locks)} - known)
+    seen, missing = json.loads(inside(idle, "python", "-c", WITHOUT_BYTECODE, *own))
     assert seen > 100
     assert missing == []
 

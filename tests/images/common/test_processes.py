@@ -10,7 +10,8 @@ from tests.images.helpers.scope import applies
 
 pytestmark = applies()
 
-SHOW = "umask; locale charmap; env | grep -E '^(HOME|LANG|PATH|TMPDIR|USER)=|CACHE|^[A-Z_]*=/cache' | sort"
+LIMITS = "grep -E 'open files|processes|core|file size' /proc/self/limits"
+SHOW = f"umask; {LIMITS}; locale charmap; env | grep -E '^(HOME|LANG|PATH|TMPDIR|USER)=|CACHE|^[A-Z_]*=/cache' | sort"
 # What `docker exec` starts, beside a program: that has all but the umask, which is the engine's.
 WAYS = {
     "bash": ["bash", "-c", SHOW],
@@ -51,9 +52,9 @@ def started(start_shared: Start, request: pytest.FixtureRequest) -> Container:
 @pytest.mark.requirement("U10")
 @pytest.mark.parametrize("way", WAYS)
 def test_process_finds_what_the_entry_point_gives(started: Container, way: str) -> None:
-    """The same umask, character set, home, PATH and caches in each shell that `docker exec` starts."""
+    """The same umask, limits, character set, home, PATH and caches in each shell that `docker exec` starts."""
     given = inside(started, "entrypoint", "sh", "-c", SHOW).splitlines()
-    assert given[:2] == ["0002", "UTF-8"]
+    assert (given[0], given[5]) == ("0002", "UTF-8")
     assert {"HOME=/data", "HOME=/tmp"} & {*given}
     assert inside(started, *WAYS[way]).splitlines() == given
 

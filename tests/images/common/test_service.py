@@ -44,6 +44,21 @@ import os, sys, sysconfig
 program = sysconfig.get_config_var(sys.argv[1]).split()[0]
 os.execvp(program, [program, "--version"])
 """
+# A service that answers, and not that all is well.
+REFUSING = """
+import http.server, pathlib, subprocess, threading
+class Refusing(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(503)
+    def log_message(self, *words):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 8000), Refusing)
+server.handle_error = lambda *words: None  # the health check reads no more than the first line
+threading.Thread(target=server.serve_forever, daemon=True).start()
+line = pathlib.Path("/tmp/line")
+line.write_text("entrypoint\\0serve")
+print(subprocess.run(["healthcheck", line], capture_output=True, text=True).stdout)
+"""
 # The only child of the init is the container's command.
 SIGNAL = "kill -{} $(cat /proc/1/task/1/children)"
 FIRST_TWO = "cat /proc/1/comm; for child in $(cat /proc/1/task/1/children); do cat /proc/$child/comm; done"
@@ -157,6 +172,11 @@ def test_health_check_asks_its_own_container(start: Start, plain: Container) -> 
     assert inside(plain, "healthcheck") == "healthy: a plain command is running"
 
 
+def test_health_check_refuses_an_error(run: Run) -> None:
+    """A service that answers, but with an error, is not healthy."""
+    assert run("python", "-c", REFUSING).output.strip() == "unhealthy: /health on port 8000 answered 503"
+
+
 # --- commands ------------------------------------------------------------------------------------
 
 
@@ -211,6 +231,14 @@ def test_init_is_the_first_process(plain: Container) -> None:
 def test_another_init_causes_no_warning(run: Run) -> None:
     """`docker run --init`: the image's own still collects orphans, so it need not say that it cannot."""
     assert run("true", init=True).require_success() == ""
+
+
+def test_start_leaves_no_file(start: Start) -> None:
+    """Outside the volume, where a workbench makes the user's environment: what is in the variables stays in memory."""
+    container = start("true", network_mode="none")
+    container.wait()
+    changed = [change["Path"] for change in container.diff() or []]
+    assert [path for path in changed if path != "/data" and not path.startswith("/data/.slipway")] == []
 
 
 @pytest.mark.requirement("U1")

@@ -52,6 +52,13 @@ for distribution in metadata.distributions():
             del found[path]
 print(json.dumps(found))
 """
+# All that the image sets of JupyterLab's server: a time after which kernels end, for instance, is nobody's wish.
+OF_THE_SERVER = {
+    *(f"ServerApp.{name}" for name in ("allow_root", "ip", "open_browser", "port", "root_dir")),
+    *("FileContentsManager.delete_to_trash", "LabApp.extension_manager", "ServerProxy.servers"),
+}
+SERVER = "/usr/local/etc/jupyter/jupyter_server_config.json"
+CODE_SERVER = {"auth: password", "disable-telemetry: true", "disable-update-check: true"}
 KERNEL = """
 import pathlib, sys
 from jupyter_client import BlockingKernelClient
@@ -137,6 +144,7 @@ def test_kernel_of_the_notebook_runs(jupyter: Workbench, owner: dict[str, str]) 
     """The image's own one, in the user's environment on the volume, and there is no other."""
     listed = json.loads(jupyter.get("/api/kernelspecs", TOKEN).body)
     assert (listed["default"], [*listed["kernelspecs"]]) == ("python3", ["python3"])
+    assert listed["kernelspecs"]["python3"]["spec"]["env"] == {}
     kernel = json.loads(jupyter.ask("POST", "/api/kernels", "{}", TOKEN).body)["id"]
     _, runtime = jupyter.inside("tr '\\0' '\\n' </proc/$(cat /proc/1/task/1/children | cut -d' ' -f1)/environ")
     folder = dict(line.split("=", 1) for line in runtime.splitlines() if "=" in line)["JUPYTER_RUNTIME_DIR"]
@@ -151,6 +159,15 @@ def test_settings_are_the_images(idle: Container) -> None:
     expected = {path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in own.items()}
     assert expected
     assert json.loads(inside(idle, "python", "-c", SETTINGS)) == expected
+
+
+def test_settings_are_those_meant(idle: Container) -> None:
+    """They open no door, take nothing away, and send nothing to anybody; what a user sets comes after them."""
+    classes = json.loads(inside(idle, "cat", SERVER))
+    assert {f"{name}.{setting}" for name, settings in classes.items() for setting in settings} == OF_THE_SERVER
+    assert classes["LabApp"] == {"extension_manager": "readonly"}
+    lines = inside(idle, "cat", "/usr/local/lib/slipway/code-server.yaml").splitlines()
+    assert {line for line in lines if not line.startswith("#")} == CODE_SERVER
 
 
 # --- code-server ---------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The mode `ssh`: who may log in, what a login finds, and the host's key on volumes of every kind."""
 
+import re
 from collections.abc import Iterator
 
 import docker
@@ -25,16 +26,25 @@ OTHER_WAYS = (
     "-o PreferredAuthentications=none,password,keyboard-interactive,hostbased,gssapi-with-mic"
 )
 # The settings of sshd by which somebody without a known key could get in.
+# What sshd refuses, and the ways on for VS Code and git, which it has.
 REFUSING = {
+    "allowagentforwarding": ["yes"],
+    "allowtcpforwarding": ["yes"],
     "authenticationmethods": ["publickey"],
     "authorizedkeyscommand": ["none"],
+    "gatewayports": ["no"],
     "gssapiauthentication": ["no"],
     "hostbasedauthentication": ["no"],
     "kbdinteractiveauthentication": ["no"],
+    "maxauthtries": ["6"],
     "passwordauthentication": ["no"],
     "permitemptypasswords": ["no"],
+    "permittunnel": ["no"],
+    "permituserenvironment": ["no"],
     "trustedusercakeys": ["none"],
+    "x11forwarding": ["no"],
 }
+WEAK = re.compile(r"cbc|arcfour|md5|-96|group1-|group14-sha1|group-exchange-sha1|ssh-dss")
 # A file system in memory, with a size and with the owner and the modes of its options.
 SMALL = {"/data": "size=4m,uid=1000,gid=0,mode=0770"}
 
@@ -146,6 +156,8 @@ def test_ssh_knows_no_other_key(ssh: Workbench) -> None:
     settings = inside(ssh.container, "/usr/sbin/sshd", "-T", "-f", file).splitlines()
     words = {line.split()[0]: line.split()[1:] for line in settings}
     assert {name: words[name] for name in REFUSING} == REFUSING
+    methods = {name: ",".join(words[name]) for name in ("ciphers", "macs", "kexalgorithms", "hostkeyalgorithms")}
+    assert {name: listed for name, listed in methods.items() if not listed or WEAK.search(listed)} == {}
     assert words["authorizedkeysfile"] == [file.replace("sshd_config", "authorized_keys"), KEYS]
     _, listed = ssh.inside(f"cat {' '.join(words['authorizedkeysfile'])} 2>/dev/null | grep -c '^[^#]'")
     assert listed == "1\n"
