@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 import tempfile
@@ -13,6 +14,10 @@ from slipway.errors import SlipwayError
 
 CHUNK = 1 << 20
 TEST_LABEL = "slipway.test"  # of what the tests make: containers, volumes, networks, broken images
+# Where they are set, docker runs no image that is unsigned, or takes another platform than a command means.
+for variable in ("DOCKER_CONTENT_TRUST", "DOCKER_DEFAULT_PLATFORM"):
+    os.environ.pop(variable, None)
+
 NO_IMAGE = ("no such image", "invalid reference format")  # no image can have such a name
 MISSING = "there is no docker command; `nox -s setup` installs it"
 ADVICE = "`nox -s setup` checks the engine and starts it"

@@ -14,7 +14,7 @@ from pathlib import Path
 from shutil import which
 from urllib.parse import unquote, urlsplit
 
-from slipway.host.system_files import os_release, read
+from slipway.host.system_files import is_remote, os_release, read
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 CA_IN_BUILD = "/run/secrets/ca"
@@ -167,7 +167,7 @@ def combine(options: Mapping[str, str], root: Path) -> Iterator[Source]:
     components = frozenset(options.get("components", "").split())
     if "deb" not in options.get("types", "").split() or "main" not in components:
         return
-    if options.get("enabled", "yes") in OFF:
+    if options.get("enabled", "yes").lower() in OFF:
         return
     kept = tuple((name.title(), value) for name, value in options.items() if name in OPTIONS)
     signed_by = options.get("signed-by", "")
@@ -199,7 +199,7 @@ def resolve(uri: str, root: Path) -> str:
     words = uri.split()
     if uri.startswith("mirror+file:"):
         words = [line.split()[0] for line in read(root / urlsplit(uri).path.lstrip("/")).splitlines() if line.strip()]
-    return next((word for word in words if word.startswith(("http://", "https://"))), "")
+    return next(filter(is_remote, words), "")
 
 
 def one_line_sources(text: str) -> Iterator[dict[str, str]]:
@@ -235,22 +235,23 @@ def apt_configuration(root: Path, *, https: bool, ca: bool) -> str:
 
 
 def is_portable(line: str) -> bool:
-    """Tell whether an apt setting is about HTTP and names no file of the host."""
-    about_http = re.match(r'Acquire::https?::\S+ ".+";$', line, re.IGNORECASE)
+    """Tell whether an apt setting is about downloads by HTTP and names neither a file nor a proxy of the host alone."""
+    about_http = re.match(r'Acquire::(https?::\S+|ForceIPv[46]|Retries) ".+";$', line, re.IGNORECASE)
     of_host = re.match(
         r"Acquire::https?::(\S*::)?(CAInfo|CAPath|SslCert|SslKey|CrlFile|IssuerCert"
         r"|Proxy-?Auto-?Detect)\b",
         line,
         re.IGNORECASE,
     )
-    return bool(about_http and not of_host)
+    address = re.search(r'"(https?://.+)"', line)
+    return bool(about_http and not of_host and not (address and not is_remote(address[1])))
 
 
 def read_apt_settings(root: Path) -> list[str]:
-    """Return the lines of `apt-config dump`; none where no file of apt's configuration is about HTTP."""
+    """Return the lines of `apt-config dump`; none where no file of apt's configuration is about downloads."""
     folder = root / "etc/apt"
     texts = (read(path).lower() for path in [folder / "apt.conf", *folder.glob("apt.conf.d/*")])
-    if not any("acquire" in text and "http" in text for text in texts):
+    if not any("acquire" in text for text in texts):
         return []
     if not which("apt-config"):
         return []

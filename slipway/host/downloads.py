@@ -14,7 +14,7 @@ from pathlib import Path
 
 from slipway.errors import SlipwayError
 from slipway.host import apt, python_indexes
-from slipway.host.system_files import read
+from slipway.host.system_files import is_remote, read
 
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
 SYSTEM_CA_BUNDLES = ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt")
@@ -26,7 +26,7 @@ PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_pr
 
 # What an .npmrc says of registries: addresses, a scope's own, logins for an address, proxies, certificates' check.
 # npm itself prints no login (`npm config get` calls it protected), so its file is read here.
-NPM_VARIABLES = ("registry", "strict-ssl", "proxy", "https-proxy", "noproxy")
+NPM_VARIABLES = ("registry", "strict-ssl", "proxy", "https-proxy", "noproxy", "fetch-retries", "fetch-timeout")
 NPM_OPTION = re.compile(rf"\s*(@[^:\s]+:registry|//[^=\s]+(?<!file)|{'|'.join(NPM_VARIABLES)})\s*=\s*(.*?)\s*")
 
 
@@ -155,7 +155,13 @@ def npm_configuration(environ: Mapping[str, str], root: Path) -> str:
         value = environ.get(variable) or environ.get(variable.upper())
         if value:
             options[name] = value
-    return "".join(f"{key}={value}\n" for key, value in options.items())
+    own = {key for key, value in options.items() if is_registry(key) and not is_remote(value.strip('"'))}
+    return "".join(f"{key}={value}\n" for key, value in options.items() if key not in own)
+
+
+def is_registry(key: str) -> bool:
+    """Tell whether an option of npm is the address of a registry."""
+    return key == "registry" or key.endswith(":registry")
 
 
 def npm_files(environ: Mapping[str, str], root: Path) -> list[Path]:

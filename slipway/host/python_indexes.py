@@ -16,10 +16,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from slipway.errors import SlipwayError
-from slipway.host.system_files import read
+from slipway.host.system_files import is_remote, read
 
 # pip's own names; each is also an environment variable, PIP_INDEX_URL for index-url.
-PIP_OPTIONS = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "proxy")
+PIP_ADDRESSES = ("index-url", "extra-index-url", "find-links")
+PIP_OPTIONS = (*PIP_ADDRESSES, "no-index", "trusted-host", "proxy", "timeout", "default-timeout", "retries")
 PIP_SECTIONS = ("global", "install")
 UV_LISTS = ("allow-insecure-host", "find-links")
 UV_VALUES = ("index-strategy", "no-index", "http-proxy", "https-proxy", "no-proxy")
@@ -47,10 +48,11 @@ def read_pip_options(environ: Mapping[str, str], root: Path) -> dict[str, list[s
 
 
 def without_folders(options: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Leave out folders of this host, and `no-index` where nothing else is left to install from."""
-    links = [url for url in options.get("find-links", []) if is_remote(url)]
+    """Leave out folders and addresses of this host alone, and `no-index` where nothing else is left to install from."""
+    remote = {name: [url for url in options.get(name, []) if is_remote(url)] for name in PIP_ADDRESSES}
+    links = remote["find-links"]
     switch = [value for value in options.get("no-index", []) if links and value.lower() in YES]
-    return options | {"find-links": links, "no-index": switch}
+    return options | remote | {"no-index": switch}
 
 
 def pip_files(environ: Mapping[str, str], root: Path) -> list[Path]:
@@ -202,11 +204,6 @@ def legacy_indexes(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 def as_list(value: str | list[str]) -> list[str]:
     """Return one value or several as a list."""
     return [value] if isinstance(value, str) else value
-
-
-def is_remote(url: str) -> bool:
-    """Tell whether a build reaches an address: it is no folder of this host."""
-    return url.startswith(("http://", "https://"))
 
 
 def usable(indexes: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -168,11 +168,11 @@ def test_parallel_first_starts(project: Path) -> None:
 
 
 def test_pip_is_used_where_uv_is_broken(project: Path, tools: Path) -> None:
-    """A shim on PATH may stand for a uv that is not installed."""
+    """A shim on PATH may stand for a missing uv; pip's settings may name another place for what it installs."""
     (tools / "uv").write_text("#!/bin/sh\nexit 127\n")
     (tools / "uv").chmod(0o755)
     (tools / "python3").symlink_to(os.path.realpath(sys.executable))
-    result = noxw(project, "--version", PATH=str(tools))
+    result = noxw(project, "--version", PATH=str(tools), PIP_USER="1", PIP_TARGET="/none", PIP_PREFIX="/none")
     assert result.returncode == 0, result.stderr
 
 

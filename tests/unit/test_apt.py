@@ -228,9 +228,25 @@ def test_address_that_only_ends_like_a_public_one(tmp_path: Path) -> None:
     assert "URIs: http://notdebian.org/debian\n" in found(tmp_path).sources
 
 
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "apt.localhost"])
+def test_mirror_of_this_machine_alone_stays_here(tmp_path: Path, name: str) -> None:
+    """A cache such as apt-cacher-ng: in a build's container the address is the container's."""
+    line = f"deb http://{name}:3142/debian bookworm main\ndeb http://{name}:3142/debian bookworm-updates main\n"
+    put(tmp_path, "etc/apt/sources.list", line)
+    assert found(tmp_path).sources == ""
+
+
+@pytest.mark.parametrize("word", ["no", "No", "FALSE", "off"])
+def test_source_that_is_switched_off(tmp_path: Path, word: str) -> None:
+    """In any spelling that apt takes."""
+    text = f"Types: deb\nURIs: {MIRROR}\nSuites: trixie trixie-updates\nComponents: main\nEnabled: {word}\n"
+    put(tmp_path, "etc/apt/sources.list.d/x.sources", text)
+    assert found(tmp_path).sources == ""
+
+
 @pytest.mark.skipif(not which("apt-config"), reason=NO_APT)
 def test_apt_settings_about_http_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies reach a build; the host's files and other settings do not."""
+    """Proxies reach a build; the host's files, a proxy that only it reaches and other settings do not."""
     folders = put(tmp_path, "apt.conf", f'Dir::Etc "{tmp_path}/etc/apt";\n')
     monkeypatch.setenv("APT_CONFIG", str(folders))
     put(
@@ -239,12 +255,14 @@ def test_apt_settings_about_http_and_no_others(tmp_path: Path, monkeypatch: pyte
         'Acquire { http { Proxy "http://proxy.example:3142"; Proxy::mirror.example "DIRECT"; };\n'
         'http { Proxy-Auto-Detect "/usr/bin/x"; };\n'
         'https { CAInfo "/host/ca.pem"; Verify-Peer "true"; }; };\n'
-        'APT::Install-Recommends "0";\n',
+        'Acquire::https::Proxy "http://localhost:3142";\n'
+        'Acquire::ForceIPv4 "true"; Acquire::Languages "none"; APT::Install-Recommends "0";\n',
     )
     assert found(tmp_path).apt_conf.splitlines() == [
         'Acquire::http::Proxy "http://proxy.example:3142";',
         'Acquire::http::Proxy::mirror.example "DIRECT";',
         'Acquire::https::Verify-Peer "true";',
+        'Acquire::ForceIPv4 "true";',
     ]
 
 

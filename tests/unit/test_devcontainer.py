@@ -51,7 +51,7 @@ def test_the_image_is_built_by_its_own_session_where_it_is_missing(file: Path, t
     asked = f"docker image inspect {image.tag}"
     assert calls[:-2] == ([asked] if there else [asked, f"noxw -s build -- {image.name}"])
     assert calls[-1].endswith(f"--tag {image.tag}-devcontainer -")
-    assert f"--uid {os.getuid()} app" in (tmp_path / "build").read_text()
+    assert f"--uid {os.getuid()} --shell /bin/bash app" in (tmp_path / "build").read_text()
 
 
 @each_file

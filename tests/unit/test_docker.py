@@ -1,12 +1,15 @@
 """The docker command is run in one place, and its failures are one message with what to do."""
 
 import io
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from slipway import docker
+from slipway import docker, repository
 from slipway.errors import SlipwayError
 
 
@@ -97,3 +100,13 @@ def test_an_error_about_the_archive_stands(command: Path) -> None:
 def test_packed_files_are_a_tar_archive() -> None:
     with tarfile.open(fileobj=io.BytesIO(docker.pack([("etc/a", b"1"), ("tmp/b", b"")]))) as archive:
         assert {member.name: archive.extractfile(member).read() for member in archive} == {"etc/a": b"1", "tmp/b": b""}  # type: ignore[union-attr]
+
+
+def test_variables_that_would_replace_images_are_unset() -> None:
+    """A hardened host sets the one, many an Apple machine the other."""
+    names = ("DOCKER_CONTENT_TRUST", "DOCKER_DEFAULT_PLATFORM")
+    script = f"import os, slipway.docker; print([name for name in {names} if name in os.environ])"
+    environment = os.environ | dict.fromkeys(names, "1")
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, env=environment, cwd=repository.ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -67,7 +67,7 @@ def test_proxies_are_named_and_their_values_are_not(tmp_path: Path) -> None:
 
 def test_pip_configuration_is_merged_in_pips_order(tmp_path: Path) -> None:
     """The user's file overrules the system's, and a variable overrules both."""
-    put(tmp_path, "etc/pip.conf", "[global]\nindex-url = https://a.example/s\ntimeout = 9\n")
+    put(tmp_path, "etc/pip.conf", "[global]\nindex-url = https://a.example/s\ncache-dir = /x\n")
     put(
         tmp_path,
         "home/.config/pip/pip.conf",
@@ -163,6 +163,22 @@ def test_folders_of_this_host_stay_here(tmp_path: Path) -> None:
     settings = found(tmp_path)
     assert settings.pip_conf == "[global]\nfind-links = https://x.example/links\nno-index = true\n"
     assert tomllib.loads(settings.uv_toml) == {"find-links": ["https://x.example/links"], "no-index": True}
+
+
+def test_addresses_of_this_host_alone_stay_here(tmp_path: Path) -> None:
+    """Caches such as devpi and Verdaccio: in a build's container the address is the container's."""
+    put(tmp_path, "home/.npmrc", "registry=http://localhost:4873/\n@team:registry=http://[::1]/\n")
+    put(tmp_path, "etc/uv/uv.toml", '[[index]]\nurl = "http://127.0.0.1:3141/simple"\n')
+    assert found(tmp_path, PIP_INDEX_URL="http://localhost:3141/s", PIP_PROXY="") == downloads.Host()
+
+
+def test_patience_with_a_slow_network_comes_along(tmp_path: Path) -> None:
+    """Without it a build fails where pip and npm on the host work."""
+    put(tmp_path, "etc/pip.conf", "[global]\ntimeout = 600\nretries = 10\n")
+    put(tmp_path, "home/.npmrc", "fetch-timeout=600000\nfetch-retries = 9\n")
+    settings = found(tmp_path, PIP_DEFAULT_TIMEOUT="700")
+    assert settings.pip_conf == "[global]\ntimeout = 600\ndefault-timeout = 700\nretries = 10\n"
+    assert settings.npmrc == "fetch-timeout=600000\nfetch-retries=9\n"
 
 
 UV = """

@@ -25,6 +25,7 @@ USERS: dict[str, dict[str, Any]] = {
     "default": {},
     "no name": {"user": "4321"},
     "no volume": READ_ONLY,
+    "empty language": {"environment": {"LANG": ""}},
     "another host's settings": {"environment": {"LANG": "xx_XX.UTF-8", "HOME": "/home/somebody"}},
 }
 

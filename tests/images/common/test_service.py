@@ -177,6 +177,12 @@ def test_health_check_refuses_an_error(run: Run) -> None:
     assert run("python", "-c", REFUSING).output.strip() == "unhealthy: /health on port 8000 answered 503"
 
 
+def test_health_check_asks_behind_a_program_of_ones_own(service: Service) -> None:
+    """An image FROM this one may prepare something, and then call the entry point."""
+    script = "printf 'tini\\0-s\\0--\\0/start\\0serve\\0' >/tmp/words && healthcheck /tmp/words"
+    assert inside(service.container, "sh", "-c", script) == "healthy: /health on port 8000 answered 200"
+
+
 # --- commands ------------------------------------------------------------------------------------
 
 
@@ -194,6 +200,29 @@ def test_unknown_command_is_one_clear_message(run: Run) -> None:
     assert finished.exit_code == NOT_FOUND_EXIT
     assert finished.output.count("\n") == 1
     assert "'serv'" in finished.output
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("nvidia-smi", "NVIDIA's driver on the host brings it: add --gpus=all."),
+        ("conda", "Python's packages come by uv pip install, in a workbench also by pip install."),
+        ("sudo", "Nobody becomes root in this container: do it by docker exec --user 0, or in an image FROM this one."),
+    ],
+)
+def test_command_of_other_images_is_one_clear_message(run: Run, command: str, words: str) -> None:
+    """What to do instead, as the container's command and in bash; a script that looks for it finds none."""
+    for way in ([command], ["bash", "-c", f"{command} --help"], ["bash", "-lc", f"{command} --help"]):
+        finished = run(*way)
+        assert (finished.exit_code, finished.output.count("\n")) == (NOT_FOUND_EXIT, 1)
+        assert finished.output.endswith(f". {words}\n")
+    assert run("bash", "-c", f"command -v {command}").output == ""
+
+
+def test_uvx_runs_a_tool(run: Run) -> None:
+    """It is uv's, by the name that its documentation uses."""
+    assert run("uvx", "--version").require_success().startswith("uv ")
+    assert "Usage: uv tool run" in run("uvx", "--help").require_success()
 
 
 @pytest.mark.parametrize("name", ["CC", "CXX"])

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.images.helpers.containers import Run, Start, inside
+from tests.images.helpers.containers import Run, Start, inside, wait_for_health
 from tests.images.helpers.scope import applies
-from tests.images.helpers.workbench import CREDENTIALS, SECRET, open_workbench
+from tests.images.helpers.workbench import CREDENTIALS, SECRET, entrypoint_after, open_workbench
 
 pytestmark = applies(workload="workbench")
 
@@ -33,6 +33,24 @@ def test_code_health_asks_where_it_listens(start: Start, words: list[str], addre
     proxies = {"http_proxy": "http://proxy.example:3128", "https_proxy": "http://proxy.example:3128"}
     running = open_workbench(start, "code", *words, port=9000, environment=PASSWORD | proxies)
     assert inside(running.container, "healthcheck") == f"healthy: {address}/healthz answered 200"
+
+
+@pytest.mark.parametrize(("option", "scheme"), [([], "http"), (["--cert"], "https")], ids=["http", "https"])
+def test_code_health_asks_a_socket(start: Start, option: list[str], scheme: str) -> None:
+    """Where a proxy in the same Pod is the only one to reach it."""
+    container = start("code", "--socket=/tmp/code.sock", *option, environment=PASSWORD, network_mode="none")
+    wait_for_health(container, "healthy")
+    assert inside(container, "healthcheck") == f"healthy: {scheme}://localhost/healthz answered 200"
+
+
+def test_code_listens_where_its_settings_file_says(start: Start) -> None:
+    """The file that the user names; the log names one in code-server's usual place, where other images write one."""
+    file = "/data/.config/code-server/config.yaml"
+    before = entrypoint_after(f"mkdir -p {file[:-12]} && echo 'bind-addr: 0.0.0.0:9000' >{file}")
+    running = open_workbench(start, "code", entrypoint=before, environment=PASSWORD)
+    assert f"note: {file} is not read: set CODE_SERVER_CONFIG={file}" in running.log
+    chosen = PASSWORD | {"CODE_SERVER_CONFIG": file}
+    assert open_workbench(start, "code", port=9000, entrypoint=before, environment=chosen).get("/healthz").status == 200
 
 
 @pytest.mark.requirement("A11")

@@ -141,3 +141,11 @@ def test_hub_server_without_a_hub_is_one_clear_message(run: Run) -> None:
     run("jupyterhub-singleuser").require_message(
         "error: JUPYTERHUB_API_TOKEN is not set: only a JupyterHub starts this"
     )
+
+
+@pytest.mark.parametrize(("ip", "address"), [("::", "[::1]"), ("0.0.0.0", "127.0.0.1")])  # noqa: S104
+def test_health_check_asks_every_address_of_a_family(start: Start, ip: str, address: str) -> None:
+    """Jupyter then writes down the machine's name, which leads to the other family, or nowhere."""
+    container = start("lab", f"--ip={ip}", environment=ENVIRONMENT, network_mode="none")
+    wait_for_health(container, "healthy")
+    assert last_words(container) == f"healthy: http://{address}:8888/api answered 200"

@@ -20,6 +20,7 @@ PLATFORM = {
     '--ServerApp.tornado_settings={"user":"someone","hub_prefix":"/projects/project"}',
 }
 
+TOKEN_SET = {"JUPYTER_TOKEN": SECRET}
 NO_VOLUME = "warning: no volume is mounted at /data: what is saved there ends with this container"
 HUB_API = "http://localhost:8081/hub/api"
 # A real hub that has no proxy, and whose servers are containers that a check starts.
@@ -96,6 +97,12 @@ def test_server_of_the_jupyter_images_is_started(start: Start, name: str, page: 
     running = open_workbench(start, "workbench", environment=environment)
     assert running.get(page, TOKEN).status == 200
     assert f"Executing: jupyter {name}" in running.log
+
+
+def test_variables_of_other_images_are_named(start: Start) -> None:
+    """Those of the Jupyter images and of linuxserver.io would choose the user; the log says who does."""
+    running = open_workbench(start, "start-notebook.sh", environment=TOKEN_SET | {"NB_UID": "1010", "PUID": "1010"})
+    assert "warning: this image ignores NB_UID, PUID: files are those of UID 1000, which --user=UID:0" in running.log
 
 
 def test_start_sh_runs_a_command(run: Run) -> None:

@@ -67,6 +67,20 @@ def test_git_works(run: Run) -> None:
     assert (finished.exit_code, finished.output) == (0, "a commit\n")
 
 
+def test_git_shows_names_in_every_script(run: Run) -> None:
+    """As they are, and not as numbers."""
+    script = "git init -q . && touch ä 日本 && git status --short ä 日本"
+    assert run("sh", "-c", script, working_dir="/data").require_success() == "?? ä\n?? 日本\n"
+
+
+def test_programs_of_tools_are_found(run: Run) -> None:
+    """uv tool and pipx put them into .local/bin of the home; the image's own come first."""
+    script = (
+        "mkdir -p .local/bin && cd .local/bin && cp /bin/true own-tool && cp /bin/false python && own-tool && python -V"
+    )
+    run("sh", "-c", script, working_dir="/data").require_success()
+
+
 @pytest.mark.parametrize("program", ["EDITOR", "PAGER"])
 def test_git_opens_a_program_that_is_there(run: Run, program: str) -> None:
     """In a terminal it wants an editor for the message of a commit, and a pager for what is long."""

@@ -242,6 +242,15 @@ def test_ssh_replaces_a_host_key_that_it_cannot_read(volume: docker.types.Mount,
     host_key(running)
 
 
+def test_ssh_starts_where_its_folder_is_closed(volume: docker.types.Mount, start: Start) -> None:
+    """Another UID has closed the folder to the group: there is a key for this start."""
+    script = "mkdir -p -m 0700 /data/.slipway /data/.slipway/ssh"
+    start(entrypoint=["sh", "-c", script], user="4711:0", mounts=[volume]).wait()
+    running = open_workbench(start, "ssh", mounts=[volume])
+    assert f"warning: the host's key cannot be kept in {KEPT}, so the next start has another" in running.log
+    host_key(running)
+
+
 def test_ssh_lets_the_owner_of_a_full_volume_in(start: Start, keys: dict[str, tuple[str, str]]) -> None:
     """Somebody must be able to delete something; the next start has a key that is kept."""
     script = """umask 077; echo "$KEY" >/data/known; cat /dev/zero >/data/fill 2>/dev/null; umask 002; unset KEY

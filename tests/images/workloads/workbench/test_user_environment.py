@@ -177,6 +177,16 @@ def test_volume_that_cannot_be_written_is_one_line(run: Run, volume: Container, 
     assert lines[1:] == ["computed"], finished
 
 
+@pytest.mark.parametrize(("variable", "option"), [("1", ""), ("", "--user")])
+def test_pip_for_the_user_is_what_it_always_does(volume: Container, variable: str, option: str) -> None:
+    """Other images ask for it, and pip itself refuses it in an environment."""
+    put_wheel(volume, "wanted")
+    script = f"PIP_USER={variable} pip install {option} {OFFLINE} wanted >&2; "
+    script += "python -c 'import wanted; print(wanted.__file__)'"
+    lines = run_in(volume, "bash", "-c", script).require_success().splitlines()
+    assert lines[-1].startswith(f"{ENVIRONMENT}/lib/"), lines
+
+
 def test_environments_that_users_make_are_left_alone(volume: Container) -> None:
     """Activated, they are what pip and uv install into; they do not see the image's packages."""
     put_wheel(volume, "mine")

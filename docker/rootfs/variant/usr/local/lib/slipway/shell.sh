@@ -10,7 +10,8 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
     # The group may write what docker's own umask leaves to the owner: all UIDs share GID 0. Not what root installs.
     [ "$(umask)" != 0022 ] || [ "$(id -u)" = 0 ] || umask 0002
 
-    # A language that the image lacks takes UTF-8 away, too.
+    # A language that the image lacks takes UTF-8 away, too, and so does an empty one.
+    [ -n "${LC_ALL:-${LC_CTYPE:-${LANG:-}}}" ] || export LANG=C.UTF-8
     case ${LC_ALL:-${LC_CTYPE:-${LANG:-C}}} in
     C | POSIX | C.UTF-8 | C.utf8) ;;
     *) [ -z "$(locale charmap 2>&1 >/dev/null)" ] || export LC_ALL=C.UTF-8 ;;
@@ -52,3 +53,10 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
     done
     unset slipway_name
 fi
+
+# bash calls it for a command that it does not find.
+command_not_found_handle() {
+    slipway_hint=$(/usr/local/lib/slipway/instead "$1")
+    echo "${0##*/}: $1: command not found${slipway_hint:+. ${slipway_hint}}" >&2
+    return 127
+}

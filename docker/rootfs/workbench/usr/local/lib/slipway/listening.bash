@@ -12,15 +12,20 @@ mode_process() {
 
 # Ask PROGRAM, whose process is PID, for PATH where it listens; only an answer 200 within a second is healthy.
 ask_program() {
-    local program=$1 pid=$2 path=$3 address scheme status
-    address=$(listening "$pid")
-    [[ $address ]] || unhealthy "$program does not listen"
-    for scheme in http https; do
-        status=$(curl --disable --silent --insecure --noproxy '*' --max-time 1 --output /dev/null --write-out '%{http_code}' \
-            "$scheme://$address$path")
-        [[ $status != 200 ]] || healthy "$scheme://$address$path answered 200"
+    local program=$1 pid=$2 path=$3 places place address scheme status where
+    mapfile -t places < <(listening "$pid")
+    ((${#places[@]})) || mapfile -t places < <(listening_files "$pid")
+    ((${#places[@]})) || unhealthy "$program does not listen"
+    for place in "${places[@]}"; do
+        address=$place where=()
+        [[ $place != /* ]] || address=localhost where=(--unix-socket "$place")
+        for scheme in http https; do
+            status=$(curl --disable --silent --insecure --noproxy '*' --max-time 1 "${where[@]}" --output /dev/null \
+                --write-out '%{http_code}' "$scheme://$address$path")
+            [[ $status != 200 ]] || healthy "$scheme://$address$path answered 200"
+        done
     done
-    unhealthy "no answer from $address$path"
+    unhealthy "no answer from ${places[*]} to $path"
 }
 
 # Print HOST:PORT, as a URL has it, of the first TCP socket that process PID listens on; nothing where there is none.
@@ -32,6 +37,16 @@ listening() {
         echo "$(readable "${address%:*}"):$((16#${address#*:}))"
         return
     done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+}
+
+# Print the files of the Unix sockets that process PID listens on, one a line.
+listening_files() {
+    local sockets flags inode file
+    sockets=$(ls -l "/proc/$1/fd" 2>/dev/null)
+    while read -r _ _ _ flags _ _ inode file; do
+        # The flag of one that accepts connections.
+        [[ $flags != 00010000 || $file != /* || $sockets != *"socket:[$inode]"* ]] || echo "$file"
+    done </proc/net/unix
 }
 
 # Print an address as people write it: the kernel has four bytes of it in a word, the last one first.
