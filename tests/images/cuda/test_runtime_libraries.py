@@ -34,6 +34,9 @@ NOT_ASKED = {
     "nvidia-cufile": "it has no function for it",
     "nvidia-nvshmem": "it asks for a GPU first",
     "nvidia-nvtx": "it has no function for it",
+    "nvidia-cudnn-frontend": "headers, and Python around cuDNN",
+    "nvidia-cutlass-dsl(-libs-(base|core))?": "a compiler that flash attention imports",
+    "nvidia-ml-py": "Python around the driver's library",
 }
 
 
