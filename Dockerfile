@@ -135,9 +135,9 @@ FROM workbench-packages AS elyra-false
 FROM elyra-${ELYRA} AS workbench
 COPY --from=code-server /code-server/ /
 COPY --from=files /files/workbench/ /
-# The user's own environment, once there is one; VIRTUAL_ENV stays the image's, for those who build on this one. /data is mostly
-# another file system than the cache. Programs of uv tool and pipx come last. One folder for whoever asks which servers of Jupyter run.
-ENV PATH=/data/.slipway/python/bin:${PATH}:/data/.local/bin JUPYTER_PATH=/data/.slipway/python/share/jupyter UV_LINK_MODE=copy \
+# The user's own environment, once there is one, and programs of uv tool and pipx; VIRTUAL_ENV stays the image's, for those who build on
+# this one. /data is mostly another file system than the cache. One folder for whoever asks which servers of Jupyter run.
+ENV PATH=/data/.slipway/python/bin:/data/.local/bin:${PATH} JUPYTER_PATH=/data/.slipway/python/share/jupyter UV_LINK_MODE=copy \
     JUPYTER_RUNTIME_DIR=/tmp/slipway/jupyter
 USER 1000:0
 LABEL slipway.workload="workbench" org.opencontainers.image.title="Slipway workbench" \

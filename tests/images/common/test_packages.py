@@ -94,9 +94,9 @@ FEWEST_PROGRAMS = 200  # Debian's smallest system has about 270
 HIDING = """
 import json, os
 places = {}
-*folders, last = os.environ["PATH"].split(":")
 # The stand-ins are last, to be hidden by the programs themselves.
-for folder in filter(os.path.isdir, folders if last.endswith("/devel-only") else [*folders, last]):
+folders = [folder for folder in os.environ["PATH"].split(":") if not folder.endswith("/devel-only")]
+for folder in filter(os.path.isdir, folders):
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK):
@@ -224,10 +224,11 @@ def test_path_finds_the_environment_first(environment: dict[str, str], contract:
     """The environment's programs come before the system's, and PATH has all of the system's folders.
 
     Last, and not in devel, are stand-ins for compilers, whose message names devel. In a workbench, the user's own
-    environment comes before the image's.
+    programs come before the image's.
     """
-    path = environment["PATH"]
-    first, _, rest = (path.removeprefix("/data/.slipway/python/bin:") if contract.workload else path).partition(":")
+    own = "/data/.slipway/python/bin:/data/.local/bin:" if contract.workload else ""
+    assert environment["PATH"].startswith(own)
+    first, _, rest = environment["PATH"].removeprefix(own).partition(":")
     assert first == "/opt/venv/bin"
     stand_ins = "" if contract.flavor == "devel" else ":/usr/local/lib/slipway/devel-only"
     assert rest.removeprefix("/usr/local/cuda/bin:") == SYSTEM_PATH + stand_ins

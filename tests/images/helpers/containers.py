@@ -81,8 +81,8 @@ class Finished:
     output: str
 
     def __str__(self) -> str:
-        """Show the output as it was printed."""
-        return f"exit code {self.exit_code}:\n{self.output}"
+        """Show the output as it was printed; a failure without a word, as what the engine has lost, runs again."""
+        return f"exit code {self.exit_code}:\n{self.output or (LOST if self.exit_code else '')}"
 
     __repr__ = __str__
 
