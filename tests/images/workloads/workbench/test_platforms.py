@@ -105,6 +105,14 @@ def test_variables_of_other_images_are_named(start: Start) -> None:
     assert "warning: this image ignores NB_UID, PUID: files are those of UID 1000, which --user=UID:0" in running.log
 
 
+def test_variables_are_taken_away(start: Start) -> None:
+    """Secrets of the start that a notebook is not to see, as in the Jupyter images."""
+    named = {"ONE": "1", "TWO": "2", "THREE": "3", "JUPYTER_ENV_VARS_TO_UNSET": "ONE,TWO"}
+    running = open_workbench(start, "start-notebook.sh", environment=TOKEN_SET | named)
+    _, output = running.inside("tr '\\0' '\\n' </proc/$(cat /proc/1/task/1/children | cut -d' ' -f1)/environ")
+    assert {"ONE=1", "TWO=2", "THREE=3"} & {*output.splitlines()} == {"THREE=3"}
+
+
 def test_start_sh_runs_a_command(run: Run) -> None:
     """In the Jupyter images it is the entry point, which some give as the command as well."""
     assert run("start.sh", "echo", "two words").require_success() == "two words\n"

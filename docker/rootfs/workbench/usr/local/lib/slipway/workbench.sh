@@ -28,6 +28,7 @@ open_volume() {
     export HOME=/data SHELL=/bin/bash
     warn_of_closed_folder
     warn_of_foreign_variables
+    take_variables_away
     # On a full volume this fails, and its owner still gets in to delete something.
     mkdir -p "${STATE}" 2>/dev/null || true
     for RUN in /tmp/slipway "/dev/shm/slipway-$(uname -n)" "${STATE}/run"; do
@@ -65,11 +66,21 @@ docker exec --user $(stat --format=%u "${folder}"):0 CONTAINER sh -c 'chgrp -R 0
 # Name the variables by which other images choose the user: here the engine does.
 warn_of_foreign_variables() {
     ignored=''
-    for name in NB_UID NB_GID NB_USER NB_UMASK CHOWN_HOME CHOWN_EXTRA GRANT_SUDO PUID PGID UMASK SUDO_PASSWORD; do
+    for name in NB_UID NB_GID NB_USER NB_GROUP NB_UMASK CHOWN_HOME CHOWN_EXTRA GRANT_SUDO PUID PGID UMASK SUDO_PASSWORD; do
         ! printenv "${name}" >/dev/null || ignored="${ignored}, ${name}"
     done
     [ -z "${ignored}" ] || echo "warning: this image ignores ${ignored#, }: files are those of UID $(id -u), which \
 --user=UID:0 changes, and of its group; nobody becomes root" >&2
+}
+
+# As the Jupyter images do: what runs in the server does not see these variables.
+take_variables_away() {
+    for name in $(printf %s "${JUPYTER_ENV_VARS_TO_UNSET:-}" | tr , ' '); do
+        case ${name} in
+        *[!A-Za-z0-9_]* | [0-9]*) fail "JUPYTER_ENV_VARS_TO_UNSET: '${name}' is no name of a variable: set it to names, with commas between" ;;
+        esac
+        unset "${name}"
+    done
 }
 
 # A platform mounts the user's volume where its own images have HOME, unless it is told.
