@@ -1,6 +1,6 @@
 """A pytest plugin that selects the checks of a broken image: those that it breaks, and all others or a sample."""
 
-import random
+import hashlib
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -51,11 +51,15 @@ def choose(items: list[pytest.Item], case: Case, *, whole: bool) -> list[pytest.
 
 
 def sample(items: list[pytest.Item], size: int, seed: str) -> list[pytest.Item]:
-    """Return a number of checks, spread over the modules; the same ones for the same seed."""
+    """Return a number of checks, spread over the modules: the same for the same seed, also beside a new check."""
+
+    def rank(item: pytest.Item) -> bytes:
+        return hashlib.sha256(f"{seed} {item.nodeid}".encode()).digest()
+
     modules: dict[str, list[pytest.Item]] = {}
-    for item in random.Random(seed).sample(items, len(items)):  # noqa: S311 - a choice that can be repeated
+    for item in sorted(items, key=rank):
         modules.setdefault(item.path.name, []).append(item)
-    return sorted(items, key=lambda item: modules[item.path.name].index(item))[:size]
+    return sorted(items, key=lambda item: (modules[item.path.name].index(item), rank(item)))[:size]
 
 
 def is_quick(item: pytest.Item, costly: set[str]) -> bool:

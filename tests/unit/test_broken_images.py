@@ -111,6 +111,16 @@ def test_a_sample_is_the_same_each_time_and_of_every_module() -> None:
     assert selection.choose(everything, case, whole=True) == everything
 
 
+def test_a_new_check_changes_no_more_of_a_sample() -> None:
+    """Otherwise each new check would show what others on the same broken image had not been asked before."""
+    everything = items()
+    chosen = selection.sample(everything, selection.CHEAP, "one")
+    unchosen = next(item for item in everything if item not in chosen)
+    assert selection.sample([item for item in everything if item is not unchosen], selection.CHEAP, "one") == chosen
+    fewer = selection.sample([item for item in everything if item is not chosen[0]], selection.CHEAP, "one")
+    assert len([item for item in fewer if item not in chosen]) == 1
+
+
 def test_no_image_is_saved_for_the_sample_alone() -> None:
     """Where a check that must fail asks for that, the others that do cost nothing."""
     case = Case("one", "cpu-base", "cpu-base", breaks={"test_0": "RUN false"})
