@@ -42,13 +42,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder on loopback; yields HOST:PORT."""
+def serve(folder: Path, address: str) -> Iterator[str]:
+    """Serve a folder on an address of this host; yields HOST:PORT."""
     handler = functools.partial(Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with http.server.ThreadingHTTPServer((address, 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"127.0.0.1:{server.server_port}"
+            yield f"{address}:{server.server_port}"
         finally:
             server.shutdown()
 

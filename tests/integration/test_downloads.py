@@ -18,6 +18,7 @@ import pytest
 from slipway import matrix, repository
 from slipway.host import apt, downloads
 from tests.helpers import checkout, hosts, login_server
+from tests.helpers.bridge import find_bridge
 from tests.helpers.built_images import require_built
 from tests.helpers.hosts import put
 from tests.helpers.login_server import LOGIN, PASSWORD, SECRETS, TOKEN, USER
@@ -208,7 +209,7 @@ def test_apt_from_a_mirror_with_a_login_and_a_key_of_its_own(tmp_path: Path, tag
     root = tmp_path / "host"
     key = login_server.write_debian_mirror(tmp_path / "www" / "debian", tmp_path / "keys")
     put(root, KEY.lstrip("/"), "").write_bytes(key)
-    with login_server.serve(tmp_path / "www") as server:
+    with login_server.serve(tmp_path / "www", find_bridge()) as server:
         write_apt_host(root, server, how)
         good = build(APT, tag, find(root))
         assert good.code == 0, good.log
@@ -239,11 +240,11 @@ RUN --mount=source=docker/build/python/pip-install,target=/pip-install --mount=t
 PYTHON_HOSTS = {
     "netrc": {
         "home/.netrc": "machine other.example login a password b\ndefault login {user} password {password}\n",
-        "etc/pip.conf": "[global]\nindex_url = http://{server}/simple\n",
+        "etc/pip.conf": "[global]\nindex_url = http://{server}/simple\n{trusted}",
     },
-    "pip.conf": {"home/.config/pip/pip.conf": "[install]\nindex-url = http://{login}@{server}/simple\n"},
+    "pip.conf": {"home/.config/pip/pip.conf": "[install]\nindex-url = http://{login}@{server}/simple\n{trusted}"},
     "variables": {
-        "etc/pip.conf": "[global]\nindex-url = http://{login}@{server}/simple\n",
+        "etc/pip.conf": "[global]\nindex-url = http://{login}@{server}/simple\n{trusted}",
         "home/.config/uv/uv.toml": '[[index]]\nname = "team"\nurl = "http://{server}/simple"\ndefault = true\n'
         'cache-control = {{ api = "max-age=600" }}\nauthenticate = "always"\n',
     },
@@ -279,8 +280,9 @@ def test_pip_and_uv_from_an_index_with_a_login(tmp_path: Path, with_pip: str, ta
     """Both install from it; a refused login is told without the password."""
     lock = login_server.write_python_index(tmp_path / "www" / "simple")
     dockerfile = PYTHON.format(pip=with_pip, lock=lock)
-    with login_server.serve(tmp_path / "www") as server:
+    with login_server.serve(tmp_path / "www", find_bridge()) as server:
         words = {"server": server, "login": LOGIN, "user": USER, "password": PASSWORD}
+        words["trusted"] = f"trusted-host = {server}\n"  # pip wants it of an index without TLS
         for name, text in PYTHON_HOSTS[how].items():
             put(tmp_path, name, text.format(**words)).chmod(0o600)
         settings = find(tmp_path, **(VARIABLES if how == "variables" else {}))
@@ -302,7 +304,7 @@ RUN --mount=type=tmpfs,target=/root/.npm --mount=type=secret,id=ca --mount=type=
 
 def test_npm_from_a_registry_with_a_token(tmp_path: Path, with_node: str, tag: str) -> None:
     """A scope's registry, and a token that the file takes from a variable."""
-    with login_server.serve(tmp_path / "www") as server:
+    with login_server.serve(tmp_path / "www", find_bridge()) as server:
         login_server.write_npm_registry(tmp_path / "www" / "npm", server)
         put(
             tmp_path,

@@ -6,7 +6,6 @@ That index is not reached everywhere, so a proxy on this machine answers in its 
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import uuid
@@ -21,6 +20,7 @@ from slipway.build import locks
 from slipway.host import downloads
 from slipway.python_locks import read_lock
 from tests.helpers import reasons
+from tests.helpers.bridge import find_bridge
 from tests.helpers.buildkit import certificates as certificates
 from tests.helpers.builds import build
 from tests.helpers.built_images import require_built
@@ -87,23 +87,6 @@ def index(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Itera
         patch.setenv("HTTPS_PROXY", running.proxy)
         patch.setenv("SSL_CERT_FILE", str(bundle))
         yield running
-
-
-def find_bridge() -> str:
-    """Return this host's address for containers; skip the tests where a container does not reach this host by it."""
-    base = MATRIX.find_image("cpu-base")
-    require_built(base)
-    gateway = docker.call("network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Gateway}}").stdout.strip()
-    try:
-        with socket.create_server((gateway or "none.invalid", 0)) as server:
-            program = f"import socket; socket.create_connection({server.getsockname()}, 5)"
-            options = ("--rm", f"--label={docker.TEST_LABEL}", "--entrypoint=python")
-            is_reached = docker.call("run", *options, base.tag, "-c", program).returncode == 0
-    except OSError:
-        is_reached = False
-    if not is_reached:
-        pytest.skip(reasons.NO_BRIDGE)
-    return gateway
 
 
 def shorten(folder: Path) -> None:
