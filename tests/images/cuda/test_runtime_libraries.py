@@ -35,7 +35,7 @@ NOT_ASKED = {
     "nvidia-nvshmem": "it asks for a GPU first",
     "nvidia-nvtx": "it has no function for it",
     "nvidia-cudnn-frontend": "headers, and Python around cuDNN",
-    "nvidia-cutlass-dsl(-libs-(base|core))?": "a compiler that flash attention imports",
+    "nvidia-cutlass-dsl(-libs(-base|-core)?)?": "a compiler that flash attention imports",
     "nvidia-ml-py": "Python around the driver's library",
 }
 
