@@ -14,6 +14,7 @@ from slipway.errors import SlipwayError
 
 CHUNK = 1 << 20
 TEST_LABEL = "slipway.test"  # of what the tests make: containers, volumes, networks, broken images
+
 # Where they are set, docker runs no image that is unsigned, or takes another platform than a command means.
 for variable in ("DOCKER_CONTENT_TRUST", "DOCKER_DEFAULT_PLATFORM"):
     os.environ.pop(variable, None)

@@ -41,9 +41,9 @@ def is_current(source, compiled):
         fresh = stamp == [int(source.stat().st_mtime), len(content)]
     return magic == importlib.util.MAGIC_NUMBER and fresh
 
-def compiles(source, compiled):
+def compile_source(source, name):
     try:
-        code = compile(source.read_bytes(), compiled, "exec", dont_inherit=True)
+        code = compile(source.read_bytes(), name, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return None
     return code
@@ -51,7 +51,7 @@ def compiles(source, compiled):
 def is_its_own(source, compiled):
     with open(compiled, "rb") as file:
         code = marshal.loads(file.read()[16:])
-    return code == compiles(source, code.co_filename)
+    return code == compile_source(source, code.co_filename)
 
 missing, seen = [], 0
 for distribution in metadata.distributions():
@@ -62,7 +62,7 @@ for distribution in metadata.distributions():
             seen += 1
             compiled = importlib.util.cache_from_source(str(source.resolve()))
             if not (os.path.exists(compiled) and is_current(source, compiled)):
-                missing += [str(source)] if compiles(source, compiled) else []
+                missing += [str(source)] if compile_source(source, compiled) else []
             elif is_new and not is_its_own(source, compiled):
                 missing.append(compiled)
 print(json.dumps([seen, missing]))

@@ -25,8 +25,7 @@ OTHER_WAYS = (
     "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
     "-o PreferredAuthentications=none,password,keyboard-interactive,hostbased,gssapi-with-mic"
 )
-# The settings of sshd by which somebody without a known key could get in.
-# What sshd refuses, and the ways on for VS Code and git, which it has.
+# The settings of sshd by which somebody without a known key could get in, and the ways on for VS Code and git.
 REFUSING = {
     "allowagentforwarding": ["yes"],
     "allowtcpforwarding": ["yes"],
