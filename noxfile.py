@@ -156,13 +156,13 @@ def scan(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def run(session: nox.Session) -> None:
     """Start an image, `-- [--address IP] NAME [COMMAND...]`: free ports on 127.0.0.1, volumes, this machine's GPUs."""
-    image, command, published = sessions.read_run(session, MATRIX)
+    image, command, own = sessions.read_run(session, MATRIX)
     session.run(
-        *("docker", "run", "--rm", "--pull=never", "--interactive", *(["--tty"] if session.interactive else [])),
-        *devices.gpu_options(image.variant.accelerator),
-        *(*published, "--shm-size=2g"),  # memory for the workers of PyTorch's data loaders, as in compose.yaml
+        *("docker", "run", "--rm", "--pull=never", "--interactive", *devices.gpu_options(image.variant.accelerator)),
+        *(*own, "--shm-size=2g"),  # memory for the workers of PyTorch's data loaders, as in compose.yaml
         *("--volume=slipway-data:/data", "--volume=slipway-cache:/cache", image.tag, *command),
         external=True,
+        interrupt_timeout=sessions.INTERRUPT_SECONDS,
     )
 
 
@@ -173,8 +173,7 @@ def define_module_session(name: str, module: str, text: str, lock: str = "") -> 
     def run_session(session: nox.Session) -> None:
         if lock:
             sessions.install(session, lock)
-        python = "python" if lock else sys.executable
-        session.run(python, "-m", module, *session.posargs, external=not lock, log=False, stderr=None)
+        sessions.run_module_unlogged(session, module, "python" if lock else sys.executable)
 
     run_session.__doc__ = text
 
@@ -196,10 +195,11 @@ def define_test_session(name: str, text: str, *needs: tuple[str, ...]) -> None:
 
     @nox.session(name=name)
     def run_session(session: nox.Session) -> None:
+        command = sessions.make_tests_command(session, MATRIX, name)  # --help ends here, before anything is installed
         sessions.install(session, "tests")
         for module, *words in needs:
             sessions.run_module(session, module, *words)
-        session.run(*sessions.make_tests_command(session, MATRIX, name), interrupt_timeout=sessions.INTERRUPT_SECONDS)
+        session.run(*command, interrupt_timeout=sessions.INTERRUPT_SECONDS)
 
     run_session.__doc__ = text
 

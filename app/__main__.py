@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import threading
+from http import HTTPStatus
 
 import uvicorn
 
@@ -14,6 +15,7 @@ from app.settings import SettingError, read_settings
 # Under a second, so that a container with a request in progress ends within one. uvicorn's
 # annotation wants whole seconds; it waits by asyncio, which takes any.
 SHUTDOWN_SECONDS = 0.4
+PROBES = ("/health", "/ready", "/metrics")
 
 
 def main() -> None:
@@ -53,8 +55,11 @@ def log_missing_gpu() -> None:
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Keep the health check's request, one every few seconds, out of the access log."""
-    return "/health" not in (record.args or ())
+    """Keep the requests of probes and of Prometheus, several a minute, out of the access log while they succeed."""
+    match record.args:
+        case (_, _, path, _, HTTPStatus.OK):  # uvicorn's client, method, path, HTTP version, status
+            return path not in PROBES
+    return True
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ DISTRIBUTIONS = (
     "torch",
     "uvicorn",
 )
+NO_LIMIT = 2**60
 
 
 def collect() -> dict[str, Any]:
@@ -29,7 +31,7 @@ def collect() -> dict[str, Any]:
         "hip_runtime": hip.runtime_version(),
         "onnxruntime_provider": inference.provider_in_use(inference.CPU if cuda.why_unavailable() else inference.CUDA),
         "devices": gpu.of_this_image().devices(),
-        "cpus": len(os.sched_getaffinity(0)),
+        "cpus": processors(Path("/sys/fs/cgroup")),
         "memory_bytes": memory(),
     }
 
@@ -45,6 +47,13 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
+def processors(cgroup: Path) -> float:
+    """The processors that this container may use, or the share of them that its limit of time leaves."""
+    allowed = len(os.sched_getaffinity(0))
+    quota, period = _read_limit(cgroup, "cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us") or ("max", "1")
+    return allowed if quota in ("max", "-1") else min(allowed, int(quota) / int(period))
+
+
 def memory() -> dict[str, int | None]:
     """The host's memory, and this container's limit where it has one."""
     lines = Path("/proc/meminfo").read_text().splitlines()
@@ -57,9 +66,14 @@ def memory() -> dict[str, int | None]:
 
 
 def memory_limit(cgroup: Path) -> int | None:
-    """The limit of the control group (version 2); None where there is none."""
-    try:
-        limit = (cgroup / "memory.max").read_text().strip()
-    except OSError:
-        return None
-    return None if limit == "max" else int(limit)
+    """The limit of the control group; None where there is none, which version 1 writes as more than any machine has."""
+    [limit] = _read_limit(cgroup, "memory.max", "memory/memory.limit_in_bytes") or ("max",)
+    return None if limit == "max" or int(limit) >= NO_LIMIT else int(limit)
+
+
+def _read_limit(cgroup: Path, file: str, *files: str) -> list[str] | None:
+    """The words of the file of control groups of version 2, or of the files of version 1; None where there are none."""
+    for names in ((file,), files):
+        with suppress(OSError):
+            return " ".join((cgroup / name).read_text() for name in names).split()
+    return None

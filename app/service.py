@@ -19,12 +19,13 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Slipway", openapi_url=None)  # no /docs: its page loads scripts of another host
     app.add_middleware(MeasuredRequests)
 
-    @app.get("/health")
+    # HEAD, too: load balancers and `wget --spider` ask so.
+    @app.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> dict[str, str]:
         """Live: the process answers."""
         return {"status": "ok"}
 
-    @app.get("/ready")
+    @app.api_route("/ready", methods=["GET", "HEAD"])
     def ready() -> JSONResponse:
         """Ready: a real computation has just given the right result."""
         return _answer(readiness.check(require_gpu=settings.require_gpu))

@@ -1,17 +1,16 @@
 """The words after `--` in a session's command: names of images and options, with the same meaning in each session."""
 
 import argparse
-import difflib
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from slipway.errors import SlipwayError
+from slipway.errors import SlipwayError, suggest
 from slipway.matrix import Image, Matrix
 
 # The verbs of the old sessions and of the new ones.
-VERBS = {"build": "build", "test": "test", "run": "run", "sbom": "audit", "scan": "scan"}
+VERBS = {"build": "build", "test": "test", "run": "run", "sbom": "audit", "audit": "audit", "scan": "scan"}
 OLD_NAMES = {"test-slipway": "nox -s unit integration"}
 NOT_FOUND = "Sessions not found: "  # nox's own message
 
@@ -65,17 +64,13 @@ def read_options(words: Sequence[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_intermixed_args(own)
     if unknown:
         known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
-        raise SlipwayError(f"there is no option {unknown[0]}{suggest_words(unknown[0], known)}; --help lists all")
+        close = suggest(unknown[0], known)
+        where = "--help lists all, and a session of tests takes pytest's after a second --"
+        raise SlipwayError(f"there is no option {unknown[0]}{close}; {where}")
     if options.derived and not options.image:
         raise SlipwayError("--derived is about another image: NAME --image REF --derived")
     options.pytest = list(words[len(own) + 1 :])
     return options
-
-
-def suggest_words(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean a, b?` with the words close to this one, or an empty string."""
-    close = difflib.get_close_matches(word, list(known), n=3)
-    return f"; did you mean {', '.join(close)}?" if close else ""
 
 
 def choose_images(matrix: Matrix, options: argparse.Namespace, default: Callable[[], list[Image]]) -> list[Image]:
@@ -109,8 +104,10 @@ def read_run(matrix: Matrix, words: Sequence[str]) -> tuple[Image, argparse.Name
 def refuse_names(session: str, options: argparse.Namespace) -> None:
     """Raise SlipwayError when images are named for a session that has its own."""
     if options.images or options.all:
-        names = " ".join(options.images) or "--all"
-        raise SlipwayError(f"{session} takes no names of images: nox -s {session.partition('-')[0]} -- {names}")
+        verb, _, variant = session.partition("(")[0].partition("-")
+        # A flavor alone is meant to be one of the session's variant.
+        names = [name if "-" in name else f"{variant}-{name}" for name in options.images]
+        raise SlipwayError(f"{session} takes no names of images: nox -s {verb} -- {' '.join(names) or '--all'}")
 
 
 def make_build_options(image: Image, options: argparse.Namespace) -> list[str]:
@@ -152,9 +149,15 @@ def make_scan_options(options: argparse.Namespace) -> list[str]:
 
 
 def replace_session(matrix: Matrix, name: str) -> str:
-    """Return the command that replaces an old session, such as `build-cuda13.2(devel)`; empty for an unknown name."""
+    """Return what to use in place of an old session, such as `build-cuda13.2(devel)`, or of an image's name.
+
+    Empty for an unknown name.
+    """
     if name in OLD_NAMES:
         return OLD_NAMES[name]
+    known = {image.name for image in matrix.images}
+    if name in known:
+        return f"-- before names of images, as in nox -s build -- {name}"
     parts = re.fullmatch(r"(\w+)-([^()]+)(?:\((.+)\))?", name)
     if not parts or parts[1] not in VERBS:
         return ""
@@ -163,25 +166,19 @@ def replace_session(matrix: Matrix, name: str) -> str:
         images = [image.name for image in matrix.workloads if one in (None, image.name)]
     elif group in matrix.variants:
         images = [image.name for flavor, image in matrix.variants[group].images.items() if one in (None, flavor)]
+    elif group in known:
+        images = [group]
     else:
         return ""
     names = f"NAME, NAME being {' or '.join(images)}" if verb == "run" and len(images) > 1 else " ".join(images)
     return f"nox -s {verb} -- {names}" if images else ""
 
 
-class OldSessions(logging.Filter):
-    """Adds the new command to nox's message about a session that does not exist."""
-
-    def __init__(self, matrix: Matrix) -> None:
-        super().__init__()
-        self.matrix = matrix
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Extend the message in place; keep every record."""
-        message = str(record.msg)
-        if message.startswith(NOT_FOUND):
-            names = message.removeprefix(NOT_FOUND).split(", ")
-            commands = {name: replace_session(self.matrix, name) for name in names}
-            lines = [f"{name}: use {command}" for name, command in commands.items() if command]
-            record.msg = "\n".join([message, *lines])
-        return True
+def explain_old_sessions(matrix: Matrix, record: logging.LogRecord) -> bool:
+    """Add the new commands to nox's message about sessions that do not exist, as a filter that keeps every record."""
+    message = str(record.msg)
+    if message.startswith(NOT_FOUND):
+        commands = {name: replace_session(matrix, name) for name in message.removeprefix(NOT_FOUND).split(", ")}
+        lines = [f"{name}: use {command}" for name, command in commands.items() if command]
+        record.msg = "\n".join([message, *lines])
+    return True

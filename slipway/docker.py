@@ -7,7 +7,7 @@ import os
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
 from slipway.errors import SlipwayError
@@ -16,23 +16,28 @@ CHUNK = 1 << 20
 TEST_LABEL = "slipway.test"  # of what the tests make: containers, volumes, networks, broken images
 
 # Where they are set, docker runs no image that is unsigned, or takes another platform than a command means.
-for variable in ("DOCKER_CONTENT_TRUST", "DOCKER_DEFAULT_PLATFORM"):
-    os.environ.pop(variable, None)
-
+IGNORED = ("DOCKER_CONTENT_TRUST", "DOCKER_DEFAULT_PLATFORM")
 NO_IMAGE = ("no such image", "invalid reference format")  # no image can have such a name
 MISSING = "there is no docker command; `nox -s setup` installs it"
 ADVICE = "`nox -s setup` checks the engine and starts it"
+
+
+def make_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a docker command: this process's, without what is ignored, and more variables."""
+    return {name: value for name, value in os.environ.items() if name not in IGNORED} | dict(more or {})
 
 
 def call(
     *arguments: str,
     data: bytes | None = None,
     timeout: float | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a docker command and return its outcome, whatever its exit code."""
+    """Run a docker command, with these variables, too, and return its outcome, whatever its exit code."""
     try:
         result = subprocess.run(
             ["docker", *arguments],
+            env=make_environment(variables),
             input=data,
             stdin=subprocess.DEVNULL if data is None else None,
             capture_output=True,
@@ -64,6 +69,20 @@ def own_builder() -> str:
     return output("context", "show").strip()
 
 
+def name_engine() -> dict[str, str]:
+    """Return the variables that name the engine of docker's context, for programs that know no contexts.
+
+    Empty where DOCKER_HOST names it.
+    """
+    if os.environ.get("DOCKER_HOST"):
+        return {}
+    [context] = json.loads(output("context", "inspect"))
+    variables = {"DOCKER_HOST": context["Endpoints"]["docker"]["Host"]}
+    if (context.get("TLSMaterial") or {}).get("docker"):
+        variables |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": f"{context['Storage']['TLSPath']}/docker"}
+    return variables
+
+
 def inspect(reference: str) -> dict[str, Any] | None:
     """Return the engine's description of an image, None without such an image."""
     words = ("image", "inspect", "--", reference)
@@ -93,7 +112,9 @@ def save(image_id: str) -> Iterator[BinaryIO]:
     command = ["docker", "save", "--", image_id]
     with tempfile.TemporaryFile("w+") as errors:
         try:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, pipesize=CHUNK, bufsize=CHUNK)
+            process = subprocess.Popen(
+                command, env=make_environment(), stdout=subprocess.PIPE, stderr=errors, pipesize=CHUNK, bufsize=CHUNK
+            )
         except FileNotFoundError:
             raise SlipwayError(MISSING) from None
         stream = cast("BinaryIO", process.stdout)

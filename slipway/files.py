@@ -7,15 +7,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
+from slipway.errors import SlipwayError
+
+
+def find_space() -> str:
+    """Return the folder on disk for what is as large as an image; SlipwayError where nothing can be written there.
+
+    /tmp is in memory on many systems.
+    """
+    place = os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise SlipwayError(f"{place} is no folder that can be written: set TMPDIR to one on disk")
+    return place
+
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a new temporary folder on disk, for what is as large as an image: /tmp is in memory on many systems."""
-    return tempfile.TemporaryDirectory(prefix="slipway-", dir=os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108
+    """Return a new temporary folder on disk; SlipwayError as above."""
+    return tempfile.TemporaryDirectory(prefix="slipway-", dir=find_space())
 
 
 def temporary_file() -> IO[bytes]:
     """Return a new temporary file, which vanishes when it is closed, in the same place."""
-    return tempfile.NamedTemporaryFile(prefix="slipway-", dir=os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108
+    return tempfile.NamedTemporaryFile(prefix="slipway-", dir=find_space())
 
 
 @contextlib.contextmanager

@@ -59,7 +59,6 @@ Text = Annotated[str, Field(pattern=r"^.+$", description="a string in quotes")]
 ArgumentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", description="a build argument in capitals")]
 Port = Annotated[int, Field(gt=0, lt=2**16)]
 Days = Annotated[int, Field(ge=1, description="a whole number of days, at least 1")]
-InTests = Annotated[bool, Field(description="true, or false: `nox -s tests` leaves it out")]
 
 
 class Distro(Table):
@@ -105,7 +104,7 @@ class ImageTable(Table):
     """[variant.NAME.flavor], [workload.NAME.on]: one image, a flavor or a workload on a variant's image."""
 
     size_gb: Size
-    in_tests: InTests = True
+    in_tests: bool = Field(default=True, description="true, or false: `nox -s tests` leaves it out")
 
 
 def check_flavors(flavors: dict[Flavor, ImageTable]) -> dict[Flavor, ImageTable]:

@@ -10,13 +10,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from slipway import repository
-from slipway.errors import SlipwayError, run
+from slipway.errors import SlipwayError, run, suggest
 from slipway.images_toml import LAYERS, PLATFORMS, Deprecation, Distro, ImagesToml, VariantTable, WorkloadTable
 from slipway.toml import join_names, read_toml, require_choice
 
@@ -108,13 +107,6 @@ class Image:
         return {**self.variant.arguments, **deprecated}
 
     @property
-    def identifying_labels(self) -> Mapping[str, str]:
-        """The labels, without their prefix, that identify it among the images of its sessions."""
-        if self.workload:
-            return {"accelerator": self.variant.accelerator, "flavor": self.flavor, "workload": self.workload.name}
-        return {"flavor": self.flavor, "workload": ""}
-
-    @property
     def mode(self) -> str:
         """The mode that a container without a command runs."""
         return self.workload.mode if self.workload else "serve"
@@ -129,11 +121,6 @@ class Image:
         """The lock file of each layer of the variant, the lowest first."""
         layers = (layer for flavor in self.flavors for layer in LAYERS[self.variant.accelerator][flavor])
         return [repository.ROOT / "requirements" / f"{self.variant.locks}-{layer}.txt" for layer in layers]
-
-    @property
-    def lock_text(self) -> str:
-        """The variant's locks, one after the other: every Python distribution of the variant."""
-        return "".join(file.read_text(encoding="utf-8") for file in self.variant_locks)
 
     @property
     def locks(self) -> list[Path]:
@@ -243,9 +230,8 @@ class Matrix:
             for flavor in variant.excluded:
                 if name == variant.name_image(flavor):
                     raise SlipwayError(variant.explain_exclusion(flavor))
-        close = get_close_matches(name, images, n=3)
-        hint = f"did you mean {', '.join(close)}? " if close else ""
-        raise SlipwayError(f"there is no image {name!r}; {hint}`nox -s matrix -- --all` lists all")
+        close = suggest(name.lower().replace("_", "-"), images) or ";"
+        raise SlipwayError(f"there is no image {name!r}{close} `nox -s matrix -- --all` lists all")
 
 
 def check_variant_name(name: str, row: VariantTable, distro: Distro) -> None:
@@ -312,11 +298,10 @@ def make_matrix(content: ImagesToml) -> Matrix:
     images = {i.name: i for v in variants.values() if v.distro == default for i in v.images.values()}
     fields = {key: value for key, value in content if key not in ("distro", "variant", "workload", "published")}
     workloads = tuple(make_workloads(content.workload, images))
-    every = {i.name: i for i in (*(i for v in variants.values() for i in v.images.values()), *workloads)}
+    whole = Matrix(distros=content.distro, variants=variants, workloads=workloads, published=(), **fields)
     for name in content.published:
-        require_choice(FILE.name, ("published",), name, every)
-    published = tuple(image for name, image in every.items() if name in content.published)
-    return Matrix(distros=content.distro, variants=variants, workloads=workloads, published=published, **fields)
+        require_choice(FILE.name, ("published",), name, [image.name for image in whole.images])
+    return replace(whole, published=tuple(image for image in whole.images if image.name in content.published))
 
 
 @cache

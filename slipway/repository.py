@@ -1,5 +1,7 @@
 """The repository's root and git history, and Slipway's folder in the user's cache."""
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -8,6 +10,12 @@ from platformdirs import user_cache_path
 from slipway.errors import SlipwayError
 
 ROOT = Path(__file__).parent.parent
+
+
+# What git sets for a hook, which may be another repository's, and what changes the meaning of paths.
+HOOK = re.compile("GIT_(DIR|WORK_TREE|COMMON_DIR|INDEX_FILE|NAMESPACE|PREFIX|.*OBJECT_DIRECTOR.*|.*_PATHSPECS)")
+# A signature's check would stand before each commit, and a refreshed index might be root's.
+READ_ONLY = ("--no-optional-locks", "-c", "log.showSignature=false")
 
 
 class GitError(SlipwayError):
@@ -45,8 +53,9 @@ def file_at(commit: str, path: str) -> bytes | None:
 def _run_git(*words: str) -> bytes:
     try:
         # Whoever runs a session of this checkout trusts it already, whoever owns it.
-        command = ["git", "-c", "safe.directory=*", "-C", str(ROOT), *words]
-        result = subprocess.run(command, capture_output=True, check=False)
+        command = ["git", *READ_ONLY, "-c", "safe.directory=*", "-C", str(ROOT), *words]
+        environment = {name: value for name, value in os.environ.items() if not HOOK.fullmatch(name)}
+        result = subprocess.run(command, env=environment, capture_output=True, check=False)
     except FileNotFoundError:
         raise GitError("there is no git on this machine") from None
     if result.returncode:

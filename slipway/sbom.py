@@ -58,27 +58,25 @@ def find_properties(document: Mapping[str, Any], name: str) -> set[str]:
 
 
 def read_components(file: Path) -> list[Component]:
-    """Return the packages that a CycloneDX file lists; SlipwayError when it is malformed."""
+    """Return the packages that a CycloneDX file lists, those with a purl; SlipwayError when it is malformed."""
     document = read_document(file)
     listed = document.get("components")
     if document.get("bomFormat") != "CycloneDX" or not isinstance(listed, list):
         raise SlipwayError(f"{file} is no CycloneDX list of components; {AGAIN}")
-    return list(iterate_components(file, listed))
-
-
-def iterate_components(file: Path, listed: list[Any]) -> Iterator[Component]:
-    """Yield the components that are packages: those with a purl."""
+    found = []
     for item in listed:
         match item:
             case {"purl": str(purl), "name": str(name), "version": str(version)} if purl.startswith("pkg:"):
                 kind = purl.removeprefix("pkg:").partition("/")[0]
-                yield Component(kind, name, unquote(version), tuple(read_licenses(item)), read_path(item), purl)
+                licenses, path = tuple(read_licenses(item)), read_path(item)
+                found.append(Component(kind, name, unquote(version), licenses, path, purl))
             case {"purl": _}:
                 raise SlipwayError(f"{file}: a component has no name, no version or no package URL; {AGAIN}")
             case dict():
                 continue
             case _:
                 raise SlipwayError(f"{file}: a component is {item!r:.60}; {AGAIN}")
+    return found
 
 
 def read_licenses(item: dict[str, Any]) -> Iterator[str]:

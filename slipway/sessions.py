@@ -15,14 +15,14 @@ from functools import partial
 
 import nox
 
-from slipway import command_line, junit, matrix, repository, results, tables
+from slipway import command_line, docker, junit, matrix, repository, results, tables
 from slipway.build import images, record, rounds
-from slipway.errors import SlipwayError
+from slipway.errors import SlipwayError, catch_signals
 from slipway.host import ports
 from slipway.matrix import Image, Matrix
 from slipway.report import earlier_checks
 
-INTERRUPT_SECONDS = 20  # for the checks to remove their containers after Ctrl-C
+INTERRUPT_SECONDS = 20  # for what nox starts to remove what it has made after Ctrl-C
 NOT_SCANNED = 3  # the exit code of slipway.scan, and of nox
 
 # Modules that provide what the tests need, with their options; where nobody can answer a question, it is a yes.
@@ -33,8 +33,20 @@ CI_TOOLS = (*TOOLS, "act")
 # What `lock` renews besides the locks of packages.
 AFTER_LOCKS = ("slipway.build.base_digests", "slipway.audit.wheel_records", "slipway.audit.npm_files")
 
+# Tests that run in processes beside each other, those of a file in one: most wait for the engine, a registry or Go.
+SPREAD = dict.fromkeys(("unit", "integration"), ("--numprocesses=2", "--dist=loadfile"))
+# Options of pytest that need a terminal, which these processes have not.
+INTERACTIVE = {"--pdb", "-s", "--capture=no"}
+
 # What `tests -- --all` asks of pytest beyond `tests`, by session.
 WHOLE = {"sabotage": "--all-checks", "integration": "--whole", "workflows": "--whole"}
+
+# What a machine may set for Python and pytest: it would change what the sessions import and which checks run. noxw
+# starts nox without. ROS, Spark and environment modules set the first.
+INTRUDING = (
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONINSPECT"),
+    *("PYTHONIOENCODING", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
+)
 
 Work = Callable[[Image, Namespace], None]
 
@@ -48,12 +60,19 @@ class NotScannedError(SlipwayError):
 
 
 def load_matrix() -> Matrix:
-    """Return the matrix; end nox with one line when images.toml is wrong. From here on old sessions are explained."""
+    """Return the matrix; end nox with one line when images.toml is wrong.
+
+    From here on old sessions are explained, nox ends cleanly by other signals than Ctrl-C, too, and what it starts gets
+    no variable that would change what it does.
+    """
+    catch_signals()
+    for variable in (*INTRUDING, *docker.IGNORED):
+        os.environ.pop(variable, None)
     try:
         loaded = matrix.load_matrix()
     except SlipwayError as error:
         sys.exit(f"error: {error}")
-    logging.getLogger("nox").addFilter(command_line.OldSessions(loaded))
+    logging.getLogger("nox").addFilter(partial(command_line.explain_old_sessions, loaded))
     return loaded
 
 
@@ -77,7 +96,15 @@ def explain(what: str) -> Iterator[None]:
 
 def run_module(session: nox.Session, module: str, *words: str, codes: tuple[int, ...] = (0,)) -> None:
     """Run a module of Slipway in nox's own environment."""
-    session.run(sys.executable, "-m", module, *words, external=True, success_codes=list(codes))
+    command = (sys.executable, "-m", module, *words)
+    session.run(*command, external=True, success_codes=list(codes), interrupt_timeout=INTERRUPT_SECONDS)
+
+
+def run_module_unlogged(session: nox.Session, module: str, python: str) -> None:
+    """Run a module with the words after `--` by a Python: of its output nothing changes, and nothing is added."""
+    command = (python, "-m", module, *session.posargs)
+    is_nox = python == sys.executable
+    session.run(*command, external=is_nox, log=False, stderr=None, interrupt_timeout=INTERRUPT_SECONDS)
 
 
 def install(session: nox.Session, *locks: str) -> None:
@@ -131,11 +158,16 @@ def read_unchecked(session: nox.Session, matrix: Matrix) -> list[Image]:
 
 
 def read_run(session: nox.Session, matrix: Matrix) -> tuple[Image, list[str], list[str]]:
-    """Return the image to start, the command that follows its name, and the options that publish its ports."""
+    """Return the image to start, the command after its name, and the options that publish ports and make a terminal.
+
+    A terminal's lines end in a carriage return, which has no place in a file or a pipe.
+    """
     with clear_errors(session):
         image, options = command_line.read_run(matrix, session.posargs)
         warn_deprecated(session, image)
-        return image, options.command, ports.publish_options(image.ports, options.address)
+        published = ports.publish_options(image.ports, options.address)
+    is_terminal = all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)) and session.interactive
+    return image, options.command, [*published, *(["--tty"] if is_terminal else [])]
 
 
 def warn_deprecated(session: nox.Session, image: Image) -> None:
@@ -158,6 +190,7 @@ def make_tests_command(session: nox.Session, matrix: Matrix, name: str) -> list[
     options = read_options(session)
     chosen = read_images(session, matrix) if options.images else []
     command = ["pytest", f"tests/{name}", "--quiet", f"--junit-xml=dist/{name}/tests.xml"]
+    command += SPREAD.get(name, ()) if INTERACTIVE.isdisjoint(options.pytest) else ()
     return [*command, *(f"--on={image.name}" for image in chosen), *command_line.make_test_options(options)]
 
 

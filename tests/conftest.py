@@ -1,4 +1,4 @@
-"""Settings of all tests: Ctrl-C ends them, they build by the engine itself, JUnit files have their requirements."""
+"""Settings of all tests: signals end them, they build by the engine itself, JUnit files have their requirements."""
 
 import os
 import shutil
@@ -7,15 +7,19 @@ import signal
 import pytest
 
 from slipway import docker
+from slipway.errors import catch_signals
 from slipway.report import summary
 
 
 def pytest_configure() -> None:
     """Enable Ctrl-C: a run in the background of a shell ignores it, and so would the processes that tests start.
 
+    After other signals, too, tests remove what they have made.
+
     Build by the engine itself: no other builder has its images, from which tests build others.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    catch_signals()
     if shutil.which("docker"):
         os.environ["BUILDX_BUILDER"] = docker.call("context", "show").stdout.strip()
 
@@ -31,3 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                         f"{item.nodeid} names {identifier}, which docs/requirements.md does not list"
                     )
                 item.user_properties.append(("requirement", identifier))
+
+
+@pytest.fixture(autouse=True)
+def no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No width of a terminal: each process of pytest-xdist has one."""
+    monkeypatch.delenv("COLUMNS", raising=False)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from slipway import docker, matrix, repository, results, sbom
+from slipway import matrix, repository, results, sbom
 from slipway.audit import (
     debian_packages,
     display,
@@ -36,6 +36,7 @@ from slipway.audit.rules import RuleContext
 from slipway.audit.state import Audit
 from slipway.audit.unpackaged_files import UnpackagedFiles
 from slipway.audit.wheel_records import read_records
+from slipway.build import images
 from slipway.build.commit import find_commit, list_context
 from slipway.build.dockerfiles import read_dockerfiles
 from slipway.build.labels import COMMIT
@@ -56,7 +57,7 @@ def require_commit(contract: Image, image_id: str) -> None:
 
     An image that was built from uncommitted files is compared with the files that are there.
     """
-    commit = str(((docker.inspect(image_id) or {}).get("Config", {}).get("Labels") or {}).get(COMMIT, ""))
+    commit = (images.inspect_labels(image_id) or {}).get(COMMIT, "")
     if commit and not commit.endswith("-dirty") and commit != find_commit(list_context(contract)):
         raise SlipwayError(
             f"{contract.name} was built from commit {commit[:12]}, and files of its build are others now: "
@@ -95,6 +96,7 @@ def audit_files(contract: Image, image: SavedImage) -> Audit:
     rules, records = read_toml(unpackaged_files.FILE, UnpackagedFiles), read_records()
     context = RuleContext(audit.system, audit.packages, records, audit.origins)
     file_checks.check_files(audit, rules, context)
+    file_checks.check_folders(audit, rules, context)
     file_checks.check_instructions(audit)
     file_checks.check_missing(audit, rules, trims.find_trims(contract))
     file_checks.check_rights(audit)

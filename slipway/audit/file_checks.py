@@ -1,5 +1,6 @@
 """Checks of files and layers: the owner of each file, missing files, and the instructions that made the layers."""
 
+import posixpath
 from collections.abc import Collection, Iterable, Sequence
 
 from slipway.audit import trims
@@ -12,6 +13,7 @@ from slipway.image.filesystem import FileSystem
 from slipway.image.layers import Kind
 
 DEB, PYPI = "deb:", "pypi:"  # begin the owner of a claim
+NO_PACKAGES = ("/usr/local/", "/opt/", "/data/", "/cache/", "/home/")  # Debian's policy, 9.1
 SET_ID = 0o6000
 WRITABLE = 0o022
 SHADOW = ("/etc/shadow", "/etc/gshadow")  # belong to the group of this name wherever an account is made
@@ -20,8 +22,8 @@ SHADOW = ("/etc/shadow", "/etc/gshadow")  # belong to the group of this name whe
 def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> None:
     """Find files with another digest than their owner's, and files without an owner that no rule explains."""
     for path in audit.system.list_files():
-        claims = audit.claims.get(path)
-        if claims is None:
+        claims = [claim for claim in audit.claims.get(path, ()) if not is_false(claim, path)]
+        if not claims:
             problem = context.find_problem(path, rules.rules)
             if problem is None:
                 audit.owners["rules"] += 1
@@ -35,6 +37,28 @@ def check_files(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> N
                 audit.owners[claim.owner.partition(":")[0]] += 1
         else:
             audit.add_finding("changed", path, f"it is not the file of {choose_claims(claims)[0].owner}")
+
+
+def check_folders(audit: Audit, rules: UnpackagedFiles, context: RuleContext) -> None:
+    """Find empty folders that no package has and no rule explains.
+
+    A folder with files is explained by theirs. Programs look for more than files: a folder of settings, of sockets, of
+    a package's name.
+    """
+    used = set[str]()
+    for path in audit.system.list_files():
+        while (path := posixpath.dirname(path)) not in used:
+            used.add(path)
+    folders = (path for path, (entry, _) in audit.system.paths.items() if entry.kind is Kind.DIRECTORY)
+    for path in sorted(path for path in folders if path not in used):
+        is_unowned = all(is_false(claim, path) for claim in audit.claims.get(path, ()))
+        if is_unowned and (problem := context.find_problem(path, rules.rules)):
+            audit.add_finding("unowned", path, f"an empty folder: {problem}")
+
+
+def is_false(claim: Claim, path: str) -> bool:
+    """Tell whether a Debian package claims what no package may have: only a changed list of dpkg's does."""
+    return claim.owner.startswith(DEB) and path.startswith(NO_PACKAGES)
 
 
 def choose_claims(claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -81,7 +105,7 @@ def is_from_installation(audit: Audit, path: str, claims: Iterable[Claim]) -> bo
 
 def check_missing(audit: Audit, rules: UnpackagedFiles, found: Collection[trims.Trim]) -> None:
     """Find files of packages and distributions that the image lacks and no rule or trim leaves out."""
-    missing = audit.missing
+    missing = [path for path in audit.claims if path not in audit.system]
     for path in missing:
         claim = audit.claims[path][0]
         if not rules.leaves_out(path) and not any(trim.matches.fullmatch(path) for trim in found):

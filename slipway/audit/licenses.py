@@ -1,7 +1,7 @@
 """Checks the licenses of an image's components, from the SBOM, against policy/licenses.toml."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -33,10 +33,6 @@ class Policy(Table):
     accepted: dict[str, Globs]
     proprietary: dict[str, Globs]
 
-    def find_terms(self, name: str) -> str:
-        """Return the proprietary terms of a component; empty without any."""
-        return next((terms for terms, globs in self.proprietary.items() if matches_any(name, globs)), "")
-
     def refuses(self, license_name: str) -> bool:
         """Tell whether a license, an SPDX expression, is refused; in an invalid expression, any refused word counts.
 
@@ -61,10 +57,6 @@ class Policy(Table):
         globs = [glob.lower() for glob in self.refused]
         return any(matches_any(name, globs) for name in (text.lower(), *re.findall(r"[\w.+-]+", text.lower())))
 
-    def find_reason(self, name: str) -> str:
-        """Return why a component may have a refused license; empty if it may not."""
-        return next((reason for reason, globs in self.accepted.items() if matches_any(name, globs)), "")
-
 
 @dataclass
 class Licenses:
@@ -80,6 +72,11 @@ class Licenses:
 def matches_any(name: str, globs: Iterable[str]) -> bool:
     """Tell whether a name matches one of the globs."""
     return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def find_text(name: str, components: Mapping[str, Globs]) -> str:
+    """Return the reason or the terms with a component among their globs; empty without any."""
+    return next((text for text, globs in components.items() if matches_any(name, globs)), "")
 
 
 def check_licenses(
@@ -124,25 +121,21 @@ def add_component(result: Licenses, component: Component, policy: Policy) -> Non
     name = f"{component.kind}:{component.name}"
     named = list_named(component)
     free = named and not any(map(NOT_FREE.search, named))
-    terms = "" if free else policy.find_terms(name)
+    terms = "" if free else find_text(name, policy.proprietary)
     if terms:
         result.proprietary.setdefault(terms, []).append(name)
     elif not named:
         result.unknown.append(name)
-    reason = policy.find_reason(name)
-    if reason and any(map(policy.refuses, named)):
+    reason = find_text(name, policy.accepted)
+    refused = set(filter(policy.refuses, named))
+    if reason and refused:
         result.accepted.setdefault(reason, []).append(name)
     for license_name in named:
         result.known[license_name] = result.known.get(license_name, 0) + 1
-    result.findings += find_refused(name, named, terms, policy)
-
-
-def find_refused(name: str, named: Iterable[str], terms: str, policy: Policy) -> Iterator[Finding]:
-    """Yield findings for refused licenses of a component, and for proprietary terms that the policy does not list."""
-    for license_name in named:
-        if policy.refuses(license_name) and not policy.find_reason(name):
-            yield Finding("license", name, f"{license_name} is refused by policy/licenses.toml")
+        problem = ""
+        if license_name in refused and not reason:
+            problem = f"{license_name} is refused by policy/licenses.toml"
         elif not terms and NOT_FREE.search(license_name):
-            yield Finding(
-                "license", name, f"{license_name}: name these terms under [proprietary] in policy/licenses.toml"
-            )
+            problem = f"{license_name}: name these terms under [proprietary] in policy/licenses.toml"
+        if problem:
+            result.findings.append(Finding("license", name, problem))

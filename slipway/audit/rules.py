@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from slipway.audit import alternatives, java_keystore, npm_files
+from slipway.audit.debian_packages import Package
 from slipway.audit.globs import compile_globs
 from slipway.audit.origins import Origins
 from slipway.audit.unpackaged_files import BASE, PACKAGES, CheckName, Rule
@@ -23,6 +24,11 @@ WHEEL_FILES = {"/usr/local/bin/uv": "bin/uv", "/opt/code-server/node": "nodejs_w
 # Programs and libraries: what links them is a package, or update-alternatives.
 PROGRAMS = re.compile(r"/usr/s?bin/.+|/usr/lib/.+\.so[.\d]*")
 NO_LOGIN = ("/nologin", "/false", "/sync")
+# What dpkg has of a package: its lists, and what a package brings along for its installation and its removal.
+INFO = re.compile(
+    r"(.+)\.(conffiles|config|list|md5sums|postinst|postrm|preinst|prerm|shlibs|symbols|templates|triggers)"
+)
+SHARED = "/usr/share/"
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -31,7 +37,7 @@ class RuleContext:
     """The image and the locks that files are compared with."""
 
     system: FileSystem
-    packages: Mapping[str, object]
+    packages: Mapping[str, Package]
     records: Records
     origins: Origins
     unchecked: Counter[str] = field(default_factory=Counter)  # files that only their layer explains, by reason
@@ -42,6 +48,16 @@ class RuleContext:
         """The certificates of the package ca-certificates."""
         files = (path for path in self.system.paths if path.startswith(CERTIFICATES))
         return {block for path in files for block in PEM.findall(self.system.read_content(path))}
+
+    @cached_property
+    def shared(self) -> set[str]:
+        """The SHA-256 of each file below /usr/share."""
+        return {entry.sha256 for path, (entry, _) in self.system.paths.items() if path.startswith(SHARED)}
+
+    @cached_property
+    def info(self) -> set[str]:
+        """The beginnings of the paths of dpkg's files about each package."""
+        return {package.info_prefix for package in self.packages.values()}
 
     @cached_property
     def alternatives(self) -> dict[str, str]:
@@ -119,9 +135,19 @@ def check_link(context: RuleContext, path: str) -> str:
 
 
 def check_package(context: RuleContext, path: str) -> str:
-    """Require that a file of dpkg is named after an installed package."""
-    name = re.split(r"[:]|\.(?=[a-z0-9]+$)", posixpath.basename(path))[0]
-    return "" if name in context.packages else f"there is no package {name}"
+    """Require that a file of dpkg is of a kind that dpkg has, and of an installed package."""
+    found = INFO.fullmatch(path)
+    if not found:
+        return "dpkg has no such file of a package"
+    name = posixpath.basename(found[1])
+    return "" if found[1] in context.info else f"there is no package {name}"
+
+
+def check_copy(context: RuleContext, path: str) -> str:
+    """Require the content of a file below /usr/share, where packages have what their scripts copy."""
+    entry = context.system.find_entry(path)
+    is_copy = entry.kind is Kind.FILE and entry.sha256 in context.shared
+    return "" if is_copy else "no file below /usr/share has its content"
 
 
 def check_libraries(context: RuleContext, path: str) -> str:
@@ -133,9 +159,12 @@ def check_libraries(context: RuleContext, path: str) -> str:
 
 
 def check_certificates(context: RuleContext, path: str) -> str:
-    """Require that each certificate of the bundle is in the package ca-certificates."""
-    strange = set(PEM.findall(context.system.read_content(path))) - context.certificates
-    return f"{len(strange)} certificates are not in the package ca-certificates" if strange else ""
+    """Require that the bundle has the certificates of the package ca-certificates, all of them and no other."""
+    found = set(PEM.findall(context.system.read_content(path)))
+    if strange := found - context.certificates:
+        return f"{len(strange)} certificates are not in the package ca-certificates"
+    missing = context.certificates - found
+    return f"it lacks {len(missing)} certificates of the package ca-certificates" if missing else ""
 
 
 def check_keystore(context: RuleContext, path: str) -> str:
@@ -170,7 +199,7 @@ def check_accounts(context: RuleContext, path: str) -> str:
 def check_wheel(context: RuleContext, path: str) -> str:
     """Compare a file with the same file of the locked wheel."""
     name = WHEEL_FILES.get(path, "")
-    is_known = context.system.find_entry(path).sha256 in context.records.find_file_digests(name)
+    is_known = context.system.find_entry(path).sha256 in context.records.files.get(name, ())
     return "" if is_known else f"it is not {name or 'a file'} of the locked wheel"
 
 
@@ -181,14 +210,18 @@ def check_npm(context: RuleContext, path: str) -> str:
 
 
 def check_empty(context: RuleContext, path: str) -> str:
-    """Require an empty file."""
-    return "it is not empty" if context.system.find_entry(path).size else ""
+    """Require an empty file or folder."""
+    entry = context.system.find_entry(path)
+    if entry.kind not in (Kind.FILE, Kind.DIRECTORY):
+        return "it is no file and no folder"
+    return "it is not empty" if entry.size else ""
 
 
 CHECKS: dict[CheckName, Callable[[RuleContext, str], str]] = {
     "bytecode": check_bytecode,
     "link": check_link,
     "package": check_package,
+    "copy": check_copy,
     "libraries": check_libraries,
     "certificates": check_certificates,
     "keystore": check_keystore,

@@ -15,6 +15,7 @@ from slipway.matrix import Image
 LIMITS = (
     "Debian packages are in no lock; their files are compared with dpkg's checksums, which the image itself holds.",
     "dpkg stores no targets of links: a package's link may lead to any folder, and to any file that has an owner.",
+    "dpkg stores no checksums of packages' scripts and of its database, such as versions and diversions.",
     "Links of update-alternatives are compared with its database, which the image itself holds.",
     "Other links that the packages' scripts make may lead to any file or folder of the image.",
     "Bytecode is compared with its source by its header and its layer; it is not compiled again.",
@@ -39,11 +40,6 @@ class Audit:
     owners: Counter[str] = field(default_factory=Counter)
     licenses: Licenses = field(default_factory=Licenses)
     notes: list[str] = field(default_factory=lambda: list(LIMITS))
-
-    @property
-    def missing(self) -> list[str]:
-        """The paths that a package or a distribution claims and the image lacks."""
-        return [path for path in self.claims if path not in self.system]
 
     def add_finding(self, kind: str, what: str, detail: str, path: str = "") -> None:
         """Add a finding about `what`, with the layer of `path` (by default `what`)."""

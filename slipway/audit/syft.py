@@ -10,7 +10,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from slipway import files, matrix, repository, results, sbom, tools
+from slipway import docker, files, matrix, repository, results, sbom, tools
 from slipway.errors import run
 from slipway.image import saved_image
 from slipway.matrix import Image
@@ -43,6 +43,7 @@ def write_sboms(image: Image, image_id: str, folder: Path | None = None) -> Path
             without="SYFT_",
             TMPDIR=name,  # Syft unpacks the image there
             NO_COLOR="1",
+            **docker.name_engine(),
         )
         documents = {kind: sbom.read_document(file) for kind, file in written.items()}
     cyclonedx, spdx = documents["cyclonedx-json"], documents["spdx-json"]

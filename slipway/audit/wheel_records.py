@@ -42,17 +42,13 @@ class Records:
         rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
         self.lines = {tuple(row) for row in rows}
         self._digests = {(row[0], row[1], row[2]): row[3] for row in rows}
-        self._files: dict[str, set[str]] = {}
+        self.files: dict[str, set[str]] = {}  # the SHA-256 of a single file, such as `bin/uv`, in each wheel with it
         for *_, file, digest in (row for row in rows if len(row) == COLUMNS + 2):
-            self._files.setdefault(file, set()).add(digest)
+            self.files.setdefault(file, set()).add(digest)
 
     def find_digest(self, requirement: Requirement, where: str) -> str:
         """Return the digest of a locked wheel's RECORD, empty without one."""
         return self._digests.get(self.make_key(requirement, where), "")
-
-    def find_file_digests(self, name: str) -> set[str]:
-        """Return the SHA-256 of a single file, such as `bin/uv`, in each recorded wheel."""
-        return self._files.get(name, set())
 
     @staticmethod
     def make_key(requirement: Requirement, where: str) -> tuple[str, str, str]:
@@ -106,14 +102,6 @@ def find_missing(lock: Lock, records: Records) -> list[Requirement]:
     ]
 
 
-def install_wheels(lock: Lock, wanted: Iterable[Requirement], folder: Path) -> None:
-    """Install wheels of a lock in a folder, with their hashes checked."""
-    listed = folder / "wanted.txt"
-    listed.write_text("\n".join(requirement.text for requirement in wanted) + "\n", encoding="utf-8")
-    options = [option for option in lock.options if option.startswith("--python-")]
-    install_lock(listed, folder / "target", *options, "--link-mode=symlink")
-
-
 def install_lock(lock: Path, folder: Path, *options: str) -> None:
     """Install the wheels of a lock in a folder, with their hashes checked; SlipwayError with uv's message."""
     command = [os.environ.get("UV", "uv"), "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--no-build"]
@@ -136,12 +124,15 @@ def describe_wheel(requirement: Requirement, where: str, target: Path) -> tuple[
 def record_wheels(lock: Lock, records: Records) -> None:
     """Install the wheels of a lock that records.list lacks, and add them."""
     new = find_missing(lock, records)
+    options = [option for option in lock.options if option.startswith("--python-")]
     for start in range(0, len(new), AT_ONCE):
         chunk = new[start : start + AT_ONCE]
         with files.temporary_folder() as name:
-            install_wheels(lock, chunk, Path(name))
-            where = name_environment(lock.options)
-            records.lines.update(describe_wheel(requirement, where, Path(name) / "target") for requirement in chunk)
+            listed, target = Path(name) / "wanted.txt", Path(name) / "target"
+            listed.write_text("".join(f"{requirement.text}\n" for requirement in chunk), encoding="utf-8")
+            install_lock(listed, target, *options, "--link-mode=symlink")
+            where = name_environment(options)
+            records.lines.update(describe_wheel(requirement, where, target) for requirement in chunk)
     write_records(records)
 
 

@@ -31,15 +31,6 @@ def empty_cache() -> Iterator[str]:
         yield folder
 
 
-def measure_memory(images: list[Image]) -> Iterator[Figure]:
-    """Yield the peak memory of reading the largest image with an empty cache."""
-    largest = max(images, key=lambda image: saved_image.read_image(image.tag).size)
-    timing.print_progress(f"reading {largest.tag} with an empty cache")
-    with empty_cache() as cache:
-        reading = timing.measure_peak_memory("slipway.image.saved_image", largest.tag, XDG_CACHE_HOME=cache)
-    yield Figure("memory slipway.image.saved_image", reading, "MB", goal=Goal(200), note=largest.tag)
-
-
 def measure_readers(image: Image) -> Iterator[Figure]:
     """Yield the figures of the audit and of the contents of an image. The SBOM is written before."""
     timing.print_progress(f"auditing {image.tag}")
@@ -48,7 +39,9 @@ def measure_readers(image: Image) -> Iterator[Figure]:
         what = f"{module.rpartition('.')[2]} {image.name}"
         with empty_cache() as cache:
             used = timing.measure_peak_memory(module, image.name, XDG_CACHE_HOME=cache)
-        pairs = timing.measure_in_turns(partial(time_unread, module, image), partial(time_save, image), TIMES)
+        # To nowhere: what it takes the engine alone.
+        save = partial(timing.time_command, "sh", "-c", 'docker save "$0" >/dev/null', image.tag)
+        pairs = timing.measure_in_turns(partial(time_unread, module, image), save, TIMES)
         yield Figure(what, **pairs, against="docker save", goal=Goal(1.2, "ratio"))
         again = timing.time_module(module, image.name)
         yield Figure(f"{what}, again", again, goal=Goal(2), note=READ_BEFORE)
@@ -59,11 +52,6 @@ def time_unread(module: str, image: Image) -> float:
     """Return the seconds of a module that reads an image, with an empty cache."""
     with empty_cache() as cache:
         return timing.time_module(module, image.name, XDG_CACHE_HOME=cache)
-
-
-def time_save(image: Image) -> float:
-    """Return the seconds of `docker save` to nowhere."""
-    return timing.time_command("sh", "-c", 'docker save "$0" >/dev/null', image.tag)
 
 
 def measure_dive(image: Image) -> Iterator[Figure]:

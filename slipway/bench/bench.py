@@ -94,8 +94,6 @@ def measure_all(matrix: Matrix, *, with_cold: bool) -> Iterator[Figure]:
     for image in built:
         yield from measure(f"healthy {image.name}", partial(image_figures.measure_start, image))
     yield from measure_builds(matrix, built, with_cold=with_cold)
-    if built:
-        yield from measure("memory", partial(audit_times.measure_memory, built))
     for image in map(matrix.find_image, READ):
         yield from measure(f"audit {image.name}", partial(audit_times.measure_readers, image), image)
         yield from measure(f"contents {image.name} beside dive", partial(audit_times.measure_dive, image), image)
@@ -129,25 +127,13 @@ def require_engine() -> None:
         raise SlipwayError(f"{error}. Run: nox -s setup") from None
 
 
-def read_arguments(words: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+def main(words: list[str] | None = None) -> int:
+    """Measure, print the table and write dist/bench/; exit code 1 when a measurement has failed."""
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__.partition("\n")[0])
     parser.add_argument("--cold", action="store_true", help="also build without any cache: downloads about 4 GB")
     parser.add_argument("--record", action="store_true", help=f"also write {performance_page.PAGE.name} in docs/")
     parser.add_argument("--json", action="store_true", help=f"print {FILE} in place of the table")
-    return parser.parse_args(words)
-
-
-def print_summary(figures: list[Figure], facts: dict[str, Any], worse: Iterable[str]) -> None:
-    """Print the table, what has become slower, and how many figures have each verdict."""
-    counts = Counter(figure.verdict for figure in figures)
-    show("", format_machine(facts), "", make_figures_table(figures), "", *worse)
-    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE}")
-
-
-def main(words: list[str] | None = None) -> int:
-    """Measure, print the table and write dist/bench/; exit code 1 when a measurement has failed."""
-    options = read_arguments(words)
+    options = parser.parse_args(words)
     require_engine()
     runs = history.read_runs()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -163,5 +149,8 @@ def main(words: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(run, indent=2))
     else:
-        print_summary(figures, facts, history.list_worse(runs, facts, figures))
+        worse = history.list_worse(runs, facts, figures)
+        show("", format_machine(facts), "", make_figures_table(figures), "", *worse)
+        counts = Counter(figure.verdict for figure in figures)
+        print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f"; {FILE}")
     return 1 if any(figure.failed for figure in figures) else 0

@@ -139,7 +139,10 @@ def measure_cold(matrix: Matrix, *, wanted: bool) -> Iterator[Figure]:
     timing.print_progress(f"building {COLD} without any cache: some minutes")
     ours, whole = time_cold_build(matrix, image, settings)
     timing.print_progress("installing the same lock in a bare environment")
-    bare, size = time_bare_install(matrix, image, settings)
+    with temporary_builds(matrix, [image], target="system") as definition:
+        time_bake(definition, settings)
+        [target] = definition["target"].values()
+        bare, size = run_bare_install(target["tags"][0], settings, image)
     yield Figure(what, ours, baseline=bare, against="uv pip install", goal=goal)
     yield Figure(f"size {COLD}, the whole system", whole / 1e9, "GB", size / 1e9, "uv pip install")
 
@@ -164,17 +167,10 @@ def remove_new_records(before: set[str], dockerfile: Path) -> None:
     build_cache.remove_records(records, build_cache.add_children(records, own) - before)
 
 
-def time_bare_install(matrix: Matrix, image: Image, settings: Host) -> tuple[float, int]:
-    """Return the seconds and the bytes of the lock's packages installed in a container with only uv."""
-    with temporary_builds(matrix, [image], target="system") as definition:
-        time_bake(definition, settings)
-        [target] = definition["target"].values()
-        return run_bare_install(target["tags"][0], settings, image)
-
-
 def run_bare_install(tag: str, settings: Host, image: Image) -> tuple[float, int]:
-    """Run the bare installation; return its seconds and bytes; SlipwayError when it fails."""
-    packed = [("slipway/lock.txt", image.lock_text.encode()), ("etc/uv/uv.toml", settings.uv_toml.encode())]
+    """Install the lock in a container with only uv; return the seconds and the bytes; SlipwayError when it fails."""
+    lock = b"".join(file.read_bytes() for file in image.variant_locks)
+    packed = [("slipway/lock.txt", lock), ("etc/uv/uv.toml", settings.uv_toml.encode())]
     variables = [*settings.proxies, "UV_CACHE_DIR=/tmp/uv"]
     if settings.ca_bundle:
         packed.append((CA_IN_BUILD.lstrip("/"), settings.ca_bundle.read_bytes()))
@@ -183,7 +179,7 @@ def run_bare_install(tag: str, settings: Host, image: Image) -> tuple[float, int
     options = ["--interactive", f"--name={name}", "--entrypoint=sh", *(f"--env={variable}" for variable in variables)]
     started = time.monotonic()
     try:
-        result = docker.call("run", *options, tag, "-c", INSTALL, data=docker.pack(packed))
+        result = docker.call("run", *options, tag, "-c", INSTALL, data=docker.pack(packed), variables=settings.proxies)
         seconds = time.monotonic() - started
     finally:
         docker.call("rm", "--force", "--volumes", name)

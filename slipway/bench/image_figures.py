@@ -1,7 +1,7 @@
 """Figures of images: their size, their start and their checks."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from slipway import docker, junit, repository, results
 from slipway.bench import timing
@@ -16,21 +16,15 @@ CHECKS = {"cuda-base": 12, "cuda-runtime": 22, "cuda-devel": 45, "cuda-base-work
 TESTS = 40 * 60  # seconds at most of `nox -s tests`, with the Go tools built
 
 
-def measure_size(image: Image, parent: float | None) -> Figure:
-    """Return the size of an image beside that of its parent."""
-    timing.print_progress(f"reading {image.tag}")
-    size = saved_image.read_image(image.tag).size / 1e9
-    goal = Goal(image.most_size / 1e9)
-    return Figure(f"size {image.name}", size, "GB", parent, image.parent if parent else "", goal=goal)
-
-
 def measure_sizes(images: list[Image]) -> Iterator[Figure]:
-    """Yield the size of each image."""
-    found: dict[str, float] = {}
+    """Yield the size of each image beside that of its parent."""
+    sizes: dict[str, float] = {}
     for image in images:
-        figure = measure_size(image, found.get(image.parent))
-        found[image.name] = figure.measured or 0
-        yield figure
+        timing.print_progress(f"reading {image.tag}")
+        size = sizes[image.name] = saved_image.read_image(image.tag).size / 1e9
+        parent = image.parent if image.parent in sizes else ""
+        goal = Goal(image.most_size / 1e9)
+        yield Figure(f"size {image.name}", size, "GB", sizes.get(parent), parent, goal=goal)
 
 
 def measure_checks(images: list[Image]) -> Iterator[Figure]:
@@ -65,12 +59,16 @@ def measure_start(image: Image) -> Iterator[Figure]:
 
 
 def time_start(tag: str) -> float:
-    """Start an image in its default mode; return the seconds until it is healthy."""
+    """Start an image in its default mode; return the seconds until it is healthy, SlipwayError after PATIENCE."""
     name = timing.make_name()
     started = time.monotonic()
     try:
         timing.run_command("docker", "run", "--detach", f"--name={name}", tag)
-        return wait_until(lambda: read_health(name) == "healthy", tag) - started
+        while read_health(name) != "healthy":
+            if time.monotonic() > started + PATIENCE:
+                raise SlipwayError(f"a container of {tag} was not healthy within {PATIENCE} s: docker run {tag}")
+            time.sleep(0.01)
+        return time.monotonic() - started
     finally:
         docker.call("rm", "--force", "--volumes", name)
 
@@ -82,16 +80,6 @@ def time_empty_start(tag: str) -> float:
         return timing.time_command("docker", "run", f"--name={name}", tag, "true")
     finally:
         docker.call("rm", "--force", "--volumes", name)
-
-
-def wait_until(condition: Callable[[], bool], tag: str) -> float:
-    """Return the time at which a condition holds; SlipwayError after PATIENCE seconds."""
-    last = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > last:
-            raise SlipwayError(f"a container of {tag} was not healthy within {PATIENCE} s: docker run {tag}")
-        time.sleep(0.01)
-    return time.monotonic()
 
 
 def read_health(name: str) -> str:

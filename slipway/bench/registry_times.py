@@ -46,11 +46,7 @@ def measure_publish(image: Image) -> Iterator[Figure]:
     if reasons := [reason for reason in (explain_missing(), *list_reasons(image)) if reason]:
         yield Figure(what, goal=goal, note=reasons[0])
         return
-    with (
-        files.temporary_folder() as name,
-        start_registry(Path(name)) as host,
-        keep_record(publish.find_record(image)),
-    ):
+    with files.temporary_folder() as name, start_registry(Path(name)) as host, keep_record(publish.find_record(image)):
         key = make_key(Path(name))
         options = (f"--registry={host}/bench", f"--key={key}", "--allow-local-base", image.name)
         command = (sys.executable, "-m", "slipway.publish", *options)
@@ -122,15 +118,11 @@ def measure_pull(image: Image) -> Iterator[Figure]:
         tags = (repository.refer(manifest.digest), repository.refer("gzip"))
         with push_by_docker(image, tags[1]):
             pass
-        sizes = [measure_compressed(repository.require_manifest(each)) for each in (manifest.digest, "gzip")]
+        manifests = (repository.require_manifest(each) for each in (manifest.digest, "gzip"))
+        sizes = [sum(layer["size"] for layer in each.json["layers"]) / 1e6 for each in manifests]
         pairs = timing.measure_in_turns(lambda: time_pull(tags[0]), lambda: time_pull(tags[1]), TIMES)
     yield Figure(what, **pairs, against="gzip")
     yield Figure(f"{what}, bytes", sizes[0], "MB", sizes[1], "gzip")
-
-
-def measure_compressed(manifest: registry.Manifest) -> float:
-    """Return the MB of the layers of a manifest."""
-    return sum(int(layer["size"]) for layer in manifest.json["layers"]) / 1e6
 
 
 def time_pull(reference: str) -> float:

@@ -1,6 +1,5 @@
 """The time and memory of commands, and measurements in turns with their baselines."""
 
-import os
 import statistics
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import TypedDict
 
-from slipway import repository
+from slipway import docker, repository
 from slipway.errors import SlipwayError
 
 
@@ -36,7 +35,7 @@ def run_command(*command: str, data: str | None = None, **environment: str) -> s
     result = subprocess.run(
         command,
         cwd=repository.ROOT,
-        env=os.environ | environment,
+        env=docker.make_environment(environment),
         input=data,
         capture_output=True,
         text=True,

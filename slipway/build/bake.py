@@ -11,8 +11,18 @@ from slipway.matrix import Image, Matrix
 
 def make_definition(matrix: Matrix, images: Sequence[Image]) -> dict[str, Any]:
     """Return the definition, to be written as JSON: a target for each image, and the group of all."""
-    targets = {name_target(image): make_target(matrix, image) for image in images}
+    targets: dict[str, dict[str, Any]] = {}
     for image in images:
+        targets[name_target(image)] = {
+            "context": ".",
+            "dockerfile": image.dockerfile,
+            "target": image.target,
+            "args": list_arguments(matrix, image),
+            "platforms": [image.variant.distro.platform],
+            "tags": [image.tag],
+            "attest": ["type=provenance,disabled=true"],  # it would give each build another ID
+            "output": ["type=docker"],
+        }
         parent = matrix.find_image(image.variant_image)
         if image.workload and parent in images:  # elsewhere its variant is an image of the engine
             targets[name_target(image)]["contexts"] = {parent.tag: f"target:{name_target(parent)}"}
@@ -22,20 +32,6 @@ def make_definition(matrix: Matrix, images: Sequence[Image]) -> dict[str, Any]:
 def print_definition(matrix: Matrix, images: Sequence[Image]) -> None:
     """Print the definition as JSON."""
     print(json.dumps(make_definition(matrix, images), indent=2))
-
-
-def make_target(matrix: Matrix, image: Image) -> dict[str, Any]:
-    """Return the build of an image."""
-    return {
-        "context": ".",
-        "dockerfile": image.dockerfile,
-        "target": image.target,
-        "args": list_arguments(matrix, image),
-        "platforms": [image.variant.distro.platform],
-        "tags": [image.tag],
-        "attest": ["type=provenance,disabled=true"],  # it would give each build another ID
-        "output": ["type=docker"],
-    }
 
 
 def name_target(image: Image) -> str:

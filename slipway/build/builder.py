@@ -6,6 +6,7 @@ folders in the OCI layout, of which buildx sends only what the builder lacks.
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import tempfile
@@ -38,6 +39,9 @@ def is_engines_own(name: str | None) -> bool:
     result = docker.call("buildx", "inspect", *([name] if name else []))
     if result.returncode:
         reason = result.stderr.strip().removeprefix("ERROR: ")
+        folder = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
+        if "permission denied" in reason and folder in reason:
+            raise SlipwayError(f'{reason}: sudo has made files there, `sudo chown -R "$USER" {folder}` mends it')
         raise SlipwayError(f"{reason}: `docker buildx ls` lists the builders, --builder or BUILDX_BUILDER names one")
     name, driver = (find_field(field, result.stdout) for field in ("Name", "Driver"))
     if driver == "docker" and name != docker.own_builder():

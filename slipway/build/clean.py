@@ -13,15 +13,7 @@ import shutil
 from pathlib import Path
 
 from slipway import docker, repository
-from slipway.build.build_cache import (
-    Records,
-    add_children,
-    add_parents,
-    find_steps,
-    is_foreign,
-    read_records,
-    remove_records,
-)
+from slipway.build import build_cache
 from slipway.build.dockerfiles import Dockerfiles
 from slipway.build.record import REPRODUCED, TAG_ENDS
 from slipway.errors import SlipwayError, run
@@ -48,22 +40,22 @@ def remove_images(matrix: Matrix) -> None:
         print(f"image {tag}")
 
 
-def find_own(records: Records) -> set[str]:
+def find_own(records: build_cache.Records) -> set[str]:
     """Return the records of the repository's Dockerfiles that mount a cache of theirs, with all that is built on them.
 
     Those on which a step of another project's Dockerfile is built are left out.
     """
     dockerfiles = Dockerfiles(file.read_text(encoding="utf-8") for file in repository.ROOT.glob("Dockerfile*"))
-    found = add_children(records, find_steps(records, dockerfiles))
-    foreign = {each for each in found if is_foreign(records[each].description, dockerfiles)}
-    return found - add_parents(records, foreign)
+    found = build_cache.add_children(records, build_cache.find_steps(records, dockerfiles))
+    foreign = {each for each in found if build_cache.is_foreign(records[each].description, dockerfiles)}
+    return found - build_cache.add_parents(records, foreign)
 
 
 def remove_build_cache() -> None:
     """Remove the records of the repository's Dockerfiles."""
-    records = read_records()
-    remove_records(records, find_own(records))
-    print(f"build cache: {len(records) - len(read_records())} records")
+    records = build_cache.read_records()
+    build_cache.remove_records(records, find_own(records))
+    print(f"build cache: {len(records) - len(build_cache.read_records())} records")
 
 
 def require_removable(folder: Path) -> None:

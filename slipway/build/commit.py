@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from slipway import repository
 from slipway.build.dockerfiles import find_sources
+from slipway.errors import SlipwayError
 from slipway.host.system_files import read
 from slipway.images_toml import TARGETS
 from slipway.matrix import FILE, Image
@@ -30,16 +31,26 @@ def git(*words: str) -> str:
 def list_context(image: Image, commit: str = "") -> list[str]:
     """Return the paths that the builds of an image and of its variant read, with those of no other image's locks.
 
-    They are those of the Dockerfiles in the checkout, or at a commit.
+    They are those of the Dockerfiles in the checkout, or at a commit. SlipwayError when the checkout lacks one.
     """
     dockerfiles = dict.fromkeys([image.dockerfile, image.variant.dockerfile])
-    files = [repository.file_at(commit, n) if commit else (repository.ROOT / n).read_bytes() for n in dockerfiles]
+    files = [repository.file_at(commit, name) if commit else read_dockerfile(name) for name in dockerfiles]
     sources = [path for content in files for path in find_sources((content or b"").decode(errors="replace"))]
     targets = image.workload.targets if image.workload else ()
     others = tuple(f"requirements/{target}" for target in TARGETS if target not in targets)
     locks = [f"requirements/{lock.name}" for lock in image.locks]
     own = [path for path in sources if "$" not in path and not path.startswith(others)]
     return list(dict.fromkeys([*dockerfiles, ".dockerignore", *own, *locks]))
+
+
+def read_dockerfile(name: str) -> bytes:
+    """Return the content of a Dockerfile; SlipwayError where the checkout lacks it, as a sparse one may."""
+    try:
+        return (repository.ROOT / name).read_bytes()
+    except FileNotFoundError:
+        raise SlipwayError(
+            f"this checkout has no {name}: `git sparse-checkout disable` or `git checkout -- .`"
+        ) from None
 
 
 def find_commit(context: Sequence[str]) -> str:

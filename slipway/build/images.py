@@ -75,5 +75,7 @@ def find_tested(image: Image, reference: str | None, *, is_named: bool) -> str |
     if not is_named and not labels.get("slipway.flavor"):
         command = f"nox -s test -- {image.name} --image {reference}"
         raise SlipwayError(f"{reference} has no label slipway.flavor: name its contract, {command}")
-    is_same = all(labels.get(f"slipway.{name}", "") == value for name, value in image.identifying_labels.items())
+    own = {"flavor": image.flavor, "workload": image.workload.name if image.workload else ""}
+    own |= {"accelerator": image.variant.accelerator} if image.workload else {}
+    is_same = all(labels.get(f"slipway.{name}", "") == value for name, value in own.items())
     return reference if is_named or is_same else None

@@ -24,19 +24,18 @@ def run_probe(image_id: str, probe: Path) -> dict[str, str]:
     return dict(json.loads(result.stdout))
 
 
-def probe_image(image_id: str) -> dict[str, str]:
-    """Return the versions in an image, and in one for GPUs those that it serves, with CUDA the least driver."""
-    versions = run_probe(image_id, PROBE)
-    return versions | (run_probe(image_id, GPU_PROBE) if {"cuda", "hip"} & versions.keys() else {})
-
-
 def find_facts(image: Image, image_id: str) -> dict[str, str]:
-    """Return what was read from an image; each image is run once by the same probes."""
+    """Return the versions in an image, and in one for GPUs those that it serves, with CUDA the least driver.
+
+    Each image is run once by the same probes.
+    """
     file = image.results / "facts.json"
     known = results.read_json(file)
     probes = hashlib.sha256(PROBE.read_bytes() + GPU_PROBE.read_bytes()).hexdigest()
     if (known.get("image"), known.get("probes")) != (image_id, probes):
-        known = {"image": image_id, "probes": probes, "facts": probe_image(image_id)}
+        facts = run_probe(image_id, PROBE)
+        facts |= run_probe(image_id, GPU_PROBE) if {"cuda", "hip"} & facts.keys() else {}
+        known = {"image": image_id, "probes": probes, "facts": facts}
         results.write_json(file, known)
     return dict(known["facts"])
 

@@ -136,14 +136,6 @@ def list_index_locks(matrix: Matrix) -> Iterator[Lock]:
             yield from list_variant_locks(variant, INDEX)
 
 
-def list_variants(matrix: Matrix) -> Iterator[Variant]:
-    """Yield the variants that have locks of their own."""
-    for variant in matrix.variants.values():
-        # A lock holds the hashes of each platform's wheels: one platform's is the others' as well.
-        if variant.distro.platform == PLATFORMS[0]:
-            yield variant
-
-
 def list_other_locks() -> Iterator[Lock]:
     """Yield the locks of Dockerfile's targets and of tools, in the order in which they are compiled."""
     yield from list_workload_locks()
@@ -153,7 +145,7 @@ def list_other_locks() -> Iterator[Lock]:
 
 def list_locks(matrix: Matrix) -> Iterator[Lock]:
     """Yield every lock of the repository except those of list_index_locks."""
-    for variant in list_variants(matrix):
+    for variant in choose_variants(matrix):
         yield from list_variant_locks(variant)
     yield from list_other_locks()
 
@@ -162,16 +154,9 @@ def resolve_lock(sources: Iterable[str], constraints: Iterable[str], options: It
     """Return the lock that uv compiles from the inputs, with hashes; SlipwayError when it fails."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "lock.txt"
-        command = [
-            os.environ.get("UV", "uv"),
-            "pip",
-            "compile",
-            "--quiet",
-            "--upgrade",
-            "--generate-hashes",
-            "--no-header",
-        ]
-        command += [*options, *(f"--constraints={file}" for file in constraints), f"--output-file={output}", *sources]
+        command = [os.environ.get("UV", "uv"), "pip", "compile", "--quiet", "--upgrade", "--generate-hashes"]
+        command += ["--no-header", f"--output-file={output}", *(f"--constraints={file}" for file in constraints)]
+        command += [*options, *sources]
         if subprocess.run(command, cwd=FOLDER, stdout=subprocess.DEVNULL, check=False).returncode:
             raise SlipwayError(f"{name} could not be compiled: uv's message is above")
         return output.read_text()
@@ -219,9 +204,10 @@ def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]])
         write_lock(by_layer[layer], text)
 
 
-def choose_variants(matrix: Matrix, names: Sequence[str]) -> list[Variant]:
+def choose_variants(matrix: Matrix, names: Sequence[str] = ()) -> list[Variant]:
     """Return the variants of these names, or each that has locks of its own; SlipwayError for an unknown name."""
-    variants = {variant.name: variant for variant in list_variants(matrix)}
+    # A lock holds the hashes of each platform's wheels: one platform's is the others' as well.
+    variants = {name: each for name, each in matrix.variants.items() if each.distro.platform == PLATFORMS[0]}
     if unknown := [name for name in names if name not in variants]:
         raise SlipwayError(f"no variant {unknown[0]!r} has locks of its own; these have: {', '.join(variants)}")
     return [variants[name] for name in names] or list(variants.values())

@@ -71,13 +71,16 @@ class Build:
 
 
 def find_builder() -> dict[str, str]:
-    """Return the builder and the run of CI, by the variables of GitHub and GitLab; empty on any other machine."""
+    """Return the builder and the run of CI, by the variables of GitHub and GitLab; empty on any other machine.
+
+    Empty, too, in a container of a job that got only some of the variables.
+    """
     known = os.environ.get
-    if known("GITHUB_ACTIONS") == "true":
+    if known("GITHUB_ACTIONS") == "true" and known("GITHUB_WORKFLOW_REF"):
         server = known("GITHUB_SERVER_URL", "")
         run = f"{server}/{known('GITHUB_REPOSITORY')}/actions/runs/{known('GITHUB_RUN_ID')}"
         return {"builder": f"{server}/{known('GITHUB_WORKFLOW_REF')}", "run": run}
-    if known("GITLAB_CI") == "true":
+    if known("GITLAB_CI") == "true" and known("CI_RUNNER_ID"):
         runner = f"{known('CI_PROJECT_URL')}/-/runners/{known('CI_RUNNER_ID')}"
         return {"builder": runner, "run": known("CI_JOB_URL", "")}
     return {}

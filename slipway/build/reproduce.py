@@ -45,18 +45,17 @@ ASPECTS: dict[str, Callable[[Entry], str]] = {
 
 def compare_layers(first: Layer, second: Layer) -> list[str]:
     """Return a line for each difference of two layers whose diff IDs differ."""
-    paths = [{name_entry(entry): entry for entry in layer.entries} for layer in (first, second)]
+    # A layer may have a directory and the mark that empties it.
+    paths = [
+        {f"{each.path}/{OPAQUE}" if each.kind is Kind.OPAQUE else each.path: each for each in layer.entries}
+        for layer in (first, second)
+    ]
     found = [
         f"{path}  {difference}"
         for path in sorted(paths[0] | paths[1])
         for difference in compare_entries(*(entries.get(path) for entries in paths))
     ]
     return found or ["the order of the entries, fractions of a second, or values of extended attributes"]
-
-
-def name_entry(entry: Entry) -> str:
-    """Return the path of an entry; a layer may have a directory and the mark that empties it."""
-    return f"{entry.path}/{OPAQUE}" if entry.kind is Kind.OPAQUE else entry.path
 
 
 def compare_entries(first: Entry | None, second: Entry | None) -> Iterator[str]:
@@ -131,7 +130,7 @@ def build_image(matrix: Matrix, image: Image, folder: Path, tag: str) -> None:
     command = ["docker", "buildx", "bake", f"--builder={docker.own_builder()}", "--file=-"]
     built = subprocess.run(
         [*command, *bake.pass_settings(settings)],
-        env=os.environ | settings.environment(),
+        env=docker.make_environment(settings.environment()),
         input=json.dumps(definition),
         text=True,
         check=False,

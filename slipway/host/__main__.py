@@ -3,5 +3,4 @@
 from slipway.errors import run
 from slipway.host.setup import main
 
-if __name__ == "__main__":
-    run(main)
+run(main)

@@ -7,8 +7,7 @@ Its labels say that it was made, and `describe_image` says so in an image's evid
 """
 
 import re
-import subprocess
-import sys
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from slipway import docker, files
 from slipway.errors import SlipwayError
 from slipway.host import packages
 from slipway.host.apt import CA_IN_BUILD, KEYRING
-from slipway.host.commands import say
+from slipway.host.commands import run_command, say
 from slipway.host.downloads import Host
 from slipway.images_toml import Distro
 
@@ -221,25 +220,22 @@ def pull_for_platform(base: Distro) -> str:
 
 
 def make_image(base: Distro, host: Host, date: str) -> None:
-    """Make the base image by mmdebstrap and give it its name once it is complete; no file is newer than the date."""
-    name = base.tag
+    """Make the base image by mmdebstrap; no file is newer than the date."""
     if not which(MAKER):
-        packages.install(MAKER, reason=f"no registry gives {name} and {MAKER} is missing")
+        packages.install(MAKER, reason=f"no registry gives {base.tag} and {MAKER} is missing")
     with files.temporary_folder() as folder:
         # Read by mmdebstrap, and by the programs of Debian's packages that write dates.
         epoch = f"SOURCE_DATE_EPOCH={datetime.fromisoformat(f'{date}T00:00:00Z').timestamp():.0f}"
         # Beside this folder and not in it, which apt's own user could not enter.
         space = f"TMPDIR={Path(folder).parent}"
-        command = ["env", epoch, space, *bootstrap_command(base, host, Path(folder))]
-        image = import_archive(command, import_command(base), Path(folder) / "log")
-    tagged = docker.call("tag", image, name)
-    if tagged.returncode:
-        docker.call("rmi", image)
-        raise SlipwayError(f"the base image cannot be named {name}: {tagged.stderr.strip()}")
+        archive = Path(folder, "base.tar")
+        command = ["env", epoch, space, *bootstrap_command(base, host, Path(folder)), str(archive)]
+        run_command(command, f"making the base image by {MAKER}", variables=host.proxies)
+        import_archive(base, archive)
 
 
 def bootstrap_command(base: Distro, host: Host, folder: Path) -> list[str]:
-    """Return the mmdebstrap command; its settings are files, readable by nobody else."""
+    """Return the mmdebstrap command without its archive; its settings are files, readable by nobody else."""
     apt_conf, apt_auth = folder / "apt.conf", folder / "auth.conf"
     dpkg_conf, files = folder / "dpkg.conf", folder / "files.tar"
     # apt runs outside the new system here and reads the host's own bundle.
@@ -259,10 +255,9 @@ def bootstrap_command(base: Distro, host: Host, folder: Path) -> list[str]:
         f"--setup-hook={SOURCES}",
         *mirror_hooks(host, folder),
         *MERGE_USR.get(base.suite, []),
-        f"--customize-hook=tar-in {files} /",
+        f"--customize-hook=tar-in {shlex.quote(str(files))} /",
         f"--customize-hook={TIDY}",
         base.suite,
-        "-",  # the archive goes to the standard output
     ]
 
 
@@ -272,57 +267,20 @@ def mirror_hooks(host: Host, folder: Path) -> list[str]:
         return []
     sources = folder / "host.sources"
     sources.write_text(host.sources)
-    return [f"--setup-hook={ASIDE}", f"--setup-hook=upload {sources} {MIRROR}", f"--customize-hook={BACK}"]
+    upload = f"upload {shlex.quote(str(sources))} {MIRROR}"
+    return [f"--setup-hook={ASIDE}", f"--setup-hook={upload}", f"--customize-hook={BACK}"]
 
 
-def import_command(base: Distro) -> list[str]:
-    """Return the docker command that makes an image, without a name yet, from an archive."""
+def import_archive(base: Distro, archive: Path) -> None:
+    """Make an image of an archive, under the base image's name."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return [
-        "docker",
+    docker.output(
         "import",
         f"--platform={base.platform}",
         '--change=CMD ["bash"]',
         f"--change=ENV PATH={DOCKER_PATH}",
         f"--change=LABEL {LABEL}={MAKER} {LABEL}.suite={base.suite} {LABEL}.created={now}",
         f"--message=made by {MAKER} from Debian {base.suite}",
-        "-",
-    ]
-
-
-def import_archive(bootstrap: list[str], importer: list[str], log: Path) -> str:
-    """Pipe the archive into the engine and return the image's ID; half an image is removed."""
-    # Files and not pipes for all but the archive, so that neither process waits for a reader.
-    said = log.with_suffix(".id")
-    with log.open("w") as stderr, said.open("w") as stdout:
-        maker = subprocess.Popen(bootstrap, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
-        taker = subprocess.Popen(importer, stdin=maker.stdout, stdout=stdout, stderr=stderr)
-        try:
-            if maker.stdout:
-                maker.stdout.close()  # so that the maker notices when the taker ends
-            failed = [taker.wait(), maker.wait()] != [0, 0]
-        except BaseException:
-            stop_processes(maker, taker)
-            remove_incomplete(said)
-            raise
-    if failed:
-        remove_incomplete(said)
-        tail = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
-        raise SlipwayError(f"the base image could not be made by {MAKER}:\n{tail}")
-    return said.read_text().strip()
-
-
-def stop_processes(*processes: subprocess.Popen[bytes]) -> None:
-    """End processes and wait for them; mmdebstrap removes its temporary folder meanwhile."""
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.wait()
-
-
-def remove_incomplete(said: Path) -> None:
-    """Remove the image that the engine made of an incomplete archive, if it did."""
-    image = said.read_text().strip()
-    if image:
-        docker.call("rmi", image)
-        print(f"removed the incomplete image {image}", file=sys.stderr)
+        str(archive),
+        base.tag,
+    )

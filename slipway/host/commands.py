@@ -1,8 +1,10 @@
 """Commands that setup runs on this machine, some of them as root, and the lines that report what it does."""
 
+import contextlib
 import os
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import which
 
@@ -23,26 +25,35 @@ def as_root(task: str) -> list[str]:
     raise SlipwayError(f"only root may {task}, and there is no sudo: run this as root.")
 
 
-def run_command(command: list[str], what: str, data: str | None = None) -> str:
-    """Run a command and return its output; SlipwayError with its last lines when it fails."""
+def run_command(
+    command: list[str], what: str, data: str | None = None, variables: Mapping[str, str] | None = None
+) -> str:
+    """Run a command, with these variables, too; return its output; SlipwayError with its last lines when it fails."""
     # A file and not a pipe for the output: a daemon that keeps it open does not block.
     with tempfile.TemporaryFile("w+", errors="replace") as output:
+        stdin = subprocess.DEVNULL if data is None else subprocess.PIPE
         try:
-            result = subprocess.run(
+            process = subprocess.Popen(
                 command,
-                input=data,
-                stdin=None if data is not None else subprocess.DEVNULL,
+                env=os.environ | dict(variables or {}),
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
-                check=False,
             )
         except FileNotFoundError:
             raise SlipwayError(f"{what} failed: there is no {command[0]} on this machine.") from None
+        try:
+            process.communicate(data)
+        except BaseException:
+            with contextlib.suppress(PermissionError):  # what sudo runs is root's, and has had the Ctrl-C as well
+                process.terminate()
+            process.wait()  # it cleans up behind itself
+            raise
         output.seek(0)
         text = output.read().strip()
-    if result.returncode:
-        raise SlipwayError("\n".join([f"{what} failed with exit code {result.returncode}:", *text.splitlines()[-8:]]))
+    if process.returncode:
+        raise SlipwayError("\n".join([f"{what} failed with exit code {process.returncode}:", *text.splitlines()[-8:]]))
     return text
 
 

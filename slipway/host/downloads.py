@@ -9,7 +9,7 @@ disk, and no secret is in a process's arguments.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from slipway.errors import SlipwayError
@@ -17,7 +17,14 @@ from slipway.host import apt, python_indexes
 from slipway.host.system_files import is_remote, read
 
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
-SYSTEM_CA_BUNDLES = ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt")
+# Of Debian and most others, of Fedora, of openSUSE, of macOS.
+SYSTEM_CA_BUNDLES = (
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/pki/tls/certs/ca-bundle.crt",
+    "etc/ssl/ca-bundle.pem",
+    "etc/ssl/cert.pem",
+)
+PEM = re.compile(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
 MAX_SECRET = 500 * 1024  # BuildKit's limit for one secret
 MAX_VARIABLE = 128 * 1024 - 64  # Linux's limit for a variable, less its name
 
@@ -35,7 +42,7 @@ class Host:
     """The host's settings for downloads; an empty one means that the public default serves."""
 
     ca_bundle: Path | None = None
-    proxies: tuple[str, ...] = ()
+    proxies: Mapping[str, str] = field(default_factory=dict)  # variables
     sources: str = ""
     apt_conf: str = ""
     apt_auth: str = ""
@@ -74,14 +81,10 @@ class Host:
                     f"this host's settings for the build secret {key!r} have {len(text)} characters, more than "
                     f"{MAX_VARIABLE} bytes. If a source of apt names a large keyring, name a file with one key."
                 )
-        return dict(self.secrets().values())
+        return {**self.proxies, **dict(self.secrets().values())}
 
 
-def find(
-    suite: str,
-    environ: Mapping[str, str] = os.environ,
-    root: Path = Path("/"),
-) -> Host:
+def find(suite: str, environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Host:
     """Read the host's settings; `suite` is the Debian suite of the images to be built.
 
     `root` is where etc/ is looked up; a test puts its own there.
@@ -107,30 +110,50 @@ def find(
 
 
 def find_ca_bundle(environ: Mapping[str, str], root: Path, pip: Mapping[str, list[str]]) -> Path | None:
-    """Return the CA bundle that this host's tools use: by variable, pip's, or the system's."""
+    """Return the full path of the CA bundle that this host's tools use: by variable, pip's, or the system's.
+
+    SlipwayError for one that BuildKit would not take.
+    """
     named = [environ[name] for name in CA_VARIABLES if environ.get(name)] + pip.get("cert", [])
     candidates = [Path(path) for path in named] + [root / path for path in SYSTEM_CA_BUNDLES]
-    for path in candidates:
-        if path.is_file():
-            return fitting(path)
-    return None
+    # Path.is_file raises where a folder above is closed.
+    bundle = next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
+    return read_bundle(bundle) if bundle else None
 
 
-def fitting(bundle: Path) -> Path:
-    """Return the bundle's full path, or refuse one that BuildKit would not take."""
-    size = bundle.stat().st_size
-    if size > MAX_SECRET:
+def read_bundle(bundle: Path) -> Path:
+    """Return the full path of a CA bundle that BuildKit and the tools in a build take; SlipwayError for any other."""
+    try:
+        content = bundle.read_bytes()
+    except OSError as error:
+        text = f"the CA bundle {bundle} cannot be read: {error.strerror}; set SSL_CERT_FILE to one that can be read"
+        raise SlipwayError(text) from None
+    if len(content) > MAX_SECRET:
         raise SlipwayError(
-            f"the CA bundle {bundle} has {size} bytes, and a build takes at most {MAX_SECRET}. "
+            f"the CA bundle {bundle} has {len(content)} bytes, and a build takes at most {MAX_SECRET}. "
             "Set SSL_CERT_FILE to a smaller bundle."
+        )
+    if not PEM.search(content):
+        raise SlipwayError(
+            f"the CA bundle {bundle} has no certificate in the format PEM. If it is one certificate in the format DER: "
+            f"openssl x509 -inform der -in {bundle} -out ca.pem"
         )
     return bundle.absolute()
 
 
-def find_proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names of the proxy variables that are set."""
-    names = [spelling for name in PROXY_VARIABLES for spelling in (name.upper(), name)]
-    return tuple(name for name in names if environ.get(name))
+def find_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy variables that are set, in both spellings: apt knows the lower case alone.
+
+    An address gets the scheme that curl and pip, but not apt, take for granted.
+    """
+    found: dict[str, str] = {}
+    for name in PROXY_VARIABLES:
+        spellings = (name.upper(), name)
+        values = [environ.get(spelling, "") for spelling in spellings]
+        for spelling, value in zip(spellings, values, strict=True):
+            if text := value or "".join(values):
+                found[spelling] = text if "://" in text or name == "no_proxy" else f"http://{text}"
+    return found
 
 
 # --- logins and npm -----------------------------------------------------------------------------
@@ -148,20 +171,20 @@ def npm_configuration(environ: Mapping[str, str], root: Path) -> str:
     """Return an .npmrc with the host's registries and the logins there; a later place overrules an earlier."""
     options: dict[str, str] = {}
     for path in npm_files(environ, root):
-        for match in filter(None, map(NPM_OPTION.fullmatch, read(path).splitlines())):
-            options[match[1]] = re.sub(r"\$\{(\w+)\}", lambda name: environ.get(name[1], name[0]), match[2])
+        lines = (expand_variables(line, environ) for line in read(path).splitlines())
+        options |= {match[1]: match[2] for match in filter(None, map(NPM_OPTION.fullmatch, lines))}
     for name in NPM_VARIABLES:
         variable = "npm_config_" + name.replace("-", "_")
-        value = environ.get(variable) or environ.get(variable.upper())
-        if value:
+        if value := environ.get(variable) or environ.get(variable.upper()):
             options[name] = value
-    own = {key for key, value in options.items() if is_registry(key) and not is_remote(value.strip('"'))}
+    registries = {key: value for key, value in options.items() if key == "registry" or key.endswith(":registry")}
+    own = {key for key, value in registries.items() if not is_remote(value.strip('"'))}
     return "".join(f"{key}={value}\n" for key, value in options.items() if key not in own)
 
 
-def is_registry(key: str) -> bool:
-    """Tell whether an option of npm is the address of a registry."""
-    return key == "registry" or key.endswith(":registry")
+def expand_variables(line: str, environ: Mapping[str, str]) -> str:
+    """Return a line with npm's references to variables replaced: ${NAME}, and ${NAME?}, which may be unset."""
+    return re.sub(r"\$\{([^${}?]+)(\?)?\}", lambda name: environ.get(name[1], "" if name[2] else name[0]), line)
 
 
 def npm_files(environ: Mapping[str, str], root: Path) -> list[Path]:

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +18,14 @@ from slipway import docker
 from slipway.errors import SlipwayError
 from slipway.host.apt import CA_IN_BUILD
 from slipway.host.downloads import Host
+from slipway.host.system_files import read
 from slipway.repository import cache_folder
 
 OLDEST_ENGINE = 25  # the first whose own Dockerfile frontend knows HEALTHCHECK --start-interval
+OLDEST_BUILDX = (0, 10)  # the first that knows --provenance
 GB = 10**9
+CONTAINERD = "/run/containerd/containerd.sock"  # by default
+CONTAINERD_SETTINGS = Path("/etc/containerd/config.toml")
 ENDPOINT = "unable to resolve docker endpoint"  # docker's words for a context that does not exist, or a broken one
 NO_PODMAN = "Slipway needs Docker Engine: put its docker command first on PATH, and set DOCKER_HOST to its socket."
 
@@ -47,7 +52,7 @@ class Engine:
     client: str
     plugins: Mapping[str, str]  # its plug-ins' versions
     host: str
-    data_root: Path
+    data_root: Path  # of its images
     os: str
     architecture: str
 
@@ -132,10 +137,27 @@ def read_engine(info: Mapping[str, Any]) -> Engine:
         client=client.get("Version", ""),
         plugins=plugins,
         host=info.get("Name", ""),
-        data_root=Path(info.get("DockerRootDir") or "/"),
+        data_root=find_data_root(info),
         os=info.get("OSType", "linux"),
         architecture=info.get("Architecture", ""),
     )
+
+
+def find_data_root(info: Mapping[str, Any]) -> Path:
+    """Return the folder of an engine's images: a containerd of the system's own keeps them outside the data root."""
+    root = Path(info.get("DockerRootDir") or "/")
+    is_containerds = "io.containerd.snapshotter" in str(info.get("DriverStatus"))
+    address = str((info.get("Containerd") or {}).get("Address", ""))
+    return find_containerd_root() if is_containerds and address == CONTAINERD else root
+
+
+def find_containerd_root() -> Path:
+    """Return the folder of the system's containerd: by its settings, or its default."""
+    try:
+        root = tomllib.loads(read(CONTAINERD_SETTINGS)).get("root")
+    except ValueError:
+        root = None
+    return Path(root if isinstance(root, str) and root else "/var/lib/containerd")
 
 
 # --- what it lacks ------------------------------------------------------------------------------
@@ -156,6 +178,25 @@ def require_buildkit(engine: Engine) -> None:
         )
 
 
+def describe_move(engine: Engine) -> str:
+    """Return the setting that moves the images of an engine."""
+    if engine.data_root == find_containerd_root():
+        return f"`root` in {CONTAINERD_SETTINGS}: this engine's images are containerd's"
+    return '"data-root" in /etc/docker/daemon.json'
+
+
+def require_buildx(engine: Engine) -> None:
+    """Refuse a plug-in that does not know an option of the builds."""
+    version = engine.plugins["buildx"]
+    found = re.search(r"(\d+)\.(\d+)", version)
+    if found and (int(found[1]), int(found[2])) < OLDEST_BUILDX:
+        oldest = ".".join(map(str, OLDEST_BUILDX))
+        raise SlipwayError(
+            f"docker buildx {version} is too old: {oldest} or newer is needed. `docker info` names its file; one in "
+            "~/.docker/cli-plugins comes before the system's."
+        )
+
+
 def require_space(engine: Engine, need_gb: int) -> float | None:
     """Return the free space in GB; refuse to start with less than is needed."""
     free = engine.free_gb()
@@ -163,7 +204,7 @@ def require_space(engine: Engine, need_gb: int) -> float | None:
         raise SlipwayError(
             f"too little disk for a build: {free:.1f} GB free in {engine.data_root}, {need_gb} "
             "GB needed. Free some by `nox -s clean` or `docker system prune`, or move the engine's "
-            'data ("data-root" in /etc/docker/daemon.json).'
+            f"data ({describe_move(engine)})."
         )
     return free
 
@@ -183,28 +224,22 @@ def is_proved(engine: Engine) -> bool:
 
 
 def prove_network(engine: Engine, image: str, host: Host) -> None:
-    """Fetch a file from the Debian mirror in a container, and remember that it worked."""
-    result = run_proof(image, host)
+    """Fetch a file from the Debian mirror in a container with this host's settings, and remember that it worked."""
+    name = f"slipway-proof-{os.getpid()}"
+    options = [f"--env={variable}" for variable in host.proxies]
+    command = ["run", "--rm", "--interactive", f"--name={name}", *options, image, "sh", "-c", DOWNLOAD]
+    try:
+        result = docker.call(*command, data=pack_settings(host), timeout=120, variables=host.proxies)
+    except subprocess.TimeoutExpired as error:
+        result = subprocess.CompletedProcess(error.cmd, 124, "", "no answer within 120 s")
+    finally:
+        docker.call("rm", "--force", name)  # --rm has removed it already, but for a time-out or Ctrl-C
     if result.returncode:
         raise explain_proof(result, host)
     file = proof_file(engine)
     with contextlib.suppress(OSError):  # without a note, the next run proves the engine again
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {image}\n", encoding="utf-8")
-
-
-def run_proof(image: str, host: Host) -> subprocess.CompletedProcess[str]:
-    """Run the download in a container that has this host's settings, as a build has them."""
-    name = f"slipway-proof-{os.getpid()}"
-    options = [f"--env={variable}" for variable in host.proxies]
-    command = ["run", "--rm", "--interactive", f"--name={name}", *options, image, "sh", "-c", DOWNLOAD]
-    try:
-        return docker.call(*command, data=pack_settings(host), timeout=120)
-    except subprocess.TimeoutExpired as error:
-        return subprocess.CompletedProcess(error.cmd, 124, "", "no answer within 120 s")
-    finally:
-        # --rm has removed it already, but for a time-out or Ctrl-C.
-        docker.call("rm", "--force", name)
 
 
 def pack_settings(host: Host) -> bytes:

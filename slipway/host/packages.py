@@ -32,14 +32,16 @@ Pin-Priority: 500
 
 NOTES = Path("/var/lib/slipway/setup.json")
 
-# What to install on another system: by the ID of /etc/os-release.
+INSTRUCTIONS = "install Docker Engine with buildx (https://docs.docker.com/engine/install/)"
+# What to install on another system: by the ID of /etc/os-release. Those of Red Hat and Amazon are also "like" Fedora.
 ELSEWHERE = {
+    **dict.fromkeys(("rhel", "centos", "ol", "amzn"), INSTRUCTIONS),
     "ubuntu": "sudo apt-get install docker.io docker-buildx",
     "fedora": "sudo dnf install moby-engine docker-cli docker-buildx",
     "arch": "sudo pacman -S docker docker-buildx",
+    "alpine": "sudo apk add docker docker-cli-buildx",
     "opensuse": "sudo zypper install docker docker-buildx",
 }
-INSTRUCTIONS = "install Docker Engine with buildx (https://docs.docker.com/engine/install/)"
 
 is_agreed = False  # set by --yes: upgrades and removals need no answer
 

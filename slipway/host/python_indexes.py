@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -229,9 +230,11 @@ def with_login(index: dict[str, Any], environ: Mapping[str, str]) -> dict[str, A
 
 
 def toml_value(value: object) -> str:
-    """Return a value as TOML: a table on one line, a list, a text, a number or a truth value."""
+    """Return a value as TOML: a table on one line, a list, a date, a text, a number or a truth value."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(toml_value, value)) + "]"
+    if isinstance(value, date):  # a date and time is one, too
+        return value.isoformat()
     return json.dumps(value, ensure_ascii=False)

@@ -21,7 +21,8 @@ from slipway.host.undo import undo_setup
 from slipway.images_toml import Distro
 from slipway.matrix import Image, Matrix, load_matrix
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # any of them serves
+REGISTRY = ("docker-registry", "zstd")  # what the tests of publishing run on loopback, and what packs layers
 REFRESHED: set[str] = set()  # tags of base images: all images of a process start from the same one
 
 
@@ -57,7 +58,9 @@ def provide_engine() -> Engine:
         found = start.provide_engine(reason)
         say(f"the Docker engine {found.version} answers")
     engine.require_buildkit(found)
-    return provide_plugin(found, "buildx")
+    found = provide_plugin(found, "buildx")
+    engine.require_buildx(found)
+    return found
 
 
 def provide_plugin(found: Engine, name: str) -> Engine:
@@ -76,19 +79,6 @@ def provide_plugin(found: Engine, name: str) -> Engine:
     return again
 
 
-def provide_browser() -> None:
-    """Install Chromium, unless there is one or another of its kind."""
-    if not any(which(name) for name in BROWSERS):
-        packages.install("chromium", reason="the checks of a desktop need Chromium, which is not installed")
-
-
-def provide_registry() -> None:
-    """Install what the tests of publishing run on loopback: a registry, and what packs layers."""
-    for program in ("docker-registry", "zstd"):
-        if not which(program):
-            packages.install(program, reason=f"the tests of publishing need {program}, which is not installed")
-
-
 def main(words: list[str] | None = None) -> int:
     """Look at everything a build needs; install, start, pull or make what is missing."""
     options = read_arguments(words)
@@ -100,10 +90,11 @@ def main(words: list[str] | None = None) -> int:
     serving = provide_engine()
     if options.compose:
         serving = provide_plugin(serving, "compose")
-    if options.browser:
-        provide_browser()
-    if options.registry:
-        provide_registry()
+    if options.browser and not any(map(which, BROWSERS)):
+        packages.install("chromium", reason="the checks of a desktop need Chromium, which is not installed")
+    for program in REGISTRY if options.registry else ():
+        if not which(program):
+            packages.install(program, reason=f"the tests of publishing need {program}, which is not installed")
     prepare(serving, chosen, gb, refresh=options.pull)
     return 0
 
@@ -128,7 +119,9 @@ def prepare(serving: Engine, chosen: Distro, gb: int, *, refresh: bool) -> None:
     emulation.provide_emulation(serving, chosen)
     base = provide_base(serving, chosen, refresh=refresh)
     emulation.prove_emulation(serving, chosen)
-    print_state(serving, free, base)
+    space = "" if free is None else f", {free:.0f} GB free"
+    say(f"Docker engine {serving.version}, buildx {serving.plugins['buildx']}{space}")
+    say(f"base image {base.name}, {base.origin}, {(base.digest or base.id)[:19]}, {base.created[:10]}")
 
 
 def provide_base(serving: Engine, wanted: Distro, *, refresh: bool) -> BaseImage:
@@ -142,11 +135,3 @@ def provide_base(serving: Engine, wanted: Distro, *, refresh: bool) -> BaseImage
         say("running a container with network, once for this engine")
         engine.prove_network(serving, base.name, settings)
     return base
-
-
-def print_state(serving: Engine, free: float | None, base: BaseImage) -> None:
-    """Say in two lines what there is."""
-    space = "" if free is None else f", {free:.0f} GB free"
-    identity = base.digest or base.id
-    print(f"setup: Docker engine {serving.version}, buildx {serving.plugins['buildx']}{space}")
-    print(f"setup: base image {base.name}, {base.origin}, {identity[:19]}, {base.created[:10]}")

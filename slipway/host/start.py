@@ -29,7 +29,9 @@ def provide_engine(reason: NoEngineError) -> Engine:
     if not which("docker"):
         missing.append("docker-cli")  # docker.io only recommends it
     if missing:
-        packages.install(*missing, reason=str(reason), settings=limit_cache() if "docker.io" in missing else {})
+        # Somebody may have configured an engine before there is one.
+        settings = {DAEMON: LIMITED_CACHE} if "docker.io" in missing and not DAEMON.exists() else {}
+        packages.install(*missing, reason=str(reason), settings=settings)
         try:
             return engine.find_engine()  # a package may have started it
         except NoEngineError:
@@ -40,11 +42,6 @@ def provide_engine(reason: NoEngineError) -> Engine:
 def find_dockerd() -> str | None:
     """Return the engine's program, also for a user whose PATH lacks the sbin folders."""
     return which("dockerd") or which("dockerd", path="/usr/local/sbin:/usr/sbin:/sbin")
-
-
-def limit_cache() -> dict[Path, str]:
-    """Return the file that keeps the build cache of a new engine small; none where somebody has configured one."""
-    return {} if DAEMON.exists() else {DAEMON: LIMITED_CACHE}
 
 
 def start_engine() -> Engine:

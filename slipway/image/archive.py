@@ -8,7 +8,6 @@ engine that is trusted a layer that was read before is taken by its name, which 
 """
 
 import hashlib
-import json
 import posixpath
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +18,8 @@ from typing import Any, BinaryIO, cast
 from slipway.errors import SlipwayError
 from slipway.image.compression import Read, is_compressed, unpack
 from slipway.image.layer_tar import MEMORY_LIMIT, Keep, Limits, read_entries
-from slipway.image.layers import Contents, Entry, Kept, Layer, SavedImage, add_source, make_image
-from slipway.image.oci_manifest import choose_image, list_layers, parse_document
+from slipway.image.layers import Contents, Layer, SavedImage, add_source, make_image
+from slipway.image.oci_manifest import choose_image, list_layers, parse_document, parse_json
 from slipway.image.tar_reader import BLOCK, FILE, Tape, WindowsImageError, is_header, read_members, show_name
 
 AGAIN = "save or pull the image again"
@@ -30,29 +29,19 @@ DOCUMENTS = ("manifest.json", INDEX)
 
 
 @dataclass(frozen=True)
-class _Blob:
-    """A layer of the archive."""
-
-    diff_id: str
-    entries: tuple[Entry, ...]
-    kept: Kept
-    stored: int | None = None  # the bytes of a compressed one
-
-
-@dataclass(frozen=True)
 class _Archive:
     """The layers and documents of an archive by the names of its members."""
 
     limits: Limits
     known: Mapping[str, Contents]
-    blobs: dict[str, _Blob] = field(default_factory=dict)
+    layers: dict[str, Layer] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
 
-    def find_known(self, name: str) -> _Blob | None:
+    def find_known(self, name: str) -> Layer | None:
         """Return the layer of a member by its name, `blobs/sha256/…`, if it was read before."""
         folder, _, digest = name.rpartition("/")
         diff_id = f"sha256:{digest}"
-        return _Blob(diff_id, *self.known[diff_id]) if folder == BLOBS and diff_id in self.known else None
+        return Layer(diff_id, "", *self.known[diff_id]) if folder == BLOBS and diff_id in self.known else None
 
 
 def read_archive(
@@ -90,21 +79,20 @@ def read_layer(stream: BinaryIO, size: int, keep: Keep) -> Layer:
     head = tape.peek(min(size, BLOCK))
     if not (is_header(head) or is_compressed(head)):
         raise SlipwayError("is neither a tar archive nor one of gzip or zstd")
-    blob = _read_blob(head, tape.take_section(size), Limits(keep))
-    return Layer(blob.diff_id, "", blob.entries, blob.kept)
+    return _read_blob(head, tape.take_section(size), Limits(keep))
 
 
 def _read_member(archive: _Archive, name: str, size: int, tape: Tape) -> None:
     """Read a member, a layer or a document by its first bytes."""
     head = tape.peek(min(size, BLOCK))
-    if name in archive.blobs or name in archive.documents:
+    if name in archive.layers or name in archive.documents:
         raise SlipwayError(f"holds {show_name(name)} twice")
     if found := archive.find_known(name):
-        archive.blobs[name] = found
+        archive.layers[name] = found
     elif is_header(head) or is_compressed(head):
         try:
-            blob = _read_blob(head, tape.take_section(size), archive.limits)
-            archive.blobs[name] = replace(blob, stored=size if is_compressed(head) else None)
+            layer = _read_blob(head, tape.take_section(size), archive.limits)
+            archive.layers[name] = replace(layer, stored=size if is_compressed(head) else None)
         except WindowsImageError:
             raise
         except SlipwayError as error:
@@ -122,14 +110,14 @@ def _read_member(archive: _Archive, name: str, size: int, tape: Tape) -> None:
 # --- One layer ---
 
 
-def _read_blob(head: bytes, source: Read, limits: Limits) -> _Blob:
+def _read_blob(head: bytes, source: Read, limits: Limits) -> Layer:
     """Read a layer, compressed or not."""
     if is_header(head):
         return _read_layer(source, limits)
 
     def read_compressed(size: int) -> bytes:
         data = source(size)
-        limits.count_compressed(len(data))
+        limits.compressed += len(data)
         return data
 
     with unpack(head, read_compressed) as plain:
@@ -142,7 +130,7 @@ def _read_blob(head: bytes, source: Read, limits: Limits) -> _Blob:
         return _read_layer(read_plain, limits)
 
 
-def _read_layer(source: Read, limits: Limits) -> _Blob:
+def _read_layer(source: Read, limits: Limits) -> Layer:
     """List an uncompressed layer and compute its diff ID, in a thread of its own: it is half of the work."""
     digest = hashlib.sha256()
     kept: dict[str, bytes] = {}
@@ -154,7 +142,7 @@ def _read_layer(source: Read, limits: Limits) -> _Blob:
             hashed.append(thread.submit(digest.update, chunk))
 
         entries = tuple(read_entries(Tape(source, watch), limits, kept))
-    return _Blob(f"sha256:{digest.hexdigest()}", entries, kept)
+    return Layer(f"sha256:{digest.hexdigest()}", "", entries, kept)
 
 
 # --- From an archive to an image ---
@@ -164,30 +152,30 @@ def _assemble(archive: _Archive) -> SavedImage:
     """Put the layers in the configuration's order and check that they are the ones it names."""
     is_layout = "manifest.json" not in archive.documents and INDEX in archive.documents
     config_name, layer_names = _follow_index(archive) if is_layout else _read_manifest(archive)
-    raw = _read_config(archive, config_name)
+    raw = parse_config(config_name, _find_document(archive, config_name, "configuration"))
     diff_ids = raw["rootfs"]["diff_ids"]
     if len(diff_ids) != len(layer_names):
         raise SlipwayError(f"manifest.json names {len(layer_names)} layers, its configuration {len(diff_ids)}")
     # By digest, not by name: a layer that occurs twice may be in the archive once.
-    found = {blob.diff_id: blob for blob in archive.blobs.values()}
+    found = {layer.diff_id: layer for layer in archive.layers.values()}
     for diff_id, name in zip(diff_ids, layer_names, strict=True):
         if diff_id not in found:
-            blob = archive.blobs.get(name)
+            other = archive.layers.get(name)
             problem = (
-                f"is {blob.diff_id} where the configuration has" if blob else "is no layer or missing; it should be"
+                f"is {other.diff_id} where the configuration has" if other else "is no layer or missing; it should be"
             )
             raise SlipwayError(f"{show_name(name)} {problem} {show_name(diff_id)}")
-    blobs = [found[diff_id] for diff_id in diff_ids]
-    image = make_image(raw, [blob.entries for blob in blobs], [blob.kept for blob in blobs])
+    layers = [found[diff_id] for diff_id in diff_ids]
+    image = make_image(raw, [(layer.entries, layer.kept) for layer in layers])
     config_id = f"sha256:{posixpath.basename(config_name).removesuffix('.json')}"
-    return add_source(image, config_id, [blob.stored for blob in blobs])
+    return add_source(image, config_id, [layer.stored for layer in layers])
 
 
 def _read_manifest(archive: _Archive) -> tuple[str, list[str]]:
     """Return the names of the configuration and of the layers."""
     if "manifest.json" not in archive.documents:
         raise SlipwayError("has no manifest.json, so it is incomplete or no image")
-    images = _parse_json("manifest.json", archive.documents["manifest.json"])
+    images = parse_json(archive.documents["manifest.json"], "manifest.json")
     if not isinstance(images, list) or len(images) != 1:
         raise SlipwayError("manifest.json does not name exactly one image; save one image")
     match images[0]:
@@ -222,14 +210,9 @@ def _find_document(archive: _Archive, name: str, kind: str) -> bytes:
     return text
 
 
-def _read_config(archive: _Archive, name: str) -> dict[str, Any]:
-    """Return the image's configuration."""
-    return parse_config(name, _find_document(archive, name, "configuration"))
-
-
 def parse_config(name: str, text: bytes) -> dict[str, Any]:
     """Return the configuration with a text; SlipwayError when it is none of an image for Linux."""
-    config = _parse_json(name, text)
+    config = parse_json(text, show_name(name))
     match config:
         case {"os": "windows"}:
             raise WindowsImageError
@@ -240,10 +223,3 @@ def parse_config(name: str, text: bytes) -> dict[str, Any]:
 
 def _all_strings(items: list[object]) -> bool:
     return all(isinstance(item, str) for item in items)
-
-
-def _parse_json(name: str, text: bytes) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SlipwayError(f"{show_name(name)} is no JSON ({error})") from None

@@ -51,7 +51,7 @@ class Limits:
     def __init__(self, keep: Keep | None) -> None:
         self.keep = keep
         self._memory = 0
-        self._compressed = 0
+        self.compressed = 0  # the bytes of compressed layers so far
         self._unpacked = 0
 
     def count_memory(self, size: int) -> None:
@@ -69,14 +69,10 @@ class Limits:
         # A character takes up to four bytes.
         self.count_memory(ENTRY_MEMORY + sum(map(getsizeof, (member.name, member.target, *member.xattrs))))
 
-    def count_compressed(self, size: int) -> None:
-        """Count the bytes of compressed layers."""
-        self._compressed += size
-
     def count_unpacked(self, size: int) -> None:
         """Count the bytes that compressed layers unpack to; SlipwayError for too many."""
         self._unpacked += size
-        if self._unpacked > FREE_BYTES + MOST_RATIO * self._compressed:
+        if self._unpacked > FREE_BYTES + MOST_RATIO * self.compressed:
             raise SlipwayError(f"unpacks to more than {MOST_RATIO} times its size: no image is like that")
 
 

@@ -70,11 +70,6 @@ class Layer:
         """The bytes of the layer's files, uncompressed; a hard link adds none."""
         return sum(entry.size for entry in self.entries)
 
-    @property
-    def files(self) -> int:
-        """The number of regular files."""
-        return sum(entry.kind is Kind.FILE for entry in self.entries)
-
 
 class Wasted(NamedTuple):
     """A file that a later layer deletes or replaces, so that its bytes are wasted."""
@@ -91,9 +86,9 @@ Merged = dict[str, tuple[Entry, int]]
 class SavedImage:
     """An image as it is saved.
 
-    `platform` is such as linux/amd64; `id`, the digest of the configuration, is empty where the engine describes the
-    image. `config` has the settings of an OCI image configuration that are not empty, and its history with
-    `created_by` and `empty_layer`.
+    `platform` is such as linux/amd64; `id` is the engine's ID of the image, elsewhere the digest of its configuration.
+    `config` has the settings of an OCI image configuration that are not empty, and its history with `created_by` and
+    `empty_layer`.
     """
 
     layers: tuple[Layer, ...]
@@ -180,18 +175,16 @@ def _iterate_parents(path: str) -> Iterator[str]:
 # --- From a configuration to an image ---
 
 
-def make_image(
-    raw: dict[str, Any], contents: Iterable[tuple[Entry, ...]], kept: Iterable[Kept] | None = None
-) -> SavedImage:
-    """Make an image from an OCI configuration and the entries of its layers, in order."""
+def make_image(raw: dict[str, Any], contents: Iterable[Contents]) -> SavedImage:
+    """Make an image from an OCI configuration and the contents of its layers, in order."""
     config = _normalize_config(raw)
     diff_ids = raw["rootfs"]["diff_ids"]
     made = [item["created_by"] for item in config["history"] if not item["empty_layer"]]
     # Some tools write no history, or one that does not tell which entry made which layer.
     instructions = made if len(made) == len(diff_ids) else [""] * len(diff_ids)
-    rows = zip(diff_ids, instructions, contents, kept or [{} for _ in diff_ids], strict=True)
+    rows = zip(diff_ids, instructions, contents, strict=True)
     platform = f"{raw.get('os', '')}/{raw.get('architecture', '')}"
-    return SavedImage(tuple(Layer(*row) for row in rows), config, platform)
+    return SavedImage(tuple(Layer(diff_id, text, *content) for diff_id, text, content in rows), config, platform)
 
 
 def add_source(image: SavedImage, config_id: str, stored: Iterable[int | None]) -> SavedImage:

@@ -4,15 +4,15 @@ A layer that is in the cache of layers is not read again.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from slipway.errors import SlipwayError
 from slipway.image import archive, filesystem, layer_cache
 from slipway.image.layer_tar import MEMORY_LIMIT
-from slipway.image.layers import Entry, Kept, SavedImage, add_source, make_image
+from slipway.image.layers import Contents, SavedImage, add_source, make_image
 from slipway.image.oci_manifest import Json, choose_image, list_layers, parse_document
 
 OpenBlob = Callable[[str], AbstractContextManager[BinaryIO]]
@@ -55,8 +55,7 @@ def read_image(document: Json, find_manifest: FindManifest, open_blob: OpenBlob,
     if len(diff_ids) != len(rows):
         raise SlipwayError(f"the manifest names {len(rows)} layers, its configuration {len(diff_ids)}")
     contents = [_read_layer(row, diff_id, open_blob, cache) for row, diff_id in zip(rows, diff_ids, strict=True)]
-    image = make_image(config, [entries for entries, _ in contents], [kept for _, kept in contents])
-    return add_source(image, config_id, [int(row["size"]) for row in rows])
+    return add_source(make_image(config, contents), config_id, [int(row["size"]) for row in rows])
 
 
 def _read_document(open_blob: OpenBlob, digest: str) -> bytes:
@@ -68,9 +67,7 @@ def _read_document(open_blob: OpenBlob, digest: str) -> bytes:
     return text
 
 
-def _read_layer(
-    row: Mapping[str, Any], diff_id: str, open_blob: OpenBlob, cache: Path
-) -> tuple[tuple[Entry, ...], Kept]:
+def _read_layer(row: Json, diff_id: str, open_blob: OpenBlob, cache: Path) -> Contents:
     """Return the entries and documents of a layer, from the cache or from its blob."""
     known = layer_cache.load_layer(cache, diff_id)
     if known is not None:

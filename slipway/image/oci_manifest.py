@@ -17,12 +17,17 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 Json = Mapping[str, Any]
 
 
-def parse_document(text: bytes, name: str) -> Json:
-    """Return a JSON object; SlipwayError for anything else."""
+def parse_json(text: bytes, name: str) -> object:
+    """Return a JSON value; SlipwayError for anything else."""
     try:
-        found = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SlipwayError(f"{name} is no JSON ({error})") from None
+
+
+def parse_document(text: bytes, name: str) -> Json:
+    """Return a JSON object; SlipwayError for anything else."""
+    found = parse_json(text, name)
     if not isinstance(found, dict):
         raise SlipwayError(f"{name} is no JSON object")
     return found

@@ -1,19 +1,16 @@
 """An image of the local engine with all its layers, from `docker save` or from the cache of layers.
 
 Each layer that was read is cached. An image is saved only if a layer is not in the cache, and then only that is read.
-
-`python -m slipway.image.saved_image IMAGE` prints the layers, the size and the waste.
 """
 
-import argparse
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from slipway import docker, tables
-from slipway.errors import run
 from slipway.image import filesystem, layer_cache
 from slipway.image.archive import read_archive
 from slipway.image.layers import Contents, SavedImage, make_image
@@ -41,28 +38,22 @@ def read_image(reference: str, cache: Path | None = None) -> SavedImage:
         for layer in image.layers:
             if layer.diff_id not in known:
                 layer_cache.store_layer(folder, layer)
-    return image
+    return replace(image, id=inspected["Id"])
 
 
 def _make_known(inspected: dict[str, Any], diff_ids: list[str], known: Mapping[str, Contents]) -> SavedImage | None:
     """Return the image from known layers, None if one is not known or the history lacks its instruction."""
     if not all(diff_id in known for diff_id in diff_ids):
         return None
-    history = _read_history(inspected["Id"])
+    lines = docker.output("history", "--no-trunc", "--format={{json .}}", "--", inspected["Id"]).splitlines()
+    made = [item["CreatedBy"] or item["Comment"] for item in map(json.loads, reversed(lines))]
+    # The engine does not say which entries made no layer.
+    history = [{"created_by": text, "empty_layer": is_metadata(text)} for text in made]
     if sum(not item["empty_layer"] for item in history) != len(diff_ids):
         return None
     raw = {"config": inspected.get("Config"), "rootfs": {"diff_ids": diff_ids}, "history": history}
     raw |= {"os": inspected["Os"], "architecture": inspected["Architecture"]}
-    contents = [known[diff_id] for diff_id in diff_ids]
-    return make_image(raw, [entries for entries, _ in contents], [kept for _, kept in contents])
-
-
-def _read_history(image_id: str) -> list[dict[str, Any]]:
-    """Return the image's history, oldest first. The engine does not say which entries made no layer."""
-    lines = docker.output("history", "--no-trunc", "--format={{json .}}", "--", image_id).splitlines()
-    items = [json.loads(line) for line in reversed(lines)]
-    made = [item["CreatedBy"] or item["Comment"] for item in items]
-    return [{"created_by": text, "empty_layer": is_metadata(text)} for text in made]
+    return make_image(raw, [known[diff_id] for diff_id in diff_ids])
 
 
 def is_metadata(created_by: str) -> bool:
@@ -73,27 +64,3 @@ def is_metadata(created_by: str) -> bool:
 def find_id(reference: str) -> str:
     """Return the ID of an image of the local engine; SlipwayError without such an image."""
     return str(docker.require_image(reference)["Id"])
-
-
-# --- The command ---
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print an image's layers, size and waste."""
-    parser = argparse.ArgumentParser(prog="python -m slipway.image.saved_image", description=main.__doc__)
-    parser.add_argument("image", help="name or ID of an image of the local engine")
-    image = read_image(parser.parse_args(arguments).image)
-    rows = [
-        (layer.diff_id.removeprefix("sha256:")[:12], layer.size, layer.files, " ".join(layer.created_by.split())[:80])
-        for layer in image.layers
-    ]
-    rows.append(("total", image.size, sum(layer.files for layer in image.layers), ""))
-    waste = image.waste()
-    rows.append(("waste", sum(item.entry.size for item in waste), len(waste), ""))
-    cells = [(name, f"{size:,}", f"{files:,}", text) for name, size, files, text in rows]
-    tables.show(tables.make_table(("layer", "bytes", "files", "instruction"), cells))
-    return 0
-
-
-if __name__ == "__main__":
-    run(main)

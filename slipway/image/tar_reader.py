@@ -87,13 +87,11 @@ class Tape:
             self._fill()
         return self._chunk[self._at : self._at + size]
 
-    def pieces(self, size: int) -> Iterator[memoryview]:
-        """Yield the next `size` bytes without copies; SlipwayError when the stream ends before."""
-        for chunk, start, end in self.spans(size):
-            yield memoryview(chunk)[start:end]
-
     def spans(self, size: int) -> Iterator[tuple[bytes, int, int]]:
-        """Yield the next `size` bytes as parts of larger texts, each with its start and end there."""
+        """Yield the next `size` bytes without copies, as parts of larger texts, each with its start and end there.
+
+        SlipwayError when the stream ends before.
+        """
         while size > 0:
             if self._at == len(self._chunk):
                 self._fill()
@@ -110,7 +108,7 @@ class Tape:
         """Return the next bytes; SlipwayError when the stream ends before."""
         start = self._at
         if len(self._chunk) - start < size:
-            return b"".join(self.pieces(size))
+            return b"".join(chunk[start:end] for chunk, start, end in self.spans(size))
         self._at += size
         self.position += size
         return self._chunk[start : self._at]
@@ -124,11 +122,6 @@ class Tape:
             return chunk[start:end]  # no copy of a whole chunk
 
         return read
-
-    def skip_to(self, position: int) -> None:
-        """Skip to a position."""
-        for _ in self.pieces(position - self.position):
-            pass
 
     def drain(self) -> bool:
         """Read to the end; tell whether there are only zeros."""
@@ -166,7 +159,8 @@ def read_members(tape: Tape) -> Iterator[Member]:
         else:
             records, order = {}, b""
             yield member
-        tape.skip_to(end)
+        for _ in tape.spans(end - tape.position):
+            pass
     if order or any(tape.read(BLOCK)) or not tape.drain():
         raise SlipwayError("does not end as an archive does: with two blocks of zeros and nothing after them")
 

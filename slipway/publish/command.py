@@ -14,21 +14,12 @@ move, so a tag always has complete evidence. The next run continues a run that w
 
 import argparse
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from slipway.errors import SlipwayError
 from slipway.matrix import Matrix, load_matrix
-from slipway.publish import (
-    attestations,
-    oci_layout,
-    publish,
-    published,
-    registry,
-    release_checks,
-    staging,
-    verify,
-)
+from slipway.publish import attestations, oci_layout, publish, published, registry, release_checks, staging, verify
 from slipway.publish.cosign import Signer
 from slipway.publish.publish import Publication
 from slipway.publish.published import format_platform, list_images
@@ -67,13 +58,6 @@ def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def find_signer(options: argparse.Namespace) -> Signer | None:
-    """Return the signer, or None without a key or identity."""
-    if options.key or (options.identity and options.issuer):
-        return Signer(options.key, options.identity, options.issuer, is_public=options.verify)
-    return None
-
-
 # --- what to publish ---
 
 
@@ -90,17 +74,12 @@ def examine_candidates(
             found.setdefault(candidate.tags[0], []).append(candidate)
     publications = [Publication(tuple(group)) for group in found.values()]
     for publication in publications:
-        problems += list_disagreements(publication)
+        platforms = [format_platform(each.local.platform) for each in publication.candidates]
+        if len(set(platforms)) < len(platforms):
+            problems.append(f"{publication.names}: these are for the same platform and would both be {publication.tag}")
+        if len({each.commit for each in publication.candidates}) > 1:
+            problems.append(f"{publication.names}: these were built from different commits")
     return publications, problems
-
-
-def list_disagreements(publication: Publication) -> Iterator[str]:
-    """Yield the reasons why images cannot share a tag."""
-    platforms = [format_platform(each.local.platform) for each in publication.candidates]
-    if len(set(platforms)) < len(platforms):
-        yield f"{publication.names}: these are for the same platform and would both be {publication.tag}"
-    if len({each.commit for each in publication.candidates}) > 1:
-        yield f"{publication.names}: these were built from different commits"
 
 
 def find_candidates(matrix: Matrix, options: argparse.Namespace) -> tuple[list[Candidate], list[str]]:
@@ -178,7 +157,8 @@ def publish_named(repository: Repository, signer: Signer | None, options: argpar
 def main(words: Sequence[str] | None = None) -> int:
     """Publish, stage, verify or deprecate; exit code 1 when evidence is missing or wrong."""
     options = read_arguments(words)
-    signer = find_signer(options)
+    is_named = options.key or (options.identity and options.issuer)
+    signer = Signer(options.key, options.identity, options.issuer, is_public=options.verify) if is_named else None
     repository = registry.parse_repository(options.registry)
     if not options.verify and not options.deprecate:
         publish_named(repository, signer, options)

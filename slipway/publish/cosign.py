@@ -77,7 +77,9 @@ class Signer:
         """
         if reference not in self.known:
             found = json.loads(self.verify("verify", reference) or "[]")
-            if len(found) < len(attached := list_attached(reference)):
+            # What is attached to it by anybody; cosign's error where some cannot be read.
+            tree = run_cosign("tree", "--experimental-oci11", reference)
+            if len(found) < len(attached := re.findall(r"(?m)^ .* (sha256:[0-9a-f]{64})$", tree)):
                 for digest in attached:
                     registry.parse_repository(reference.partition("@")[0]).read_blob(digest)
                 found = json.loads(self.verify("verify", reference) or "[]")
@@ -112,11 +114,6 @@ class Signer:
             return run_cosign(command, *who, *words, variables=variables)
         except UnsignedError:
             return ""
-
-
-def list_attached(reference: str) -> list[str]:
-    """Return the digests of what is attached to a manifest, by anybody; SlipwayError when some cannot be read."""
-    return re.findall(r"(?m)^ .* (sha256:[0-9a-f]{64})$", run_cosign("tree", "--experimental-oci11", reference))
 
 
 @functools.cache

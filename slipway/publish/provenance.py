@@ -10,7 +10,7 @@ from typing import Any
 
 from slipway import repository
 from slipway.build.commit import list_context
-from slipway.matrix import FILE, Image
+from slipway.matrix import FILE
 from slipway.publish.registry import compute_digest
 from slipway.publish.release_checks import BUILD, SOURCE, Candidate, read_times
 
@@ -20,13 +20,19 @@ BASE = "org.opencontainers.image.base"
 
 def make_predicate(candidate: Candidate) -> Json:
     """Return the provenance of an image; the same for the same build."""
-    labels = candidate.local.labels
-    source = labels.get(SOURCE, "")
+    image, source = candidate.image, candidate.local.labels.get(SOURCE, "")
     build = candidate.read(BUILD)
+    started, finished = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in read_times(build))
     return {
         "buildDefinition": {
             "buildType": f"{source}/blob/{candidate.commit}/noxfile.py",
-            "externalParameters": list_parameters(candidate.image),
+            "externalParameters": {
+                "session": f"build -- {image.name}",
+                "dockerfile": image.dockerfile,
+                "target": image.target,
+                "arguments": dict(image.arguments),
+                "platform": image.variant.distro.platform,
+            },
             "internalParameters": {
                 "image": candidate.local.id,
                 "builtFromCleanCommit": not candidate.commit.endswith("-dirty"),
@@ -39,7 +45,11 @@ def make_predicate(candidate: Candidate) -> Json:
         },
         "runDetails": {
             "builder": {"id": build.get("builder") or f"{source}/blob/{candidate.commit}/docs/publishing.md#builder"},
-            "metadata": ({"invocationId": build["run"]} if "run" in build else {}) | format_times(build),
+            "metadata": {
+                **({"invocationId": build["run"]} if "run" in build else {}),
+                "startedOn": started,
+                "finishedOn": finished,
+            },
         },
     }
 
@@ -48,17 +58,6 @@ def read_image(predicate: Json) -> str:
     """Return the ID that the image had in the engine that built it, empty where a predicate does not say."""
     parameters = (predicate.get("buildDefinition") or {}).get("internalParameters") or {}
     return str(parameters.get("image", ""))
-
-
-def list_parameters(image: Image) -> dict[str, Any]:
-    """Return the session, Dockerfile and arguments of the build."""
-    return {
-        "session": f"build -- {image.name}",
-        "dockerfile": image.dockerfile,
-        "target": image.target,
-        "arguments": dict(image.arguments),
-        "platform": image.variant.distro.platform,
-    }
 
 
 def describe_bases(candidate: Candidate) -> list[dict[str, Any]]:
@@ -90,9 +89,3 @@ def list_files(candidate: Candidate) -> list[dict[str, Any]]:
 def digest_at(commit: str, path: str) -> dict[str, str]:
     """Return the SHA-256 of a file at a commit."""
     return split_digest(compute_digest(repository.file_at(commit, path) or b""))
-
-
-def format_times(build: Mapping[str, Any]) -> dict[str, str]:
-    """Return the start and the end of the build."""
-    names = ("startedOn", "finishedOn")
-    return {name: f"{time:%Y-%m-%dT%H:%M:%SZ}" for name, time in zip(names, read_times(build), strict=True)}

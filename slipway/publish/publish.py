@@ -11,14 +11,7 @@ from pathlib import Path
 from slipway import results
 from slipway.errors import SlipwayError
 from slipway.matrix import Image
-from slipway.publish import (
-    attestations,
-    oci_layout,
-    published,
-    release_checks,
-    revisions,
-    tags,
-)
+from slipway.publish import attestations, oci_layout, published, release_checks, revisions, tags
 from slipway.publish.cosign import Signer
 from slipway.publish.published import format_platform, list_images
 from slipway.publish.registry import Manifest, Repository

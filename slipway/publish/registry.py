@@ -7,7 +7,6 @@ does not say why it failed, so a tag counts as absent only where the registry it
 import functools
 import hashlib
 import io
-import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from slipway import tools
 from slipway.errors import SlipwayError
+from slipway.image.oci_manifest import parse_document
 
 # The codes of the distribution specification for a tag and for a repository that do not exist. crane prints the code
 # of a registry's answer between colons.
@@ -43,14 +43,8 @@ class Manifest:
 
     @functools.cached_property
     def json(self) -> Mapping[str, Any]:
-        """Its content; RegistryError when it is no JSON object."""
-        try:
-            found = json.loads(self.content)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise RegistryError(f"the manifest {self.digest} is no JSON object")
-        return found
+        """Its content; SlipwayError when it is no JSON object."""
+        return parse_document(self.content, f"the manifest {self.digest}")
 
     @property
     def is_index(self) -> bool:
@@ -105,14 +99,14 @@ class Repository:
         return f"{self.name}{'@' if is_digest(reference) else ':'}{reference}"
 
     def find_manifest(self, reference: str) -> Manifest | None:
-        """Return the manifest of a tag or digest, None where the registry says that there is none."""
+        """Return the manifest of a tag or digest, None where the registry says that there is none.
+
+        RegistryError when it has another digest than it was asked for by.
+        """
         result = call_crane("manifest", self.refer(reference))
         if result.returncode and ABSENT.search(result.stderr.decode(errors="replace")):
             return None
-        return self.check_digest(reference, Manifest(read_output(result)))
-
-    def check_digest(self, reference: str, manifest: Manifest) -> Manifest:
-        """Return the manifest; RegistryError when it was asked for by another digest."""
+        manifest = Manifest(read_output(result))
         if is_digest(reference) and manifest.digest != reference:
             raise RegistryError(f"{self} answers {reference} with {manifest.digest}")
         return manifest

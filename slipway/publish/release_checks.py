@@ -5,6 +5,7 @@ scanned, not longer ago than `results_days` of images.toml. "not run" and "not s
 are accepted if the user allowed them in the test or scan session, and are part of what is attested.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -16,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from slipway import junit, repository, sbom, tools
+from slipway import junit, repository, results, sbom, tools
 from slipway.errors import SlipwayError
 from slipway.matrix import Image, load_matrix
 from slipway.publish import oci_layout, tags
@@ -69,27 +70,17 @@ class Candidate:
 
 def find_candidate(image: Image) -> Candidate:
     """Return an image of the local engine with its results; SlipwayError when it is not the one of its last build."""
-    files = read_files(image)
-    build = Candidate(image, LocalImage("", (), {}, {}), files).read(BUILD)
+    files = dict.fromkeys(SESSIONS, b"")  # empty where one cannot be read
+    for name in SESSIONS:
+        with contextlib.suppress(OSError):
+            files[name] = (image.results / name).read_bytes()
     again = f"nox -s build -- {image.name}"
-    local = oci_layout.inspect_image(str(build["image"])) if build.get("image") else None
-    if local is None:
+    local, built = oci_layout.inspect_image(image.tag), results.read_json(image.results / BUILD).get("image")
+    if local is None or not built:
         raise SlipwayError(f"{image.name}: it was not built here, or its last build failed: {again}")
-    tagged = oci_layout.inspect_image(image.tag)
-    if tagged is None or tagged.id != local.id:
+    if local.id != built:
         raise SlipwayError(f"{image.name}: {image.tag} is not the image of its last build: {again}")
     return Candidate(image, local, files)
-
-
-def read_files(image: Image) -> dict[str, bytes]:
-    """Return the files in dist/<image>/ by name; empty where one cannot be read."""
-    files = {}
-    for name in SESSIONS:
-        try:
-            files[name] = (image.results / name).read_bytes()
-        except OSError:
-            files[name] = b""
-    return files
 
 
 def list_problems(candidate: Candidate, *, allow_local_base: bool = False) -> list[str]:

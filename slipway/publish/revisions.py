@@ -58,18 +58,16 @@ def name_revision(tag: str, number: int) -> str:
     return f"{tag}-r{number}"
 
 
-def list_numbers(tag: str, tags: Iterable[str]) -> set[int]:
-    """Return the numbers that some tags use: revisions, and those that were claimed."""
-    matches = (re.fullmatch(rf"{re.escape(tag)}-r([1-9]\d{{0,8}})(\.taken|\.claim)?", each) for each in tags)
-    return {int(match[1]) for match in matches if match}
-
-
 def find_state(repository: Repository, tag: str, is_signed: IsSigned, known: int = 0) -> State:
     """Return the revisions of a tag.
 
     The list of tags may be old, and `known` is only a lower bound: higher numbers are looked up by name.
     """
-    numbers = list_numbers(tag, repository.list_tags()) | ({known} if known else set())
+    used = re.compile(
+        rf"{re.escape(tag)}-r([1-9]\d{{0,8}})(\.taken|\.claim)?"
+    )  # revisions, and numbers that were claimed
+    numbers = {int(match[1]) for match in map(used.fullmatch, repository.list_tags()) if match}
+    numbers |= {known} if known else set()
     top = max(numbers, default=0)
     while any(repository.find_manifest(f"{name_revision(tag, top + 1)}{end}") for end in ("", ".taken", ".claim")):
         top += 1

@@ -25,18 +25,14 @@ def list_tags(image: Image, labels: Mapping[str, str]) -> list[str]:
     release = read_label(image, labels, RELEASE, r"\d+\.\d+\.\d+")
     releases = (release, release.rpartition(".")[0], "latest")
     suffix = name_flavor(image, labels)
-    suffixes = [f"-{name_accelerator(image, labels)}-{suffix}"]
+    accelerator, version = ACCELERATORS[image.variant.accelerator]
+    accelerator += read_label(image, labels, version, r"\d+\.\d+") if version else ""
+    suffixes = [f"-{accelerator}-{suffix}"]
     if image.variant.name.split("-")[0] == DEFAULT:
         suffixes.append(f"-{suffix}")
     if image.variant.name == DEFAULT and suffix == "base":
         suffixes.append("")
     return [f"{each}{suffix}" for suffix in suffixes for each in releases]
-
-
-def name_accelerator(image: Image, labels: Mapping[str, str]) -> str:
-    """Return `cuda13.0`, the accelerator with the version in the image; `cpu` has none."""
-    name, version = ACCELERATORS[image.variant.accelerator]
-    return name + read_label(image, labels, version, r"\d+\.\d+") if version else name
 
 
 def name_flavor(image: Image, labels: Mapping[str, str]) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from rich.table import Table
+
 from slipway.report.contents_tables import format_mb, format_size, shorten, simplify_instruction
 from slipway.tables import NOTHING, make_table, show
 
 SHOWN = 15  # rows of a table
 
 Json = Mapping[str, Any]
-Rows = list[tuple[str, ...]]
 
 
 def compare(first: Json, second: Json) -> dict[str, Any]:
@@ -20,9 +21,19 @@ def compare(first: Json, second: Json) -> dict[str, Any]:
         "images": [first["image"], second["image"]],
         "bytes": [first["bytes"], second["bytes"]],
         "shared": {"layers": len(shared), "bytes": sum(layer["bytes"] for layer in shared)},
-        "components": compare_rows(first["components"], second["components"], _name_component, _show_component),
-        "lines": compare_rows(first["layers"], second["layers"], _name_layer, _show_layer),
-        "gpu": compare_rows(first["gpu"], second["gpu"], lambda row: str(row["architecture"]), lambda _: ""),
+        "components": compare_rows(
+            first["components"],
+            second["components"],
+            name=lambda row: f"{row['kind']} {row['name']}",
+            describe=lambda row: row["version"],
+        ),
+        "lines": compare_rows(
+            first["layers"],
+            second["layers"],
+            name=lambda row: simplify_instruction(row["instruction"]),
+            describe=lambda row: row["place"] or "",
+        ),
+        "gpu": compare_rows(first["gpu"], second["gpu"], lambda row: row["architecture"], lambda _: ""),
     }
 
 
@@ -40,56 +51,29 @@ def compare_rows(
     return sorted(changed, key=lambda row: (-abs(row["bytes"][1] - row["bytes"][0]), row["name"]))
 
 
-def _name_component(row: Json) -> str:
-    return f"{row['kind']} {row['name']}"
-
-
-def _name_layer(row: Json) -> str:
-    return simplify_instruction(row["instruction"])
-
-
-def _show_component(row: Json) -> str:
-    return str(row["version"])
-
-
-def _show_layer(row: Json) -> str:
-    return str(row["place"] or "")
-
-
 def show_comparison(pair: Json) -> None:
     """Print the differences between two images."""
     (first, second), (before, after), shared = pair["images"], pair["bytes"], pair["shared"]
     show(
         f"from {first} to {second}: {format_size(before)} to {format_size(after)}, {(after - before) / 1e6:+,.1f} MB; "
         f"{shared['layers']} layers with {format_size(shared['bytes'])} are the same",
-        make_table(("component", "version", "MB", "MB now", "change"), _make_rows(pair["components"], _join_versions)),
+        _make_table(
+            "component", "version", pair["components"], lambda row: (shorten(row["name"], 26), _join_versions(row))
+        ),
         "",
-        make_table(("line", "instruction", "MB", "MB now", "change"), _make_lines(pair["lines"])),
+        _make_table("line", "instruction", pair["lines"], lambda row: (_find_place(row), shorten(row["name"], 30))),
     )
     if pair["gpu"]:
-        show("", make_table(("GPU code for", "", "MB", "MB now", "change"), _make_rows(pair["gpu"], lambda _: "")))
+        show("", _make_table("GPU code for", "", pair["gpu"], lambda row: (row["name"], "")))
 
 
-def _make_rows(rows: list[Json], detail: Callable[[Json], str]) -> Rows:
-    shown: Rows = [(shorten(row["name"], 26), detail(row), *_format_change(row["bytes"])) for row in rows[:SHOWN]]
-    return _add_rest(rows, shown)
-
-
-def _make_lines(rows: list[Json]) -> Rows:
-    shown: Rows = [
-        (row["details"][1] or row["details"][0] or NOTHING, shorten(row["name"], 30), *_format_change(row["bytes"]))
-        for row in rows[:SHOWN]
-    ]
-    return _add_rest(rows, shown)
-
-
-def _add_rest(rows: list[Json], shown: Rows) -> Rows:
-    """Add a row for those that are not shown."""
-    rest = rows[SHOWN:]
-    if rest:
+def _make_table(first: str, second: str, rows: list[Json], describe: Callable[[Json], tuple[str, str]]) -> Table:
+    """Return a table with the first rows, and a row for all others."""
+    cells: list[tuple[str, ...]] = [(*describe(row), *_format_change(row["bytes"])) for row in rows[:SHOWN]]
+    if rest := rows[SHOWN:]:
         sums = [sum(row["bytes"][side] for row in rest) for side in (0, 1)]
-        shown.append((f"{len(rest):,} others", "", *_format_change(sums)))
-    return shown or [("no difference",)]
+        cells.append((f"{len(rest):,} others", "", *_format_change(sums)))
+    return make_table((first, second, "MB", "MB now", "change"), cells or [("no difference",)])
 
 
 def _format_change(sizes: list[int]) -> tuple[str, str, str]:
@@ -100,3 +84,8 @@ def _format_change(sizes: list[int]) -> tuple[str, str, str]:
 def _join_versions(row: Json) -> str:
     before, after = (shorten(text, 10) for text in row["details"])
     return before if before == after else f"{before or NOTHING} → {after or NOTHING}"
+
+
+def _find_place(row: Json) -> str:
+    before, after = row["details"]
+    return after or before or NOTHING

@@ -64,7 +64,7 @@ class Owners:
             found |= dict.fromkeys(audit.claim_repository_files(contract), own)
         found |= dict(self._find_wheel_files())
         for distribution in python_packages.find_distributions(self._system):
-            component = make_distribution(distribution.name, distribution.version)
+            component = make_component("python", distribution.name, distribution.version)
             found |= dict.fromkeys(python_packages.claim_files([distribution]), component)
         found |= dict(self._find_listed_files())
         for path, claims in debian_packages.claim_files(self._system, self._packages).items():
@@ -78,7 +78,7 @@ class Owners:
         for path, manager in databases:
             if kept := self._system.read_content(path):
                 for package in package_lists.read_list(path, kept):
-                    component = make_package(manager, package.name, package.version)
+                    component = make_component(manager, package.name, package.version)
                     own = [path] if manager == "conda" else []
                     paths = map(self._system.resolve_folders, [*package.files, *own])
                     yield from ((file, component) for file in paths if file in present)
@@ -90,10 +90,10 @@ class Owners:
         rows = {line[-1]: line[0] for line in wheel_records.read_records().lines}
         for path in WHEEL_FILES:
             if path in self._system and (known := rows.get(self._system.find_entry(path).sha256)):
-                yield path, make_distribution(*known.split("=="))
+                yield path, make_component("python", *known.split("=="))
 
     def _make_debian(self, name: str) -> Component:
-        return make_package("deb", name, self._packages[name].version)
+        return make_component("deb", name, self._packages[name].version)
 
     def _guess(self, path: str) -> Component:
         """Return the component of a file that no database lists."""
@@ -120,9 +120,9 @@ class Owners:
     def _find_distribution(self, name: str) -> Component:
         """Return the distribution with a file or folder of this name in site-packages."""
         if match := METADATA_FOLDER.fullmatch(name):
-            return make_distribution(canonicalize_name(match[1]), match[2])
+            return make_component("python", canonicalize_name(match[1]), match[2])
         plain = canonicalize_name(name.partition(".")[0])
-        return make_distribution(plain, self._versions.get(plain, ""))
+        return make_component("python", plain, self._versions.get(plain, ""))
 
     @cached_property
     def _versions(self) -> dict[str, str]:
@@ -130,14 +130,10 @@ class Owners:
         return dict(python_packages.read_metadata(self._system))
 
 
-def make_package(kind: str, name: str, version: str) -> Component:
-    """Return the component of a package of a system; NVIDIA's libraries are CUDA's."""
-    return Component("cuda" if CUDA_PACKAGE.match(name) else kind, name, version)
-
-
-def make_distribution(name: str, version: str) -> Component:
-    """Return the component of a Python distribution; NVIDIA's libraries are CUDA's."""
-    return Component("cuda" if CUDA_DISTRIBUTION.match(name) else "python", name, version)
+def make_component(kind: str, name: str, version: str) -> Component:
+    """Return the component of a package of a system or of a Python distribution; NVIDIA's libraries are CUDA's."""
+    is_cuda = (CUDA_DISTRIBUTION if kind == "python" else CUDA_PACKAGE).match(name)
+    return Component("cuda" if is_cuda else kind, name, version)
 
 
 def make_folder(path: str) -> Component:

@@ -2,33 +2,31 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 LARGE = 1 << 20  # bytes of a file or folder that has a row of its own
+
+Row = dict[str, Any]
+Sizes = dict[int, int]  # bytes by component
 
 
 @dataclass
 class Folder:
-    """A folder while it is filled: folders and files by name; a file has its bytes by component."""
+    """A folder while it is filled: the folders and the files in it by their names."""
 
     folders: dict[str, "Folder"] = field(default_factory=dict)
-    files: dict[str, dict[int, int]] = field(default_factory=dict)
+    files: dict[str, Sizes] = field(default_factory=dict)
 
 
-@dataclass
-class Rest:
-    """The small files of a folder and all below it: their number and their bytes by component."""
+class Part(NamedTuple):
+    """A folder or a file: its row, its bytes, and the number of files."""
 
-    number: int = 0
-    sizes: dict[int, int] = field(default_factory=dict)
-
-    def add(self, number: int, sizes: dict[int, int]) -> None:
-        """Add files."""
-        self.number += number
-        for component, size in sizes.items():
-            self.sizes[component] = self.sizes.get(component, 0) + size
+    row: Row
+    sizes: Sizes
+    number: int
 
 
-def make_tree(files: Iterable[tuple[str, int, int]]) -> dict[str, object]:
+def make_tree(files: Iterable[tuple[str, int, int]]) -> Row:
     """Return the tree of files given by path, number of their component, and bytes."""
     root = Folder()
     known = {"": root}
@@ -37,8 +35,8 @@ def make_tree(files: Iterable[tuple[str, int, int]]) -> dict[str, object]:
         # A path that several layers have is one file.
         sizes = _find_folder(known, above).files.setdefault(name, {})
         sizes[component] = sizes.get(component, 0) + size
-    node, rest = _make_folder("/", root)
-    return node or _make_leaf("/", rest.sizes)
+    whole = _make_folder("/", root)
+    return whole.row if whole.row["bytes"] >= LARGE else _make_row("/", whole.sizes)
 
 
 def _find_folder(known: dict[str, Folder], path: str) -> Folder:
@@ -49,32 +47,28 @@ def _find_folder(known: dict[str, Folder], path: str) -> Folder:
     return known[path]
 
 
-def _make_folder(name: str, folder: Folder) -> tuple[dict[str, object] | None, Rest]:
-    """Return a folder's row; None with all its files for one below a megabyte."""
-    children: list[dict[str, object]] = []
-    rest, every = Rest(), Rest()
-    for part, below in folder.folders.items():
-        child, inside = _make_folder(part, below)
-        every.add(inside.number, inside.sizes)
-        if child:
-            children.append(child)
-        else:
-            rest.add(inside.number, inside.sizes)
-    for part, sizes in folder.files.items():
-        every.add(1, sizes)
-        if sum(sizes.values()) >= LARGE:
-            children.append(_make_leaf(part, sizes))
-        else:
-            rest.add(1, sizes)
-    if sum(every.sizes.values()) < LARGE:
-        return None, every
-    if rest.number:
-        children.append(_make_leaf(f"{rest.number:,} other file{'s' * (rest.number > 1)}", rest.sizes))
-    children.sort(key=lambda child: (-int(str(child["bytes"])), str(child["name"])))
-    return _make_leaf(name, every.sizes) | {"children": children}, every
+def _make_folder(name: str, folder: Folder) -> Part:
+    """Return a folder, with a child for each large file and folder in it and one for all other files."""
+    parts = [_make_folder(part, below) for part, below in folder.folders.items()]
+    parts += [Part(_make_row(part, sizes), sizes, 1) for part, sizes in folder.files.items()]
+    children = [part.row for part in parts if part.row["bytes"] >= LARGE]
+    if small := [part for part in parts if part.row["bytes"] < LARGE]:
+        number = sum(part.number for part in small)
+        children.append(_make_row(f"{number:,} other file{'s' * (number > 1)}", _add_up(small)))
+    children.sort(key=lambda child: (-child["bytes"], child["name"]))
+    sizes = _add_up(parts)
+    return Part(_make_row(name, sizes) | {"children": children}, sizes, sum(part.number for part in parts))
 
 
-def _make_leaf(name: str, sizes: dict[int, int]) -> dict[str, object]:
+def _add_up(parts: Iterable[Part]) -> Sizes:
+    every: Sizes = {}
+    for part in parts:
+        for component, size in part.sizes.items():
+            every[component] = every.get(component, 0) + size
+    return every
+
+
+def _make_row(name: str, sizes: Sizes) -> Row:
     """Return a row; it has a component where all its bytes are of one."""
     component = {"component": next(iter(sizes))} if len(sizes) == 1 else {}
     return {"name": name, "bytes": sum(sizes.values()), **component}

@@ -59,7 +59,7 @@ def describe_image(source: Source) -> Json:
     stored = {layer.diff_id: layer.stored for layer in image.layers}  # a layer that occurs twice is pulled once
     return {
         "image": source.name,
-        "id": source.id,
+        "id": image.id,
         "platform": image.platform,
         "bytes": image.size,
         "compressed_bytes": None if None in stored.values() else sum(size or 0 for size in stored.values()),
@@ -155,14 +155,14 @@ def add_compressed(source: Source, earlier: Contents | None, *, compress: bool) 
     layers = source.image.layers
     if all(layer.stored is not None for layer in layers):
         return source
-    if earlier and earlier.image == source.id:
+    image_id, known = source.image.id, {}
+    if earlier and earlier.image == image_id:
         known = {layer.diff_id: layer.compressed_bytes for layer in earlier.layers}
-        source = replace(source, image=add_source(source.image, source.id, [known.get(x.diff_id) for x in layers]))
-    if compress and (local := oci_layout.inspect_image(source.id)):
+    sizes = [known.get(layer.diff_id, layer.stored) for layer in layers]
+    if compress and (local := oci_layout.inspect_image(image_id)):
         with oci_layout.temporary_layout() as layout:
             sizes = [layout.sizes[digest] for digest in oci_layout.pack_image(local, layout).layers]
-        source = replace(source, image=add_source(source.image, source.id, sizes))
-    return source
+    return replace(source, image=add_source(source.image, image_id, sizes))
 
 
 def add_build_seconds(contents: Json, known: matrix.Matrix) -> Json:

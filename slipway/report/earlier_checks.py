@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from slipway import docker, junit, repository
+from slipway import docker, junit, repository, results
 from slipway.errors import SlipwayError
 from slipway.host import devices
 from slipway.matrix import Image
@@ -28,34 +28,33 @@ def list_inputs(image: Image) -> list[Path]:
 
 def digest_inputs(image: Image) -> str:
     """Return the SHA-256 of all but the image that its checks read: files of the repository, and its parent."""
-    parts = (f"{file.relative_to(repository.ROOT)} {_digest(file)}\n" for file in list_inputs(image))
-    return hashlib.sha256("".join([*parts, find_parent(image)]).encode()).hexdigest()
-
-
-def find_parent(image: Image) -> str:
-    """Return the ID of the image that an image is compared with, its variant's or the flavor before; else nothing."""
+    # Its checks compare it with its variant's image, or with the flavor before.
     name = image.variant_image if image.workload else image.parent
-    found = docker.inspect(f"{image.variant.repository}:{name}") if name else None
-    return str(found["Id"]) if found else ""
+    parent = docker.inspect(f"{image.variant.repository}:{name}") if name else None
+    parts = (f"{file.relative_to(repository.ROOT)} {results.digest_file(file)}\n" for file in list_inputs(image))
+    return hashlib.sha256("".join([*parts, str(parent["Id"]) if parent else ""]).encode()).hexdigest()
 
 
 def find_passed(image: Image) -> datetime | None:
     """Return when all checks of the image that the engine has passed, or None when they must run."""
+    report = find_whole(image)
+    if not report or report.properties.get("exit status") != "0" or report.problems:
+        return None
+    # A GPU that is here now was not there.
+    has_gpu = bool(devices.gpu_options(image.variant.accelerator))
+    is_open = has_gpu and any(check.needs_gpu and check.outcome == "not run" for check in report.checks)
+    return None if is_open else datetime.fromisoformat(report.properties["finished"])
+
+
+def find_whole(image: Image) -> junit.Report | None:
+    """Return the whole run of these checks on the image that the engine has, passed or failed; None without one."""
     found = docker.inspect(image.tag)
     try:
         report = junit.read_report(image.results / junit.WHOLE)
         finished = datetime.fromisoformat(report.properties.get("finished", ""))
     except (SlipwayError, ValueError):
         return None
-    same = {"image": (found or {}).get("Id"), "inputs": digest_inputs(image)}
-    same |= {"derived": "no", "exit status": "0", "allow not run": "no"}
+    same = {"image": (found or {}).get("Id"), "inputs": digest_inputs(image), "derived": "no", "allow not run": "no"}
     holds = all(report.properties.get(name) == value for name, value in same.items())
-    # A GPU that is here now was not there.
-    has_gpu = bool(devices.gpu_options(image.variant.accelerator))
-    is_open = has_gpu and any(check.needs_gpu and check.outcome == "not run" for check in report.checks)
     is_old = datetime.now(UTC) - finished > HOLDS
-    return finished if holds and report.is_whole and not (report.problems or is_open or is_old) else None
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return report if holds and report.is_whole and not is_old else None

@@ -4,13 +4,12 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO, cast
 
 from slipway import docker
-from slipway.errors import SlipwayError
+from slipway.errors import SlipwayError, suggest
 from slipway.image import filesystem, oci_image, saved_image
 from slipway.image.archive import read_archive
 from slipway.image.compression import unpack
@@ -27,11 +26,10 @@ REGISTRY = re.compile(
 
 @dataclass(frozen=True)
 class Source:
-    """An image that was read, the word that named it, its ID, and its contract if it is one of images.toml."""
+    """An image that was read, the word that named it, and its contract if it is one of images.toml."""
 
     name: str
     image: SavedImage
-    id: str
     contract: Image | None = None
 
 
@@ -39,24 +37,15 @@ def read_source(word: str, matrix: Matrix) -> Source:
     """Read the image that a word names; SlipwayError when there is none, or when it cannot be read."""
     contracts = {image.name: image for image in matrix.images}
     if word in contracts:
-        return read_engine(word, contracts[word].tag, contracts[word])
+        return Source(word, saved_image.read_image(contracts[word].tag), contracts[word])
     path = Path(word)
     if word and path.is_dir():
-        image = oci_image.read_layout(path, cache_folder("layers"))
-        return Source(word, image, image.id)
+        return Source(word, oci_image.read_layout(path, cache_folder("layers")))
     if word and path.exists():
-        image = read_file(path)
-        return Source(word, image, image.id)
+        return Source(word, read_file(path))
     if word and docker.inspect(word):
-        return read_engine(word, word)
-    return read_registry(word, list(contracts))
-
-
-def read_engine(name: str, reference: str, contract: Image | None = None) -> Source:
-    """Read an image of the engine."""
-    image_id = saved_image.find_id(reference)
-    image = saved_image.read_image(reference)
-    return Source(name, image, image_id, contract)
+        return Source(word, saved_image.read_image(word))
+    return Source(word, read_registry(word, list(contracts)))
 
 
 def read_file(path: Path) -> SavedImage:
@@ -74,14 +63,12 @@ def read_file(path: Path) -> SavedImage:
         raise error if str(error).startswith(str(path)) else SlipwayError(f"{path} {error}") from None
 
 
-def read_registry(word: str, names: list[str]) -> Source:
+def read_registry(word: str, names: list[str]) -> SavedImage:
     """Read an image of a registry by crane; a layer that was read before is not fetched again."""
     match = REGISTRY.fullmatch(word)
     if not match:
-        close = get_close_matches(word, names, n=3)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
         places = "no image of images.toml or of the engine, no file or folder, and no HOST/NAME of a registry"
-        raise SlipwayError(f"{word!a} names no image: {places}{hint}")
+        raise SlipwayError(f"{word!a} names no image: {places}{suggest(word, names)}")
     repository = registry.parse_repository(match["name"])
     manifest = repository.require_manifest(match["digest"] or match["tag"] or "latest")
 
@@ -92,9 +79,8 @@ def read_registry(word: str, names: list[str]) -> Source:
         return cast("AbstractContextManager[BinaryIO]", repository.open_blob(digest))
 
     try:
-        image = oci_image.read_image(manifest.json, find_manifest, open_blob, cache_folder("layers"))
+        return oci_image.read_image(manifest.json, find_manifest, open_blob, cache_folder("layers"))
     except registry.RegistryError:
         raise
     except SlipwayError as error:
         raise SlipwayError(f"{word}: {error}") from None
-    return Source(word, image, image.id)

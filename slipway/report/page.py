@@ -19,6 +19,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from slipway import repository, results
+from slipway.build.record import RESULTS
 from slipway.errors import SlipwayError, run
 from slipway.matrix import Image, Matrix, load_matrix
 from slipway.report import page_across, page_history, page_images, published_sizes, summary
@@ -29,7 +30,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("parts.js", "tables.js", "charts.js", "views.js")  # one script in the page, in this order
 LARGEST_PAGE = 5_000_000  # bytes
 LARGEST_TEXT = 60_000  # characters: GitHub takes 65,536 in a comment
-RESULTS = ("build.json", "tests.xml", "tests.partial.xml", "audit.json", "scan.json", "contents.json")
 
 
 def choose_images(matrix: Matrix, names: Sequence[str]) -> list[Image]:
@@ -49,9 +49,8 @@ def collect(matrix: Matrix, chosen: Sequence[Image]) -> View:
     compressed = bool(measured) and all(contents.is_compressed for contents in measured)
     found = [count_pulled(each, compressed=compressed) for each in found]
     sizes = {each.image.name: each.size for each in found if each.size}
-    published = page_across.compare_published(published_sizes.list_published(matrix), sizes)
-    by_image = page_across.group_published(published)
-    images = [page_images.describe_image(each, page_history.update_history(each), by_image) for each in found]
+    published = list(published_sizes.list_published(matrix, sizes))
+    images = [page_images.describe_image(each, page_history.update_history(each), published) for each in found]
     names = {image.name for image in chosen}
     checks = [check for each in found if each.checks.value for check in each.checks.value.checks]
     view: View = make_visible(
@@ -90,11 +89,6 @@ def list_waiting(images: Sequence[View]) -> dict[str, list[str]]:
 # --- the page ------------------------------------------------------------------------------------
 
 
-def read_plotly() -> str:
-    """Return plotly.js as its wheel has it."""
-    return (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-
-
 def write_digest(script: str) -> str:
     """Return a script's digest as a policy of a page names it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
@@ -118,7 +112,8 @@ def make_environment() -> Environment:
 
 def render_page(view: View) -> str:
     """Return the page; SlipwayError when it is too large."""
-    plotly, script = read_plotly(), "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    plotly = (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     page = (
         make_environment()
         .get_template("page.html.j2")

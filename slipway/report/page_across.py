@@ -1,35 +1,13 @@
 """What the page shows across images: shared layers, published sizes, when it ran, the data of its script."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from slipway.report.page_images import View
-from slipway.report.published_sizes import Published
 
 Refs = dict[tuple[Any, ...], int]
-
-
-def compare_published(published: Iterable[Published], sizes: Mapping[str, int]) -> list[View]:
-    """Return each published size beside the image here that does the same work; None where it was not measured."""
-    return [
-        {
-            **{
-                key: getattr(each, key) for key in ("system", "image", "bytes", "claim", "requirement", "source", "own")
-            },
-            "measured": sizes.get(each.own),
-            "share": sizes[each.own] / each.bytes if each.own in sizes else None,
-        }
-        for each in published
-    ]
-
-
-def group_published(rows: Iterable[View]) -> dict[str, list[View]]:
-    """Return the rows of compare_published by the name of the image here."""
-    found: dict[str, list[View]] = {}
-    for row in rows:
-        found.setdefault(row["own"], []).append(row)
-    return found
 
 
 def measure_shares(images: Iterable[View]) -> View:
@@ -42,13 +20,10 @@ def measure_shares(images: Iterable[View]) -> View:
         for image in images
         if image["contents"]
     }
-    having: dict[str, set[str]] = {}
-    for name, layers in pulled.items():
-        for digest in layers:
-            having.setdefault(digest, set()).add(name)
+    having = Counter(digest for layers in pulled.values() for digest in layers)
     rows = []
     for name, layers in pulled.items():
-        own = sum(size for digest, size in layers.items() if having[digest] == {name})
+        own = sum(size for digest, size in layers.items() if having[digest] == 1)
         rows.append({"name": name, "alone": sum(layers.values()), "own": own, "layers": len(layers)})
     once = {digest: size for layers in pulled.values() for digest, size in layers.items()}
     return {"rows": rows, "sum": sum(row["alone"] for row in rows), "once": sum(once.values())}

@@ -1,7 +1,7 @@
 """What the page shows of one image: its verdict, sizes, layers, components, checks and findings, as JSON."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -55,8 +55,11 @@ def judge_size(found: Results) -> tuple[str, str]:
     return outcome, f"{format_bytes(size)}, budget {budget}"
 
 
-def judge(found: Results) -> list[tuple[str, str, str]]:
-    """Return each step with its outcome and details, the verdict of all first."""
+def judge(found: Results) -> list[View]:
+    """Return each step with its outcome and details, the verdict of all first.
+
+    A step is waiting where nothing but its session is missing.
+    """
     audit, scan = found.audit.value, found.scan.value
     steps = [("build", "passed" if found.build.value else "not run", found.build.reason.removeprefix("not run: "))]
     steps += [
@@ -66,7 +69,10 @@ def judge(found: Results) -> list[tuple[str, str, str]]:
         ("size", *judge_size(found)),
     ]
     outcomes = {outcome for _, outcome, _ in steps}
-    return [("verdict", summary.combine_outcomes(outcomes), ""), *steps]
+    return [
+        {"step": step, "outcome": outcome, "detail": detail, "is_waiting": detail.startswith("nox -s ")}
+        for step, outcome, detail in (("verdict", summary.combine_outcomes(outcomes), ""), *steps)
+    ]
 
 
 def format_bytes(number: float | None) -> str:
@@ -144,11 +150,6 @@ def prune(folder: Folder, owners: Sequence[str], least: float) -> list[Any]:
     return [folder.name, folder.bytes, owner, children]
 
 
-def draw_tree(contents: Contents) -> list[Any]:
-    """Return the folders of an image, without those that are too small to be seen."""
-    return prune(contents.tree, [part.name for part in contents.components], contents.bytes * SMALLEST_SHARE)
-
-
 def describe_contents(contents: Contents) -> View:
     """Return the layers with their largest components, the waste and the GPUs."""
     layers = []
@@ -190,7 +191,7 @@ def list_checks(report: junit.Report | None) -> list[View]:
     checks = sorted(report.checks if report else (), key=lambda check: order.index(check.outcome))
     return [
         {
-            "name": shorten_name(check.name),
+            "name": check.name.removeprefix("tests.images."),  # the same folder for all
             "outcome": check.outcome,
             "reason": check.reason[:LONGEST_OUTPUT],
             "requirements": [f"{each} GPU" if check.needs_gpu else each for each in check.requirements],
@@ -199,11 +200,6 @@ def list_checks(report: junit.Report | None) -> list[View]:
         }
         for check in checks
     ]
-
-
-def shorten_name(name: str) -> str:
-    """Return a check's name without the folder that is the same for all."""
-    return name.removeprefix("tests.images.")
 
 
 def shorten_output(text: str) -> str:
@@ -233,24 +229,25 @@ def describe_advisory(finding: Advisory, fate: str) -> View:
     return {"by": "scan", "kind": kind, "what": what, "detail": detail, "fate": finding.statement or fate}
 
 
-def describe_image(found: Results, history: Found[list[Measurement]], published: Mapping[str, list[View]]) -> View:
+def describe_image(found: Results, history: Found[list[Measurement]], published: Iterable[View]) -> View:
     """Return all that the page shows of an image."""
     contents, build, checks = found.contents.value, found.build.value, found.checks.value
     steps = judge(found)
+    owners = [part.name for part in contents.components] if contents else []
     return {
         "name": found.image.name,
         "dockerfile": PurePosixPath(found.image.dockerfile).name,
         "parent": found.image.parent,
-        "steps": [describe_step(*step) for step in steps],
-        "verdict": steps[0][1],
+        "steps": steps,
+        "verdict": steps[0]["outcome"],
         "build": build.model_dump(mode="json") if build else None,
         "size": found.size or None,
         "least": found.image.least_size,
         "most": found.image.most_size,
-        "published": published.get(found.image.name, []),
+        "published": [row for row in published if row["own"] == found.image.name],
         "contents": describe_contents(contents) if contents else None,
-        "no_contents": "" if contents else explain_contents(found),
-        "tree": draw_tree(contents) if contents else None,
+        "no_contents": re.sub("^not run", "contents not measured", found.contents.reason),
+        "tree": prune(contents.tree, owners, contents.bytes * SMALLEST_SHARE) if contents else None,
         "components": list(list_components(found)),
         "not_listed": [
             f"{what}: {each.reason}"
@@ -266,17 +263,6 @@ def describe_image(found: Results, history: Found[list[Measurement]], published:
         "no_history": history.reason,
         "times": list_times(found),
     }
-
-
-def describe_step(step: str, outcome: str, detail: str) -> View:
-    """Return a step; `is_waiting` where nothing but its session is missing."""
-    return {"step": step, "outcome": outcome, "detail": detail, "is_waiting": detail.startswith("nox -s ")}
-
-
-def explain_contents(found: Results) -> str:
-    """Return why there are no contents."""
-    reason = found.contents.reason
-    return f"contents not measured: nox -s contents -- {found.image.name}" if reason.startswith("not run") else reason
 
 
 def list_times(found: Results) -> list[tuple[str, str, float]]:

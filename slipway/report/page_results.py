@@ -272,13 +272,6 @@ def explain_error(error: Exception) -> str:
     return f"it has another format: {place or 'the whole'}: {first['msg']}"
 
 
-def require_image(found: Found[Value], image_id: str, file: str, session: str, name: str) -> Found[Value]:
-    """Return a result that is about this image, or else the reason why there is none."""
-    if found.value is None or getattr(found.value, "image") == image_id:  # noqa: B009 - a type variable
-        return found
-    return Found(None, f"{file} is about another image: nox -s {session} -- {name}")
-
-
 def read_checks(image: Image, image_id: str) -> Found[junit.Report]:
     """Return the last whole run of the checks, or else one that was cut, or the reason why there is none."""
     again = f"nox -s test -- {image.name}"
@@ -326,12 +319,14 @@ def read_advisories(image: Image, scan: Found[Scan]) -> Found[list[trivy.Finding
 
 def read_results(image: Image) -> Results:
     """Return all results of an image; without build.json, nothing counts."""
-    folder, name = image.results, image.name
-    build = read_result(folder / "build.json", Build, "build")
+    build = read_result(image.results / "build.json", Build, "build")
     image_id = build.value.image if build.value else "none"
 
     def read(file: str, model: type[Value], session: str) -> Found[Value]:
-        return require_image(read_result(folder / file, model, session), image_id, file, session, name)
+        found = read_result(image.results / file, model, session)
+        if found.value is None or getattr(found.value, "image") == image_id:  # noqa: B009 - a type variable
+            return found
+        return Found(None, f"{file} is about another image: nox -s {session} -- {image.name}")
 
     scan = read("scan.json", Scan, "scan")
     return Results(

@@ -1,9 +1,8 @@
 """The sizes that the systems of origin published, from published_sizes.toml."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -38,28 +37,29 @@ class Systems(Table):
     system: list[System]
 
 
-@dataclass(frozen=True)
-class Published:
-    """A published size in bytes, and the image here that it is compared with."""
+def list_published(matrix: Matrix, sizes: Mapping[str, int], file: Path = FILE) -> Iterator[dict[str, Any]]:
+    """Yield each published size in bytes beside each image here, `own`, that does the same work.
 
-    system: str
-    image: str
-    bytes: int
-    claim: str
-    requirement: str
-    source: str
-    own: str
-
-
-def list_published(matrix: Matrix, file: Path = FILE) -> Iterator[Published]:
-    """Yield each published size for each image of the matrix; SlipwayError for one that the matrix does not have."""
+    `sizes` has the bytes of images that were measured; None in the row of another. SlipwayError for an image that the
+    matrix does not have.
+    """
     names = [image.name for image in matrix.images]
     for system in read_toml(file, Systems).system:
         for size in system.size:
+            published = round(size.gb * 1e9)
             for own in size.compare:
                 require_choice(FILE.name, ("system", "size", "compare"), own, names)
-                published = round(size.gb * 1e9)
-                yield Published(system.name, size.image, published, size.claim, system.requirement, system.source, own)
+                yield {
+                    "system": system.name,
+                    "source": system.source,
+                    "requirement": system.requirement,
+                    "image": size.image,
+                    "claim": size.claim,
+                    "bytes": published,
+                    "own": own,
+                    "measured": sizes.get(own),
+                    "share": sizes[own] / published if own in sizes else None,
+                }
 
 
 def list_silent(file: Path = FILE) -> list[str]:

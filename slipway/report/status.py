@@ -6,7 +6,6 @@ The engine is asked once; the rest comes from dist/. Results count for the very 
 """
 
 import argparse
-import contextlib
 import functools
 import json
 from collections import Counter
@@ -18,13 +17,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from slipway import docker, junit, results
+from slipway import docker, results
 from slipway.build.commit import find_commit, list_context
 from slipway.build.labels import COMMIT
 from slipway.errors import SlipwayError, run
 from slipway.junit import OUTCOMES
 from slipway.matrix import Image, load_matrix
-from slipway.report.page_results import Build, read_result
+from slipway.report.page_results import Build, read_checks, read_result
 from slipway.tables import NOTHING, Cell, make_table, paint, show
 
 GB = 10**9
@@ -92,16 +91,6 @@ def read_build(image: Image) -> Build | None:
     return read_result(image.results / "build.json", Build, "build").value
 
 
-def read_tests(image: Image, image_id: str) -> junit.Report | None:
-    """Return the last whole run of an image's checks, or else one that was cut; None without one of this image."""
-    for name in (junit.WHOLE, junit.PARTIAL):
-        with contextlib.suppress(SlipwayError):
-            report = junit.read_report(image.results / name)
-            if report.image == image_id:
-                return report
-    return None
-
-
 def read_verdict(image: Image, image_id: str, name: str) -> str:
     """Return the verdict of audit.json or scan.json; `-` when there is none about this image."""
     result = results.read_json(image.results / name)
@@ -114,7 +103,7 @@ def read_state(image: Image, inspected: Mapping[str, Any]) -> State:
     record = read_build(image)
     built = record.built.isoformat() if record and record.image == image_id else str(inspected["Created"])
     commit = (inspected["Config"]["Labels"] or {}).get(COMMIT)
-    report = read_tests(image, image_id)
+    report = read_checks(image, image_id).value
     counts = Counter(check.outcome for check in report.checks) if report else {}
     return State(
         image=image,

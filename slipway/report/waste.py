@@ -51,16 +51,11 @@ def classify_files(image: SavedImage) -> Iterator[tuple[Entry, str]]:
                 continue
             if (entry.path, number) in lost:
                 yield entry, REPLACED if entry.path in final else DELETED
-            else:
-                yield entry, classify_file(entry, seen)
-                seen.add(entry.sha256)
-
-
-def classify_file(entry: Entry, seen: set[str]) -> str:
-    """Return the kind of waste of a file that is in the image, given the contents of the files before it."""
-    match = PATTERN.fullmatch(entry.path)
-    kind = list(BY_PATH)[match.lastindex - 1] if match and match.lastindex else ""
-    return COPIES if entry.sha256 in seen and kind != CACHES else kind
+                continue
+            match = PATTERN.fullmatch(entry.path)
+            kind = list(BY_PATH)[match.lastindex - 1] if match and match.lastindex else ""
+            yield entry, COPIES if entry.sha256 in seen and kind != CACHES else kind
+            seen.add(entry.sha256)
 
 
 def compute_efficiency(waste: list[dict[str, object]], size: int) -> float:

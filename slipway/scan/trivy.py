@@ -119,7 +119,7 @@ def scan_settings(program: Path, name: str, config: Mapping[str, Any], inputs: M
 def make_dockerfile(config: Mapping[str, Any]) -> str:
     """Return a Dockerfile with the settings of an image."""
     variables = (text.partition("=") for text in config.get("Env") or [])
-    lines = [f"ENV {name}={quote_value(value)}" for name, _, value in variables]
+    lines = [f"ENV {name}={json.dumps(value, ensure_ascii=False)}".replace("$", "\\$") for name, _, value in variables]
     lines += [f"EXPOSE {port}" for port in config.get("ExposedPorts") or {}]
     lines += [f"USER {config['User']}"] if config.get("User") else []
     match (config.get("Healthcheck") or {}).get("Test") or []:
@@ -129,11 +129,6 @@ def make_dockerfile(config: Mapping[str, Any]) -> str:
             lines.append(f"HEALTHCHECK CMD {json.dumps(['sh', '-c', command])}")
     lines += [f"{name.upper()} {json.dumps(config[name])}" for name in ("Entrypoint", "Cmd") if config.get(name)]
     return "\n".join(["FROM scratch", *lines, ""])
-
-
-def quote_value(text: str) -> str:
-    """Return a value in quotes for an ENV instruction."""
-    return json.dumps(text, ensure_ascii=False).replace("$", "\\$")
 
 
 # --- read ----------------------------------------------------------------------------------------

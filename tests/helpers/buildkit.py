@@ -12,7 +12,7 @@ import pytest
 
 from slipway import tools
 from tests.helpers import reasons, torch_index
-from tests.integration.registries import free_port
+from tests.helpers.programs import free_port
 
 
 @pytest.fixture(scope="module")

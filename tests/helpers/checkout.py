@@ -12,6 +12,7 @@ from slipway import matrix, repository
 from slipway.build import locks
 from tests.helpers.built_images import require_built
 from tests.helpers.matrices import parse_matrix
+from tests.helpers.programs import run_merged
 
 # The steps are the copy's own: BuildKit runs a step once for all builds at a time that have it, also with --no-cache.
 DOCKERFILE = """\
@@ -42,14 +43,7 @@ class Checkout:
 
     def nox(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run nox in the copy; return its exit code and its output."""
-        return subprocess.run(
-            self.command(*words),
-            env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        return run_merged(self.command(*words), env=os.environ | environment)
 
     def command(self, *words: str) -> list[str]:
         """Return the nox command for this copy."""

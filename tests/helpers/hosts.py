@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from slipway.host import downloads
+
 MIRROR = "https://mirror.example/debian"
 PUBLIC = "http://any.debian.org/debian"
 
@@ -161,6 +163,17 @@ def put(root: Path, name: str, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+def put_all(root: Path, files: dict[str, str]) -> None:
+    """Write files of a made-up host."""
+    for name, text in files.items():
+        put(root, name, text)
+
+
+def find(root: Path, **environ: str) -> downloads.Host:
+    """Read a made-up host's settings."""
+    return downloads.find("trixie", {"HOME": str(root / "home"), **environ}, root)
 
 
 def command_on(root: Path, *command: str) -> list[str]:

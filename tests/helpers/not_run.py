@@ -1,6 +1,6 @@
 """Tests that were not run: each reason is listed, and fails the run unless tests/helpers/reasons.py accepts it."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,32 +16,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin with an empty list."""
+    """Begin with an empty list, which the reports fill."""
     config.stash[NOT_RUN] = []
+    config.pluginmanager.register(Reports(config))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note why a test was not run."""
-    report = yield
-    note(item, report)
-    return report
+class Reports:
+    """Notes the reasons from the reports, which in a run of several processes come to one."""
 
+    def __init__(self, config: pytest.Config) -> None:
+        """Fill the list of a run."""
+        self.not_run = config.stash[NOT_RUN]
 
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Note why a whole module was not run."""
-    report = yield
-    note(collector, report)
-    return report
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note why a test was not run."""
+        self.note(report)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note why a whole module was not run."""
+        self.note(report)
 
-def note(node: pytest.Item | pytest.Collector, report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Keep the reason of a report that says `skipped`."""
-    if report.skipped and isinstance(report.longrepr, tuple):
-        node.config.stash[NOT_RUN].append((report.nodeid, report.longrepr[2].removeprefix("Skipped: ")))
+    def note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        """Keep the reason of a report that says `skipped`."""
+        if report.skipped and isinstance(report.longrepr, tuple):
+            self.not_run.append((report.nodeid, report.longrepr[2].removeprefix("Skipped: ")))
 
 
 def find_open(config: pytest.Config) -> list[tuple[str, str]]:

@@ -42,7 +42,6 @@ LOG_LINES = 50
 FEWEST_ENTRIES = 1000  # of all layers; Debian's smallest system has 3000
 SAVE_SECONDS = 600  # for the first check that needs the saved image, of which the largest have over ten gigabytes
 PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
-CONTEXT = ("context", "inspect", "--format={{.Endpoints.docker.Host}}")
 # What tells a fault of the engine, and nothing about the image; the first when the runtime lost its own first process.
 ENGINE_FAULTS = ["read init-p: connection reset by peer", LOST]
 CONTAINERS = pytest.StashKey[list[Container]]()
@@ -113,10 +112,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def client() -> Iterator[docker.DockerClient]:
     """The engine that the docker command uses; the SDK knows no contexts."""
-    host = os.environ.get("DOCKER_HOST") or docker_command.output(*CONTEXT).strip()
+    environment = {**os.environ, **docker_command.name_engine()}
+    host = environment["DOCKER_HOST"]
     if not re.match(r"(unix|npipe)://|tcp://(127\.|localhost|\[::1\])", host):
         pytest.exit(f"the engine at {host} is on another machine: checks open its containers' ports, run them there", 2)
-    environment = {**os.environ, "DOCKER_HOST": host}
     try:
         client = docker.from_env(timeout=timeouts.ENGINE_SECONDS, environment=environment)
     except docker.errors.DockerException as error:

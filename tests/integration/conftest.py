@@ -1,5 +1,6 @@
 """Skips integration tests that cannot run on this machine, and lists them with the reason."""
 
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from slipway import repository, tools
 from slipway.publish import command, cosign, registry
 from slipway.publish.cosign import Signer
 from slipway.tools import Tool
+from tests.helpers.built_images import make_name
 from tests.helpers.fake_cosign import install
 from tests.integration.publications import Workshop, workshop
 from tests.integration.registries import Proxy, running_registry
@@ -101,6 +103,14 @@ def run(target: str) -> Callable[..., int]:
         return command.main([f"--registry={target}", f"--key={key}", "--allow-local-base", *words])
 
     return call
+
+
+@pytest.fixture
+def tag() -> Iterator[str]:
+    """A tag of its own, gone afterwards."""
+    name = f"{make_name()}:built"
+    yield name
+    subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True, check=False)
 
 
 @pytest.fixture

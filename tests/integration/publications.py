@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from slipway import matrix, repository, results, sbom
+from slipway import docker, matrix, repository, results, sbom
 from slipway.matrix import Image, Matrix
 from slipway.publish import command
 from tests.helpers import archives
@@ -48,7 +48,7 @@ class Workshop:
     folder: Path
     the_matrix: Matrix
     commit: str
-    loaded: list[str] = field(default_factory=list)
+    loaded: dict[str, str] = field(default_factory=dict)  # the ID of the image that the engine has by each tag
 
     def make(self, name: str, content: str = "1", **labels: str) -> Image:
         """Make an image of a few bytes with all the evidence that publishing requires."""
@@ -80,9 +80,11 @@ class Workshop:
         )
         config = next(text for name, text in made.items() if text.startswith(b"{") and b'"rootfs"' in text)
         made["manifest.json"] = made["manifest.json"].replace(b"null", json.dumps([image.tag]).encode())
-        docker("load", "--quiet", data=archives.saved(made))
-        self.loaded.append(image.tag)
-        return f"sha256:{archives.digest(config)}"
+        identity = f"sha256:{archives.digest(config)}"
+        if self.loaded.get(image.tag) != identity:
+            docker.output("load", "--quiet", data=archives.saved(made))
+            self.loaded[image.tag] = identity
+        return identity
 
     def labels(self, image: Image) -> dict[str, str]:
         """Return the labels that a build would read from it."""
@@ -111,12 +113,6 @@ class Workshop:
         """Change a document of its evidence."""
         file = made.results / name
         results.write_json(file, results.read_json(file) | content)
-
-
-def docker(*words: str, data: bytes | None = None) -> None:
-    """Run a docker command that must succeed."""
-    result = subprocess.run(["docker", *words], input=data, capture_output=True, check=False)
-    assert result.returncode == 0, result.stderr.decode()
 
 
 def git(folder: Path, *words: str) -> str:
@@ -150,5 +146,5 @@ def workshop(folder: Path, patch: pytest.MonkeyPatch, *, whole: bool = False) ->
     try:
         yield made
     finally:
-        for tag in set(made.loaded):
-            docker("image", "rm", "--force", tag)
+        # By no function of slipway.docker, which a test may have replaced.
+        subprocess.run(["docker", "image", "rm", "--force", *made.loaded], capture_output=True, check=False)

@@ -22,13 +22,6 @@ import pytest
 from slipway.bench import registry_times
 
 
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running_registry(folder: Path) -> Iterator[str]:
     """Run a registry, as bench does; yield its host."""

@@ -168,13 +168,11 @@ def test_failing_gpu_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_driver_without_a_device(gpu: ctypes.CDLL) -> None:
-    """A driver that shows no device: the CPU computes."""
     c_int(gpu, "devices").value = 0
     assert client().get("/ready").json()["device"] == "cpu"
 
 
 def test_image_with_cuda_on_a_host_without_driver(gpu: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason says what to do."""
 
     def open_all_but_the_driver(name: str) -> ctypes.CDLL:
         if name == "libcuda.so.1":
@@ -208,7 +206,6 @@ def amd(monkeypatch: pytest.MonkeyPatch, gpu: ctypes.CDLL, tmp_path: Path) -> ct
 
 @pytest.mark.usefixtures("amd")
 def test_ready_on_amds_gpu() -> None:
-    """An image with HIP computes by it."""
     answer = client(require_gpu=True).get("/ready")
     assert answer.status_code == 200
     assert (answer.json()["device"], answer.json()["reason"]) == ("rocm", None)
@@ -270,7 +267,6 @@ def test_host_whose_driver_shows_hip_no_device(amd: ctypes.CDLL) -> None:
 
 @pytest.mark.usefixtures("amd")
 def test_info_describes_amds_gpu() -> None:
-    """As for NVIDIA's, and the version of HIP."""
     answer = client().get("/info").json()
     assert (answer["hip_runtime"], answer["cuda_runtime"]) == ("5.7", None)
     expected = {"name": "Stand-in", "memory_bytes": 80_000_000_000, "compute_capability": "10.3"}

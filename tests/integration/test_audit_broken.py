@@ -74,6 +74,10 @@ with file.open("ab") as stream:
     stream.write(b"#")
 sums = pathlib.Path("/var/lib/dpkg/info/coreutils.md5sums")
 sums.write_text(sums.read_text().replace(old, hashlib.md5(file.read_bytes()).hexdigest()))
+# A folder that only an edited list of dpkg's has.
+os.mkdir("/opt/claimed")
+with open("/var/lib/dpkg/info/tini.list", "a") as stream:
+    stream.write("/opt/claimed\\n")
 # A file without an owner, one of a package and one of the application that are gone, a setuid program.
 pathlib.Path("/usr/local/bin/extra").write_text("x")
 os.remove("/usr/bin/tac")
@@ -112,6 +116,7 @@ EXPECTED = {
     ("unowned", f"{PACKAGES}/h11/__pycache__/_events.cpython-313.pyc"),
     ("unowned", f"{PACKAGES}/uvicorn/__pycache__/main.cpython-313.pyc"),
     ("unowned", "/opt/app/app/__pycache__/metrics.cpython-313.pyc"),
+    ("unowned", "/opt/claimed"),
     ("unowned", "/usr/local/bin/extra"),
     ("unowned", "/etc/passwd"),
     ("unowned", "/etc/ssl/certs/ca-certificates.crt"),
@@ -172,7 +177,6 @@ def test_a_breakage_is_found(result: dict[str, Any], expected: tuple[str, str]) 
 
 @pytest.mark.requirement("U8")
 def test_nothing_else_is_blamed(result: dict[str, Any]) -> None:
-    """Not one file beside the broken ones."""
     found = {(item["kind"], item["what"]) for item in result["findings"]}
     assert {item for item in found if not item[1].startswith(BESIDE)} | EXPECTED == EXPECTED
     assert result["verdict"] == "failed"

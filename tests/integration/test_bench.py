@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,9 @@ from slipway.bench.figures import Figure, Goal
 from slipway.build import build_cache
 from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import SlipwayError
+from tests.helpers.built_images import make_name
 
-
-@pytest.fixture
-def the_matrix() -> matrix.Matrix:
-    """The matrix of this repository."""
-    return matrix.load_matrix()
+MATRIX = matrix.load_matrix()
 
 
 @pytest.fixture
@@ -60,12 +56,8 @@ def test_a_run_tells_the_machine_without_its_name(stand_in: list[Figure], tmp_pa
 
 
 def test_figures_are_printed_as_json(
-    stand_in: list[Figure],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    stand_in: list[Figure], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As they are written; the progress is on the other stream."""
 
     def measure_one(_matrix: matrix.Matrix, *, with_cold: bool) -> Iterator[Figure]:
         print(f"bench: size {with_cold}")
@@ -90,7 +82,6 @@ def test_the_second_run_names_what_has_grown(stand_in: list[Figure], capsys: pyt
 def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
     stand_in: list[Figure], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its line says why."""
 
     def broken() -> Iterator[Figure]:
         yield Figure("size cpu-base", 0.3, "GB")
@@ -102,13 +93,10 @@ def test_a_failed_measurement_fails_the_run_and_the_others_go_on(
     assert "failed: the engine went away\n" in capsys.readouterr().out
 
 
-def test_without_any_image_each_that_is_missing_is_named(
-    the_matrix: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is built for it; what needs no image is measured."""
+def test_without_any_image_each_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "is_built", lambda _image: False)
-    figures = {figure.what: figure for figure in bench.measure_all(the_matrix, with_cold=False)}
-    assert {f"size {image.name}" for image in the_matrix.images if image.in_tests} <= figures.keys()
+    figures = {figure.what: figure for figure in bench.measure_all(MATRIX, with_cold=False)}
+    assert {f"size {image.name}" for image in MATRIX.images if image.in_tests} <= figures.keys()
     assert figures["size cuda-devel"].note == "not built: nox -s build -- cuda-devel"
     assert figures["audit cuda-runtime"].verdict == "not measured"
     assert figures["checks of cpu-base and cuda-base"].note == "not built: nox -s build -- cpu-base cuda-base"
@@ -117,17 +105,15 @@ def test_without_any_image_each_that_is_missing_is_named(
 
 
 @pytest.mark.timeout(300)
-def test_each_measurement_of_a_small_image_gives_its_figure(
-    the_matrix: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_measurement_of_a_small_image_gives_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that other tests do not run: they are of what their names say, each beside its baseline, here once."""
     for module in (audit_times, registry_times):
         monkeypatch.setattr(module, "TIMES", 1)
     monkeypatch.setattr(image_figures, "STARTS", 1)
-    image = the_matrix.find_image("cpu-base")
+    image = MATRIX.find_image("cpu-base")
     figures = [
         *image_figures.measure_start(image),
-        *build_times.measure_update(the_matrix, image),
+        *build_times.measure_update(MATRIX, image),
         *audit_times.measure_readers(image),
         *registry_times.measure_pull(image),
     ]
@@ -157,10 +143,10 @@ def test_each_measurement_of_a_small_image_gives_its_figure(
 
 def test_a_cold_build_leaves_nothing_in_the_build_cache(tmp_path: Path) -> None:
     """With a real engine: steps, copies on top of them, and the cache mount; other records stay."""
-    mark = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    mark = make_name()
     (tmp_path / "file").write_text(mark)
     (tmp_path / "Dockerfile").write_text(
-        f"FROM {matrix.load_matrix().default_distro.image}\n"
+        f"FROM {MATRIX.default_distro.image}\n"
         f"RUN --mount=type=cache,id={mark}-uv,target=/cache touch /cache/x /x # {mark}\n"
         "COPY file /file\nWORKDIR /data\n"
     )

@@ -1,15 +1,14 @@
 """A builder that is not the engine's own: a real buildkitd on loopback. It keeps its layer cache in a registry."""
 
-import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import docker, matrix
 from tests.helpers.buildkit import certificates as certificates
 from tests.helpers.buildkit import create_builder, running_buildkitd
+from tests.helpers.built_images import make_name, read_layers
 from tests.helpers.checkout import Checkout, copy_repository
 from tests.integration.registries import running_registry
 
@@ -26,18 +25,13 @@ COPY --from=files /files /workload
 """
 
 
-def docker(*words: str) -> str:
-    """Run docker and return what it printed."""
-    return subprocess.check_output(["docker", *words], text=True, stderr=subprocess.STDOUT).strip()
-
-
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     """A copy of the repository, in a folder with a name that buildx might misread, whose images are built in a second.
 
     Its base image is cpu-base, which has a Python.
     """
-    made = Checkout(tmp_path / "a b@c", f"slipway-test-{uuid.uuid4().hex[:8]}")
+    made = Checkout(tmp_path / "a b@c", make_name())
     copy_repository(made.folder)
     rows = matrix.load_matrix()
     base = '[distro.trixie]\nimage = "{}"'
@@ -47,8 +41,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     (made.folder / "Dockerfile.cpu").write_text(VARIANT)
     (made.folder / "Dockerfile").write_text(WORKLOAD)
     yield made
-    tags = [f"{made.repository}:{name}" for name in ("cpu-base", "cpu-base-tools")]
-    subprocess.run(["docker", "image", "rm", "--force", *tags], capture_output=True, check=False)
+    docker.call("image", "rm", "--force", *(f"{made.repository}:cpu-base{end}" for end in ("", "-tools")))
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +60,14 @@ def builder(certificates: Path, buildkitd: str, tmp_path: Path, monkeypatch: pyt
     return "elsewhere"
 
 
-def layers(tag: str) -> list[str]:
-    """Return an image's diff IDs."""
-    return docker("image", "inspect", '--format={{join .RootFS.Layers " "}}', tag).split()
-
-
 def test_another_builder_builds_a_workload_and_its_parents(checkout: Checkout, builder: str) -> None:
     """As the default builder: it gets the base image and the variant, which only the engine has."""
-    docker("buildx", "use", builder)
+    docker.output("buildx", "use", builder)
     result = checkout.nox("-s", "build", "--", "cpu-base-tools")
     assert result.returncode == 0, result.stdout
     assert result.stdout.count(f'building with "{builder}" instance using remote driver') == 2
     base, variant, workload = (
-        layers(tag) for tag in (BASE, *(f"{checkout.repository}:cpu-base{end}" for end in ("", "-tools")))
+        read_layers(tag) for tag in (BASE, *(f"{checkout.repository}:cpu-base{end}" for end in ("", "-tools")))
     )
     assert variant[: len(base)] == base
     assert workload[: len(variant)] == variant
@@ -116,7 +104,7 @@ def test_a_fresh_machine_takes_every_unchanged_layer_from_the_registry(
                 cache = (f"--cache-from={host}/team/cache", f"--cache-to={host}/team/cache")
                 result = checkout.nox("-s", "build", "--", "cpu-base", f"--builder={name}", *cache)
             assert result.returncode == 0, result.stdout
-            made.append(layers(f"{checkout.repository}:cpu-base"))
+            made.append(read_layers(f"{checkout.repository}:cpu-base"))
     first, second, changed = made
     assert first == second
     assert [first[-2] == changed[-2], first[-1] == changed[-1]] == [True, False]
@@ -126,7 +114,7 @@ def test_a_fresh_machine_takes_every_unchanged_layer_from_the_registry(
 def test_a_builder_that_does_not_serve(checkout: Checkout, certificates: Path, buildkitd: str) -> None:
     """One line, before anything is built: without a certificate of this client, and under an unknown name."""
     options = f"--driver-opt=cacert={certificates}/ca.pem"
-    docker("buildx", "create", "--name=stranger", "--driver=remote", options, buildkitd)
+    docker.output("buildx", "create", "--name=stranger", "--driver=remote", options, buildkitd)
     result = checkout.nox("-s", "build", "--", "cpu-base", "--builder=stranger")
     assert f"the builder stranger at {buildkitd} does not answer" in result.stdout
     result = checkout.nox("-s", "build", "--", "cpu-base", "--builder=unheard")

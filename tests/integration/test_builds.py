@@ -1,12 +1,9 @@
 """The real Dockerfiles: what a change makes the build do again, and what it refuses."""
 
-import json
 import os
 import re
 import shutil
 import subprocess
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,7 @@ import pytest
 from slipway import matrix
 from slipway.build import locks
 from tests.helpers.builds import build
-from tests.helpers.built_images import require_built
+from tests.helpers.built_images import read_layers, require_built
 from tests.helpers.checkout import copy_repository
 
 MATRIX = matrix.load_matrix()
@@ -31,21 +28,6 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "a checkout"
 
 
-@pytest.fixture
-def tag() -> Iterator[str]:
-    """A tag of its own, gone afterwards."""
-    name = f"slipway-test-{uuid.uuid4().hex[:8]}:built"
-    yield name
-    subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True, check=False)
-
-
-def layers(reference: str) -> list[str]:
-    """Return an image's diff IDs."""
-    command = ["docker", "image", "inspect", "--format={{json .RootFS.Layers}}", reference]
-    found: list[str] = json.loads(subprocess.check_output(command, text=True))
-    return found
-
-
 @pytest.mark.requirement("T1", "C9")
 @pytest.mark.parametrize("image", BASES, ids=lambda image: image.name)
 def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.Image, tag: str) -> None:
@@ -53,7 +35,7 @@ def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.
     require_built(image)
     result = build(tree, image, tag)
     assert result.returncode == 0, result.stdout
-    assert layers(tag) == layers(image.tag)
+    assert read_layers(tag) == read_layers(image.tag)
 
 
 @pytest.mark.requirement("N6")
@@ -70,7 +52,7 @@ def test_a_new_build_of_a_checkout_under_another_umask_has_the_same_layers(tree:
             os.chown(path, 12345, 12345)
     result = build(tree, BASES[0], tag, "--no-cache")
     assert result.returncode == 0, result.stdout
-    assert layers(tag) == layers(BASES[0].tag)
+    assert read_layers(tag) == read_layers(BASES[0].tag)
 
 
 @pytest.mark.requirement("T14")
@@ -88,12 +70,11 @@ def test_the_build_context_is_small(tree: Path, tag: str) -> None:
 @pytest.mark.requirement("T5", "C9")
 @pytest.mark.parametrize("image", VARIANTS, ids=lambda image: image.name)
 def test_an_edit_of_the_application_changes_its_own_layer_alone(tree: Path, image: matrix.Image, tag: str) -> None:
-    """No flavor installs a dependency anew for it."""
     require_built(image)
     (tree / "app" / "edited.py").write_text('"""An edit."""\n')
     result = build(tree, image, tag)
     assert result.returncode == 0, result.stdout
-    before, after = layers(image.tag), layers(tag)
+    before, after = read_layers(image.tag), read_layers(tag)
     assert len(before) == len(after)
     assert before[:-1] == after[:-1]
     assert before[-1] != after[-1]

@@ -1,6 +1,5 @@
 """Cleaning frees what Slipway made and leaves what others made."""
 
-import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,17 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from slipway import docker as docker_command
-from slipway import matrix, repository
+from slipway import docker, matrix, repository
 from slipway.build import clean
 from slipway.build.build_cache import Record, add_children, read_records, remove_records
+from tests.helpers.built_images import list_tags, make_name
 
 STEP = "mount / from exec /bin/sh -c : {name} >/layer"
-
-
-def docker(*words: str, text: str | None = None) -> str:
-    """Run docker and return what it printed."""
-    return subprocess.run(["docker", *words], input=text, capture_output=True, text=True, check=True).stdout
 
 
 def find_records(mark: str) -> dict[str, Record]:
@@ -31,7 +25,7 @@ def neighbour() -> Iterator[dict[str, Record]]:
     """The records of a build that no Dockerfile of the repository describes."""
     name = f"neighbour-{uuid.uuid4().hex[:8]}"
     dockerfile = f"FROM debian:trixie-slim\nRUN : {name} >/layer\nRUN : {name} again >/layer\n"
-    docker("buildx", "build", "--output=type=cacheonly", "-", text=dockerfile)
+    docker.output("buildx", "build", "--output=type=cacheonly", "-", data=dockerfile.encode())
     made = find_records(name)
     assert len(made) == 2
     yield made
@@ -41,14 +35,14 @@ def neighbour() -> Iterator[dict[str, Record]]:
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Replace Slipway's repository name, Dockerfile, label and folders by the test's own; yield the name."""
-    name = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    name = make_name()
     rows = matrix.load_matrix()
     variant = replace(rows.variants["cpu"], repository=name, images={})
     image = matrix.Image(variant, "base", 1, 2)
     variant.images["base"] = image  # type: ignore[index]
     own = replace(rows, repository=name, variants={"cpu": variant}, workloads=())
     monkeypatch.setattr(clean, "load_matrix", lambda: own)
-    monkeypatch.setattr(docker_command, "TEST_LABEL", name)  # not that of tests that run beside this one
+    monkeypatch.setattr(docker, "TEST_LABEL", name)  # not that of tests that run beside this one
     step = STEP.format(name=name).partition("-c ")[2]
     cached = f"RUN --mount=type=cache,id={name},target=/made date >/made/now"
     (tmp_path / "Dockerfile").write_text(f"FROM debian:trixie-slim\nRUN {step}\n{cached}\n")
@@ -56,8 +50,8 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield name
     for tag in ("cpu-base", "cpu-base-earlier", "someone-elses"):
-        subprocess.run(["docker", "image", "rm", "--force", f"{name}:{tag}"], capture_output=True, check=False)
-    subprocess.run(["docker", "volume", "rm", "--force", f"{name}-0"], capture_output=True, check=False)
+        docker.call("image", "rm", "--force", f"{name}:{tag}")
+    docker.call("volume", "rm", "--force", f"{name}-0")
     made = read_records()
     remove_records(made, add_children(made, find_records(name)))
 
@@ -67,33 +61,33 @@ def test_clean_frees_its_own_and_nothing_else(
 ) -> None:
     """Images of the matrix, build cache records of its Dockerfile, dist/ and its cache folder; not the neighbours."""
     dockerfile = (tmp_path / "Dockerfile").read_text()
-    docker("buildx", "build", "--load", f"--tag={mark}:cpu-base", "-", text=dockerfile)
+    docker.output("buildx", "build", "--load", f"--tag={mark}:cpu-base", "-", data=dockerfile.encode())
     for tag in ("cpu-base-earlier", "someone-elses"):
-        docker("tag", f"{mark}:cpu-base", f"{mark}:{tag}")
-    docker("container", "create", f"--label={mark}", f"--name={mark}", "debian:trixie-slim")
+        docker.output("tag", f"{mark}:cpu-base", f"{mark}:{tag}")
+    docker.output("container", "create", f"--label={mark}", f"--name={mark}", "debian:trixie-slim")
     for labels in ((f"--label={mark}",), ()):
-        docker("volume", "create", *labels, f"{mark}-{len(labels)}")
+        docker.output("volume", "create", *labels, f"{mark}-{len(labels)}")
     for folder in ("dist/cpu-base", "cache/slipway/layers", "cache/uv"):
         (tmp_path / folder).mkdir(parents=True)
     assert len(find_records(mark)) >= 2
 
     assert clean.main() == 0
-
-    assert docker("image", "ls", "--format={{.Tag}}", mark).split() == ["someone-elses"]
-    assert docker("container", "ls", "--all", "--quiet", f"--filter=name={mark}") == ""
-    assert docker("volume", "ls", "--quiet", f"--filter=name={mark}").split() == [f"{mark}-0"]
+    assert list_tags(mark) == ["someone-elses"]
+    assert docker.output("container", "ls", "--all", "--quiet", f"--filter=name={mark}") == ""
+    assert docker.output("volume", "ls", "--quiet", f"--filter=name={mark}").split() == [f"{mark}-0"]
     # A step without a cache may be another project's, too.
     assert {record.description for record in find_records(mark).values()} <= {STEP.format(name=mark)}
     assert neighbour.items() <= read_records().items()
     assert not (tmp_path / "dist").exists()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["uv"]
     assert f"image {mark}:cpu-base" in capsys.readouterr().out
+    assert clean.main() == 0, "there is nothing left to free"
 
 
 def test_clean_leaves_what_another_project_built_on(mark: str, tmp_path: Path) -> None:
     """A step of another Dockerfile on one of Slipway's keeps it, until it is gone itself."""
     foreign = (tmp_path / "Dockerfile").read_text() + f"RUN : other >/{mark}\n"
-    docker("buildx", "build", "--output=type=cacheonly", "-", text=foreign)
+    docker.output("buildx", "build", "--output=type=cacheonly", "-", data=foreign.encode())
     before = find_records(mark)
     clean.remove_build_cache()
     left = find_records(mark)
@@ -104,10 +98,3 @@ def test_clean_leaves_what_another_project_built_on(mark: str, tmp_path: Path) -
     (tmp_path / "Dockerfile").write_text(foreign)
     clean.remove_build_cache()
     assert not any("date >" in record.description for record in find_records(mark).values())
-
-
-@pytest.mark.usefixtures("mark")
-def test_cleaning_twice_is_no_error() -> None:
-    """There is nothing left to free."""
-    assert clean.main() == 0
-    assert clean.main() == 0

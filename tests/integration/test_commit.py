@@ -8,6 +8,7 @@ import pytest
 
 from slipway import matrix, repository
 from slipway.build import commit, labels
+from slipway.errors import SlipwayError
 
 IMAGE = matrix.load_matrix().find_image("cuda-base")
 ROW = 'apt_date = "2026-11-21"\n[variant.cuda]\narguments = { CUDA_VERSION = "13.0" }\nbase = { size_gb = [1, 2] }\n'
@@ -25,15 +26,9 @@ EOT
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small repository with one commit."""
     monkeypatch.setattr(repository, "ROOT", tmp_path)
-    (tmp_path / "app").mkdir()
-    files = {
-        "Dockerfile.cuda": DOCKERFILE,
-        "app/service.py": "",
-        "README.md": "",
-        "images.toml": ROW,
-    }
+    files = {"Dockerfile.cuda": DOCKERFILE, "app/service.py": "", "README.md": "", "images.toml": ROW}
     for name, text in files.items():
-        (tmp_path / name).write_text(text)
+        write(tmp_path, name, text)
     git(tmp_path, "init", "--quiet")
     save(tmp_path)
     return tmp_path
@@ -63,45 +58,32 @@ def write(tree: Path, name: str, text: str) -> None:
     (tree / name).write_text(text)
 
 
-INSIDE = {
-    "Dockerfile.cuda": DOCKERFILE.replace("debian", "debian:13"),
-    "app/new.py": "",
-    "LICENSE": "none\n",
-    "docker/build/apt/install": "#!/bin/sh\n",
-    "requirements/cuda13.0-base.txt": "torch==2\n",
-    "images.toml": ROW.replace('"13.0"', '"13.2"'),
-}
+CHANGES = [
+    ("Dockerfile.cuda", DOCKERFILE.replace("debian", "debian:13"), True),
+    ("app/new.py", "", True),
+    ("app/a__pycache__.py", "", True),  # no cache of Python's
+    ("app/__pycache__s/service.py", "", True),
+    ("LICENSE", "none\n", True),
+    ("docker/build/apt/install", "#!/bin/sh\n", True),
+    ("requirements/cuda13.0-base.txt", "torch==2\n", True),
+    ("images.toml", ROW.replace('"13.0"', '"13.2"'), True),
+    ("README.md", "# Slipway\n", False),
+    ("Dockerfile.cpu", "FROM debian\n", False),
+    ("requirements/cpu-base.txt", "torch==2\n", False),
+    ("requirements/cuda13.0-devel.txt", "torch==2\n", False),
+    ("docker/build/python/compile.py", "", False),
+    ("images.toml", ROW.replace("[1, 2]", "[1, 3]"), False),  # a budget is no part of the build
+]
 
 
-@pytest.mark.parametrize(("name", "text"), INSIDE.items(), ids=INSIDE)
-def test_a_change_of_the_context_is_a_new_commit(tree: Path, name: str, text: str) -> None:
-    """Dirty until it is committed, also while git does not know the file."""
+@pytest.mark.parametrize(("name", "text", "is_inside"), CHANGES)
+def test_a_change_of_the_context_is_a_new_commit(tree: Path, name: str, text: str, *, is_inside: bool) -> None:
+    """Dirty until it is committed, also while git does not know the file; a change elsewhere is none."""
     before = find_commit()
     write(tree, name, text)
-    assert find_commit() == f"{before}-dirty"
+    assert find_commit() == (f"{before}-dirty" if is_inside else before)
     after = save(tree)
-    assert find_commit() == after
-    assert after != before
-
-
-OUTSIDE = {
-    "README.md": "# Slipway\n",
-    "Dockerfile.cpu": "FROM debian\n",
-    "requirements/cpu-base.txt": "torch==2\n",
-    "requirements/cuda13.0-devel.txt": "torch==2\n",
-    "docker/build/python/compile.py": "",
-    "images.toml": ROW.replace("[1, 2]", "[1, 3]"),
-}
-
-
-@pytest.mark.parametrize(("name", "text"), OUTSIDE.items(), ids=OUTSIDE)
-def test_a_change_elsewhere_is_none(tree: Path, name: str, text: str) -> None:
-    """A budget is no part of the build."""
-    before = find_commit()
-    write(tree, name, text)
-    assert find_commit() == before
-    save(tree)
-    assert find_commit() == before
+    assert find_commit() == (after if is_inside else before) != (before if is_inside else after)
 
 
 def test_a_file_that_git_ignores_is_a_change_if_a_build_sees_it(tree: Path) -> None:
@@ -113,14 +95,6 @@ def test_a_file_that_git_ignores_is_a_change_if_a_build_sees_it(tree: Path) -> N
     write(tree, "elsewhere.log", "")
     assert find_commit() == before
     write(tree, "app/service.log", "")
-    assert find_commit() == f"{before}-dirty"
-
-
-@pytest.mark.parametrize("name", ["app/a__pycache__.py", "app/__pycache__s/service.py"])
-def test_a_name_like_that_of_a_cache_is_a_change(tree: Path, name: str) -> None:
-    """A build sees it, and Python imports it."""
-    before = find_commit()
-    write(tree, name, "")
     assert find_commit() == f"{before}-dirty"
 
 
@@ -174,6 +148,12 @@ def test_no_file_of_this_repository_gets_crlf(tmp_path: Path) -> None:
     assert "w/crlf" not in git(tmp_path / "clone", "ls-files", "--eol")
 
 
+def test_a_sparse_checkout_is_told_what_it_lacks(tree: Path) -> None:
+    (tree / "Dockerfile.cuda").unlink()
+    with pytest.raises(SlipwayError, match=r"no Dockerfile\.cuda: `git sparse-checkout disable`"):
+        find_commit()
+
+
 def test_a_folder_of_a_larger_repository(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what is below it counts."""
     part = tree / "part"
@@ -211,7 +191,6 @@ def test_a_clone_without_history_is_told(
 
 
 def test_outside_a_repository_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The label is left out."""
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     write(tmp_path, "Dockerfile.cuda", "")
     assert find_commit() == ""

@@ -6,19 +6,20 @@ import os
 import re
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway import matrix, repository
+from slipway import docker, matrix, repository
 from slipway.images_toml import PLATFORMS, TARGETS
 from slipway.matrix import Image
 from tests.helpers import checkout as copies
-from tests.helpers.built_images import require_built
+from tests.helpers.built_images import make_name, require_built
+from tests.helpers.programs import run_merged
 
 FILE = repository.ROOT / "compose.yaml"
 GPU_FILE = repository.ROOT / "compose.gpu.yaml"
@@ -44,7 +45,7 @@ grep -E 'CapBnd|NoNewPrivs' /proc/self/status | tr -d '\\t'
 READY = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000/ready').read().decode())"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def plugin() -> None:
     """What docker itself lacks; without it nothing of this module is run."""
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
@@ -64,14 +65,7 @@ class Compose:
         files = [f"--file={file}" for file in self.files]
         command = ["docker", "compose", f"--project-name={self.project}", "--env-file=/dev/null", *files, *words]
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
-        return subprocess.run(
-            command,
-            env=environment | self.variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        return run_merged(command, env=environment | self.variables)
 
     def check(self, *words: str) -> str:
         """Run a command that must succeed and return what it printed."""
@@ -82,17 +76,14 @@ class Compose:
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what docker says of a service's container."""
         container = self.check("ps", "--all", "--quiet", service).strip()
-        found: dict[str, Any] = json.loads(subprocess.check_output(["docker", "container", "inspect", container]))[0]
-        return found
+        return dict(json.loads(docker.output("container", "inspect", container))[0])
 
 
+@cache
 def configured(*files: Path, **variables: str) -> dict[str, dict[str, Any]]:
     """Return the services as compose understands them with variables of the environment, and files after the first."""
     compose = Compose((FILE, *files), "slipway-test", variables)
-    services: dict[str, dict[str, Any]] = json.loads(compose.check("--profile=*", "config", "--format=json"))[
-        "services"
-    ]
-    return services
+    return dict(json.loads(compose.check("--profile=*", "config", "--format=json"))["services"])
 
 
 # --- the file and the matrix ---------------------------------------------------------------------
@@ -179,6 +170,9 @@ def test_every_service_is_hardened_and_limited(name: str) -> None:
     limits = service["deploy"]["resources"]["limits"]
     assert (int(limits["memory"]), limits["cpus"], limits["pids"]) == (3 * 2**30, 1.5, 4096)
     assert {port["host_ip"] for port in service["ports"]} == {ADDRESS}
+    # By the first file alone each starts on any host.
+    assert "devices" not in service
+    assert "reservations" not in service["deploy"]["resources"]
 
 
 def test_the_readmes_hardened_line_is_the_same() -> None:
@@ -218,14 +212,6 @@ def test_rocm_is_given_its_devices_and_their_groups(name: str) -> None:
     assert service["group_add"] == ["video", "109"]
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES))
-def test_no_service_needs_a_device(name: str) -> None:
-    """By the first file alone each starts on any host."""
-    service = configured()[name]
-    assert "devices" not in service
-    assert "reservations" not in service["deploy"]["resources"]
-
-
 def test_ports_of_this_host_can_be_chosen() -> None:
     """Another program may have the usual ones; 127.0.0.1 is the address unless another is asked for, of IPv6 too."""
     chosen = {"PORT": "18888", "CODE_PORT": "18080", "SSH_PORT": "12222", "DESKTOP_PORT": "16080"}
@@ -243,7 +229,7 @@ def test_ports_of_this_host_can_be_chosen() -> None:
 def compose(tmp_path: Path) -> Iterator[Compose]:
     """The project with volumes of its own instead of the user's; nothing is left of it."""
     require_built(MATRIX.find_image("cpu-base"))
-    project = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    project = make_name()
     volumes = {name: {"name": f"{project}-{name}"} for name in ("data", "cache")}
     own_volumes = tmp_path / "volumes.yaml"
     own_volumes.write_text(json.dumps({"volumes": volumes}))
@@ -299,9 +285,7 @@ def test_compose_starts_the_service_and_stops_it(compose: Compose) -> None:
 @pytest.mark.parametrize("accelerator", ["cuda", "rocm"])
 def test_compose_starts_an_image_for_a_gpu_on_the_cpu(compose: Compose, accelerator: str) -> None:
     """On a host without a GPU the service is healthy, computes, and its log says why not on a GPU."""
-    image = f"slipway:{accelerator}-base"
-    if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
-        pytest.skip(f"there is no {image}: nox -s build -- {accelerator}-base")
+    require_built(MATRIX.find_image(f"{accelerator}-base"))
     compose.check("up", "--detach", "--wait", "--no-build", "--pull=never", accelerator)
     ready = compose.check("exec", "--no-TTY", accelerator, "python", "-c", READY)
     assert json.loads(ready)["device"] == "cpu"
@@ -310,7 +294,6 @@ def test_compose_starts_an_image_for_a_gpu_on_the_cpu(compose: Compose, accelera
 
 @pytest.mark.requirement("T15")
 def test_compose_runs_a_command(compose: Compose) -> None:
-    """In place of the service, with its exit code."""
     result = compose.run("run", "--rm", "cpu", "sh", "-c", "echo $PWD; exit 7")
     assert (result.returncode, result.stdout.splitlines()[-1]) == (7, "/data")
 
@@ -318,12 +301,11 @@ def test_compose_runs_a_command(compose: Compose) -> None:
 @pytest.mark.requirement("T15")
 def test_compose_builds_an_image(tmp_path: Path) -> None:
     """From the service's own Dockerfile, target and tag; here of a small copy, to leave the real image alone."""
-    made = copies.make(tmp_path / "slipway", f"slipway-test-{uuid.uuid4().hex[:8]}")
+    made = copies.make(tmp_path / "slipway", make_name())
     made.edit("compose.yaml", "image: slipway:", f"image: {made.repository}:")
     compose = Compose((made.folder / "compose.yaml",), made.repository, {"FLAVOR": "base"})
     try:
         compose.check("build", "cpu")
-        command = ["docker", "image", "inspect", '--format={{index .Config.Labels "slipway.flavor"}}', made.tag]
-        assert subprocess.check_output(command, text=True) == "base\n"
+        assert docker.require_image(made.tag)["Config"]["Labels"]["slipway.flavor"] == "base"
     finally:
         subprocess.run(["docker", "image", "rm", "--force", made.tag], capture_output=True, check=False)

@@ -1,33 +1,26 @@
 """A deprecated variant: it still builds, and its build, its label and its containers give the notice."""
 
-import json
-import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import docker, matrix
+from tests.helpers.built_images import make_name
 from tests.helpers.checkout import Checkout, copy_repository
 from tests.helpers.deprecation import SENTENCE, deprecate_cpu
-
-
-def docker(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run docker and return its exit code and what it printed."""
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     """A copy of the repository in which the variant cpu is deprecated; its image is gone afterwards."""
-    repository = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    repository = make_name()
     copy_repository(tmp_path)
     own = f'repository = "{matrix.load_matrix().repository}"'
     (tmp_path / "images.toml").write_text(deprecate_cpu().replace(own, f'repository = "{repository}"'))
     made = Checkout(tmp_path, repository)
     yield made
-    docker("image", "rm", "--force", made.tag, f"{made.tag}-unlabelled")
+    docker.call("image", "rm", "--force", made.tag, f"{made.tag}-unlabelled")
 
 
 @pytest.mark.requirement("V8")
@@ -36,10 +29,9 @@ def test_build_and_start_print_the_notice(checkout: Checkout) -> None:
     built = checkout.nox("-s", "build-cpu(base)")
     assert built.returncode == 0, built.stdout
     assert built.stdout.count(f"cpu-base is {SENTENCE}\n") == 1
-    labels = json.loads(docker("image", "inspect", "--format={{json .Config.Labels}}", checkout.tag).stdout)
-    assert labels["slipway.deprecated"] == SENTENCE
+    assert docker.require_image(checkout.tag)["Config"]["Labels"]["slipway.deprecated"] == SENTENCE
 
-    container = docker("run", "--rm", "--network=none", checkout.tag, "echo", "started")
+    container = docker.call("run", "--rm", "--network=none", checkout.tag, "echo", "started")
     assert container.stdout == "started\n"
     assert container.stderr == f"warning: this image is {SENTENCE}.\n"
 

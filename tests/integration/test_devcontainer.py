@@ -9,6 +9,7 @@ import pytest
 
 from slipway import matrix, repository
 from tests.helpers.built_images import require_built
+from tests.helpers.programs import write_program
 
 OPENED = sorted(file.parent.name for file in (repository.ROOT / ".devcontainer").glob("*/devcontainer.json"))
 # `nox -s tests` builds the workbench below cpu-base-tools alone.
@@ -22,8 +23,7 @@ def image(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The image of a dev container, made as the host's user OWNER makes it."""
     made = matrix.load_matrix().find_image(IMAGES[request.param])
     require_built(made)
-    (tmp_path / "id").write_text(f"#!/bin/sh\necho {OWNER}\n")
-    (tmp_path / "id").chmod(0o755)
+    write_program(tmp_path / "id", f"echo {OWNER}")
     # By another name: a person may have one under the image's.
     name = f"try-{os.getpid()}"
     subprocess.run(["docker", "tag", made.tag, f"slipway:{name}"], check=True)

@@ -47,7 +47,6 @@ def name_of(file: Path) -> str:
 
 @pytest.mark.parametrize("document", [*PAGES, *WORKFLOWS], ids=name_of)
 def test_sessions_of_the_documents_exist(document: Path) -> None:
-    """Whatever a reader types is known to nox."""
     named = {name for names, _ in commands(document.read_text()) for name in names}
     assert named - sessions() == set()
 

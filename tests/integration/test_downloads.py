@@ -15,13 +15,14 @@ from shutil import which
 
 import pytest
 
-from slipway import matrix, repository
+from slipway import docker, matrix, repository
 from slipway.host import apt, downloads
 from tests.helpers import checkout, hosts, login_server
 from tests.helpers.bridge import find_bridge
-from tests.helpers.built_images import require_built
-from tests.helpers.hosts import put
+from tests.helpers.built_images import make_name, require_built
+from tests.helpers.hosts import find, put, put_all
 from tests.helpers.login_server import LOGIN, PASSWORD, SECRETS, TOKEN, USER
+from tests.helpers.programs import run_merged
 from tests.helpers.reasons import NO_APT, NO_GPG, NO_NAMESPACES
 
 MATRIX = matrix.load_matrix()
@@ -43,8 +44,7 @@ MAIN_PACKAGES = ("Identifier: Packages", "Component: main")
 @pytest.mark.parametrize("files", [*hosts.WITHOUT_MIRROR.values(), hosts.cloud(hosts.MIRROR)])
 def test_apt_reads_the_same_sources(tmp_path: Path, files: dict[str, str]) -> None:
     """What apt itself would fetch on a host with these files are the addresses and suites that are read here."""
-    for name, text in files.items():
-        put(tmp_path, name, text)
+    put_all(tmp_path, files)
     ask = ["apt-get", "indextargets", "--no-release-info", "--format=$(REPO_URI) $(RELEASE)", *MAIN_PACKAGES]
     listed = subprocess.run(hosts.command_on(tmp_path, *ask), capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in listed.splitlines()]
@@ -77,19 +77,17 @@ except pending_updates.NotRunError as error:
 def test_build_and_scan_on_a_host_with_ubuntus_files(tmp_path: Path) -> None:
     """A session builds from Debian's packages, and the scan asks Debian for updates."""
     require_built(BASE)
-    host, repository_name = tmp_path / "host", f"slipway-test-{uuid.uuid4().hex[:8]}"
-    for path, text in hosts.UBUNTU_24_04.items():
-        put(host, path, text)
-    copy = checkout.make(tmp_path / "copy", repository_name)
+    host = tmp_path / "host"
+    put_all(host, hosts.UBUNTU_24_04)
+    copy = checkout.make(tmp_path / "copy", make_name())
     (copy.folder / "Dockerfile.cpu").write_text(UBUNTU_DOCKERFILE.format(image=BASE.tag))
     try:
         command = hosts.command_on(host, *copy.command("-s", "build-cpu(base)"))
-        built = subprocess.run(command, capture_output=True, text=True, check=False)
-        log = built.stdout + built.stderr
-        assert built.returncode == 0, log
-        assert "ubuntu.example" not in log
-        version = ["docker", "run", "--rm", "--network=none", "--entrypoint=dpkg-query", copy.tag, "-W", "hello"]
-        assert subprocess.check_output(version, text=True).startswith("hello\t2.")
+        built = run_merged(command)
+        assert built.returncode == 0, built.stdout
+        assert "ubuntu.example" not in built.stdout
+        query = ("--rm", "--network=none", "--entrypoint=dpkg-query", copy.tag, "-W", "hello")
+        assert docker.output("run", *query).startswith("hello\t2.")
         asking = hosts.command_on(host, sys.executable, "-c", PENDING.format(image=copy.tag))
         asked = subprocess.run(asking, cwd=repository.ROOT, capture_output=True, text=True, check=False)
         assert "ubuntu" not in asked.stdout
@@ -112,14 +110,6 @@ class Built:
     def holds(self) -> list[str]:
         """Return the secrets in it."""
         return [secret for secret in SECRETS if secret in self.log or secret in self.processes]
-
-
-@pytest.fixture
-def tag() -> Iterator[str]:
-    """A tag of its own, gone afterwards."""
-    name = f"slipway-test-{uuid.uuid4().hex[:8]}:built"
-    yield name
-    subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True, check=False)
 
 
 @contextlib.contextmanager
@@ -152,16 +142,8 @@ def build(dockerfile: str, tag: str, settings: downloads.Host) -> Built:
     options = [f"--tag={tag}", "--file=-", "--network=host", "--no-cache", "--progress=plain", "--load"]
     command = ["docker", "buildx", "build", *options, "--provenance=false", *settings.build_arguments(), "."]
     with watched_processes() as processes:
-        finished = subprocess.run(
-            command,
-            input=own,
-            cwd=repository.ROOT,
-            env=os.environ | settings.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        environment = os.environ | settings.environment()
+        finished = run_merged(command, input=own, cwd=repository.ROOT, env=environment)
     return Built(finished.stdout, finished.returncode, "\n".join(processes))
 
 
@@ -171,11 +153,6 @@ def require_clean(tag: str) -> None:
     for command in commands:
         output = subprocess.run(command, capture_output=True, check=True).stdout
         assert [secret for secret in SECRETS if secret.encode() in output] == [], command
-
-
-def find(root: Path, **environ: str) -> downloads.Host:
-    """Read a made-up host's settings."""
-    return downloads.find("trixie", {"HOME": str(root / "home"), **environ}, root)
 
 
 APT = f"""
@@ -266,7 +243,7 @@ def with_node() -> Iterator[str]:
 
 def stage(dockerfile: str, target: str) -> Iterator[str]:
     """Build a stage as the sessions do; yields its tag."""
-    name, settings = f"slipway-test-{uuid.uuid4().hex[:8]}:{target}", downloads.find(MATRIX.default_distro.suite)
+    name, settings = f"{make_name()}:{target}", downloads.find(MATRIX.default_distro.suite)
     options = [f"--file={dockerfile}", f"--target={target}", f"--tag={name}", "--load", "--provenance=false"]
     options += [f"--build-arg=BASE_IMAGE={MATRIX.default_distro.tag}", f"--build-arg=APT_DATE={MATRIX.apt_date}"]
     command = ["docker", "buildx", "build", *options, *settings.build_arguments(), "."]
@@ -306,11 +283,8 @@ def test_npm_from_a_registry_with_a_token(tmp_path: Path, with_node: str, tag: s
     """A scope's registry, and a token that the file takes from a variable."""
     with login_server.serve(tmp_path / "www", find_bridge()) as server:
         login_server.write_npm_registry(tmp_path / "www" / "npm", server)
-        put(
-            tmp_path,
-            "home/.npmrc",
-            f"@team:registry=http://{server}/npm/\n//{server}/npm/:_authToken=${{NPM_TOKEN}}\n",
-        )
+        lines = f"@team:registry=http://{server}/npm/\n//{server}/npm/:_authToken=${{NPM_TOKEN}}\n"
+        put(tmp_path, "home/.npmrc", lines)
         built = build(NPM.format(node=with_node), tag, find(tmp_path, NPM_TOKEN=TOKEN))
     assert built.code == 0, built.log
     assert built.holds() == []

@@ -131,14 +131,6 @@ def locked(index: TorchIndex, tmp_path_factory: pytest.TempPathFactory) -> Locke
     return Locked(folder, wheels)
 
 
-@pytest.fixture
-def tag() -> Iterator[str]:
-    """A tag of its own, gone afterwards."""
-    name = f"slipway-test-{uuid.uuid4().hex[:8]}:built"
-    yield name
-    docker.call("image", "rm", "--force", name)
-
-
 def find_torch(reference: str) -> dict[str, object]:
     """Return the torch of an image's environment, and Debian's packages of PyTorch."""
     options = ("--rm", "--network=none", f"--label={docker.TEST_LABEL}", "--entrypoint=python")

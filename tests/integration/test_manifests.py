@@ -1,7 +1,6 @@
 """The Pods of docs/examples/kubernetes/, as containers with the same rights: their probes answer."""
 
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 import yaml
 
 from slipway import docker, matrix, repository
-from tests.helpers.built_images import require_built
+from tests.helpers.built_images import make_name, require_built
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +80,7 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
     require_built(image)
     (tmp_path / "token").write_text(SECRET)
     tmp_path.chmod(0o755)
-    pod, name = read_pod(FOLDER / f"{file}.yaml"), f"slipway-test-{uuid.uuid4().hex[:8]}"
+    pod, name = read_pod(FOLDER / f"{file}.yaml"), make_name()
     options = [f"--name={name}", "--network=none", f"--label={docker.TEST_LABEL}", *make_options(pod, tmp_path)]
     docker.output("run", "--detach", *options, image.tag, *words)
     yield name, pod

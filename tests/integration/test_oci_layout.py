@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,14 @@ from slipway.publish.oci_layout import LocalImage
 from slipway.publish.registry import Manifest
 from tests.helpers import archives
 from tests.helpers.archives import LOWER, UPPER, Blobs
+from tests.helpers.programs import write_program
 
 
 @pytest.fixture(autouse=True)
 def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A `docker` that saves the file beside it, and an empty folder for temporary files."""
     folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "docker").write_text(f"#!/bin/sh\ncat {folder}/saved\n")
-    (folder / "docker").chmod(0o755)
+    write_program(folder / "docker", f"cat {folder}/saved")
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
@@ -61,7 +59,6 @@ def unpacked(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("store", ["classic", "containerd", "zstd", "older"])
 def test_layers_are_the_images_whatever_the_engine_saves(bin_folder: Path, store: str) -> None:
-    """In their order, each under the digest of what it became."""
     made = archives.oci(LOWER, UPPER)
     if store == "containerd":
         made = archives.oci(LOWER, UPPER, pack=lambda layer: gzip.compress(layer, mtime=0))
@@ -100,110 +97,67 @@ def test_the_same_image_becomes_the_same_manifest(bin_folder: Path) -> None:
     assert pack(image) == pack(image)
 
 
-def without_layer(made: Blobs) -> bytes:
-    del made[f"blobs/sha256/{archives.digest(UPPER)}"]
-    return archives.saved(made)
+LAYER = f"blobs/sha256/{archives.digest(UPPER)}"
+SAVED = archives.oci(LOWER, UPPER)
+CONFIGURATION = next(name for name, text in SAVED.items() if b'"rootfs"' in text)
+OTHER_PLATFORM = SAVED[CONFIGURATION].replace(b"amd64", b"arm64")
 
 
-def changed_layer(made: Blobs) -> bytes:
-    made[f"blobs/sha256/{archives.digest(UPPER)}"] = LOWER
-    return archives.saved(made)
+def replace(name: str, content: bytes) -> bytes:
+    """Return the archive with other content of a member."""
+    return archives.saved(SAVED | {name: content})
 
 
-def changed_configuration(made: Blobs) -> bytes:
-    name = next(name for name, text in made.items() if b'"rootfs"' in text)
-    made[name] = made[name].replace(b"amd64", b"arm64")
-    return archives.saved(made)
+def leave_out(name: str) -> bytes:
+    """Return the archive without a member."""
+    return archives.saved({each: content for each, content in SAVED.items() if each != name})
 
 
-def another_configuration(made: Blobs) -> bytes:
-    name = next(name for name, text in made.items() if b'"rootfs"' in text)
-    made[name] = archives.config(UPPER, LOWER)
-    return archives.saved(made)
-
-
-def no_manifest(made: Blobs) -> bytes:
-    del made["manifest.json"]
-    return archives.saved(made)
-
-
-def strange_manifest(made: Blobs) -> bytes:
-    made["manifest.json"] = b"[" * 100_000
-    return archives.saved(made)
-
-
-def cut_short(made: Blobs) -> bytes:
-    return archives.saved(made)[:-12_000]
-
-
-def damaged_gzip(made: Blobs) -> bytes:
-    made[f"blobs/sha256/{archives.digest(UPPER)}"] = gzip.compress(UPPER, mtime=0)[:-20]
-    return archives.saved(made)
-
-
-def no_gzip(made: Blobs) -> bytes:
-    made[f"blobs/sha256/{archives.digest(UPPER)}"] = b"\x1f\x8b nothing of the kind"
-    return archives.saved(made)
-
-
-def zstd_layer(made: Blobs) -> bytes:
-    made[f"blobs/sha256/{archives.digest(UPPER)}"] = b"\x28\xb5\x2f\xfd and more"
-    return archives.saved(made)
-
-
-def links_and_paths(made: Blobs) -> bytes:
-    """Members that lead elsewhere instead of the layer."""
-    name = f"blobs/sha256/{archives.digest(UPPER)}"
-    del made[name]
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for member, content in made.items():
-            info = tarfile.TarInfo(member)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        archive.addfile(archives.special(name, tarfile.SYMTYPE, "/etc/passwd"))
-        archive.addfile(archives.special(name, tarfile.LNKTYPE, "../../../../etc/passwd"))
-        outside = tarfile.TarInfo("../../../../../../tmp/outside-of-everything")
-        archive.addfile(outside, io.BytesIO(b""))
+def lead_elsewhere() -> bytes:
+    """Return an archive with links to files of this machine in the place of a layer, and a file outside of it."""
+    buffer = io.BytesIO(leave_out(LAYER))
+    with tarfile.open(fileobj=buffer, mode="a") as archive:
+        archive.addfile(archives.special(LAYER, tarfile.SYMTYPE, "/etc/passwd"))
+        archive.addfile(archives.special(LAYER, tarfile.LNKTYPE, "../../../../etc/passwd"))
+        archive.addfile(tarfile.TarInfo("../../../../../../tmp/outside-of-everything"))
     return buffer.getvalue()
 
 
-def noise(_: Blobs) -> bytes:
-    return b"no archive" * 1000
+WITHOUT_LAYER = "is saved without its layers sha256:"
+INCOMPLETE = "is not saved as a complete archive"
+BROKEN = {
+    "without layer": (leave_out(LAYER), WITHOUT_LAYER),
+    "changed layer": (replace(LAYER, LOWER), WITHOUT_LAYER),
+    "changed configuration": (replace(CONFIGURATION, OTHER_PLATFORM), "is saved as another image, sha256:"),
+    "another configuration": (
+        replace(CONFIGURATION, archives.config(UPPER, LOWER)),
+        "is saved with another image's configuration",
+    ),
+    "no manifest": (leave_out("manifest.json"), "is saved without a configuration"),
+    "strange manifest": (replace("manifest.json", b"[" * 100_000), "is saved without a configuration"),
+    "cut short": (archives.saved(SAVED)[:-12_000], f"{INCOMPLETE}|is saved without"),
+    "damaged gzip": (replace(LAYER, gzip.compress(UPPER, mtime=0)[:-20]), INCOMPLETE),
+    "no gzip": (replace(LAYER, b"\x1f\x8b nothing of the kind"), INCOMPLETE),
+    "no zstd": (replace(LAYER, b"\x28\xb5\x2f\xfd and more"), INCOMPLETE),
+    "links and paths": (lead_elsewhere(), WITHOUT_LAYER),
+    "noise": (b"no archive" * 1000, INCOMPLETE),
+}
 
 
-@pytest.mark.parametrize(
-    ("breakage", "reason"),
-    [
-        (without_layer, "is saved without its layers sha256:"),
-        (changed_layer, "is saved without its layers sha256:"),
-        (changed_configuration, "is saved as another image, sha256:"),
-        (another_configuration, "is saved with another image's configuration"),
-        (no_manifest, "is saved without a configuration"),
-        (strange_manifest, "is saved without a configuration"),
-        (cut_short, "is not saved as a complete archive|is saved without"),
-        (damaged_gzip, "is not saved as a complete archive"),
-        (no_gzip, "is not saved as a complete archive"),
-        (zstd_layer, "is not saved as a complete archive"),
-        (links_and_paths, "is saved without its layers sha256:"),
-        (noise, "is not saved as a complete archive"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
+@pytest.mark.parametrize(("archive", "reason"), BROKEN.values(), ids=BROKEN)
 def test_an_archive_that_is_not_the_image_is_refused(
-    bin_folder: Path, tmp_path: Path, breakage: Callable[[Blobs], bytes], reason: str
+    bin_folder: Path, tmp_path: Path, archive: bytes, reason: str
 ) -> None:
     """What it is sent from never becomes a manifest, and no file is left behind."""
-    image = local(archives.oci(LOWER, UPPER), LOWER, UPPER)
-    (bin_folder / "saved").write_bytes(breakage(archives.oci(LOWER, UPPER)))
+    (bin_folder / "saved").write_bytes(archive)
     with pytest.raises(SlipwayError, match=reason):
-        pack(image)
+        pack(local(SAVED, LOWER, UPPER))
     assert not Path("/tmp/outside-of-everything").exists()
     assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_an_engine_that_fails_is_named(bin_folder: Path) -> None:
     """docker's own words, not those about the archive that ends early."""
-    (bin_folder / "docker").write_text("#!/bin/sh\necho the engine is gone >&2\nexit 1\n")
+    write_program(bin_folder / "docker", "echo the engine is gone >&2; exit 1")
     with pytest.raises(SlipwayError, match=r"`docker save .*` failed: the engine is gone"):
         pack(local(archives.oci(LOWER), LOWER))

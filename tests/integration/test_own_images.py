@@ -9,7 +9,6 @@ import shlex
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import pytest
 
 from slipway import docker, matrix, repository
 from slipway.host import downloads
-from tests.helpers.built_images import require_built
+from tests.helpers.built_images import make_name, require_built
+from tests.helpers.programs import run_merged
 from tests.integration import speech
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -40,7 +40,7 @@ def build(beginning: str, folder: Path) -> Iterator[str]:
     require_built(PARENT)
     settings = downloads.find(PARENT.variant.distro.suite)
     words = [word.replace("slipway:", f"{MATRIX.repository}:") for word in read_command(beginning)[2:]]
-    words[words.index("-t") + 1] = tag = f"slipway-test-{uuid.uuid4().hex[:8]}:image"
+    words[words.index("-t") + 1] = tag = f"{make_name()}:image"
     command = ["docker", "buildx", "build", "--load", "--provenance=false", *settings.build_arguments(), *words]
     environment = os.environ | settings.environment()
     built = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -55,19 +55,42 @@ def check(image: str, *options: str) -> tuple[int, str]:
     after = words.index("--image") + 1
     own = [*words[1:after], image, *(options or words[after + 1 :])]
     command = [sys.executable, "-m", "nox", f"--noxfile={repository.ROOT / 'noxfile.py'}", *own]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    ended = run_merged(command)
     return ended.returncode, ended.stdout
 
 
 # --- an own package ------------------------------------------------------------------------------
 
+# What the recipes install in place of what they name: small packages, one of which requires another.
+SMALL = {"…": "more-itertools", "ultralytics": "coloredlogs", "opencv-python": "humanfriendly"}
+PROJECT = {
+    "pyproject.toml": '[project]\nname = "mine"\nversion = "1"\nrequires-python = ">=3.11"\n',
+    "uv.lock": 'version = 1\nrequires-python = ">=3.11"\n\n'
+    '[[package]]\nname = "mine"\nversion = "1"\nsource = { virtual = "." }\n',
+}
+
+
+def read_recipes() -> str:
+    """Return the guide's RUN lines below its first example, for this host with its CA and with small packages."""
+    [section] = re.findall(r"(?s)\n- \*\*Cache.*?\n### An own service", GUIDE)
+    recipes = re.findall(r"(?:```dockerfile\n|`)(RUN [^`]+)`", section)
+    assert len(recipes) == 4
+    text = "\n".join(recipe.replace("\n  --", " --") for recipe in recipes).replace("…", "tabulate", 1)
+    for name, small in SMALL.items():
+        text = text.replace(name, small)
+    text = text.replace("RUN ", "RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt ")
+    return re.sub(r"uv (pip install|sync)", r"uv \1 --system-certs", text)
+
 
 @pytest.fixture(scope="module")
 def packages_more(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An image with a package of Debian's and one of Python's."""
+    """An image with a package of Debian's, one of Python's, and those of the other recipes."""
     folder = tmp_path_factory.mktemp("own-package")
     [dockerfile] = re.findall(r"(?s)```dockerfile\n([^`]*humanize.*?)```", GUIDE)
-    (folder / "Dockerfile").write_text(dockerfile.replace("slipway:", f"{MATRIX.repository}:"))
+    dockerfile = dockerfile.replace("slipway:", f"{MATRIX.repository}:")
+    (folder / "Dockerfile").write_text(dockerfile.replace("USER 1000:0", f"{read_recipes()}\nUSER 1000:0"))
+    for name, text in PROJECT.items():
+        (folder / name).write_text(text)
     yield from build("docker build -t my/image:1", folder)
 
 
@@ -79,11 +102,18 @@ def test_an_image_with_packages_more_keeps_the_contract(packages_more: str) -> N
     assert re.search(r"(?m)^derived: \d{2} checks left out", output)
 
 
+def test_a_package_of_two_names_is_left_out(packages_more: str) -> None:
+    """What requires it is there."""
+    found = docker.call("run", *ALONE, packages_more, "uv", "pip", "list").stdout
+    assert "coloredlogs" in found
+    assert "humanfriendly" not in found
+
+
 def test_an_image_with_packages_more_is_not_the_one_built_here(packages_more: str) -> None:
     """Without --derived, it must equal the lock."""
     code, output = check(packages_more, "--", "-k", "test_distributions_equal_the_lock")
     assert code != 0
-    assert "humanize" in output
+    assert "coloredlogs" in output
 
 
 # --- an own service ------------------------------------------------------------------------------
@@ -98,7 +128,7 @@ def transcribe() -> Iterator[str]:
 @pytest.fixture
 def model(transcribe: str) -> Iterator[str]:
     """A volume with a model of random numbers."""
-    volume = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    volume = make_name()
     command = ("--user=0", f"--volume={volume}:/models", transcribe, "python", "-c", speech.MAKE_MODEL, "/models")
     made = docker.call("run", *ALONE, *command)
     assert made.returncode == 0, made.stderr

@@ -11,6 +11,8 @@ from tests.integration.try_images import TryImage
 
 # libssl3t64 has had a security update since Debian 13 came out.
 OLD_OPENSSL = "RUN sed -i '/^Package: libssl3t64$/,/^Version/s/^Version: .*/Version: 3.5.0-1/' /var/lib/dpkg/status"
+OLD_VICE = r"""RUN printf '%s\n' 'Package: vice' 'Status: install ok installed' 'Section: contrib/games' \
+    'Architecture: amd64' 'Version: 1' 'Maintainer: x' 'Description: x' '' >>/var/lib/dpkg/status"""
 
 
 @pytest.fixture
@@ -21,20 +23,27 @@ def cpu_base() -> str:
     return image.tag
 
 
-def find_updates(image_id: str) -> list[str]:
-    """Return the pending security updates of an image; skip the test when Debian is not reached."""
+def find_updates(image_id: str, *, security_only: bool = True) -> list[str]:
+    """Return the pending updates of an image; skip the test when Debian is not reached."""
     try:
-        return pending_updates.pending_updates(image_id, "trixie")
+        return pending_updates.pending_updates(image_id, "trixie", security_only=security_only)
     except NotRunError as error:
         pytest.skip(str(error))
 
 
 @pytest.mark.requirement("A10", "T10")
 def test_a_pending_security_update_is_found(try_image: TryImage, cpu_base: str) -> None:
-    """By name, with both versions."""
     found = find_updates(try_image(f"FROM {cpu_base}\nUSER 0\n{OLD_OPENSSL}"))
     assert len(found) == 1
     assert found[0].startswith("libssl3t64 3.5.0-1 -> 3.5.")
+
+
+@pytest.mark.requirement("A10")
+def test_an_update_outside_of_main_is_found(try_image: TryImage, cpu_base: str) -> None:
+    """An image may have packages of contrib and non-free, though its sources do not name these."""
+    found = find_updates(try_image(f"FROM {cpu_base}\nUSER 0\n{OLD_VICE}"), security_only=False)
+    [vice] = [line for line in found if line.startswith("vice ")]
+    assert vice.startswith("vice 1 -> 3")
 
 
 def test_the_images_own_settings_hide_nothing(try_image: TryImage, cpu_base: str) -> None:

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import pytest
 
 from slipway import docker, junit, matrix, repository
 from tests.helpers import checkout as copies
+from tests.helpers.built_images import list_tags, make_name
+from tests.helpers.programs import run_merged
 
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(3600)]
 
@@ -24,7 +25,7 @@ Follow = Callable[[str], subprocess.CompletedProcess[str]]
 @pytest.fixture
 def follow(tmp_path: Path) -> Iterator[Follow]:
     """A function that follows a chapter of the guide in a copy; the images of the copy are gone afterwards."""
-    name = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    name = make_name()
     copies.copy_repository(tmp_path)
     file = tmp_path / matrix.FILE.name
     text = file.read_text(encoding="utf-8").replace(f'repository = "{MATRIX.repository}"', f'repository = "{name}"')
@@ -34,19 +35,10 @@ def follow(tmp_path: Path) -> Iterator[Follow]:
         [[table], [commands]] = (re.findall(rf"(?s)```{kind}\n(.*?)```", section) for kind in ("toml", "sh"))
         file.write_text(f"{text}\n{table}", encoding="utf-8")
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        return subprocess.run(
-            ["sh", "-e", "-c", commands],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        return run_merged(["sh", "-e", "-c", commands], cwd=tmp_path, env=environment)
 
     yield run
-    tags = docker.output("image", "ls", "--format={{.Repository}}:{{.Tag}}", name).split()
-    docker.call("image", "rm", "--force", *tags)
+    docker.call("image", "rm", "--force", *(f"{name}:{tag}" for tag in list_tags(name)))
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,6 @@ def test_the_tag_without_a_revision_follows_the_highest(repository: Repository) 
 
 
 def test_a_number_that_somebody_else_wrote_is_left_as_it_is(repository: Repository) -> None:
-    """A push by hand between looking and writing."""
     own, other = push(repository, "own"), push(repository, "other")
     repository.write_tag(f"{TAG}-r1", other)
     with pytest.raises(RegistryError, match="was written by another tool meanwhile"):
@@ -321,7 +320,6 @@ def test_a_write_that_arrives_late_lets_nobody_win(ended: Steps) -> None:
 @pytest.mark.requirement("V7")
 @pytest.mark.usefixtures("memory")
 def test_three_publishers_have_one_winner_at_most() -> None:
-    """A thousand of their orders."""
     chance = random.Random(5)  # noqa: S311 - the same orders each time
     steps = [0, 1, 2] * 4
     found = set()

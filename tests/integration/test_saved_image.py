@@ -1,8 +1,6 @@
 """Reading images of the real engine: sizes, waste, the cache, the command's messages, and layers of zstd."""
 
-import os
 import subprocess
-import sys
 import tarfile
 import time
 import uuid
@@ -11,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from slipway import repository
 from slipway.image.compression import ZSTD_MAGIC
 from slipway.image.layers import SavedImage
 from slipway.image.saved_image import read_image
@@ -56,9 +53,7 @@ def image(built: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[SavedIm
     return read_image(built, cache), cache
 
 
-def test_a_real_image_has_the_bytes_and_the_waste_it_was_given(
-    image: tuple[SavedImage, Path],
-) -> None:
+def test_a_real_image_has_the_bytes_and_the_waste_it_was_given(image: tuple[SavedImage, Path]) -> None:
     read, _ = image
     base, (workdir, copy, remove) = read.layers[0], read.layers[-3:]
     assert base.size > 50_000_000
@@ -95,19 +90,6 @@ def test_only_layers_that_are_not_in_the_cache_are_read(built: str, image: tuple
     assert read_image(built, cache) == first
     assert missing.is_file()
     assert {file: file.stat().st_mtime_ns for file in before} == before
-
-
-def test_the_command_prints_layers_total_and_waste(built: str, image: tuple[SavedImage, Path], tmp_path: Path) -> None:
-    read, _ = image
-    command = [sys.executable, "-m", "slipway.image.saved_image", built]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    done = subprocess.run(command, cwd=repository.ROOT, env=environment, capture_output=True, text=True, check=False)
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0, done.stderr
-    assert len(lines) == 1 + len(read.layers) + 2
-    assert "COPY big kept /data/" in done.stdout
-    assert lines[-2].split()[:2] == ["total", f"{read.size:,}"]
-    assert lines[-1].split()[0] == "waste"
 
 
 # --- Layers that zstd has compressed, as the containerd store saves them ---

@@ -7,36 +7,27 @@ import signal
 import subprocess
 import time
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from slipway import docker
+from slipway.matrix import load_matrix
 from tests.helpers import checkout as copies
+from tests.helpers.built_images import list_tags, make_name, read_layers
 from tests.helpers.checkout import Checkout
 from tests.integration.registries import running_registry
 
-
-def docker(*words: str) -> str:
-    """Run docker and return what it printed."""
-    return subprocess.check_output(["docker", *words], text=True, stderr=subprocess.STDOUT).strip()
-
-
-def images(repository: str) -> list[str]:
-    """Return the tags there are of a repository."""
-    return docker("image", "ls", "--format={{.Tag}}", repository).split()
+WORKLOAD = "ARG BASE\nFROM ${BASE} AS tools\nUSER 0\nRUN date +%N >/made\n"
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     """A copy of the repository with one small image; the image is gone afterwards."""
-    made = copies.make(tmp_path / "slipway", f"slipway-test-{uuid.uuid4().hex[:8]}")
+    made = copies.make(tmp_path / "slipway", make_name())
     yield made
-    for tag in images(made.repository):
-        subprocess.run(
-            ["docker", "image", "rm", "--force", f"{made.repository}:{tag}"], capture_output=True, check=False
-        )
+    docker.call("image", "rm", "--force", *(f"{made.repository}:{tag}" for tag in list_tags(made.repository)))
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], message: str) -> None:
@@ -49,25 +40,23 @@ def assert_refused(result: subprocess.CompletedProcess[str], message: str) -> No
 # --- builds --------------------------------------------------------------------------------------
 
 
-def test_a_build_leaves_a_tag_and_the_evidence(checkout: Checkout) -> None:
-    """build.json tells the image, the seconds, and the labels that were read from it."""
+@pytest.mark.requirement("A8")
+def test_a_flavor_is_built_tested_and_run_by_one_command_each(checkout: Checkout) -> None:
+    """build.json tells the image, the seconds, and the labels that were read from it.
+
+    The command that is run gets the image's own Python.
+    """
     result = checkout.nox("-s", "build-cpu(base)")
     assert result.returncode == 0, result.stdout
-    record = json.loads((checkout.results / "build.json").read_text())
-    assert record["image"] == docker("image", "inspect", "--format={{.Id}}", checkout.tag)
+    record, built = json.loads((checkout.results / "build.json").read_text()), docker.require_image(checkout.tag)
+    assert record["image"] == built["Id"]
     assert record["seconds"] > 0
-    labels = json.loads(docker("image", "inspect", "--format={{json .Config.Labels}}", checkout.tag))
+    labels = built["Config"]["Labels"]
     assert record["labels"].items() <= labels.items()
     assert labels["slipway.python"] == "3.13"
     assert labels["slipway.onnxruntime"]
-
-
-@pytest.mark.requirement("A8")
-def test_a_flavor_is_built_tested_and_run_by_one_command_each(checkout: Checkout) -> None:
-    """The command that is run gets the image's own Python."""
-    for words in (["build-cpu(base)"], ["test-cpu(base)", "--", "--", "-k", "user_has_a_name"]):
-        result = checkout.nox("-s", *words)
-        assert result.returncode == 0, result.stdout
+    result = checkout.nox("-s", "test-cpu(base)", "--", "--", "-k", "user_has_a_name")
+    assert result.returncode == 0, result.stdout
     assert re.search(r"\b[1-9]\d* passed", result.stdout), result.stdout
     result = checkout.nox("-s", "run", "--", "cpu-base", "python", "-c", "import sys; print(sys.prefix)")
     assert "\n/opt/venv\n" in result.stdout, result.stdout
@@ -86,7 +75,7 @@ def test_an_unchanged_image_is_not_built_again_unless_asked(checkout: Checkout) 
         result = checkout.nox(*words)
         assert result.returncode == 0
         assert re.search(rf"(?m)^{checkout.tag} .* {said}", result.stdout), result.stdout
-        layers.append(docker("image", "inspect", "--format={{.RootFS.Layers}}", checkout.tag))
+        layers.append(read_layers(checkout.tag))
         records.append(json.loads((checkout.results / "build.json").read_text()))
     assert layers[0] == layers[1] != layers[2]
     made, unchanged, cold = records
@@ -94,14 +83,14 @@ def test_an_unchanged_image_is_not_built_again_unless_asked(checkout: Checkout) 
     assert unchanged == made | {"cached_seconds": unchanged["cached_seconds"]}
     assert cold["cold_seconds"] == cold["seconds"]
     assert "cached_seconds" not in cold
-    assert images(checkout.repository) == ["cpu-base"]
+    assert list_tags(checkout.repository) == ["cpu-base"]
 
 
 @pytest.mark.requirement("C9")
 def test_a_workload_is_never_built_on_a_stale_variant(checkout: Checkout) -> None:
     """Its layers begin with those of the variant as the Dockerfile has it now; an unchanged variant stays as it is."""
     copies.restore_matrix(checkout)
-    (checkout.folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE} AS tools\nUSER 0\nRUN date +%N >/made\n")
+    (checkout.folder / "Dockerfile").write_text(WORKLOAD)
     assert checkout.nox("-s", "build", "--", "cpu-base").returncode == 0
     assert "cpu-base is built first" in (output := checkout.nox("-s", "build", "--", "cpu-base-tools").stdout), output
     assert re.search(r"cpu-base  \w+  unchanged", output), output
@@ -114,13 +103,15 @@ def test_a_workload_is_never_built_on_a_stale_variant(checkout: Checkout) -> Non
     assert variant != older
     assert workload[: len(variant)] == variant
     assert len(workload) == len(variant) + 1
+    record = json.loads((checkout.folder / "dist" / "cpu-base-tools" / "build.json").read_text())
+    assert record["base"]["name"] == load_matrix().default_distro.tag, "the labels name the parent alone"
 
 
 @pytest.mark.whole
 def test_an_image_that_was_removed_after_its_checks_comes_again(checkout: Checkout) -> None:
     """As `tests -- --all` does it: the results stay, the same image is built from the cache, no check runs again."""
     copies.restore_matrix(checkout)
-    (checkout.folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE} AS tools\nUSER 0\nRUN date +%N >/made\n")
+    (checkout.folder / "Dockerfile").write_text(WORKLOAD)
     for file in (checkout.folder / "tests" / "images").rglob("test_*.py"):
         file.unlink()
     own = checkout.folder / "tests" / "images" / "test_own.py"
@@ -138,7 +129,7 @@ if __name__"""
     for said in ("1 passed", "the same image passed the same checks"):
         result = checkout.nox("-s", "one_round")
         assert (result.returncode, said in result.stdout) == (0, True), result.stdout
-        assert images(checkout.repository) == ["cpu-base"]
+        assert list_tags(checkout.repository) == ["cpu-base"]
         assert (results / "tests.xml").exists()
         records.append(json.loads((results / "build.json").read_text()))
     assert records[0]["image"] == records[1]["image"]
@@ -148,25 +139,19 @@ if __name__"""
 def test_a_printed_definition_builds_without_nox(checkout: Checkout) -> None:
     """One bake of a workload and its variant, which the engine need not have: the layers are those of the session."""
     copies.restore_matrix(checkout)
-    (checkout.folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE} AS tools\nUSER 0\nRUN date +%N >/made\n")
+    (checkout.folder / "Dockerfile").write_text(WORKLOAD)
     command = checkout.command("-s", "build", "--", "--print", "cpu-base-tools")
     definition = subprocess.run(command, capture_output=True, check=True).stdout
     assert json.loads(definition)["group"]["default"]["targets"] == ["cpu-base", "cpu-base-tools"]
     (checkout.folder / "bake.json").write_bytes(definition)
-    assert images(checkout.repository) == []
+    assert list_tags(checkout.repository) == []
     subprocess.run(["docker", "buildx", "bake", "--file=bake.json"], cwd=checkout.folder, check=True)
-    assert sorted(images(checkout.repository)) == ["cpu-base", "cpu-base-tools"]
+    assert sorted(list_tags(checkout.repository)) == ["cpu-base", "cpu-base-tools"]
 
     baked = [read_layers(f"{checkout.repository}:{name}") for name in ("cpu-base", "cpu-base-tools")]
     assert baked[1][:-1] == baked[0]
     assert checkout.nox("-s", "build", "--", "cpu-base-tools").returncode == 0
     assert [read_layers(f"{checkout.repository}:{name}") for name in ("cpu-base", "cpu-base-tools")] == baked
-
-
-def read_layers(tag: str) -> list[str]:
-    """Return the diff IDs of an image."""
-    found: list[str] = json.loads(docker("image", "inspect", "--format={{json .RootFS.Layers}}", tag))
-    return found
 
 
 def commit(checkout: Checkout, *names: str) -> None:
@@ -179,15 +164,14 @@ def commit(checkout: Checkout, *names: str) -> None:
 
 def read_commit(checkout: Checkout) -> str:
     """Return the commit on the image's label."""
-    label = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
-    return docker("image", "inspect", f"--format={label}", checkout.tag)
+    return str(docker.require_image(checkout.tag)["Config"]["Labels"]["org.opencontainers.image.revision"])
 
 
 def test_an_unchanged_image_keeps_its_results(checkout: Checkout) -> None:
     """Whatever else is committed: the commit on the label is the last one of the build context."""
     commit(checkout)
     assert checkout.nox("-s", "build-cpu").returncode == 0
-    first, image_id = read_commit(checkout), docker("image", "inspect", "--format={{.Id}}", checkout.tag)
+    first, image_id = read_commit(checkout), docker.require_image(checkout.tag)["Id"]
     record = json.loads((checkout.results / "build.json").read_text())
     (checkout.results / "tests.xml").write_text("<testsuites/>")
     checkout.edit("README.md", "# Slipway", "# Slipway, ours")
@@ -195,10 +179,10 @@ def test_an_unchanged_image_keeps_its_results(checkout: Checkout) -> None:
 
     built = checkout.nox("-s", "build-cpu")
     assert "unchanged" in built.stdout, built.stdout
-    assert docker("image", "inspect", "--format={{.Id}}", checkout.tag) == image_id
+    assert docker.require_image(checkout.tag)["Id"] == image_id
     assert record.items() <= json.loads((checkout.results / "build.json").read_text()).items()
     assert (checkout.results / "tests.xml").exists()
-    assert images(checkout.repository) == ["cpu-base"]
+    assert list_tags(checkout.repository) == ["cpu-base"]
 
     checkout.edit("Dockerfile.cpu", "LABEL", "# Ours.\nLABEL")
     assert checkout.nox("-s", "build-cpu").returncode == 0
@@ -224,14 +208,8 @@ def test_a_version_is_built_without_cache_and_pushed_where_it_is_told(checkout: 
             layers.append(read_layers(f"{checkout.repository}:{name}"))
         with urllib.request.urlopen(f"http://{host}/v2/team/images/tags/list") as answer:
             assert json.load(answer)["tags"] == [name]
-        assert images(f"{host}/team/images") == []
+        assert list_tags(f"{host}/team/images") == []
     assert layers[0] != layers[1]
-
-
-def test_a_builder_that_is_not_there_is_named(checkout: Checkout) -> None:
-    """docker's own message, and no image."""
-    assert_refused(checkout.nox("-s", "build-cpu(base)", "--", "--builder", "nobodys"), 'no builder "nobodys" found')
-    assert images(checkout.repository) == []
 
 
 def test_a_failed_build_leaves_no_older_image_to_be_tested(checkout: Checkout) -> None:
@@ -239,18 +217,17 @@ def test_a_failed_build_leaves_no_older_image_to_be_tested(checkout: Checkout) -
     assert checkout.nox("-s", "build-cpu").returncode == 0
     checkout.edit("Dockerfile.cpu", "LABEL", "RUN false\nLABEL")
     assert checkout.nox("-s", "build-cpu").returncode != 0
-    assert images(checkout.repository) == []
+    assert list_tags(checkout.repository) == []
     assert not (checkout.results / "build.json").exists()
     assert_refused(checkout.nox("-s", "test-cpu"), r"its last build failed\. Run: nox -s build -- cpu-base")
 
 
 def test_two_builds_of_one_image_at_once_both_succeed(checkout: Checkout) -> None:
-    """The second waits for the first."""
     checkout.edit("Dockerfile.cpu", "LABEL", "USER 0\nRUN sleep 2\nLABEL")
     runs = [subprocess.Popen(checkout.command("-s", "build-cpu"), stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [run.communicate()[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
-    assert images(checkout.repository) == ["cpu-base"]
+    assert list_tags(checkout.repository) == ["cpu-base"]
 
 
 def interrupt(checkout: Checkout, words: list[str], sign: str) -> str:
@@ -273,7 +250,7 @@ def test_an_interrupted_build_leaves_nothing(checkout: Checkout) -> None:
     checkout.edit("Dockerfile.cpu", "LABEL", "RUN sleep 120\nLABEL")
     text = interrupt(checkout, ["-s", "build-cpu"], "RUN sleep 120")
     assert "Traceback" not in text
-    assert images(checkout.repository) == []
+    assert list_tags(checkout.repository) == []
     assert [file.name for file in checkout.results.iterdir()] == [".lock"]
 
 
@@ -281,18 +258,17 @@ def test_an_interrupted_check_leaves_no_container(checkout: Checkout) -> None:
     """Ctrl-C ends the containers that the checks started."""
     assert checkout.nox("-s", "build-cpu").returncode == 0
     interrupt(checkout, ["-s", "test-cpu"], "test_")
-    image_id = docker("image", "inspect", "--format={{.Id}}", checkout.tag)
-    assert docker("ps", "--all", "--quiet", f"--filter=ancestor={image_id}") == ""
+    image_id = docker.require_image(checkout.tag)["Id"]
+    assert docker.output("ps", "--all", "--quiet", f"--filter=ancestor={image_id}") == ""
 
 
 @pytest.mark.requirement("N6")
 def test_builds_with_the_same_layers_are_reproducible(checkout: Checkout) -> None:
-    """Neither build leaves a tag."""
     checkout.edit("Dockerfile.cpu", "LABEL", "USER 0\nRUN mkdir /made && touch --date=2026-11-21 /made /etc\nLABEL")
     result = checkout.nox("-s", "reproduce", "--", "cpu-base")
     assert result.returncode == 0, result.stdout
     assert "cpu-base: two builds have the same layers" in result.stdout
-    assert images(checkout.repository) == []
+    assert list_tags(checkout.repository) == []
 
 
 @pytest.mark.requirement("N6")
@@ -310,14 +286,13 @@ def test_what_differs_between_two_builds_is_named(checkout: Checkout) -> None:
     assert re.search(r"(?m)^    /copied  date: [\d :-]+, [\d :-]+$", copied), copied
     assert "content" not in copied
     assert "owner" not in copied
-    assert images(checkout.repository) == []
+    assert list_tags(checkout.repository) == []
 
 
 # --- what is refused -----------------------------------------------------------------------------
 
 
 def test_a_wrong_matrix_is_one_line_for_every_command(checkout: Checkout) -> None:
-    """Also for `nox -l`."""
     checkout.edit("images.toml", 'accelerator = "cpu"', 'accelerator = "abacus"')
     result = checkout.nox("-l")
     assert_refused(result, r"images\.toml: .*accelerator is 'abacus'; it must be one of cpu, cuda")
@@ -342,37 +317,20 @@ def test_an_engine_that_does_not_answer_is_said(checkout: Checkout) -> None:
 
 
 def foreign(checkout: Checkout, *lines: str, platform: str = "linux/amd64") -> str:
-    """Build an image by docker alone and return its tag."""
+    """Build an image with one file by docker alone and return its tag."""
     tag = f"{checkout.repository}:foreign"
-    dockerfile = "\n".join(["FROM scratch", *lines, "COPY LICENSE /"])
-    command = [
-        "docker",
-        "buildx",
-        "build",
-        f"--platform={platform}",
-        f"--tag={tag}",
-        "--load",
-        "--provenance=false",
-        "--file=-",
-    ]
-    subprocess.run([*command, checkout.folder / "tests"], input=dockerfile, text=True, capture_output=True, check=True)
+    dockerfile = "\n".join(["FROM scratch", *lines, "COPY <<EOT /file", "EOT"])
+    options = (f"--platform={platform}", f"--tag={tag}", "--load", "--provenance=false", "-")
+    docker.output("buildx", "build", *options, data=dockerfile.encode())
     return tag
 
 
-@pytest.fixture
-def small_context(checkout: Checkout) -> None:
-    """A file for the foreign image to hold."""
-    (checkout.folder / "tests" / "LICENSE").write_text("none\n")
-
-
-@pytest.mark.usefixtures("small_context")
 def test_an_image_of_another_flavor_is_left_to_its_own_session(checkout: Checkout) -> None:
     """The label decides, and the session says so."""
     tag = foreign(checkout, "LABEL slipway.flavor=devel")
     assert "is not a cpu-base, as its labels say" in checkout.nox("-s", "test-cpu", "--", "--image", tag).stdout
 
 
-@pytest.mark.usefixtures("small_context")
 def test_an_image_of_another_architecture_is_refused(checkout: Checkout) -> None:
     """Its programs would not start here, and every check would fail for the wrong reason."""
     tag = foreign(checkout, "LABEL slipway.flavor=base", platform="linux/arm64")

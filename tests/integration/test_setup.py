@@ -34,24 +34,24 @@ def ask_for(copy: Path, gb: int) -> None:
 def real_setup(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run setup as a session does."""
     return subprocess.run(
-        [sys.executable, "-m", "slipway.host", *words],
-        cwd=copy,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-m", "slipway.host", *words], cwd=copy, capture_output=True, text=True, check=False
     )
 
 
-def test_serving_engine_is_left_as_it_is_in_half_a_second(copy: Path) -> None:
-    """The second run finds all there and says so in two lines; the best of five starts, in processor time."""
+def test_serving_engine_is_left_as_it_is_at_once(copy: Path) -> None:
+    """The second run finds all there and says so in two lines.
+
+    The best of five starts, in processor time, takes little more than the libraries that it needs.
+    """
     first = real_setup(copy)
     assert first.returncode == 0, first.stderr
-    times = []
+    times, others = [], []
     for _ in range(5):
+        others.append(run_timed([sys.executable, "-c", "import docker, pydantic, rich.table"], copy)[1])
         output, seconds = run_timed([sys.executable, "-m", "slipway.host"], copy)
         times.append(seconds)
         assert [line.split()[1] for line in output.splitlines()] == ["Docker", "base"], output
-    assert min(times) < 0.5
+    assert min(times) < 2 * min(others)
 
 
 def test_too_little_disk_by_number(copy: Path) -> None:

@@ -31,7 +31,6 @@ def page(browser: sync_api.Browser, request: pytest.FixtureRequest) -> Iterator[
 
 
 def test_search_works_from_disk(page: sync_api.Page) -> None:
-    """A word of one page leads to it."""
     field = page.get_by_role("textbox", name="Search").first
     field.fill("FLASH_ATTN_2")
     field.press("Enter")

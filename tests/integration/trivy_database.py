@@ -25,13 +25,7 @@ Advisory = dict[str, Any]
 
 def debian(package: str, fixed: str, *, severity: str = "HIGH", identifier: str = "CVE-2026-0001") -> Advisory:
     """A vulnerability of a Debian 13 source package, with or without a fixed version."""
-    return {
-        "bucket": "debian 13",
-        "package": package,
-        "identifier": identifier,
-        "severity": severity,
-        "fixed": fixed,
-    }
+    return {"bucket": "debian 13", "package": package, "identifier": identifier, "severity": severity, "fixed": fixed}
 
 
 def python(package: str, fixed: str, *, severity: str = "HIGH", identifier: str = "CVE-2026-0002") -> Advisory:

@@ -1,10 +1,11 @@
 """Small images for tests of scans, built within a second and removed afterwards."""
 
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from tests.helpers.built_images import make_name
 
 TryImage = Callable[[str], str]
 
@@ -25,7 +26,7 @@ def try_image() -> Iterator[TryImage]:
     tags: list[str] = []
 
     def make(dockerfile: str) -> str:
-        tags.append(f"slipway-test-{uuid.uuid4().hex[:8]}:image")
+        tags.append(f"{make_name()}:image")
         return build(dockerfile, tags[-1])
 
     yield make

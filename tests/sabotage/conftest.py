@@ -67,6 +67,8 @@ def decide(case: Case, *, fresh: bool, whole: bool) -> Verdict:
         breakage.require_built(case.image)
         if not fresh and (day := earlier.passed_on(case, whole=whole)):
             return Verdict("", monotonic() - started, day)
+        if not (fresh or case.expected) and (failed := earlier.find_failed(case)):
+            return Verdict("\n".join(f"  failed in its test session   {name}" for name in failed))
         found = breakage.run_case(case, whole=whole)
         if not found.problem:
             earlier.remember(case, whole=whole)

@@ -32,6 +32,12 @@ def tested_on(case: Case) -> str:
     return passed.date().isoformat() if passed else ""
 
 
+def find_failed(case: Case) -> list[str]:
+    """Return the checks that failed on an unbroken image in its test session, which ran all of them."""
+    report = earlier_checks.find_whole(matrix.load_matrix().find_image(case.image))
+    return [check.name for check in report.checks if check.outcome == "failed"] if report else []
+
+
 def remember(case: Case, *, whole: bool) -> None:
     """Record that a case has passed."""
     today = datetime.now(UTC).date().isoformat()

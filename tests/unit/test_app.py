@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from array import array  # noqa: TC003 - Python 3.11 knows no array[float] at run time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from app import cuda, inference, info, libraries, readiness
 from app.__main__ import is_worth_a_line
 from app.service import create_app
 from app.settings import SettingError, Settings, read_settings
+
+RIGHT = readiness.multiply_on_cpu
 
 
 @pytest.fixture
@@ -31,29 +34,24 @@ def client(*, require_gpu: bool = False) -> TestClient:
 # Settings
 
 
-def test_settings_default() -> None:
-    """Unset and empty variables are the same: compose files leave them empty."""
-    assert read_settings({}) == Settings(port=8000, require_gpu=False)
-    assert read_settings({"PORT": "", "REQUIRE_GPU": ""}) == read_settings({})
-
-
 def test_settings_are_read() -> None:
-    """PORT and REQUIRE_GPU."""
-    environment = {"PORT": "9000", "REQUIRE_GPU": "1"}
-    assert read_settings(environment) == Settings(port=9000, require_gpu=True)
+    """Unset and empty variables are the same: compose files leave them empty."""
+    assert read_settings({}) == read_settings({"PORT": "", "REQUIRE_GPU": ""}) == Settings(port=8000, require_gpu=False)
+    assert read_settings({"PORT": "9000", "REQUIRE_GPU": "1"}) == Settings(port=9000, require_gpu=True)
 
 
-@pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "8000.0", " 80", "9" * 5000])
-def test_bad_port_is_named(port: str) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        *(("PORT", value, "a number from 1 to 65535") for value in ("http", "0", "65536", "-1", "8000.0", " 80")),
+        pytest.param("PORT", "9" * 5000, "a number from 1 to 65535", id="many digits"),
+        ("REQUIRE_GPU", "true", "1 or 0"),  # must not start a service that is ready without a GPU
+    ],
+)
+def test_a_bad_setting_is_named(variable: str, value: str, allowed: str) -> None:
     """The message says which variable, what it is and what it may be."""
-    with pytest.raises(SettingError, match=r"^PORT is '.*': set it to a number from 1 to 65535$"):
-        read_settings({"PORT": port})
-
-
-def test_bad_switch_is_not_taken_for_no() -> None:
-    """REQUIRE_GPU=true must not start a service that is ready without a GPU."""
-    with pytest.raises(SettingError, match="REQUIRE_GPU is 'true': set it to 1 or 0"):
-        read_settings({"REQUIRE_GPU": "true"})
+    with pytest.raises(SettingError, match=f"^{variable} is '.*': set it to {allowed}$"):
+        read_settings({variable: value})
 
 
 # Routes
@@ -65,7 +63,6 @@ def test_the_routes_are_not_listed(path: str) -> None:
 
 
 def test_health_answers_without_computing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Live stays live while the computation fails."""
     monkeypatch.setattr(readiness, "is_correct", None)
     answer = client().get("/health")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
@@ -79,6 +76,8 @@ def test_ready_on_the_cpu_says_why() -> None:
     assert answer.json()["device"] == "cpu"
     assert answer.json()["reason"].startswith("no GPU is used: this image has no libcudart")
     assert answer.json()["seconds"] > 0
+    assert answer.json()["provider"] == "CPUExecutionProvider"
+    assert client().get("/info").json()["onnxruntime_provider"] == "CPUExecutionProvider"
 
 
 @pytest.mark.requirement("T6")
@@ -90,33 +89,31 @@ def test_ready_with_require_gpu_refuses() -> None:
     assert answer.json()["reason"].startswith("REQUIRE_GPU=1, but this image has no libcudart")
 
 
-@pytest.mark.usefixtures("no_gpu")
-def test_ready_with_a_failing_computation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception is a reason, not a traceback."""
+def multiply_never(_a: object, _b: object) -> object:
+    raise ArithmeticError("smoke came out")
 
-    def broken(_a: object, _b: object) -> object:
-        raise ArithmeticError("smoke came out")
 
-    monkeypatch.setattr(readiness, "multiply_on_cpu", broken)
-    answer = client().get("/ready")
-    assert answer.status_code == 503
-    assert answer.json()["reason"] == "the computation failed: smoke came out"
+def multiply_nearly(a: "array[float]", b: "array[float]") -> "array[float]":
+    product = RIGHT(a, b)
+    product[-1] += 1
+    return product
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_ready_with_a_wrong_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result that differs in one number is no result."""
-    right = readiness.multiply_on_cpu
-
-    def nearly(a: "array[float]", b: "array[float]") -> "array[float]":
-        product = right(a, b)
-        product[-1] += 1
-        return product
-
-    monkeypatch.setattr(readiness, "multiply_on_cpu", nearly)
+@pytest.mark.parametrize(
+    ("multiply", "reason"),
+    [
+        (multiply_never, "the computation failed: smoke came out"),
+        (multiply_nearly, "the computation's result is wrong"),
+    ],
+)
+def test_ready_without_the_right_result(
+    monkeypatch: pytest.MonkeyPatch, multiply: Callable[..., object], reason: str
+) -> None:
+    """An exception is a reason, not a traceback; a result that differs in one number is none."""
+    monkeypatch.setattr(readiness, "multiply_on_cpu", multiply)
     answer = client().get("/ready")
-    assert answer.status_code == 503
-    assert answer.json()["reason"] == "the computation's result is wrong"
+    assert (answer.status_code, answer.json()["reason"]) == (503, reason)
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -154,10 +151,29 @@ def test_info_tells_versions_and_memory() -> None:
     assert 0 < answer["memory_bytes"]["available"] <= answer["memory_bytes"]["total"]
 
 
-@pytest.mark.parametrize(("text", "limit"), [("max\n", None), ("1048576\n", 1048576)])
-def test_memory_limit(tmp_path: Path, text: str, limit: int | None) -> None:
-    """The control group's limit, `max` being none."""
-    (tmp_path / "memory.max").write_text(text)
+@pytest.mark.parametrize(("quota", "share"), [("max", 1), ("-1", 1), ("50000", 0.5), ("6400000", 1)])
+def test_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, share: float) -> None:
+    """A limit of time counts, and those that the container may run on. Report: pytorch/serve#3150."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert info.processors(tmp_path) == share
+    (tmp_path / "cpu.max").write_text("25000 100000\n")
+    assert info.processors(tmp_path) == 0.25
+    assert info.processors(tmp_path / "absent") == 1
+
+
+@pytest.mark.parametrize("file", ["memory.max", "memory/memory.limit_in_bytes"])
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [("max\n", None), ("9223372036854771712\n", None), ("1048576\n", 1048576)],
+    ids=["2", "1", "limit"],
+)
+def test_memory_limit(tmp_path: Path, file: str, text: str, limit: int | None) -> None:
+    """The control group's limit in both versions, `max` or a huge number being none."""
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
     assert info.memory_limit(tmp_path) == limit
     assert info.memory_limit(tmp_path / "absent") is None
 
@@ -184,7 +200,6 @@ def test_metrics_count_requests_by_route() -> None:
 
 
 def test_metrics_count_a_fault_as_500(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A route that raises is counted too."""
     name = 'http_requests_total{path="/info",status="500"}'
     before = metric(name)
     monkeypatch.setattr(info, "collect", None)
@@ -194,22 +209,30 @@ def test_metrics_count_a_fault_as_500(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_gpu")
 def test_metrics_follow_readiness() -> None:
-    """The gauge is the last verdict."""
+    """The gauge is the last verdict; the client library's own figures of the process are there, too."""
     client().get("/ready")
     assert metric("service_ready") == 1
     client(require_gpu=True).get("/ready")
     assert metric("service_ready") == 0
-
-
-def test_metrics_hold_the_process() -> None:
-    """The client library's own figures are there: memory, CPU time, open files."""
     assert metric("process_resident_memory_bytes") > 1_000_000
 
 
-@pytest.mark.parametrize(("path", "kept"), [("/health", False), ("/ready", True)])
-def test_access_log_leaves_out_health(path: str, *, kept: bool) -> None:
-    """uvicorn's arguments for a line: client, method, path, HTTP version, status."""
-    arguments = ("127.0.0.1:1", "GET", path, "1.1", 200)
+@pytest.mark.parametrize(
+    ("path", "status", "kept"),
+    [
+        ("/health", 200, False),
+        ("/ready", 200, False),
+        ("/metrics", 200, False),
+        ("/ready", 503, True),
+        ("/info", 200, True),
+    ],
+)
+def test_access_log_leaves_out_probes(path: str, status: int, *, kept: bool) -> None:
+    """uvicorn's arguments for a line: client, method, path, HTTP version, status. A probe that fails stays.
+
+    Reports: IBM/mcp-context-forge#5880, soma-smart/le-coffre#154.
+    """
+    arguments = ("127.0.0.1:1", "GET", path, "1.1", status)
     record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, "", arguments, None)
     assert is_worth_a_line(record) is kept
 
@@ -222,13 +245,6 @@ def test_cpu_computes_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> No
     answer = client().get("/ready").json()
     assert (answer["ready"], answer["device"], answer["provider"]) == (True, "cpu", None)
     assert client().get("/info").json()["onnxruntime_provider"] is None
-
-
-@pytest.mark.usefixtures("no_gpu")
-def test_provider_in_use_is_named() -> None:
-    """The one that computed for /ready."""
-    assert client().get("/ready").json()["provider"] == "CPUExecutionProvider"
-    assert client().get("/info").json()["onnxruntime_provider"] == "CPUExecutionProvider"
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")

@@ -11,6 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.helpers.programs import free_port
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,12 +26,6 @@ def start(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Pop
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def wait_for(port: int, seconds: float = 60) -> None:
@@ -91,11 +87,8 @@ def test_service_ends_within_a_second(tmp_path: Path, path: str) -> None:
 
 
 def test_first_answer_imports_nothing_heavy(tmp_path: Path) -> None:
-    """numpy and ONNX Runtime are not loaded by the application."""
     code = "import sys, app.__main__; print(sorted({'numpy', 'onnxruntime'} & set(sys.modules)))"
-    command = [sys.executable, "-P", "-c", code]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    assert subprocess.check_output(command, cwd=tmp_path, env=environment, text=True) == "[]\n"
+    assert start(tmp_path, "-c", code).communicate(timeout=60)[0] == "[]\n"
 
 
 @pytest.mark.parametrize(

@@ -69,13 +69,10 @@ def test_links_in_circles_end() -> None:
     assert system.resolve_folders("/c/x") == "/c/x"
 
 
-def test_a_path_of_very_many_folders_is_followed() -> None:
-    path = "/a" * 100
-    assert FileSystem(read(oci(tar((path, b""))))).resolve_folders(path) == path
-
-
 @pytest.mark.parametrize("name", ["x" * 5000, "a/" * 101 + "b"])
 def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    path = "/a" * 100
+    assert FileSystem(read(oci(tar((path, b""))))).resolve_folders(path) == path
     assert "has a name of more than 4096 characters or 100 folders" in refused(saved(oci(tar((name, b"")))))
 
 
@@ -249,7 +246,10 @@ ARCHIVES = [saved(oci(LOWER, UPPER)), saved(classic(LOWER, UPPER)), saved(oci(LO
 def test_a_damaged_archive_is_refused_or_whole(
     data: bytes, changes: list[tuple[float, bytes]], end: float, *, cut: bool
 ) -> None:
-    """Bytes are changed anywhere, or the end is cut off: an accepted archive has the right digests."""
+    """Bytes are changed anywhere, or the end is cut off: an accepted archive has the right digests.
+
+    tests/integration/test_tar_reader.py has thousands more, beside Go's reader.
+    """
     damaged = bytearray(data)
     for where, new in changes:
         at = int(where * (len(damaged) - len(new)))

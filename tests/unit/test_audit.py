@@ -8,6 +8,7 @@ import struct
 import tarfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ from slipway.image import saved_image
 from slipway.image.filesystem import FileSystem
 from slipway.sbom import Component
 from slipway.toml import read_toml
-from tests.helpers.archives import Member, directory, file_system
+from tests.helpers.archives import Member, directory, file_system, special
+from tests.helpers.programs import write_program
 
 MATRIX = matrix.load_matrix()
 APT = "RUN /bin/sh -c install tool"
@@ -96,17 +98,13 @@ def test_packages_are_read_from_dpkgs_status() -> None:
     assert [sorted(choice) for choice in found["tool"].depends] == [["libc6"], ["exim4", "mail-agent"], ["python3"]]
     assert found["libc6"].info_prefix == "/var/lib/dpkg/info/libc6:amd64"
     assert found["libc6"].conffiles == {"/etc/ld.so.conf.d/x.conf": "d4e7a7b88a71b5ffd9e2644e71a0cfab"}
+    assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n") == {}
 
 
 def test_dependencies_are_found_by_provided_names() -> None:
     """Packages that nothing depends on are not included."""
     found = debian_packages.read_packages(STATUS)
     assert debian_packages.find_dependencies(found, {"tool"}) == {"tool", "libc6", "postfix"}
-
-
-def test_damaged_status_is_no_package() -> None:
-    """Its files have no owner then, and are reported."""
-    assert debian_packages.read_packages("\0\n\n: :\nPackage\n\nStatus: install ok installed\n") == {}
 
 
 def test_a_diverted_file_lies_where_the_diversion_says() -> None:
@@ -186,11 +184,20 @@ def test_a_distribution_inside_another_is_that_ones_own() -> None:
     assert [one.name for one in python_packages.find_distributions(file_system((APT, files)))] == ["a"]
 
 
-@pytest.mark.parametrize("line", ["numpy>=2 --hash=sha256:" + "0" * 64, "numpy==2"])
-def test_a_lock_without_versions_or_hashes_is_refused(tmp_path: Path, line: str) -> None:
-    (tmp_path / "lock.txt").write_text(line + "\n")
-    with pytest.raises(SlipwayError, match="no version or no hash"):
-        python_locks.read_lock(tmp_path / "lock.txt")
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [
+        (python_locks.read_lock, "numpy>=2 --hash=sha256:" + "0" * 64, "no version or no hash"),
+        (python_locks.read_lock, "numpy==2", "no version or no hash"),
+        (npm_files.require_hashes, '{"packages": {"": {}, "a": {"integrity": "x"}, "b": {}}}', "has no hash of b"),
+    ],
+)
+def test_a_lock_without_versions_or_hashes_is_refused(
+    tmp_path: Path, read: Callable[[Path], object], text: str, message: str
+) -> None:
+    (tmp_path / "lock").write_text(f"{text}\n")
+    with pytest.raises(SlipwayError, match=message):
+        read(tmp_path / "lock")
 
 
 @pytest.mark.requirement("U8")
@@ -256,6 +263,7 @@ GOOD: dict[str, list[Member]] = {
         ("etc/group", b"root:x:0:\nshadow:x:42:\n"),
     ],
     "empty": [("var/lib/dpkg/lock", b"")],
+    "copy": [("usr/share/libc-bin/nsswitch.conf", b"hosts: files dns\n"), ("etc/nsswitch.conf", b"hosts: files dns\n")],
 }
 BAD: dict[str, tuple[list[Member], str]] = {
     "bytecode without source": ([(PYC, timed(0, 6))], "bytecode without its source"),
@@ -271,6 +279,13 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "library that nobody recorded": ([("etc/a", b""), ("usr/lib/liba.so.1", "/etc/a")], "update-alternatives has none"),
     "file where a link belongs": ([("usr/bin/awk", b"")], "no link"),
     "package that is not there": ([("var/lib/dpkg/info/evil.list", b"")], "no package evil"),
+    "file of a package's with a longer name": ([("var/lib/dpkg/info/tool.new.list", b"")], "no package tool.new"),
+    "file of no kind of dpkg's": ([("var/lib/dpkg/info/tool.evil", b"")], "no such file of a package"),
+    "settings of nobody's": ([("etc/nsswitch.conf", b"hosts: files\n")], "no file below /usr/share has its content"),
+    "bundle without a certificate": (
+        [("usr/share/ca-certificates/a.crt", CERTIFICATE), ("etc/ssl/certs/ca-certificates.crt", b"")],
+        "it lacks 1 certificates",
+    ),
     "library that is not there": ([("etc/ld.so.cache", b"\0/usr/lib/liba.so.1\0")], "/usr/lib/liba.so.1"),
     "certificate of nobody's": ([("etc/ssl/certs/ca-certificates.crt", CERTIFICATE)], "not in the package"),
     "key store with nobody's certificate": ([(STORE, keystore(b"A"))], "not in the package"),
@@ -289,6 +304,8 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "password": ([("etc/shadow", b"root:$y$j9T$x:1::::::\n")], "has a password"),
     "no password needed": ([("etc/shadow", b"app::1::::::\n")], "needs no password"),
     "lock with content": ([("var/lib/dpkg/lock", b"x")], "not empty"),
+    "link where something empty belongs": ([("usr/local/bin", "/data/bin")], "no file and no folder"),
+    "device where something empty belongs": ([special("srv", tarfile.CHRTYPE)], "no file and no folder"),
     "file of no rule": ([("usr/local/bin/x", b"")], "no rule has it"),
 }
 
@@ -310,7 +327,7 @@ def find_problems(image: FileSystem, records: wheel_records.Records | None = Non
 
 @pytest.mark.parametrize("name", GOOD)
 def test_a_rule_explains_what_keeps_it(name: str) -> None:
-    claimed = ("/usr/lib/m.py", "/opt/app/m.py", "/usr/bin/mawk", "/usr/lib/liba", "/usr/share/ca-")
+    claimed = ("/usr/lib/m.py", "/opt/app/m.py", "/usr/bin/mawk", "/usr/lib/liba", "/usr/share/")
     image = built(GOOD[name])
     assert [path for path in find_problems(image) if not path.startswith(claimed)] == []
 
@@ -504,22 +521,15 @@ def test_npm_list_is_made_from_the_locks_that_are_there(monkeypatch: pytest.Monk
 
 
 def test_links_of_npm_are_listed_with_their_targets(tmp_path: Path) -> None:
-    root = tmp_path / "node_modules"
-    (root / "a").mkdir(parents=True)
-    (root / "a" / "index.js").write_bytes(b"a")
-    (root / ".bin").mkdir()
-    (root / ".bin" / "a").symlink_to("../a/index.js")
+    for name in ("a", ".bin"):
+        (tmp_path / "node_modules" / name).mkdir(parents=True)
+    (tmp_path / "node_modules/a/index.js").write_bytes(b"a")
+    (tmp_path / "node_modules/.bin/a").symlink_to("../a/index.js")
     found = dict(npm_files.describe_files("code-server", tmp_path))
     assert found == {
         f"/{NODE}/a": npm_files.digest_file(f"/{NODE}/a/index.js", hashlib.sha256(b"a").hexdigest()),
         f"/{NODE}/.bin": npm_files.digest_file(f"/{NODE}/.bin/a", "link to ../a/index.js"),
     }
-
-
-def test_an_npm_lock_without_a_hash_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "lock.json").write_text('{"packages": {"": {}, "a": {"integrity": "x"}, "b": {}}}')
-    with pytest.raises(SlipwayError, match="has no hash of b"):
-        npm_files.require_hashes(tmp_path / "lock.json")
 
 
 def test_uv_is_the_locked_wheels() -> None:
@@ -529,20 +539,28 @@ def test_uv_is_the_locked_wheels() -> None:
     assert find_problems(image, wheel_records.Records(f"uv==1 3.13-x86_64 0 0 bin/uv {digest}\n")) == {}
 
 
+RULE = "[[generated]]\npaths=['/a']\n"
+LEFT_OUT = '[[left-out]]\npaths = ["{}"]\nbut = ["{}"]\nreason = "none"\n'
+TRIM = '[[trim]]\npath = "/[z-a]"\nlayer = "base"\nreason = "none"\n'
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("model", "text", "message"),
     [
-        "[[generated]]\npaths = ['/a']\n",
-        "[[generated]]\npaths=['/a']\nreason='x'\ncheck='other'\n",
-        "[[generated]]\npaths=['/a']\nreason='x'\nby=['apt-get']\n",
-        "[[generated]\n",
+        (UnpackagedFiles, RULE, "reason is missing"),
+        (UnpackagedFiles, f"{RULE}reason='x'\ncheck='other'\n", "check is 'other'"),
+        (UnpackagedFiles, f"{RULE}reason='x'\nby=['apt-get']\n", "by is"),
+        (UnpackagedFiles, "[[generated]\n", "TOML"),
+        (UnpackagedFiles, LEFT_OUT.format("/[z-a]", "/a"), r"paths is .*\[z-a\].*; it must be a list of globs"),
+        (UnpackagedFiles, LEFT_OUT.format("/a", "/[z-a]"), r"but is .*\[z-a\].*; it must be a list of globs"),
+        (trims.TrimsToml, TRIM, r"path is '/\[z-a\]'; it must be a glob"),
+        (Policy, "refused = 'x'\n[accepted]\n[proprietary]\n", "refused is 'x'; it must be a list of globs"),
     ],
-    ids=["no reason", "unknown check", "unknown origin", "no TOML"],
 )
-def test_a_damaged_rule_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "rules.toml").write_text(text)
-    with pytest.raises(SlipwayError, match=r"rules\.toml"):
-        read_toml(tmp_path / "rules.toml", UnpackagedFiles)
+def test_a_mistake_in_a_policy_is_named(tmp_path: Path, model: type[Any], text: str, message: str) -> None:
+    (tmp_path / "policy.toml").write_text(text)
+    with pytest.raises(SlipwayError, match=rf"policy\.toml.*{message}"):
+        read_toml(tmp_path / "policy.toml", model)
 
 
 # --- trims ---------------------------------------------------------------------------------------
@@ -636,13 +654,11 @@ def test_expressions_are_read_as_spdx_writes_them(license_name: str, refused: bo
     assert Policy(refused=["AGPL-*", "SSPL-*"], accepted={}, proprietary={}).refuses(license_name) == refused
 
 
-def test_what_is_free_is_not_listed_with_its_makers_other_terms() -> None:
-    assert licenses.check_licenses([Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY).proprietary == {}
-
-
 def test_a_component_without_a_known_license_is_listed() -> None:
-    parts = [Component("deb", "a", "1", (), ""), Component("deb", "b", "1", ("sha256:0",), "")]
-    assert licenses.check_licenses(parts, POLICY).unknown == ["deb:a", "deb:b"]
+    """What is free is not listed with its maker's other terms."""
+    parts = [Component("deb", name, "1", (known,) * bool(known), "") for name, known in (("a", ""), ("b", "sha256:0"))]
+    found = licenses.check_licenses([*parts, Component("pypi", "nvidia-a", "1", ("Apache-2.0",), "")], POLICY)
+    assert (found.unknown, found.proprietary) == (["deb:a", "deb:b"], {})
 
 
 def test_what_a_scan_of_the_same_image_knows_fills_a_gap(tmp_path: Path) -> None:
@@ -655,26 +671,6 @@ def test_what_a_scan_of_the_same_image_knows_fills_a_gap(tmp_path: Path) -> None
     assert [finding.what for finding in result.findings] == ["deb:a"]
     assert licenses.read_trivy(file, "sha256:2") == {}
     assert licenses.read_trivy(tmp_path / "none.json", "sha256:1") == {}
-
-
-def test_a_damaged_policy_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "licenses.toml"
-    file.write_text("refused = 'x'\n[accepted]\n[proprietary]\n")
-    with pytest.raises(SlipwayError, match=r"licenses\.toml: refused is 'x'; it must be a list of globs"):
-        read_toml(file, licenses.Policy)
-
-
-@pytest.mark.parametrize("name", ["paths", "but"])
-def test_a_glob_that_is_none_is_named(tmp_path: Path, name: str) -> None:
-    rows = {"paths": ["/a"], "but": ["/b"]} | {name: ["/usr", "/[z-a]"]}
-    file = tmp_path / "unpackaged-files.toml"
-    file.write_text(f'[[left-out]]\npaths = {rows["paths"]}\nbut = {rows["but"]}\nreason = "none"\n')
-    with pytest.raises(SlipwayError, match=rf"{name} is .*\[z-a\].*; it must be a list of globs"):
-        read_toml(file, UnpackagedFiles)
-    trim = tmp_path / "cpu.toml"
-    trim.write_text('[[trim]]\npath = "/[z-a]"\nlayer = "base"\nreason = "none"\n')
-    with pytest.raises(SlipwayError, match=r"path is '/\[z-a\]'; it must be a glob"):
-        read_toml(trim, trims.TrimsToml)
 
 
 # --- the SBOM ------------------------------------------------------------------------------------
@@ -747,27 +743,22 @@ def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, d
 @pytest.fixture
 def fake_syft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """A program in place of Syft, with a given output and exit code."""
-    program = tmp_path / "syft"
-
-    def make(script: str) -> Path:
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        return program
-
-    monkeypatch.setattr(tools, "provide_program", lambda _tool: program)
-    return make
+    monkeypatch.setattr(tools, "provide_program", lambda _tool: tmp_path / "syft")
+    return partial(write_program, tmp_path / "syft")
 
 
-def test_a_failing_syft_is_quoted_and_leaves_nothing(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
-    fake_syft("echo 'no space left' >&2; exit 1")
-    with pytest.raises(SlipwayError, match="no space left"):
-        syft.write_sboms(IMAGE, "sha256:1", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_syft_that_writes_half_a_document_leaves_nothing(fake_syft: Callable[[str], Path], tmp_path: Path) -> None:
-    fake_syft('for word; do case $word in --output=*) echo "{" >"${word##*=}" ;; esac; done')
-    with pytest.raises(SlipwayError, match="damaged"):
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo 'no space left' >&2; exit 1", "no space left"),
+        ('for word; do case $word in --output=*) echo "{" >"${word##*=}" ;; esac; done', "damaged"),
+    ],
+)
+def test_a_failing_syft_is_quoted_and_leaves_nothing(
+    fake_syft: Callable[[str], Path], tmp_path: Path, script: str, message: str
+) -> None:
+    fake_syft(script)
+    with pytest.raises(SlipwayError, match=message):
         syft.write_sboms(IMAGE, "sha256:1", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -62,6 +62,12 @@ def find_rights(*members: Member) -> list[tuple[str, str]]:
     return [(finding.kind, finding.what) for finding in audit.findings]
 
 
+def make_row(path: str, content: bytes) -> str:
+    """Return a file's line in a RECORD."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return f"{path},sha256={digest},{len(content)}\n"
+
+
 def make_file(name: str, mode: int = 0o644, uid: int = 0, gid: int = 0, xattrs: str = "") -> tarfile.TarInfo:
     """Make an empty file with these rights and extended attributes."""
     member = tarfile.TarInfo(name)
@@ -71,10 +77,6 @@ def make_file(name: str, mode: int = 0o644, uid: int = 0, gid: int = 0, xattrs: 
 
 
 # --- links of Debian's packages ------------------------------------------------------------------
-
-
-def test_a_packages_link_from_its_installation_is_the_packages() -> None:
-    assert find_files(make_audit()) == {}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,17 @@ def test_nothing_else_can_be_in_the_place_of_a_link(there: Member, detail: str) 
 
 @pytest.mark.requirement("N3")
 def test_a_link_of_another_layer_is_not_the_packages() -> None:
+    assert find_files(make_audit()) == {}
     assert find_files(make_audit(LINK)) == {"/usr/bin/t": "it is not from the installation of deb:tool"}
+
+
+@pytest.mark.requirement("N3")
+def test_a_package_has_no_file_where_the_administrator_has() -> None:
+    """A list of dpkg's can be written by whoever makes an image, and so can the checksums."""
+    rows = b"0cc175b9c0f1b6a831c399e269772661  usr/bin/tool\n0cc175b9c0f1b6a831c399e269772661  usr/local/bin/t\n"
+    listed: Member = ("var/lib/dpkg/info/tool.list", b"/.\n/usr/bin/tool\n/usr/bin/t\n/usr/local/bin/t\n")
+    members = [*PACKAGE[:2], listed, ("var/lib/dpkg/info/tool.md5sums", rows), *PACKAGE[4:], LINK]
+    assert [*find_files(make_audit(installed=[*members, ("usr/local/bin/t", b"a")]))] == ["/usr/local/bin/t"]
 
 
 # --- RECORDs -------------------------------------------------------------------------------------
@@ -105,9 +117,8 @@ def test_a_link_of_another_layer_is_not_the_packages() -> None:
 @pytest.mark.requirement("N3")
 def test_a_record_owns_nothing_outside_its_environment() -> None:
     """What is built from source has a RECORD that no wheel is compared with."""
-    digest = base64.urlsafe_b64encode(hashlib.sha256(b"evil").digest()).rstrip(b"=").decode()
-    row = f"../../../../../usr/bin/tool,sha256={digest},4\n../../../../../usr/bin/new,sha256={digest},4\n"
-    members: list[Member] = [(RECORD[1:], row.encode()), ("usr/bin/tool", b"evil"), ("usr/bin/new", b"evil")]
+    rows = "".join(make_row(f"../../../../../usr/bin/{name}", b"evil") for name in ("tool", "new"))
+    members: list[Member] = [(RECORD[1:], rows.encode()), ("usr/bin/tool", b"evil"), ("usr/bin/new", b"evil")]
     found = find_files(make_audit(*members))
     assert found.pop("/usr/bin/tool") == "it is not the file of deb:tool"
     assert "/usr/bin/new" in found
@@ -119,8 +130,7 @@ def test_a_record_that_is_compared_with_nothing_owns_no_file_of_another(monkeypa
     monkeypatch.setattr(file_checks, "read_source_packages", lambda: frozenset({"built"}))
 
     def record(name: str, **files: bytes) -> Member:
-        digests = {file: base64.urlsafe_b64encode(hashlib.sha256(data).digest()) for file, data in files.items()}
-        rows = [f"{file}.py,sha256={digest.rstrip(b'=').decode()},1\n" for file, digest in digests.items()]
+        rows = [make_row(f"{file}.py", content) for file, content in files.items()]
         return (f"{SITE}/{name}-1.dist-info/RECORD", "".join([*rows, f"{name}-1.dist-info/RECORD,,\n"]).encode())
 
     records = [record("built", wheel=b"evil", own=b"own"), record("zwheel", wheel=b"good")]
@@ -147,8 +157,7 @@ def test_a_script_begins_as_in_its_wheel(first: bytes, own: bytes) -> None:
     """Or with the environment's Python, where the installer wrote its own. RECORD has the digest that fits."""
 
     def record(script: bytes) -> bytes:
-        digest = base64.urlsafe_b64encode(hashlib.sha256(script).digest()).rstrip(b"=").decode()
-        return f"../../../bin/a,sha256={digest},1\nevil-1.dist-info/RECORD,,\n".encode()
+        return f"{make_row('../../../bin/a', script)}evil-1.dist-info/RECORD,,\n".encode()
 
     scripts = first + b"\nx\n", own + b"\nx\n"
     audit = make_audit((RECORD[1:], record(scripts[0])), ("opt/venv/bin/a", scripts[0]))
@@ -163,6 +172,10 @@ def test_a_script_begins_as_in_its_wheel(first: bytes, own: bytes) -> None:
 
 # --- rights --------------------------------------------------------------------------------------
 
+# It gives rights to the files that are made in it.
+FOLDER = directory("usr/share")
+FOLDER.pax_headers = {"SCHILY.xattr.system.posix_acl_default": "1"}
+
 
 @pytest.mark.parametrize(
     ("member", "kind"),
@@ -174,11 +187,13 @@ def test_a_script_begins_as_in_its_wheel(first: bytes, own: bytes) -> None:
         (make_file("usr/bin/a", uid=1000), "foreign owner"),
         (make_file("usr/bin/a", gid=1000), "foreign owner"),
         (make_file("usr/bin/a", xattrs="security.capability"), "extended attribute"),
+        (make_file("usr/bin/a", 0o755), ""),
+        (FOLDER, "extended attribute"),
     ],
 )
 @pytest.mark.requirement("N3")
 def test_a_file_gives_nobody_more_rights(member: tarfile.TarInfo, kind: str) -> None:
-    assert find_rights(member) == [(kind, "/usr/bin/a")]
+    assert find_rights(member) == ([(kind, f"/{member.name}")] if kind else [])
 
 
 @pytest.mark.parametrize(
@@ -205,16 +220,26 @@ def test_a_hard_link_gives_its_file_no_more_rights(changes: dict[str, Any], kind
     assert [(finding.kind, finding.what) for finding in audit.findings] == [(kind, f"/usr/bin/{name}") for name in "ab"]
 
 
+def find_folders(*members: Member) -> list[str]:
+    """Return the empty folders that nothing explains."""
+    audit = make_audit(*members)
+    context = RuleContext(audit.system, audit.packages, {}, audit.origins)  # type: ignore[arg-type]
+    file_checks.check_folders(audit, RULES, context)
+    return [finding.what for finding in audit.findings if finding.kind == "unowned"]
+
+
 @pytest.mark.requirement("N3")
-def test_a_folder_has_no_extended_attributes() -> None:
-    """Such as the rights that it gives to the files made in it."""
-    folder = directory("usr/share/")
-    folder.pax_headers = {"SCHILY.xattr.system.posix_acl_default": "1"}
-    assert find_rights(folder) == [("extended attribute", "/usr/share")]
+def test_an_empty_folder_has_an_owner() -> None:
+    """A package, a rule, or the file that is in it or in a folder below."""
+    assert find_folders(directory("usr/bin"), directory("srv/a/b"), ("srv/a/b/file", b"")) == []
+    assert find_folders(directory("srv/a/b"), directory("srv/a/c"), ("srv/a/c/file", b"")) == ["/srv/a/b"]
 
 
-def test_a_file_of_the_rights_of_others_is_no_finding() -> None:
-    assert find_rights(make_file("usr/bin/a", 0o755)) == []
+@pytest.mark.requirement("N3")
+def test_an_edited_list_of_dpkgs_owns_no_folder() -> None:
+    """Where Debian's policy lets no package have one."""
+    claims = ("var/lib/dpkg/info/tool.list", b"/srv/a\n/opt/a\n")
+    assert find_folders(claims, directory("srv/a"), directory("opt/a")) == ["/opt/a"]
 
 
 # --- settings ------------------------------------------------------------------------------------

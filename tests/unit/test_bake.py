@@ -39,7 +39,8 @@ def test_a_workload_waits_for_its_variant_where_both_are_built() -> None:
 
 def test_settings_of_the_host_go_to_every_target_by_name() -> None:
     """No value is an argument of a process."""
-    host = Host(ca_bundle=Path("/host/ca.pem"), proxies=("HTTPS_PROXY",), sources="deb http://u:pw@mirror.example")
+    proxies = {"HTTPS_PROXY": "http://u:pw@proxy.example"}
+    host = Host(ca_bundle=Path("/host/ca.pem"), proxies=proxies, sources="deb http://u:pw@mirror.example")
     assert bake.pass_settings(host) == [
         "--set=*.args.HTTPS_PROXY",
         "--set=*.secrets=id=ca,src=/host/ca.pem",

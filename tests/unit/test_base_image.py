@@ -1,6 +1,7 @@
 """The base image: pulled, or made where no registry answers; never half an image."""
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,15 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 def test_present_image_is_left_as_it_is(engine: Engine) -> None:
-    """Nothing is pulled."""
-    engine.images["debian:x"] = described()
+    """Nothing is pulled; `--pull` replaces what is present."""
+    engine.images["debian:x"] = described(MADE)
     assert base_image.provide_image(base("debian:x"), Host(), DATE).id == "sha256:123"
     assert [words[0] for words in engine.calls] == ["image"]
+    engine.pull_error = ""
+    assert base_image.provide_image(base("debian:x"), Host(), DATE, refresh=True).origin == "pulled"
 
 
 def test_missing_image_is_pulled(engine: Engine) -> None:
-    """The evidence has its digest."""
     engine.pull_error = ""
     base_image.provide_image(base("debian:x"), Host(), DATE)
     facts = base_image.describe_image(base("debian:x"))
@@ -95,7 +97,6 @@ def test_missing_image_is_pulled(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("engine")
 def test_made_where_no_registry_answers(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line says so, and the evidence does."""
     base_image.provide_image(base("debian:x"), Host(), DATE)
     assert "no registry gives debian:x" in capsys.readouterr().out
     facts = base_image.describe_image(base("debian:x"))
@@ -118,11 +119,11 @@ def test_image_of_another_platform_has_a_tag_of_its_own(engine: Engine) -> None:
 
 
 @pytest.mark.requirement("U6")
-def test_image_of_another_platform_is_made_for_it(tmp_path: Path) -> None:
-    """Both the packages and what the engine says of the image."""
+def test_image_of_another_platform_is_made_for_it(engine: Engine, tmp_path: Path) -> None:
     wanted = base("debian:x", "linux/arm64")
     assert "--architectures=arm64" in base_image.bootstrap_command(wanted, Host(), tmp_path)
-    assert "--platform=linux/arm64" in base_image.import_command(wanted)
+    base_image.import_archive(wanted, tmp_path / "base.tar")
+    assert "--platform=linux/arm64" in engine.calls[-1]
 
 
 def test_usr_is_merged_after_the_hosts_mirror_is_known(tmp_path: Path) -> None:
@@ -140,13 +141,6 @@ def test_usr_is_merged_after_the_hosts_mirror_is_known(tmp_path: Path) -> None:
     assert hook not in base_image.bootstrap_command(wanted.model_copy(update={"suite": "trixie"}), settings, tmp_path)
 
 
-def test_refresh_pulls_again(engine: Engine) -> None:
-    """`--pull` replaces what is present."""
-    engine.images["debian:x"] = described(MADE)
-    engine.pull_error = ""
-    assert base_image.provide_image(base("debian:x"), Host(), DATE, refresh=True).origin == "pulled"
-
-
 def test_pinned_digest_is_pulled_and_tagged(engine: Engine) -> None:
     """Also where another one was pulled before; what was made here stays until somebody asks."""
     digest = "sha256:" + "a" * 64
@@ -162,25 +156,30 @@ def test_pinned_digest_is_pulled_and_tagged(engine: Engine) -> None:
     assert "pull" not in [words[0] for words in engine.calls]
 
 
-def test_misspelt_name_is_not_made(engine: Engine) -> None:
-    """A registry answered: the name is wrong, and making something under it would hide that."""
-    engine.pull_error = "manifest for debian:trixy not found: manifest unknown"
-    with pytest.raises(SlipwayError, match="has no image debian:trixy"):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        # A registry answered: the name is wrong, and making something under it would hide that.
+        ("manifest for debian:trixy not found: manifest unknown", "has no image debian:trixy"),
+        # Making an image would fill the disk up further.
+        ("write /var/lib/docker/tmp/x: no space left on device", "no disk space left"),
+    ],
+)
+def test_an_image_is_made_only_where_no_registry_answers(engine: Engine, error: str, message: str) -> None:
+    engine.pull_error = error
+    with pytest.raises(SlipwayError, match=message):
         base_image.provide_image(base("debian:trixy"), Host(), DATE)
 
 
-def test_full_disk_is_not_a_missing_registry(engine: Engine) -> None:
-    """Making an image would fill it up further."""
-    engine.pull_error = "write /var/lib/docker/tmp/x: no space left on device"
-    with pytest.raises(SlipwayError, match="no disk space left"):
-        base_image.provide_image(base("debian:x"), Host(), DATE)
-
-
-def test_digest_of_a_local_image_is_not_taken_for_a_registrys(engine: Engine) -> None:
-    """The containerd image store gives one to each image."""
-    engine.images["debian:x"] = described(MADE, ["debian@sha256:abc"])
-    assert base_image.describe_image(base("debian:x"))["origin"] == "made by mmdebstrap"
-    assert base_image.describe_image(base("debian:x"))["digest"] == ""
+def test_folder_with_a_space(tmp_path: Path) -> None:
+    """mmdebstrap splits its hooks into words as a shell does."""
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    settings = Host(sources="URIs: https://mirror.example/debian\n")
+    hooks = [word.partition("=")[2] for word in base_image.bootstrap_command(base("debian:x"), settings, folder)]
+    words = {words[0]: words[1:] for hook in hooks if (words := shlex.split(hook))}
+    assert words["tar-in"] == [str(folder / "files.tar"), "/"]
+    assert words["upload"] == [str(folder / "host.sources"), base_image.MIRROR]
 
 
 PIN = "sha256:" + "a" * 64
@@ -194,6 +193,7 @@ PIN = "sha256:" + "a" * 64
         ("debian:x", PIN, ["debian@sha256:abc"], base_image.OTHER, "sha256:abc"),
         ("debian:x", PIN, [f"mirror.example/debian@{PIN}"], "imported by hand", ""),
         ("debian:x", "", ["someone/else@sha256:abc"], "imported by hand", ""),
+        ("debian:x", "", ["debian@sha256:abc"], "made by mmdebstrap", ""),
         ("docker.io/library/debian:x", "", ["debian@sha256:abc"], "pulled", "sha256:abc"),
         ("host.example:5000/os/debian", "", ["host.example:5000/os/debian@sha256:abc"], "pulled", "sha256:abc"),
     ],
@@ -201,15 +201,17 @@ PIN = "sha256:" + "a" * 64
 def test_only_the_pinned_digest_of_its_own_repository_says_that_it_was_pulled(  # noqa: PLR0913, PLR0917 - a row
     engine: Engine, image: str, pin: str, digests: list[str], origin: str, digest: str
 ) -> None:
-    """The engine keeps the digests of each repository that an image came from, also of one that was only tagged so."""
-    engine.images[image] = described(digests=digests)
+    """The engine keeps the digests of each repository that an image came from, also of one that was only tagged so.
+
+    The containerd image store gives a digest to each image, also to one that was made here.
+    """
+    engine.images[image] = described(MADE if "made" in origin else None, digests)
     facts = base_image.describe_image(base(image).model_copy(update={"digest": pin}))
     assert (facts["origin"], facts["digest"]) == (origin, digest)
 
 
 @pytest.mark.usefixtures("engine")
 def test_evidence_of_an_absent_image_names_the_session() -> None:
-    """Nothing is claimed about what is not there."""
     with pytest.raises(SlipwayError, match="nox -s setup"):
         base_image.describe_image(base("debian:x"))
 

@@ -1,13 +1,12 @@
 """The bench: goals and verdicts, measurements in turns, the history, and each measurement with stand-ins."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from slipway import matrix, repository, tables
+from slipway import matrix, tables
 from slipway.bench import (
     audit_times,
     bench,
@@ -24,12 +23,7 @@ from slipway.host import downloads
 
 MACHINE = {"cores": 2, "memory_gb": 24, "engine": "28.2.2", "storage_driver": "overlay2"}
 DIFFERENCE = Goal(0.7, "difference")
-
-
-@pytest.fixture
-def the_matrix() -> matrix.Matrix:
-    """The matrix of this repository."""
-    return matrix.load_matrix()
+MATRIX = matrix.load_matrix()
 
 
 # --- what a figure comes to ----------------------------------------------------------------------
@@ -70,18 +64,15 @@ def test_the_table_shows_measured_baseline_ratio_goal_and_verdict(capsys: pytest
         ["checks cuda-devel", "-", "-", "-", "<= 90 s", "not measured: no tests.xml"],
         ["memory setup", "251 MB", "-", "-", "<= 200 MB", "MISSED"],
     ]
-
-
-def test_goals_beside_a_baseline_say_so() -> None:
-    """`<= 2 x` of it and `<= +0.7 s` above it are not `<= 2 s`."""
+    # Beside a baseline: of it, and above it.
     assert format_goal(Figure("cold build", goal=Goal(2, "ratio"))) == "<= 2 x"
     assert format_goal(Figure("healthy", goal=DIFFERENCE)) == "<= +0.7 s"
 
 
-def test_every_image_with_a_goal_is_known(the_matrix: matrix.Matrix) -> None:
+def test_every_image_with_a_goal_is_known() -> None:
     """A misspelt one would never be compared."""
     for name in (*image_figures.CHECKS, *bench.READ, *bench.TOGETHER, *bench.PULLED, build_times.COLD):
-        assert the_matrix.find_image(name).name == name
+        assert MATRIX.find_image(name).name == name
 
 
 # --- measuring -----------------------------------------------------------------------------------
@@ -115,12 +106,10 @@ def test_peak_memory_is_that_of_the_process_not_of_the_bench() -> None:
     assert len(ballast) == 150_000_000
 
 
-def test_checks_are_timed_by_their_junit_file(
-    the_matrix: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("root")
+def test_checks_are_timed_by_their_junit_file() -> None:
     """Where there is none, the session that leaves one is named; a damaged one is an error."""
-    image = the_matrix.find_image("cuda-devel")
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
+    image = MATRIX.find_image("cuda-devel")
     [figure] = image_figures.measure_checks([image])
     assert figure.measured is None
     assert "nox -s test -- cuda-devel" in figure.note
@@ -132,12 +121,11 @@ def test_checks_are_timed_by_their_junit_file(
         list(image_figures.measure_checks([image]))
 
 
-def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_run_of_tests_counts_when_it_ended(root: Path) -> None:
     """A run that was interrupted has left only its start."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    (tmp_path / "dist").mkdir()
+    (root / "dist").mkdir()
     for content, expected in (('{"started": 1.5}', None), ('{"seconds": 400}', 400)):
-        (tmp_path / "dist" / "tests.json").write_text(content)
+        (root / "dist" / "tests.json").write_text(content)
         assert next(image_figures.measure_tests()).measured == expected
 
 
@@ -150,34 +138,20 @@ def test_the_last_run_of_tests_counts_when_it_ended(tmp_path: Path, monkeypatch:
     ],
 )
 def test_a_program_that_is_missing_is_named(
-    the_matrix: matrix.Matrix,
-    measuring: Callable[[matrix.Image], Iterator[Figure]],
-    missing: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    measuring: Callable[[matrix.Image], Iterator[Figure]], missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is measured, and nothing started."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    [figure] = measuring(the_matrix.find_image("cpu-base"))
+    [figure] = measuring(MATRIX.find_image("cpu-base"))
     assert (figure.verdict, figure.note) == ("not measured", missing)
 
 
-def test_a_build_of_more_images_than_are_built_is_not_measured(
-    the_matrix: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_of_more_images_than_are_built_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of them is no figure of nine."""
     monkeypatch.setattr(downloads, "find", lambda _suite: None)
-    assert [figure.note for figure in build_times.measure_unchanged(the_matrix, [])] == ["0 are built"] * 3
+    assert [figure.note for figure in build_times.measure_unchanged(MATRIX, [])] == ["0 are built"] * 3
 
 
 # --- earlier runs --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in place of the repository."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    return tmp_path
 
 
 @pytest.mark.usefixtures("root")
@@ -226,6 +200,15 @@ def test_a_damaged_history_is_one_message(root: Path, line: str) -> None:
         history.read_runs()
 
 
+def test_a_run_gets_a_line_of_its_own(root: Path) -> None:
+    """Also after a line without an end, and after bytes that are no text."""
+    file = root / history.FILE
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b'{"machine": {"name": "\xff"}, "figures": []}')
+    history.add_run({"machine": MACHINE, "figures": []})
+    assert [run.machine for run in history.read_runs()] == [{"name": "\ufffd"}, MACHINE]
+
+
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("ratio", [{}, {"ratio": None}, {"ratio": 0}])
 def test_a_figure_without_a_ratio_is_not_compared(ratio: dict[str, object]) -> None:
@@ -252,11 +235,3 @@ def test_performance_page_has_the_figures_with_their_machine(root: Path, monkeyp
     assert "pull" not in text.partition("<!-- bench")[2]
     performance_page.write_page(figures, "2026-11-29", "2 cores")
     assert page.read_text() == text
-
-
-def test_runs_are_written_as_json(root: Path) -> None:
-    """A line for each, so that a run only appends."""
-    for _ in range(2):
-        history.add_run({"machine": MACHINE, "figures": []})
-    lines = (root / history.FILE).read_text().splitlines()
-    assert [json.loads(line)["machine"] for line in lines] == [MACHINE, MACHINE]

@@ -12,20 +12,23 @@ import pytest
 
 from slipway import repository
 from slipway.errors import SlipwayError
+from tests.helpers.programs import write_program
 from tests.helpers.reasons import LEFT_OUT
 from tests.sabotage import cases, selection
 from tests.sabotage.cases import Case
 
+CASE = Case("one", "cpu-base", "cpu-base", breaks={"test_0": "RUN false"})
 TABLE = '[bad]\nimage = "cpu-base"\n[bad.breaks]\ntest_one = "RUN false"\n'
 
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
     """Read the tables anew before and after a test."""
-    for function in (cases._tables, cases.broken):  # noqa: SLF001
+    functions = (cases._tables, cases.broken)  # noqa: SLF001
+    for function in functions:
         function.cache_clear()
     yield
-    for function in (cases._tables, cases.broken):  # noqa: SLF001
+    for function in functions:
         function.cache_clear()
 
 
@@ -38,6 +41,7 @@ def forget() -> Iterator[None]:
         (TABLE.replace("bad", "Bad"), "needs a name of a-z"),
         (TABLE.replace("cpu-base", "cpu-sid"), "cpu-sid"),
         ("[bad", r"one\.toml cannot be read"),
+        (TABLE.replace("bad", "other"), "the same name: other"),  # as a case of another file
     ],
 )
 def test_a_mistake_in_a_table_is_named(
@@ -45,16 +49,8 @@ def test_a_mistake_in_a_table_is_named(
 ) -> None:
     monkeypatch.setattr(cases, "FOLDER", tmp_path)
     (tmp_path / "one.toml").write_text(text)
+    (tmp_path / "two.toml").write_text(TABLE.replace("bad", "other"))
     with pytest.raises(SlipwayError, match=message):
-        cases.broken()
-
-
-def test_a_name_is_of_one_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the other one is in another file."""
-    monkeypatch.setattr(cases, "FOLDER", tmp_path)
-    for name in ("one.toml", "two.toml"):
-        (tmp_path / name).write_text(TABLE)
-    with pytest.raises(SlipwayError, match="the same name: bad"):
         cases.broken()
 
 
@@ -70,9 +66,7 @@ def test_a_case_shows_a_check_only_where_every_run_has_its_image(
 
 def test_a_case_that_was_not_run_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its image is one that `nox -s tests` leaves out, and this engine has none."""
-    docker = tmp_path / "docker"
-    docker.write_text("#!/bin/sh\nexit 1\n")
-    docker.chmod(0o755)
+    write_program(tmp_path / "docker", "exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     case = "training-that-learns-nothing"
     command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "tests/sabotage", f"-k{case}"]
@@ -83,16 +77,9 @@ def test_a_case_that_was_not_run_is_listed(tmp_path: Path, monkeypatch: pytest.M
 
 def items(fixture: str = "host") -> list[pytest.Item]:
     """Return the checks of ten modules, thirty each."""
+    parts = {"fixturenames": [fixture], "iter_markers": list}
     return [
-        cast(
-            "pytest.Item",
-            SimpleNamespace(
-                nodeid=f"tests/images/{module}.py::test_{number}",
-                path=Path(f"{module}.py"),
-                fixturenames=[fixture],
-                iter_markers=list,
-            ),
-        )
+        cast("pytest.Item", SimpleNamespace(**parts, nodeid=f"x/{module}.py::test_{number}", path=Path(f"{module}.py")))
         for module in range(10)
         for number in range(30)
     ]
@@ -100,15 +87,14 @@ def items(fixture: str = "host") -> list[pytest.Item]:
 
 def test_a_sample_is_the_same_each_time_and_of_every_module() -> None:
     """Another case has another one."""
-    case = Case("one", "cpu-base", "cpu-base", breaks={"test_0": "RUN false"})
     everything = items()
-    chosen = selection.choose(everything, case, whole=False)
-    assert chosen == selection.choose(everything, case, whole=False)
+    chosen = selection.choose(everything, CASE, whole=False)
+    assert chosen == selection.choose(everything, CASE, whole=False)
     others = [item for item in chosen if not item.nodeid.endswith("::test_0")]
     assert len(others) == selection.CHEAP
     assert {item.path.name for item in others} == {item.path.name for item in everything}
     assert others != selection.sample(everything, selection.CHEAP, "two")
-    assert selection.choose(everything, case, whole=True) == everything
+    assert selection.choose(everything, CASE, whole=True) == everything
 
 
 def test_a_new_check_changes_no_more_of_a_sample() -> None:
@@ -123,8 +109,6 @@ def test_a_new_check_changes_no_more_of_a_sample() -> None:
 
 def test_no_image_is_saved_for_the_sample_alone() -> None:
     """Where a check that must fail asks for that, the others that do cost nothing."""
-    case = Case("one", "cpu-base", "cpu-base", breaks={"test_0": "RUN false"})
-    assert (
-        selection.choose([item for item in items("saved") if not item.nodeid.endswith("_0")], case, whole=False) == []
-    )
-    assert len(selection.choose(items("saved"), case, whole=False)) == 10 + selection.CHEAP
+    everything = items("saved")
+    assert selection.choose([item for item in everything if not item.nodeid.endswith("_0")], CASE, whole=False) == []
+    assert len(selection.choose(everything, CASE, whole=False)) == 10 + selection.CHEAP

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import docker, repository
+from slipway import docker
 from slipway.build import build_cache, clean
 from slipway.build.build_cache import Record
 from slipway.build.dockerfiles import Dockerfiles
@@ -64,12 +64,11 @@ def test_the_steps_of_a_dockerfile_and_what_was_built_on_them() -> None:
     assert build_cache.add_children(RECORDS, steps) == {"step", "copy", "last", "cache"}
 
 
-def test_what_another_project_built_on_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_another_project_built_on_is_left(root: Path) -> None:
     """`last` is a step of no Dockerfile here; with it, all that it stands on stays."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    (root / "Dockerfile").write_text(DOCKERFILE)
     assert clean.find_own(RECORDS) == {"cache"}
-    (tmp_path / "Dockerfile").write_text(f"{DOCKERFILE}RUN ldconfig\n")
+    (root / "Dockerfile").write_text(f"{DOCKERFILE}RUN ldconfig\n")
     assert clean.find_own(RECORDS) == {"step", "copy", "last", "cache"}
 
 

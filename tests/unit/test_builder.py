@@ -20,10 +20,10 @@ INSPECTED = "Name: {name}\nDriver: {driver}\n\nNodes:\nName: {name}0\nEndpoint: 
 
 
 @pytest.fixture
-def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def answers(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What `docker buildx inspect` prints, by the builder's name, on an engine that has every image."""
     found: dict[str, str] = {}
-    archive = tmp_path / "saved"
+    archive = root / "saved"
     index = json.dumps({"manifests": [{"digest": "sha256:1"}]}).encode()
     archive.write_bytes(tar(("index.json", index), ("blobs", b"")))
 
@@ -37,7 +37,6 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         with archive.open("rb") as stream:
             yield stream
 
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setattr(docker, "call", call)
     monkeypatch.setattr(docker, "save", save)
     monkeypatch.setattr(docker, "own_builder", lambda: "default")
@@ -50,21 +49,41 @@ def inspect(name: str, driver: str, status: str = "running") -> str:
     return INSPECTED.format(name=name, driver=driver, status=status)
 
 
-def test_the_engines_own_builder_has_every_image(answers: dict[str, str]) -> None:
-    """Nothing is saved for it."""
-    answers["default"] = inspect("default", "docker")
-    with builder.share_parents(MATRIX.find_image("cpu-base-tools"), None) as options:
-        assert options == []
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (
+            "/home/u/.docker/buildx/current",
+            r'current: permission denied: sudo has made .*`sudo chown -R "\$USER" /home/u/',
+        ),
+        ("/run/certificates/ca.pem", r"ca.pem: permission denied: `docker buildx ls`"),
+    ],
+)
+def test_files_of_sudo_in_the_home_are_told_from_others(
+    monkeypatch: pytest.MonkeyPatch, file: str, message: str
+) -> None:
+    """`sudo docker buildx` has made them, and buildx then writes nowhere else."""
+    failed = subprocess.CompletedProcess("docker", 1, "", f"ERROR: open {file}: permission denied")
+    monkeypatch.setattr(docker, "call", lambda *_: failed)
+    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    monkeypatch.setenv("HOME", "/home/u")
+    with pytest.raises(SlipwayError, match=message):
+        builder.is_engines_own(None)
 
 
 @pytest.mark.parametrize(
     ("driver", "status"), [("remote", "running"), ("docker-container", "inactive"), ("kubernetes", "running")]
 )
 def test_another_builder_gets_what_is_below(answers: dict[str, str], driver: str, status: str) -> None:
-    """buildx starts one in a container itself. The folders are below the results, which are on a disk, and go."""
-    answers["other"] = inspect("other", driver, status)
+    """And the engine's own builder nothing. buildx starts one in a container itself.
+
+    The folders are below the results, which are on a disk, and go.
+    """
+    answers |= {"other": inspect("other", driver, status), "default": inspect("default", "docker")}
     image = MATRIX.find_image("cpu-base-tools")
     image.results.mkdir(parents=True)
+    with builder.share_parents(image, None) as options:
+        assert options == []
     with builder.share_parents(image, "other") as options:
         names, places = zip(*(option.split("=oci-layout://") for option in options), strict=True)
         tags = (image.variant.distro.tag, f"{MATRIX.repository}:cpu-base")
@@ -84,7 +103,6 @@ def test_another_builder_gets_what_is_below(answers: dict[str, str], driver: str
     ],
 )
 def test_a_builder_that_does_not_serve(answers: dict[str, str], answer: str, message: str) -> None:
-    """One line says what to do."""
     answers["other"] = answer
     image = MATRIX.find_image("cpu-base")
     with pytest.raises(SlipwayError, match=message), builder.share_parents(image, "other"):

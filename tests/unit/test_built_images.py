@@ -36,7 +36,6 @@ def have(monkeypatch: pytest.MonkeyPatch) -> Have:
 
 
 def names(chosen: list[matrix.Image]) -> list[str]:
-    """Return the names of images."""
     return [image.name for image in chosen]
 
 
@@ -59,7 +58,6 @@ def test_a_workload_is_built_after_its_variant() -> None:
 
 
 def test_an_engine_that_is_not_there_is_no_missing_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said."""
     monkeypatch.setenv("PATH", "/nowhere")
     for question in (lambda: images.list_built(MATRIX), lambda: images.require_built(MATRIX.find_image("cpu-base"))):
         with pytest.raises(SlipwayError, match="there is no docker command; `nox -s setup` installs it"):
@@ -90,13 +88,11 @@ def test_another_image_is_tested_where_its_labels_or_the_user_say_so(
     is_named: bool,  # noqa: FBT001
     found: str | None,
 ) -> None:
-    """It is left out where they name another contract."""
     have(**{"other:1": labels})
     assert images.find_tested(MATRIX.find_image("cuda-base"), "other:1", is_named=is_named) == found
 
 
 def test_without_labels_and_name_there_is_no_contract(have: Have) -> None:
-    """Nor without the image."""
     have(**{"other:1": {}})
     with pytest.raises(SlipwayError, match=r"no label .* name its contract, nox -s test -- cuda-base --image other:1"):
         images.find_tested(MATRIX.find_image("cuda-base"), "other:1", is_named=False)

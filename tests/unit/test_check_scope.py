@@ -7,39 +7,35 @@ from tests.images.helpers import scope
 
 pytest_plugins = "pytester"
 
-
-def meets(name: str, mark: pytest.MarkDecorator) -> bool:
-    """Tell whether an image of images.toml meets a mark."""
-    return scope.meets(matrix.load_matrix().find_image(name), mark.mark)
-
-
-def test_a_flavor_has_the_checks_of_the_flavors_below() -> None:
-    """What base promises, runtime must keep; what runtime promises, base need not."""
-    assert meets("cuda-runtime", scope.applies(flavor="base"))
-    assert meets("cuda-runtime", scope.applies(accelerator="cuda", flavor="runtime"))
-    assert not meets("cuda-base", scope.applies(accelerator="cuda", flavor="runtime"))
-    assert not meets("cpu-runtime", scope.applies(accelerator="cuda", flavor="runtime"))
+CONFTEST = "pytest_plugins = ['tests.images.helpers.scope']"
 
 
 @pytest.mark.requirement("C1")
-def test_a_workload_has_the_checks_of_its_variant_and_of_the_workloads_below() -> None:
-    """What a variant promises, every image on it must keep."""
-    assert meets("cuda-runtime-desktop-full", scope.applies(accelerator="cuda", flavor="runtime"))
-    assert meets("cpu-base-tools", scope.applies(workload="workbench"))
-    assert not meets("cuda-runtime-desktop-full", scope.applies(workload="training"))
-    assert not meets("cuda-runtime", scope.applies(workload="workbench"))
-
-
-def test_a_version_means_the_images_that_promise_it() -> None:
-    """Debian has no PyTorch for ROCm, so no ROCm image promises one."""
-    assert meets("cpu-runtime", scope.applies(version="torch"))
-    assert not meets("rocm-runtime", scope.applies(version="torch"))
-    assert meets("rocm-runtime", scope.applies())
+@pytest.mark.parametrize(
+    ("mark", "having", "lacking"),
+    [
+        # What a flavor promises, those above must keep.
+        (scope.applies(flavor="base"), ["cuda-base", "cuda-runtime"], []),
+        (scope.applies(accelerator="cuda", flavor="runtime"), ["cuda-runtime"], ["cuda-base", "cpu-runtime"]),
+        # What a variant or a workload promises, every image on it must keep.
+        (scope.applies(accelerator="cuda", flavor="runtime"), ["cuda-runtime-desktop-full"], ["cpu-base-tools"]),
+        (scope.applies(workload="workbench"), ["cpu-base-tools"], ["cuda-runtime"]),
+        (scope.applies(workload="training"), [], ["cuda-runtime-desktop-full"]),
+        # Debian has no PyTorch for ROCm, so no ROCm image promises one.
+        (scope.applies(version="torch"), ["cpu-runtime"], ["rocm-runtime"]),
+        (scope.applies(), ["rocm-runtime"], []),
+    ],
+)
+def test_an_image_has_the_checks_of_all_that_it_is_built_on(
+    mark: pytest.MarkDecorator, having: list[str], lacking: list[str]
+) -> None:
+    find_image = matrix.load_matrix().find_image
+    assert [name for name in having + lacking if scope.meets(find_image(name), mark.mark)] == having
 
 
 def test_a_module_without_scope_is_an_error(pytester: pytest.Pytester) -> None:
     """A forgotten mark must not mean that a check runs nowhere, or everywhere."""
-    pytester.makeconftest("pytest_plugins = ['tests.images.helpers.scope']")
+    pytester.makeconftest(CONFTEST)
     pytester.makepyfile("def test_nothing(): pass")
     result = pytester.runpytest("--contract=cpu-base")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -64,7 +60,7 @@ def test_lock(number):
 @pytest.mark.requirement("C1")
 def test_a_derived_image_has_the_checks_that_it_can_pass(pytester: pytest.Pytester) -> None:
     """The others are left out and counted; without --derived they run."""
-    pytester.makeconftest("pytest_plugins = ['tests.images.helpers.scope']")
+    pytester.makeconftest(CONFTEST)
     pytester.makepyfile(CHECKS)
     derived = pytester.runpytest("--contract=cpu-base", "--derived")
     derived.assert_outcomes(passed=1, deselected=2)

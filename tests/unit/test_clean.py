@@ -5,18 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from slipway import docker, repository
+from slipway import docker
 from slipway.build import clean
 from slipway.errors import SlipwayError
 
 
 @pytest.fixture(autouse=True)
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def machine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A repository with results, a cache, and an engine that must not be asked."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
     monkeypatch.setattr(docker, "output", lambda *_: pytest.fail("the engine was asked"))
-    (tmp_path / "dist" / "cpu-base").mkdir(parents=True)
+    (root / "dist" / "cpu-base").mkdir(parents=True)
 
 
 @pytest.mark.parametrize("name", ["dist", "cache/slipway"])
@@ -34,7 +33,6 @@ def test_a_link_is_left_with_all_that_it_leads_to(tmp_path: Path, name: str) -> 
 def test_another_users_folder_ends_it_before_images_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as one that sudo made."""
     foreign = tmp_path / "dist" / "cpu-base"
     monkeypatch.setattr(os, "access", lambda place, _: Path(place) != foreign)
     with pytest.raises(SlipwayError, match=rf"{foreign} is not yours to write: sudo chown -R .*/dist\. Nothing was"):

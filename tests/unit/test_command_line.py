@@ -36,7 +36,12 @@ def test_images_are_chosen_by_name(words: tuple[str, ...], names: list[str]) -> 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("CUDA_devel",), "there is no image 'CUDA_devel'; did you mean cuda-devel"),
         (("cuda-develx",), "there is no image 'cuda-develx'.*cuda-devel"),
+        (
+            ("cpu-base", "-k", "health"),
+            "there is no option -k; --help lists all, and a session of tests takes pytest's after",
+        ),
         (("--no-cash",), "there is no option --no-cash; did you mean --no-cache?"),
         (("--builder",), "--builder: expected one argument"),
         (("cpu-base", "cuda-base", "--image=x:1"), "--image takes one contract: NAME --image x:1"),
@@ -45,20 +50,17 @@ def test_images_are_chosen_by_name(words: tuple[str, ...], names: list[str]) -> 
     ],
 )
 def test_what_is_wrong_is_named(words: tuple[str, ...], message: str) -> None:
-    """With the close words where there are any."""
     with pytest.raises(SlipwayError, match=message):
         choose(*words)
 
 
 def test_options_after_a_second_dash_are_pytests() -> None:
-    """Whatever they are called."""
     options = command_line.read_options(["cpu-base", "--require-gpu", "--", "-k", "size", "--no-such"])
     assert options.images == ["cpu-base"]
     assert command_line.make_test_options(options) == ["--require-gpu", "-k", "size", "--no-such"]
 
 
 def test_options_reach_the_command_that_they_are_for() -> None:
-    """And no other one."""
     options = command_line.read_options(
         ["--no-cache", "--builder=b", "--allow-not-scanned", "--database=d", "--vex=a", "--vex=b"]
     )
@@ -77,9 +79,10 @@ def test_options_reach_the_command_that_they_are_for() -> None:
 
 
 def test_a_parametrized_session_takes_no_names() -> None:
-    """They belong to the session of the verb alone."""
     with pytest.raises(SlipwayError, match="takes no names of images: nox -s test -- cpu-base"):
         command_line.refuse_names("test-cuda", command_line.read_options(["cpu-base"]))
+    with pytest.raises(SlipwayError, match=r"nox -s build -- cuda-devel$"):
+        command_line.refuse_names("build-cuda(base)", command_line.read_options(["devel"]))
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,8 @@ OLD = {
     "run-cpu(runtime)": "nox -s run -- cpu-runtime",
     "build-workloads(cpu-base-tools)": "nox -s build -- cpu-base-tools",
     "test-slipway": "nox -s unit integration",
+    "test-cpu-base": "nox -s test -- cpu-base",
+    "cuda13.2-devel": "-- before names of images, as in nox -s build -- cuda13.2-devel",
     "build-cuda99": "",
     "build-cuda(large)": "",
     "frobnicate": "",
@@ -117,7 +122,6 @@ OLD = {
 
 @pytest.mark.parametrize(("old", "new"), OLD.items(), ids=OLD)
 def test_an_old_session_is_answered_with_the_new_command(old: str, new: str) -> None:
-    """In nox's own message about a session that does not exist."""
     assert command_line.replace_session(MATRIX, old) == new
     answer = f"\n{old}: use {new}" if new else ""
     for message, extended in (
@@ -125,12 +129,11 @@ def test_an_old_session_is_answered_with_the_new_command(old: str, new: str) -> 
         (f"Session {old} failed.", f"Session {old} failed."),
     ):
         record = logging.makeLogRecord({"msg": message})
-        assert command_line.OldSessions(MATRIX).filter(record)
+        assert command_line.explain_old_sessions(MATRIX, record)
         assert record.getMessage() == extended
 
 
 def test_all_names_of_old_sessions_are_explained() -> None:
-    """One for each image and verb."""
 
     def old_name(image: Image, verb: str) -> str:
         group = f"workloads({image.name})" if image.workload else f"{image.variant.name}({image.flavor})"

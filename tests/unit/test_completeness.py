@@ -1,27 +1,20 @@
 """What counts as the SBOM of an image, and which of its packages count as scanned."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway import repository, results, sbom
-from slipway.matrix import Image, load_matrix
+from slipway import results, sbom
+from slipway.matrix import load_matrix
 from slipway.scan import completeness, policy
 from slipway.scan.completeness import Package
 from slipway.scan.policy import Component
 from slipway.scan.trivy import NotScannedError
 
+IMAGE = load_matrix().find_image("cpu-base")
 APT = {"name": "apt", "version": "3.0.3", "purl": "pkg:deb/debian/apt@3.0.3?arch=amd64"}
 ABOUT = {"properties": [{"name": sbom.IMAGE, "value": "sha256:1"}]}
-
-
-@pytest.fixture
-def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
-    """An image without results."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    return load_matrix().find_image("cpu-base")
 
 
 def document(*components: object, about: dict[str, Any] = ABOUT) -> dict[str, Any]:
@@ -29,10 +22,10 @@ def document(*components: object, about: dict[str, Any] = ABOUT) -> dict[str, An
     return {"bomFormat": "CycloneDX", "metadata": about, "components": list(components)}
 
 
-def test_the_packages_of_an_sbom(image: Image) -> None:
-    """Files have no purl, and are no packages."""
-    results.write_json(image.results / sbom.CYCLONEDX, document(APT, {"type": "file", "name": "/x"}))
-    assert completeness.read_sbom_packages(image, "sha256:1") == {Package("deb", "apt", "3.0.3")}
+@pytest.mark.usefixtures("root")
+def test_the_packages_of_an_sbom() -> None:
+    results.write_json(IMAGE.results / sbom.CYCLONEDX, document(APT, {"type": "file", "name": "/x"}))
+    assert completeness.read_sbom_packages(IMAGE, "sha256:1") == {Package("deb", "apt", "3.0.3")}
 
 
 @pytest.mark.parametrize(
@@ -49,12 +42,12 @@ def test_the_packages_of_an_sbom(image: Image) -> None:
     ],
 )
 @pytest.mark.requirement("N4")
-def test_what_is_no_sbom_of_the_image(image: Image, content: dict[str, Any] | None, reason: str) -> None:
-    """Each message has the command to run."""
+@pytest.mark.usefixtures("root")
+def test_what_is_no_sbom_of_the_image(content: dict[str, Any] | None, reason: str) -> None:
     if content is not None:
-        results.write_json(image.results / sbom.CYCLONEDX, content)
+        results.write_json(IMAGE.results / sbom.CYCLONEDX, content)
     with pytest.raises(NotScannedError, match=f"there is no SBOM to compare with: .*{reason}.*nox -s sbom -- cpu-base"):
-        completeness.read_sbom_packages(image, "sha256:1")
+        completeness.read_sbom_packages(IMAGE, "sha256:1")
 
 
 NODE = Package("generic", "node", "22.1.0")
@@ -83,9 +76,8 @@ def test_what_no_database_covers_is_named_in_its_version(named: str, days: int, 
 
 
 def test_an_entry_for_a_package_that_is_covered_is_not_needed() -> None:
-    component = Component.model_validate(
-        {"purl": "pkg:pypi/shop@1.0", "reason": "a test", "expired_at": policy.find_today()}
-    )
+    values = {"purl": "pkg:pypi/shop@1.0", "reason": "a test", "expired_at": policy.find_today()}
+    component = Component.model_validate(values)
     assert completeness.compare_packages({SHOP}, {SHOP}, {"pypi"}, [component])[1] == []
     assert completeness.compare_packages({SHOP}, set(), {"pypi"}, [component])[1] == [component]
 

@@ -13,16 +13,14 @@ import pytest
 
 from slipway import docker
 from slipway.errors import SlipwayError
-from slipway.image import filesystem
 from slipway.image.archive import read_archive
 from slipway.matrix import load_matrix
 from slipway.report import contents, image_sources
 from slipway.report.image_layers import describe_layers
-from slipway.report.image_sources import Source, read_source
-from tests.helpers.archives import LOWER, UPPER, Member, Step, digest, oci, saved, special, tar
+from slipway.report.image_sources import read_source
+from tests.helpers.archives import LOWER, UPPER, Member, digest, oci, saved, special, tar
+from tests.helpers.contents import Json, describe, sizes
 from tests.helpers.layouts import layout, write_layout
-
-Json = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
@@ -31,19 +29,6 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "OTHERS", tmp_path / "dist")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(docker, "inspect", lambda _reference: None)
-
-
-def describe(*steps: Step) -> Json:
-    """Return the contents of an image of these instructions and files."""
-    history = [{"created_by": instruction, "empty_layer": members is None} for instruction, members in steps]
-    data = saved(oci(*(tar(*members) for _, members in steps if members is not None), history=history))
-    image = read_archive(io.BytesIO(data), "test:image", filesystem.choose_content)
-    return contents.describe_image(Source("test:image", image, image.id))
-
-
-def sizes(found: Json) -> dict[str, int]:
-    """Return the bytes of each component by kind, name and version."""
-    return {f"{row['kind']} {row['name']} {row['version']}".strip(): row["bytes"] for row in found["components"]}
 
 
 def wasted(found: Json) -> dict[str, list[str]]:

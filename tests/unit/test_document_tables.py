@@ -42,10 +42,9 @@ REPORT = """<testsuites><testsuite name="pytest" time="1"><properties>
 
 
 @pytest.fixture
-def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def dist(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of results of an image, which is built; nothing is recorded."""
-    monkeypatch.setattr("slipway.repository.ROOT", tmp_path)
-    monkeypatch.setattr(image_table, "DOCS", tmp_path)
+    monkeypatch.setattr(image_table, "DOCS", root)
     write_json(IMAGE.results / "build.json", BUILD)
     return IMAGE.results
 
@@ -60,10 +59,6 @@ def test_a_table_is_read_and_replaced() -> None:
         "before\n<!-- sizes: python -m made.up -->\n| name | size |\n|---|---|\n| d | 2 |\n<!-- /"
     )
     assert changed.endswith("<!-- /sizes -->\nafter\n")
-
-
-def test_a_document_without_the_markers_is_an_error() -> None:
-    """There is no place to write to."""
     with pytest.raises(SlipwayError, match="the table sizes has lost its markers"):
         markdown_tables.read_rows("nothing", "sizes")
 

@@ -33,7 +33,14 @@ FOREIGN = (
     *("Failed to load library", "libcuda.so.1: cannot open shared object file", "detected dubious ownership"),
     *("libonnxruntime_providers_cuda.so", "<<EOT", "--start-interval", "CUDAExecutionProvider", "/data", "/cache"),
     *("/workspaces/", "/tmp", "debian:trixie-slim", "/dist/", "this image is deprecated since", "there is no slipway"),
-    *("error: JUPYTER_PORT", "line 1 of AUTHORIZED_KEYS is no public key"),
+    *("error getting credentials", "is not valid yet", "unable to prepare context", "error: JUPYTER_PORT"),
+    *("line 1 of AUTHORIZED_KEYS is no public key", "Blocking Cross Origin", "libGL.so.1"),
+    *("could not read Username", "terminal prompts disabled"),
+    *("The Jupyter server could not be started", "unable to watch for file changes"),
+    *("list index out of range", "_get_cuda_arch_flags", "libnv", "cuda_fp16.h", "/opt/venv", "No module named pip"),
+    *("operator torchvision::nms does not exist", "use_libuv was requested", "torchrun", "curl: command not found"),
+    *("Unexpected bus error encountered in worker", "cannot open shared object file", "can't start new thread"),
+    *("pthread_create failed", "Illegal instruction", "EACCES: permission denied, open", "/__w/_temp/"),
 )
 
 
@@ -83,7 +90,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_in_the_sidebar() -> None:
-    """Once."""
     settings = runpy.run_path(str(DOCS / "site" / "conf.py"))
     listed = [name for names in settings["PAGES"].values() for name in names]
     assert sorted(f"{name}.md" for name in listed) == sorted(
@@ -188,7 +194,6 @@ def list_tags(image: matrix.Image) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(repository.ROOT)))
 def test_images_have_their_names(page: Path) -> None:
-    """Each that a page names is a row of images.toml."""
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"(?<![\w./-])slipway:([\w.-]*[\w-])", text)
     named += re.findall(r"`((?:cpu|cuda|rocm)[\w.]*-(?:base|runtime|devel)[\w.-]*)`", text)

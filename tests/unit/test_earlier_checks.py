@@ -7,26 +7,28 @@ from types import SimpleNamespace
 
 import pytest
 
-from slipway import docker, junit, matrix, repository, sessions
+from slipway import docker, junit, matrix, sessions
 from slipway.host import devices
 from slipway.matrix import Image
 from slipway.report import earlier_checks, summary
+from tests.sabotage import breakage, earlier
+from tests.sabotage.cases import Case
+from tests.sabotage.conftest import decide
 
 NOW = datetime.now(UTC).isoformat(timespec="seconds")
 PASSED = '<testcase classname="tests.images.common.test_size" name="test_budget"/>'
 NO_GPU = """
 <testcase name="g"><properties><property name="gpu" value="yes"/></properties><skipped message="no"/></testcase>
 """
-FAILED = '<testcase name="f"><failure message="no"/></testcase>'
+FAILED = '<testcase classname="tests.images" name="f"><failure message="no"/></testcase>'
 
 Write = Callable[..., Image]
 
 
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+def write(root: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Write the results of a run of cpu-base, in a repository with no file but its locks."""
     image = matrix.load_matrix().find_image("cpu-base")
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setattr(docker, "inspect", lambda _tag: {"Id": "sha256:1"})
     monkeypatch.setattr(devices, "gpu_options", lambda _accelerator: [])
     for lock in image.locks:
@@ -62,18 +64,16 @@ def test_the_same_image_and_checks_are_taken_over(write: Write) -> None:
         {"exit status": "1"},
         {"allow not run": "yes"},
         {"inputs": "0"},
-        {"finished": (datetime.now(UTC) - timedelta(hours=25)).isoformat()},
         {"finished": ""},
+        {"finished": (datetime.now(UTC) - timedelta(hours=25)).isoformat()},
     ],
-    ids=str,
+    ids="_".join,
 )
 def test_another_image_a_part_of_a_run_and_an_old_one_are_not(write: Write, changed: dict[str, str]) -> None:
-    """Each of them alone is enough."""
     assert earlier_checks.find_passed(write(PASSED, **changed)) is None
 
 
 def test_a_failure_and_a_damaged_file_are_not(write: Write) -> None:
-    """Whatever the properties say."""
     image = write(PASSED, FAILED)
     assert earlier_checks.find_passed(image) is None
     (image.results / junit.WHOLE).write_text("<testsuites>")
@@ -105,12 +105,7 @@ def test_a_changed_check_and_a_changed_lock_are_due(write: Write, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "parent"),
-    [
-        ("cpu-devel", "cpu-runtime"),
-        ("cuda-base-workbench", "cuda-base"),
-        ("cpu-base-py3.11", None),
-    ],
+    ("name", "parent"), [("cpu-devel", "cpu-runtime"), ("cuda-base-workbench", "cuda-base"), ("cpu-base-py3.11", None)]
 )
 def test_another_parent_is_an_input(
     write: Write, monkeypatch: pytest.MonkeyPatch, name: str, parent: str | None
@@ -157,3 +152,14 @@ def test_the_summary_says_what_it_takes_over(write: Write, tmp_path: Path) -> No
     summary.start_run([image])
     assert [file.parent.name for file in dist.glob(f"*/{junit.WHOLE}")] == ["cpu-base"]
     assert summary.format_taken_over(dist) == [f"passed on {NOW[:10]}, the same image and checks: cpu-base"]
+
+
+def test_an_unbroken_image_that_failed_need_not_run_again(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its broken images would prove nothing: the test session has shown which checks fail on the image as it is."""
+    case = Case("cpu-base", "cpu-base", "cpu-base")
+    write(PASSED, FAILED, **{"exit status": "1"})
+    monkeypatch.setattr(breakage, "require_built", lambda _name: None)
+    monkeypatch.setattr(earlier, "passed_on", lambda _case, **_: "")
+    assert decide(case, fresh=False, whole=False).problem == "  failed in its test session   tests.images::f"
+    write(PASSED, FAILED, **{"exit status": "1", "image": "sha256:2"})
+    assert earlier.find_failed(case) == []

@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def entrypoint(commands: Path, *arguments: str, **environment: str) -> subproces
     """Run the entry script with `commands` before the host's own."""
     return subprocess.run(
         ["sh", copy_script("entrypoint", commands.parent), *arguments],
-        env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", **environment},
+        env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1", **environment},
         umask=DOCKERS_UMASK,
         capture_output=True,
         text=True,
@@ -82,32 +82,28 @@ def test_mode_is_a_posix_script_with_a_health_check(mode: Path) -> None:
     assert (mode.parents[1] / "health" / mode.name).is_file()
 
 
-@pytest.mark.parametrize("arguments", [(), ("serve",)])
-def test_service_is_the_default_mode(commands: Path, arguments: tuple[str, ...]) -> None:
-    """No argument and `serve` are the same."""
-    result = entrypoint(commands, *arguments)
-    assert result.stdout == shown("python", "-P", "-m", "app")
-
-
-def test_mode_is_given_its_arguments(commands: Path) -> None:
-    """What follows the mode's name is the mode's own."""
-    result = entrypoint(commands, "serve", "two words")
-    assert result.stdout == shown("python", "-P", "-m", "app", "two words")
+SERVE = ("python", "-P", "-m", "app")
+ODD = ("two words", "it's", 'a "quote"', "$HOME", "*", "", "back\\slash", "two\nlines", "-x")
 
 
 @pytest.mark.parametrize(
-    "argument",
-    ["two words", "it's", 'a "quote"', "$HOME", "*", "", "back\\slash", "two\nlines", "-x"],
+    ("arguments", "run"),
+    [
+        ((), SERVE),  # the service is the default mode
+        (("serve",), SERVE),
+        (("serve", "two words"), (*SERVE, "two words")),
+        *((("python", argument, "last"),) * 2 for argument in ODD),
+    ],
 )
-def test_command_is_given_its_arguments_untouched(commands: Path, argument: str) -> None:
+def test_a_mode_or_a_command_is_given_its_arguments(
+    commands: Path, arguments: tuple[str, ...], run: tuple[str, ...]
+) -> None:
     """Nothing is split, expanded or dropped."""
-    result = entrypoint(commands, "python", argument, "last")
-    assert result.stdout == shown("python", argument, "last")
+    assert entrypoint(commands, *arguments).stdout == shown(*run)
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
 def test_exit_code_is_the_commands(commands: Path, code: int) -> None:
-    """A command's exit code is the container's."""
     assert entrypoint(commands, "sh", "-c", f"exit {code}").returncode == code
 
 
@@ -134,6 +130,16 @@ def test_locale_that_is_missing_is_one_clear_message(commands: Path, name: str) 
     assert (result.returncode, result.stdout) == (0, "UTF-8\n")
     assert result.stderr.startswith("warning: this image has no locale xx_XX.UTF-8 and uses C.UTF-8: ")
     assert result.stderr.count("locale xx_XX") == 1
+
+
+@pytest.mark.skipif(not Path("/usr/share/zoneinfo/Europe").is_dir(), reason="this host has no time zones")
+def test_time_zone_that_is_missing_is_one_clear_message(commands: Path) -> None:
+    """Without it the time would be UTC, and nothing would say so; a rule of its own is in no file."""
+    for zone in ("Mars/Olympus", "Europe/Berln"):
+        result = entrypoint(commands, "python", TZ=zone)
+        assert result.stderr.splitlines()[0] == f"warning: no time zone {zone}: set TZ as America/New_York"
+    for zone in ("", "UTC", "Europe/Berlin", ":Europe/Berlin", "CET-1CEST", "<+03>-3", "/usr/share/zoneinfo/UTC"):
+        assert "time zone" not in entrypoint(commands, "python", TZ=zone).stderr
 
 
 def test_command_that_is_not_executable_is_126(commands: Path) -> None:
@@ -180,28 +186,34 @@ def test_files_are_writable_for_the_group(commands: Path) -> None:
 
 
 @contextmanager
-def service(answer: bytes | None, address: str = "127.0.0.1") -> Iterator[int]:
-    """Something that accepts one connection on the port it yields; None: it never answers."""
+def listening(serve: Callable[[socket.socket], object], address: str = "127.0.0.1") -> Iterator[int]:
+    """Serve one connection on the port that this yields, and close it."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address, 0), family=family) as server:
-        done = threading.Event()
 
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                request = b""
-                while not request.endswith(b"\r\n\r\n"):
-                    request += connection.recv(1000)
-                if answer is None:
-                    done.wait(20)
-                elif request.startswith(b"GET /health HTTP/1."):
-                    connection.sendall(answer)
+        def accept() -> None:
+            with server.accept()[0] as connection:
+                serve(connection)
 
-        thread = threading.Thread(target=serve, daemon=True)
+        thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         yield server.getsockname()[1]
-        done.set()
         thread.join(20)
+
+
+def service(answer: bytes | None) -> Callable[[socket.socket], None]:
+    """Something that answers a request for /health; None: it never answers."""
+
+    def serve(connection: socket.socket) -> None:
+        request = b""
+        while not request.endswith(b"\r\n\r\n"):
+            request += connection.recv(1000)
+        if answer is None:
+            connection.recv(1)  # until the other end gives up
+        elif request.startswith(b"GET /health HTTP/1."):
+            connection.sendall(answer)
+
+    return serve
 
 
 def healthcheck(
@@ -239,7 +251,7 @@ COMMAND_RUNS = [
 @pytest.mark.parametrize("init", SERVICE_RUNS)
 def test_service_that_answers_is_healthy(tmp_path: Path, init: tuple[str, ...]) -> None:
     """Whatever leads to the service, its answer 200 makes it healthy."""
-    with service(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n") as port:
+    with listening(service(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")) as port:
         result = healthcheck(tmp_path, *init, port=port)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"healthy: /health on port {port} answered 200\n"
@@ -248,7 +260,7 @@ def test_service_that_answers_is_healthy(tmp_path: Path, init: tuple[str, ...]) 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 on this host")
 def test_service_on_ipv6_alone_is_healthy(tmp_path: Path) -> None:
     """A team's own service may listen on one family."""
-    with service(b"HTTP/1.1 200 OK\r\n\r\n", "::1") as port:
+    with listening(service(b"HTTP/1.1 200 OK\r\n\r\n"), "::1") as port:
         result = healthcheck(tmp_path, *SERVICE_RUNS[0], port=port)
     assert (result.returncode, result.stdout) == (0, f"healthy: /health on port {port} answered 200\n")
 
@@ -273,7 +285,7 @@ def test_plain_command_is_healthy_while_it_lives(tmp_path: Path, init: tuple[str
 )
 def test_service_that_does_not_work_is_unhealthy(tmp_path: Path, answer: bytes | None, reason: str) -> None:
     """An error, a closed connection and a service that hangs: one line with the reason."""
-    with service(answer) as port:
+    with listening(service(answer)) as port:
         result = healthcheck(tmp_path, *SERVICE_RUNS[0], port=port)
     assert result.returncode == 1
     assert result.stdout == f"unhealthy: {reason.format(port)}\n"
@@ -282,16 +294,8 @@ def test_service_that_does_not_work_is_unhealthy(tmp_path: Path, answer: bytes |
 
 def test_service_that_hangs_up_at_once_is_unhealthy(tmp_path: Path) -> None:
     """Whether the request was already written or not: no signal, no message of the shell's."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def hang_up() -> None:
-            server.accept()[0].close()
-
-        thread = threading.Thread(target=hang_up, daemon=True)
-        thread.start()
-        port = server.getsockname()[1]
+    with listening(lambda _: None) as port:
         result = healthcheck(tmp_path, *SERVICE_RUNS[0], port=port)
-        thread.join(20)
     assert (result.returncode, result.stderr) == (1, "")
     assert result.stdout == f"unhealthy: no answer from port {port} within 2 seconds\n"
 
@@ -323,19 +327,10 @@ def test_unreadable_command_line_is_unhealthy(tmp_path: Path) -> None:
 )
 def test_server_is_known_by_its_greeting(tmp_path: Path, greeting: bytes, code: int, message: str) -> None:
     """What speaks first, as ssh does, is healthy when it says the right word."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def greet() -> None:
-            with server.accept()[0] as connection:
-                connection.sendall(greeting)
-
-        thread = threading.Thread(target=greet, daemon=True)
-        thread.start()
-        port = server.getsockname()[1]
-        question = tmp_path / "health" / "ssh"
-        question.parent.mkdir()
+    question = tmp_path / "health" / "ssh"
+    question.parent.mkdir()
+    with listening(lambda connection: connection.sendall(greeting)) as port:
         question.write_text(f"greets {port} SSH-\n")
         result = healthcheck(tmp_path, "tini", "--", "entrypoint", "ssh", library=tmp_path)
-        thread.join(20)
     assert (result.returncode, result.stderr) == (code, "")
     assert result.stdout.replace("\r", "") == message.format(port) + "\n"

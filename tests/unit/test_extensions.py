@@ -1,31 +1,17 @@
 """Extensions of code-server: what the list names is unpacked, and nothing else."""
 
 import hashlib
-import importlib.util
 import json
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from slipway import repository
+from tests.helpers.programs import load_script
 
-SCRIPT = repository.ROOT / "tools" / "code-server" / "extensions.py"
+extensions = load_script(repository.ROOT / "tools" / "code-server" / "extensions.py")
 MANIFEST = {"publisher": "team", "name": "editor-tool"}
-
-
-def load_script() -> ModuleType:
-    """Return the script as a module; it is part of no package."""
-    spec = importlib.util.spec_from_file_location("extensions", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-extensions = load_script()
 
 
 def write_list(folder: Path, manifest: dict[str, str], *entries: str, digest: str = "") -> Path:

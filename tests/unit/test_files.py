@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from slipway import files
+from slipway.errors import SlipwayError
 from slipway.files import write_whole
 
 
@@ -36,3 +38,14 @@ def test_a_failure_leaves_what_there_was(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_half(path)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"before"]
+
+
+def test_a_folder_for_what_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where TMPDIR says, also with a space; a job's folder that is gone is named."""
+    place = tmp_path / "a b"
+    monkeypatch.setenv("TMPDIR", str(place))
+    with pytest.raises(SlipwayError, match="a b is no folder that can be written: set TMPDIR"):
+        files.temporary_folder()
+    place.mkdir()
+    with files.temporary_folder() as folder, files.temporary_file() as file:
+        assert Path(folder).parent == Path(file.name).parent == place

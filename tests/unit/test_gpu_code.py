@@ -1,6 +1,5 @@
 """GPU code of a library that is read in pieces."""
 
-import struct
 from collections.abc import Iterable
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from slipway.build import gpu_probe
 from slipway.image.gpu_code import BUNDLE, GpuCode
 from tests.helpers.archives import file_system
-from tests.helpers.gpu_binaries import elf, fat_binary
+from tests.helpers.gpu_binaries import bundle, elf, fat_binary
 
 PTX, CODE = gpu_probe.PTX, gpu_probe.MACHINE_CODE
 ENTRY = 80  # bytes of an entry of fat_binary()
@@ -16,16 +15,6 @@ SECTION = (
     fat_binary([(CODE, 75, False), (PTX, 90, False)]) + bytes(8) + fat_binary([(CODE, 90, True), (CODE, 75, False)])
 )
 LIBRARY = elf({b".data": b"data" * 100, b".nv_fatbin": SECTION})
-
-
-def bundle(sizes: dict[str, int]) -> bytes:
-    """Return a bundle as AMD's compiler writes it."""
-    rows = [
-        ("host-x86_64-unknown-linux--", 0),
-        *((f"hipv4-amdgcn-amd-amdhsa--{name}", size) for name, size in sizes.items()),
-    ]
-    table = b"".join(struct.pack("<QQQ", 4096, size, len(name)) + name.encode() for name, size in rows)
-    return BUNDLE + struct.pack("<Q", len(rows)) + table + bytes(sum(sizes.values()))
 
 
 def count(pieces: Iterable[bytes]) -> dict[str, int]:
@@ -45,7 +34,8 @@ def test_fat_binaries_are_counted_however_they_are_cut(size: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 50, 10_000])
 def test_bundles_are_counted_however_they_are_cut(size: int) -> None:
-    library = elf({b".hip_fatbin": bundle({"gfx1030": 500, "gfx90a": 70}) + bundle({"gfx1030": 30})})
+    first, second = bundle({"gfx1030": bytes(500), "gfx90a": bytes(70)}), bundle({"gfx1030": bytes(30)})
+    library = elf({b".hip_fatbin": first + second})
     assert count(library[at : at + size] for at in range(0, len(library), size)) == {"gfx1030": 530, "gfx90a": 70}
 
 
@@ -53,7 +43,6 @@ def test_bundles_are_counted_however_they_are_cut(size: int) -> None:
     "text", [b"", LIBRARY[:-10], SECTION[:40], SECTION[:16] + bytes(200), BUNDLE, BUNDLE + b"\xff" * 90]
 )
 def test_what_is_damaged_ends_no_reading(text: bytes) -> None:
-    """And counts nothing that is not there."""
     assert set(count([text])) <= {"sm_75", "compute_90", "sm_90a"}
 
 

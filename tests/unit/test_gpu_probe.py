@@ -13,12 +13,21 @@ SM_75, SM_80, SM_86, SM_90A = (CODE, 75, False), (CODE, 80, False), (CODE, 86, F
 PTX_90 = (PTX, 90, False)
 
 
-def test_gpu_code_of_a_library_is_read(tmp_path: Path) -> None:
+FATBIN = fat_binary([SM_75, PTX_90]) + bytes(8) + fat_binary([SM_90A])
+
+
+@pytest.mark.parametrize(
+    ("sections", "found"),
+    [
+        ({b".data": fat_binary([SM_86]), b".nv_fatbin": FATBIN, b".nv_fatbin.other": b"-"}, {SM_75, PTX_90, SM_90A}),
+        ({b".data": b"data"}, set()),
+    ],
+)
+def test_gpu_code_of_a_library_is_read(tmp_path: Path, sections: dict[bytes, bytes], found: set[object]) -> None:
     """Each piece of each fat binary of the section, and nothing that looks like one elsewhere."""
     file = tmp_path / "library.so"
-    section = fat_binary([SM_75, PTX_90]) + bytes(8) + fat_binary([SM_90A])
-    file.write_bytes(elf({b".data": fat_binary([SM_86]), b".nv_fatbin": section, b".nv_fatbin.other": b"-"}))
-    assert gpu_probe.read_library(file) == {SM_75, PTX_90, SM_90A}
+    file.write_bytes(elf(sections))
+    assert gpu_probe.read_library(file) == found
 
 
 def test_code_of_an_unknown_form_is_an_error(tmp_path: Path) -> None:
@@ -27,13 +36,6 @@ def test_code_of_an_unknown_form_is_an_error(tmp_path: Path) -> None:
     file.write_bytes(elf({b".nv_fatbin": struct.pack("<IHHQ72x", gpu_probe.MAGIC, 1, 16, 72)}))
     with pytest.raises(ValueError, match="fat binary of an unknown form"):
         gpu_probe.read_library(file)
-
-
-def test_library_without_gpu_code_has_none(tmp_path: Path) -> None:
-    """Most libraries have no such section."""
-    file = tmp_path / "library.so"
-    file.write_bytes(elf({b".data": b"data"}))
-    assert gpu_probe.read_library(file) == set()
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,6 @@ def test_library_without_gpu_code_has_none(tmp_path: Path) -> None:
     ],
 )
 def test_gpus_that_libraries_serve(libraries: list[set[tuple[int, int, bool]]], gpus: str) -> None:
-    """In the order of their compute capabilities."""
     assert gpu_probe.describe_gpus(libraries) == gpus
 
 

@@ -5,8 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from slipway import repository
-from slipway.errors import SlipwayError
 from slipway.report import gpu_table
 from slipway.results import write_json
 
@@ -21,18 +19,17 @@ COLUMN = {"driver": "580.65.06", "gpus.torch": "9.0+PTX"}
 
 
 @pytest.fixture
-def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def document(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A document whose table knows another version, and results of one image."""
-    file = tmp_path / "choosing.md"
+    file = root / "choosing.md"
     tables = "".join(f"<!-- {name}: command -->\n| |\n|---|\n<!-- /{name} -->\n" for name in ("gpus", "amd-gpus"))
     file.write_text(gpu_table.replace_columns(f"before\n{tables}after\n", "cuda", {"9.0": {"driver": "1.2.3"}}))
     monkeypatch.setattr(gpu_table, "DOCUMENT", file)
-    folders = [tmp_path, tmp_path / "not-built", tmp_path / "rocm"]
+    folders = [root, root / "not-built", root / "rocm"]
     matrix = SimpleNamespace(images=[SimpleNamespace(results=folder) for folder in folders])
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setattr(gpu_table, "load_matrix", lambda: matrix)
-    write_json(tmp_path / "build.json", {"labels": LABELS})
-    write_json(tmp_path / "rocm" / "build.json", {"labels": LABELS_OF_ROCM})
+    write_json(root / "build.json", {"labels": LABELS})
+    write_json(root / "rocm" / "build.json", {"labels": LABELS_OF_ROCM})
     return file
 
 
@@ -41,16 +38,6 @@ def test_table_takes_the_labels_of_what_is_built(document: Path) -> None:
     gpu_table.main()
     text = document.read_text()
     assert gpu_table.read_columns(text, "hip") == {"5.7": {"gpus.rccl": "gfx90a gfx1030"}}
-    assert list(gpu_table.read_columns(text, "cuda").items()) == [
-        ("9.0", {"driver": "1.2.3"}),
-        ("13.0", COLUMN),
-    ]
+    assert list(gpu_table.read_columns(text, "cuda").items()) == [("9.0", {"driver": "1.2.3"}), ("13.0", COLUMN)]
     assert text.startswith("before\n<!-- gpus")
     assert text.endswith("<!-- /amd-gpus -->\nafter\n")
-
-
-def test_document_without_the_markers_is_an_error(document: Path) -> None:
-    """There is no place to write to."""
-    document.write_text("nothing")
-    with pytest.raises(SlipwayError, match="has lost its markers"):
-        gpu_table.main()

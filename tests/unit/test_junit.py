@@ -40,7 +40,6 @@ def test_a_report_has_every_check_with_its_outcome_and_reason(tmp_path: Path) ->
 
 @pytest.mark.parametrize("content", ["<testsuites><te", '<testsuites><testsuite time="x"/></testsuites>', None])
 def test_a_missing_or_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: str | None) -> None:
-    """It must not read as a run without failures."""
     file = tmp_path / "tests.xml"
     if content is not None:
         file.write_text(content)

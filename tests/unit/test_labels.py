@@ -34,7 +34,6 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str
 
 
 def test_an_image_for_amd_gpus_is_asked_for_them(image: Image, runs: list[tuple[str, str]]) -> None:
-    """As one for CUDA is."""
     assert labels.find_facts(image, "sha256:1") == {"hip": "5.7", "gpus.rocblas": "gfx1030"}
     assert runs == [("sha256:1", "probe.py"), ("sha256:1", "gpu_probe.py")]
 

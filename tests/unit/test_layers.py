@@ -20,23 +20,52 @@ def wasted(*plain: bytes) -> list[tuple[str, int, int, int]]:
     return [(item.entry.path, item.entry.size, item.layer, item.by) for item in waste]
 
 
-def test_whiteouts_delete_and_files_replace() -> None:
-    assert merged(LOWER, UPPER) == {"/": 0, "/etc": 1, "/etc/b": 1, "/c": 1}
-    assert wasted(LOWER, UPPER) == [("/etc/a", 5, 0, 1), ("/etc/b", 3, 0, 1)]
-
-
-def test_a_whiteout_takes_a_whole_directory() -> None:
-    tree = tar(directory("d"), directory("d/e"), ("d/e/f", b"12"), ("de", b"3"))
-    assert merged(tree, tar((".wh.d", b""))) == {"/de": 0}
-    assert wasted(tree, tar((".wh.d", b""))) == [("/d/e/f", 2, 0, 1)]
-
-
-def test_an_opaque_directory_keeps_only_its_own_layers_files() -> None:
-    tree = tar(directory("d"), ("d/old", b"12"), ("d/same", b"1"), ("other", b"3"))
+TREE = tar(directory("d"), directory("d/e"), ("d/e/f", b"12"), ("de", b"3"))
+OPAQUE = (
+    tar(directory("d"), ("d/old", b"12"), ("d/same", b"1"), ("other", b"3")),
     # The marker may follow the directory's new files.
-    opaque = tar(directory("d"), ("d/new", b"4"), ("d/same", b"5"), ("d/.wh..wh..opq", b""))
-    assert merged(tree, opaque) == {"/d": 1, "/d/new": 1, "/d/same": 1, "/other": 0}
-    assert wasted(tree, opaque) == [("/d/old", 2, 0, 1), ("/d/same", 1, 0, 1)]
+    tar(directory("d"), ("d/new", b"4"), ("d/same", b"5"), ("d/.wh..wh..opq", b"")),
+)
+Lost = tuple[str, int, int, int]
+CASES: dict[str, tuple[tuple[bytes, ...], dict[str, int], list[Lost]]] = {
+    "whiteouts delete and files replace": (
+        (LOWER, UPPER),
+        {"/": 0, "/etc": 1, "/etc/b": 1, "/c": 1},
+        [("/etc/a", 5, 0, 1), ("/etc/b", 3, 0, 1)],
+    ),
+    "a whiteout takes a whole directory": ((TREE, tar((".wh.d", b""))), {"/de": 0}, [("/d/e/f", 2, 0, 1)]),
+    "an opaque directory keeps only its own layer's files": (
+        OPAQUE,
+        {"/d": 1, "/d/new": 1, "/d/same": 1, "/other": 0},
+        [("/d/old", 2, 0, 1), ("/d/same", 1, 0, 1)],
+    ),
+    "a file in the place of a folder without an entry hides what is below": (
+        (tar(("d/e/f", b"1")), tar(("d", b"2"))),
+        {"/d": 1},
+        [("/d/e/f", 1, 0, 1)],
+    ),
+    "a deleted file that is there again is of the last layer": (
+        (tar(("d/a", b"1")), tar((".wh.d", b"")), tar(("d/a", b"22"))),
+        {"/d/a": 2},
+        [("/d/a", 1, 0, 1)],
+    ),
+    "a link in a directory's place takes its files": (
+        (tar(directory("lib"), ("lib/x", b"12")), tar(("lib", "usr/lib"))),
+        {"/lib": 1},
+        [("/lib/x", 2, 0, 1)],
+    ),
+    "a directory that is named again keeps its files": (
+        (LOWER, tar(directory("etc"))),
+        {"/": 0, "/etc": 1, "/etc/a": 0, "/etc/b": 0},
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize(("layers", "files", "waste"), CASES.values(), ids=CASES)
+def test_layers_make_one_file_system(layers: tuple[bytes, ...], files: dict[str, int], waste: list[Lost]) -> None:
+    assert merged(*layers) == files
+    assert wasted(*layers) == waste
 
 
 def test_a_file_below_a_link_of_a_lower_layer_is_refused() -> None:
@@ -47,16 +76,6 @@ def test_a_file_below_a_link_of_a_lower_layer_is_refused() -> None:
     assert merged(linked, tar(directory("lib"), ("lib/x", b"1"))) == {"/usr/lib": 0, "/lib": 1, "/lib/x": 1}
 
 
-def test_a_file_in_the_place_of_a_folder_without_an_entry_hides_what_is_below() -> None:
-    assert merged(tar(("d/e/f", b"1")), tar(("d", b"2"))) == {"/d": 1}
-
-
-def test_a_deleted_file_that_is_there_again_is_of_the_last_layer() -> None:
-    layers = tar(("d/a", b"1")), tar((".wh.d", b"")), tar(("d/a", b"22"))
-    assert merged(*layers) == {"/d/a": 2}
-    assert wasted(*layers) == [("/d/a", 1, 0, 1)]
-
-
 def test_time_does_not_grow_with_the_number_of_layers() -> None:
     """Each entry is looked at once, not once for each whiteout above it."""
     files = [(f"{folder}/e/f/g/{file}", b"") for folder in range(500) for file in range(20)]
@@ -65,17 +84,6 @@ def test_time_does_not_grow_with_the_number_of_layers() -> None:
     start = time.process_time()
     assert len(image.merged()) == 300 * 20
     assert time.process_time() - start < 2
-
-
-def test_a_link_in_a_directorys_place_takes_its_files() -> None:
-    tree = tar(directory("lib"), ("lib/x", b"12"))
-    assert merged(tree, tar(("lib", "usr/lib"))) == {"/lib": 1}
-    assert wasted(tree, tar(("lib", "usr/lib"))) == [("/lib/x", 2, 0, 1)]
-
-
-def test_a_directory_named_again_keeps_its_files() -> None:
-    assert merged(LOWER, tar(directory("etc"))) == {"/": 0, "/etc": 1, "/etc/a": 0, "/etc/b": 0}
-    assert wasted(LOWER, tar(directory("etc"))) == []
 
 
 def test_a_file_with_a_hard_link_left_is_no_waste() -> None:

@@ -76,7 +76,6 @@ def test_an_image_knows_its_name_tag_lock_and_flavors() -> None:
 
 
 def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
-    """Its name has both."""
     the_matrix = parse_matrix(GOOD)
     names = ["cuda-base-workbench", "cuda-runtime-workbench", "cuda-base-desktop-full"]
     assert [image.name for image in the_matrix.images] == ["cuda-base", "cuda-runtime", *names]
@@ -87,21 +86,19 @@ def test_a_workload_is_an_image_on_each_variant_it_names() -> None:
     assert (image.least_size, image.most_size) == (2_000_000_000, 3_000_000_000)
 
 
-def test_a_workload_has_the_locks_of_its_targets_and_toggles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workload_has_the_locks_of_its_targets_and_toggles(root: Path) -> None:
     """A toggle that is off installs nothing, so its lock is not among the image's."""
-    folder = tmp_path / "requirements"
+    folder = root / "requirements"
     folder.mkdir()
     parts = ["workbench-data-science", "workbench-jupyterlab"]
     names = ["cuda13.0-base", *parts, "workbench-cuda", "workbench-cpu", "desktop-themes", "desktop-obs"]
     for name in names:
         (folder / f"{name}.txt").touch()
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
     image = parse_matrix(GOOD).find_image("cuda-base-desktop-full")
     assert [file.stem for file in image.locks] == ["cuda13.0-base", *parts, "workbench-cuda", "desktop-themes"]
 
 
 def test_another_python_stands_after_the_flavor() -> None:
-    """A workload's name follows it."""
     text = GOOD.replace("[variant.cuda", '[variant."cuda-py3.13"')
     text = re.sub(r"(?m)^cuda-(base|runtime) =", r'"cuda-\1-py3.13" =', text)
     the_matrix = parse_matrix(text)
@@ -137,7 +134,6 @@ def test_an_image_is_in_the_tests_unless_its_row_or_its_variants_image_says_othe
 
 
 def test_an_unknown_image_is_answered_with_close_names() -> None:
-    """A typing error is mended at once."""
     with pytest.raises(
         SlipwayError, match=r"no image 'cuda-bsae'; did you mean cuda-base.*`nox -s matrix -- --all` lists all"
     ):
@@ -186,11 +182,7 @@ WRONG = {
         r"\[variant.cuda\] accelerator is 'tpu'; .*one of cpu, cuda",
     ),
     "name of another accelerator": ("[variant.cuda]", "[variant.cpu]", r"must be named cuda"),
-    "unknown version": (
-        'cuda = "13.0" }\narch',
-        'opencl = "3" }\narch',
-        r"versions\] has an unknown key 'opencl'",
-    ),
+    "unknown version": ('cuda = "13.0" }\narch', 'opencl = "3" }\narch', r"versions\] has an unknown key 'opencl'"),
     "architecture": ('["sm_90"]', '["gfx90a"]', r"architectures is \['gfx90a'\]"),
     "unknown flavor": (
         "runtime = {",
@@ -202,17 +194,9 @@ WRONG = {
     "no most": ("[1.0, 1.6]", "[1.0, inf]", r"size_gb is \[1.0, inf\]; it must be \[least, most\]"),
     "one-sided size": ("[1.0, 1.6]", "1.6", r"size_gb is 1.6"),
     "unknown target": ('target = "desktop"', 'target = "desk"', "target is 'desk'; it must be one of workbench, tra"),
-    "unknown workload below": (
-        'parent = "workbench"',
-        'parent = "bench"',
-        "parent is 'bench'; .*one of workbench",
-    ),
+    "unknown workload below": ('parent = "workbench"', 'parent = "bench"', "parent is 'bench'; .*one of workbench"),
     "port as text": ("[6080]", '["6080"]', r"ports is \['6080'\]; it must be a list of port numbers"),
-    "argument in small letters": (
-        "{ THEMES",
-        "{ themes",
-        "'themes'; it must be a build argument in capitals",
-    ),
+    "argument in small letters": ("{ THEMES", "{ themes", "'themes'; it must be a build argument in capitals"),
     "argument that is no text": ('THEMES = "true"', "THEMES = true", "THEMES is True; it must be a string"),
     "unknown variant": (
         "cuda-base = { size_gb = [2.0",
@@ -225,6 +209,7 @@ WRONG = {
         r"on\] has an unknown key 'cuda-base'",
     ),
     "workload without a budget": ("cuda-base = { size_gb = [2.0, 3.0] }", "cuda-base = {}", "size_gb is missing"),
+    "missing table": ("[variant.cuda.flavor]", "[variant.cuda.flavors]", r"\[variant.cuda\] flavor is missing"),
     "table as text": (
         "[variant.cuda.flavor]\nbase = { size_gb = [1.0, 1.6] }",
         "[variant.cuda.flavor]\nbase = 1",
@@ -258,13 +243,6 @@ def test_every_mistake_is_named_at_once() -> None:
     ]
 
 
-def test_a_missing_table_is_named() -> None:
-    """A variant without flavors has no images."""
-    text = GOOD.replace("[variant.cuda.flavor]", "[variant.cuda.flavors]")
-    with pytest.raises(SlipwayError, match=r"\[variant.cuda\] flavor is missing; it must be a table"):
-        parse_matrix(text)
-
-
 def test_the_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever needs the matrix loads it, and gets the same one."""
     first = matrix.load_matrix()
@@ -273,7 +251,6 @@ def test_the_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_file_is_an_error_that_says_how_to_get_it_back() -> None:
-    """It is part of the repository."""
     with pytest.raises(SlipwayError, match="git checkout"):
         matrix.load_matrix(repository.ROOT / "no-such-images.toml")
 

@@ -18,8 +18,17 @@ PASSES = "def test_two():\n    pass\n"
         (NOT_RUN.format(reason="no tool"), ("--allow-not-run",), 0, "not run: no tool: test_one"),
         (NOT_RUN.format(reason=NO_GPU), (), 0, f"not run: {NO_GPU}: test_one"),
         (MODULE, (), 1, "not run: no tool: test_source.py"),
+        (NOT_RUN.format(reason="no tool"), ("-n2",), 1, "not run: no tool: test_one"),
+        (MODULE, ("-n2",), 1, "not run: no tool: test_source.py"),
     ],
-    ids=["not accepted", "accepted by the option", "accepted by its reason", "a whole module"],
+    ids=[
+        "not accepted",
+        "accepted by the option",
+        "accepted by its reason",
+        "a whole module",
+        "in another process",
+        "a whole module in other processes",
+    ],
 )
 def test_what_was_not_run_is_no_pass(
     pytester: pytest.Pytester, source: str, options: tuple[str, ...], status: int, line: str

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix, repository
+from slipway import matrix
 from slipway.audit import file_checks, package_checks
 from slipway.audit.debian_packages import claim_files, read_packages
 from slipway.audit.origins import Origins, names_package, read_origins
@@ -100,19 +100,16 @@ def test_the_first_file_of_a_stage_on_an_image_follows_the_base_image() -> None:
     assert not DOCKERFILES.begins_stage(SECOND)
 
 
-def test_the_workloads_and_their_variant_are_read_for_one_contract(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_workloads_and_their_variant_are_read_for_one_contract(root: Path) -> None:
     """A build argument has the contract's value; BASE is the parent under any tag."""
     workload = MATRIX.find_image("cpu-base-workbench")
     name, value = next((name, value) for name, value in workload.arguments.items() if name != "BASE")
     text = f"ARG BASE=x\nARG {name}=default\nFROM ${{BASE}} AS a\nARG BASE {name}\nRUN install workload\n"
-    (tmp_path / workload.dockerfile).write_text(text)
+    (root / workload.dockerfile).write_text(text)
     key, version = next(iter(IMAGE.variant.arguments.items()))
     text = f"ARG {key}=default\nFROM x AS base\nARG {key}\nRUN --mount=type=cache,id=own,target=/x install variant\n"
     for image in (workload, IMAGE):
-        (tmp_path / image.variant.dockerfile).write_text(text)
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
+        (root / image.variant.dockerfile).write_text(text)
 
     found = read_dockerfiles(workload)
     assert found.contains(f"RUN |2 BASE=example.com/x:1 {name}={value} /bin/sh -c install workload")

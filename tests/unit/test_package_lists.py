@@ -1,19 +1,15 @@
 """The packages of Alpine, RPM and conda are components of images from elsewhere."""
 
-import io
 import json
 import sqlite3
 import struct
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from slipway.image import filesystem, package_lists
-from slipway.image.archive import read_archive
-from slipway.report import contents, contents_tables
-from slipway.report.image_sources import Source
-from tests.helpers.archives import Member, oci, saved, tar
+from slipway.image import package_lists
+from slipway.report import contents_tables
+from tests.helpers.contents import describe, sizes
 
 APK = b"""C:Q1abc=
 P:musl
@@ -30,18 +26,6 @@ R:.hidden
 F:bin
 R:busybox
 """
-
-
-def describe(*layers: list[Member]) -> dict[str, Any]:
-    """Return the contents of an image of layers."""
-    data = saved(oci(*(tar(*members) for members in layers)))
-    image = read_archive(io.BytesIO(data), "test:image", filesystem.choose_content)
-    return contents.describe_image(Source("test:image", image, image.id))
-
-
-def sizes(found: dict[str, Any]) -> dict[str, int]:
-    """Return the bytes of the components, each by kind, name and version."""
-    return {f"{row['kind']} {row['name']} {row['version']}".strip(): row["bytes"] for row in found["components"]}
 
 
 def make_header(name: str, *files: str, epoch: int | None = None) -> bytes:
@@ -83,8 +67,8 @@ def make_database(folder: Path, *headers: bytes) -> bytes:
 
 @pytest.mark.parametrize("place", ["lib/apk/db/installed", "usr/lib/apk/db/installed"])
 def test_alpine_s_packages_are_components(place: str) -> None:
-    files: list[Member] = [("lib/ld-musl-x86_64.so.1", b"m" * 30), ("bin/busybox", b"b" * 50), (".hidden", b"h")]
-    found = describe([*files, (place, APK), ("etc/motd", b"e" * 4)])
+    files = [("lib/ld-musl-x86_64.so.1", b"m" * 30), ("bin/busybox", b"b" * 50), (".hidden", b"h")]
+    found = describe(("RUN", [*files, (place, APK), ("etc/motd", b"e" * 4)]))
     assert sizes(found) == {
         "apk busybox 1.37.0-r12": 51,
         "apk musl 1.2.5-r9": 30,
@@ -103,15 +87,12 @@ def test_packages_of_rpm_are_components(tmp_path: Path, folder: str) -> None:
         make_header("libcublas-13-0", "/usr/local/cuda/lib64/libcublas.so"),
         make_header("gpg-pubkey"),
     )
-    found = describe(
-        [
-            ("bin", "usr/bin"),
-            ("usr/bin/bash", b"b" * 20),
-            ("usr/share/doc/bash/\xfc", b"d" * 3),
-            ("usr/local/cuda/lib64/libcublas.so", b"c" * 40),
-            (f"{folder}/rpmdb.sqlite", database),
-        ]
-    )
+    files = [
+        ("usr/bin/bash", b"b" * 20),
+        ("usr/share/doc/bash/\xfc", b"d" * 3),
+        ("usr/local/cuda/lib64/libcublas.so", b"c" * 40),
+    ]
+    found = describe(("RUN", [("bin", "usr/bin"), *files, (f"{folder}/rpmdb.sqlite", database)]))
     place = "/".join(folder.split("/")[:2])
     assert sizes(found) == {
         f"system /{place}": len(database),
@@ -127,17 +108,15 @@ def test_conda_s_packages_are_components() -> None:
         {"name": "numpy", "version": "2.4.0", "files": ["lib/python3.13/site-packages/numpy/core.so", "bin/f2py"]}
     ).encode()
     site = "opt/conda/lib/python3.13/site-packages"
-    found = describe(
-        [
-            ("opt/conda/conda-meta/numpy-2.4.0-py313_0.json", record),
-            (f"{site}/numpy/core.so", b"n" * 60),
-            (f"{site}/numpy-2.4.0.dist-info/RECORD", b"numpy/core.so,sha256=abc,60\n"),
-            ("opt/conda/bin/f2py", b"f" * 5),
-            (f"{site}/pip_only/a.py", b"p" * 7),
-            ("opt/conda/conda-meta/history", b"h" * 2),
-        ]
-    )
-    assert sizes(found) == {
+    files = [
+        ("opt/conda/conda-meta/numpy-2.4.0-py313_0.json", record),
+        (f"{site}/numpy/core.so", b"n" * 60),
+        (f"{site}/numpy-2.4.0.dist-info/RECORD", b"numpy/core.so,sha256=abc,60\n"),
+        ("opt/conda/bin/f2py", b"f" * 5),
+        (f"{site}/pip_only/a.py", b"p" * 7),
+        ("opt/conda/conda-meta/history", b"h" * 2),
+    ]
+    assert sizes(describe(("RUN", [*files]))) == {
         "conda numpy 2.4.0": 65 + len(record),
         "python numpy 2.4.0": len("numpy/core.so,sha256=abc,60\n"),
         "python pip-only": 7,
@@ -152,14 +131,10 @@ def test_a_later_layer_has_the_packages_that_count(tmp_path: Path) -> None:
     second = make_database(tmp_path, make_header("new", "/usr/bin/new", "/usr/bin/tool"))
     path = "var/lib/rpm/rpmdb.sqlite"
     found = describe(
-        [(path, first), ("usr/bin/tool", b"1" * 10), ("usr/bin/old", b"2" * 20)],
-        [(path, second), ("usr/bin/new", b"3" * 30), ("usr/bin/.wh.tool", b"")],
+        ("RUN", [(path, first), ("usr/bin/tool", b"1" * 10), ("usr/bin/old", b"2" * 20)]),
+        ("RUN", [(path, second), ("usr/bin/new", b"3" * 30), ("usr/bin/.wh.tool", b"")]),
     )
-    assert sizes(found) == {
-        "system /var/lib": len(first) + len(second),
-        "rpm new 1.2-3.el9": 40,
-        "system /usr/bin": 20,
-    }
+    assert sizes(found) == {"system /var/lib": len(first) + len(second), "rpm new 1.2-3.el9": 40, "system /usr/bin": 20}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +148,7 @@ def test_a_later_layer_has_the_packages_that_count(tmp_path: Path) -> None:
 )
 def test_a_database_that_cannot_be_read_is_named(path: str, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     """Its files are of the system or the application, and the output says so."""
-    found = describe([(path, content), ("usr/bin/tool", b"x" * 9)])
+    found = describe(("RUN", [(path, content), ("usr/bin/tool", b"x" * 9)]))
     assert sizes(found)["system /usr/bin"] == 9
     manager = "rpm" if "rpm" in path else "conda"
     assert [note.partition(":")[0] for note in found["notes"]] == [f"packages of {manager} are not named"]
@@ -191,11 +166,6 @@ def test_a_header_that_leads_nowhere_is_damage(tmp_path: Path) -> None:
             assert package_lists.make_list(package_lists.read_rpm, file) == b""
 
 
-def test_too_many_paths_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package_lists, "MOST_MEMORY", 100)
-    assert package_lists.make_list(package_lists.read_apk, io.BytesIO(APK)) == b""
-
-
 def test_a_view_in_place_of_the_table_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database of an image may compute for ever."""
     monkeypatch.setattr(package_lists, "MOST_STEPS", 10_000)
@@ -207,6 +177,7 @@ def test_a_view_in_place_of_the_table_ends(tmp_path: Path, monkeypatch: pytest.M
         assert package_lists.make_list(package_lists.read_rpm, file) == b""
 
 
-def test_a_database_beyond_the_limit_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package_lists, "MOST_TEXT", len(APK) - 1)
-    assert sizes(describe([("lib/apk/db/installed", APK), ("bin/busybox", b"b")]))["system /bin"] == 1
+@pytest.mark.parametrize(("limit", "most"), [("MOST_TEXT", len(APK) - 1), ("MOST_MEMORY", 100)])
+def test_a_database_beyond_the_limits_is_not_read(monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
+    monkeypatch.setattr(package_lists, limit, most)
+    assert sizes(describe(("RUN", [("lib/apk/db/installed", APK), ("bin/busybox", b"b")])))["system /bin"] == 1

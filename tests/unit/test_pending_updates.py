@@ -22,10 +22,15 @@ def test_a_list_that_reads_otherwise_is_not_run(output: str) -> None:
     """apt says itself that its list has no stable form."""
     with pytest.raises(NotRunError, match="unknown form"):
         pending_updates.read_updates(output)
-
-
-def test_nothing_pending_is_an_empty_list() -> None:
     assert pending_updates.read_updates("Listing...\n") == []
+
+
+def test_a_version_that_no_suite_has_is_named() -> None:
+    """A package that a Dockerfile makes is in no suite either."""
+    names = {"tini": 99, **dict.fromkeys(pending_updates.OWN, 1)}
+    lines = [f"{name}/now {version} all [installed,local]" for name, version in names.items()]
+    found = pending_updates.read_updates("\n".join(["Listing...", "a/trixie 2 all [upgradable from: 1]", *lines, ""]))
+    assert found == ["a 1 -> 2", f"tini 99 {pending_updates.STRANGE}"]
 
 
 def test_an_answer_that_does_not_come_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,9 +63,6 @@ def test_a_lock_older_than_the_limit_is_named(monkeypatch: pytest.MonkeyPatch) -
     lines = list(pending_updates.list_old_locks(IMAGE, 9))
     assert lines == ["requirements/cpu-base.txt is 10 days old, and 9 are allowed: nox -s lock"]
     assert list(pending_updates.list_old_locks(IMAGE, 10)) == []
-
-
-def test_a_lock_without_a_date_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "read_days", dict)
     (line,) = pending_updates.list_old_locks(IMAGE, 9)
     assert line == "requirements/cpu-base.txt has no date in requirements/resolved.toml: nox -s lock"
@@ -99,6 +101,5 @@ def test_damaged_dates_are_one_message(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_every_lock_has_a_date() -> None:
-    """And no date is of a lock that is gone."""
     files = {file.stem for file in locks.FOLDER.glob("*.txt")}
     assert set(locks.read_days()) == files

@@ -81,7 +81,6 @@ WRONG = {
 @pytest.mark.requirement("U6")
 @pytest.mark.parametrize(("old", "new", "message"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_with_a_platform_is_named(old: str, new: str, message: str) -> None:
-    """As for every other key."""
     text = matrix.FILE.read_text()
     assert old in text
     changed = text.replace(old, new).replace(
@@ -101,7 +100,6 @@ def test_what_is_wrong_with_a_platform_is_named(old: str, new: str, message: str
     ],
 )
 def test_a_missing_platform_is_answered_with_the_reason(name: str, platform: str, message: str) -> None:
-    """Whoever asks for it reads why."""
     with pytest.raises(SlipwayError, match=re.escape(message)):
         MATRIX.find_for_platform(MATRIX.find_image(name), platform)
 
@@ -159,7 +157,6 @@ def test_an_entry_that_no_container_can_use_does_not_serve(kernel: Path, entry: 
 
 @pytest.mark.requirement("U6")
 def test_missing_packages_are_named(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a system for which setup installs nothing."""
     shutil.rmtree(emulation.FORMATS)
     monkeypatch.setattr(packages, "os_release", lambda: {"ID": "fedora", "PRETTY_NAME": "Fedora 44"})
     with pytest.raises(SlipwayError, match=r"does not run programs of linux/arm64.*install qemu-user-static arch-test"):

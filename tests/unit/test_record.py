@@ -1,13 +1,8 @@
 """The record of a build names what the provenance of its image needs."""
 
-from argparse import Namespace
-from pathlib import Path
-
 import pytest
 
-from slipway import docker, repository, results
-from slipway.build import labels, record
-from slipway.matrix import load_matrix
+from slipway.build import record
 
 GITHUB = {
     "GITHUB_ACTIONS": "true",
@@ -52,20 +47,10 @@ def test_the_builder_is_the_one_of_ci(
     assert record.find_builder() == {"builder": builder, "run": run}
 
 
-def test_the_base_image_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A workload's labels name its parent alone."""
-    base = {"name": "debian:trixie-slim", "id": "sha256:1", "digest": "sha256:2", "origin": "pulled"}
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    monkeypatch.setattr(record, "find_commit", lambda _: "a" * 40)
-    monkeypatch.setattr(record, "list_context", lambda _: [])
-    monkeypatch.setattr(record, "find_id", lambda _: "sha256:3")
-    monkeypatch.setattr(record, "count_new_layers", lambda *_: "")
-    monkeypatch.setattr(labels, "read_labels", lambda *_: {"slipway.python": "3.13"})
-    monkeypatch.setattr(labels, "find_base", lambda _: base)
-    monkeypatch.setattr(docker, "own_builder", lambda: "default")
-    matrix = load_matrix()
-    image = matrix.find_image("cpu-base-workbench")
-    build = record.Build(matrix, image, Namespace(no_cache=False))
-    assert build.label_options()
-    build.finish()
-    assert results.read_json(image.results / "build.json")["base"] == base
+def test_a_part_of_cis_variables_is_no_builder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that a job starts gets those that somebody passes on."""
+    for name in (*GITHUB, *GITLAB):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITLAB_CI", "true")
+    assert record.find_builder() == {}

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from slipway import repository
 from slipway.errors import SlipwayError
 from slipway.matrix import load_matrix
 from slipway.report import page, published_sizes
@@ -21,10 +20,9 @@ Collect = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
-def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def dist(root: Path) -> Path:
     """An empty dist/."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    return tmp_path / "dist"
+    return root / "dist"
 
 
 @pytest.fixture
@@ -100,14 +98,12 @@ def test_a_result_that_does_not_count_is_not_run(
 def test_a_verdict_is_the_worst_of_its_steps(
     collect: Collect, changes: dict[str, str], verdict: str, step: str, detail: str
 ) -> None:
-    """Failed, else not run, else passed."""
     image = collect(**changes)
     assert image["verdict"] == verdict
     assert read_steps(image)[step].startswith(detail)
 
 
 def test_a_cut_run_beside_a_whole_one_is_not_counted(collect: Collect) -> None:
-    """Both are about this image."""
     cut = write_junit(write_case("a", "no"), write_case("b"), whole="no")
     assert read_steps(collect(tests_partial_xml=cut))["checks"] == "passed: 1 passed"
 
@@ -228,15 +224,15 @@ def test_a_long_text_for_a_pull_request_is_cut(dist: Path) -> None:
 
 def test_published_sizes_are_those_of_the_requirements() -> None:
     """A6, C8 and T3 have the figures; each is compared with an image of the matrix."""
-    rows = list(published_sizes.list_published(load_matrix()))
+    rows = list(published_sizes.list_published(load_matrix(), {}))
     requirements = (page.TEMPLATES.parents[2] / "docs" / "requirements.md").read_text()
     texts = dict(re.findall(r"(?ms)^- (A6|C8|T3) (.*?)(?=^- |\Z)", requirements))
     for requirement in ("A6", "C8"):
-        sizes = {row.bytes / 1e9 for row in rows if row.requirement == requirement}
+        sizes = {row["bytes"] / 1e9 for row in rows if row["requirement"] == requirement}
         listed = " ".join(re.findall(r"([\d./]+) GB", texts[requirement])).replace("/", " ").split()
         assert sizes == set(map(float, listed))
     limits = {"rocm-base": 2.5, "cpu-base": 1, "cuda-base": 2.5}
-    assert all(row.bytes / 1e9 < limits[row.own] for row in rows if row.requirement == "T3")
+    assert all(row["bytes"] / 1e9 < limits[row["own"]] for row in rows if row["requirement"] == "T3")
     assert len(published_sizes.list_silent()) == 2
 
 

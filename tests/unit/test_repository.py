@@ -8,10 +8,7 @@ import pytest
 
 from slipway import repository
 from slipway.repository import GitError
-
-
-def test_the_root_has_the_noxfile() -> None:
-    assert (repository.ROOT / "noxfile.py").is_file()
+from tests.helpers.programs import write_program
 
 
 def test_the_cache_is_where_the_user_keeps_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,25 +21,41 @@ def test_the_cache_is_where_the_user_keeps_caches(tmp_path: Path, monkeypatch: p
     assert repository.cache_folder("tools") == tmp_path / ".cache" / "slipway" / "tools"
 
 
-def test_files_as_they_were_at_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_as_they_were_at_a_commit(root: Path) -> None:
     """To the byte, whatever is there now; None for one that was not there."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    (tmp_path / "file").write_bytes(b" \xff\n\n")
-    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (root / "file").write_bytes(b" \xff\n\n")
+    subprocess.run(["git", "init", "--quiet", root], check=True)
     repository.git("add", "file")
     repository.git("-c", "user.name=x", "-c", "user.email=x", "commit", "--quiet", "--message=x")
-    (tmp_path / "file").write_bytes(b"changed")
+    (root / "file").write_bytes(b"changed")
     commit = repository.git("rev-parse", "HEAD")
     assert repository.file_at(commit, "file") == b" \xff\n\n"
     assert repository.file_at(commit, "other") is None
 
 
-def test_what_git_says_is_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_user_and_of_a_hook_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """git tells a hook its own repository, which may be another one; a signature is shown before its commit."""
+    for name in ("own", "other"):
+        subprocess.run(["git", "init", "--quiet", tmp_path / name], check=True)
+    monkeypatch.setattr(repository, "ROOT", tmp_path / "own")
+    script = 'cat >/dev/null; printf "\\n[GNUPG:] SIG_CREATED \\n" >&2; echo signature; echo gpg: good >&2'
+    signer = write_program(tmp_path / "gpg", script)
+    identity = ("-c", "user.name=x", "-c", "user.email=x", "-c", f"gpg.program={signer}")
+    repository.git(*identity, "commit", "--gpg-sign=x", "--quiet", "--allow-empty", "--message=x")
+    commit = repository.git("rev-parse", "HEAD")
+    repository.git("config", "log.showSignature", "true")
+    repository.git("config", "gpg.program", str(signer))
+    for variable, place in (("GIT_DIR", "other/.git"), ("GIT_WORK_TREE", "other"), ("GIT_INDEX_FILE", "none")):
+        monkeypatch.setenv(variable, str(tmp_path / place))
+    assert repository.git("log", "-1", "--format=%H") == commit
+    assert repository.git("rev-parse", "--show-toplevel") == str(tmp_path / "own")
+
+
+def test_what_git_says_is_the_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside a repository, and on a machine without git."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
     with pytest.raises(GitError, match="not a git repository"):
         repository.git("rev-parse", "HEAD")
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(root))
     assert not shutil.which("git")
     with pytest.raises(GitError, match="no git on this machine"):
         repository.git("rev-parse", "HEAD")

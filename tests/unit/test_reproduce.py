@@ -56,28 +56,28 @@ def test_each_difference_is_named(first: Member, second: Member, difference: str
     assert f"/etc/a  {difference}" in reproduce.compare_layers(layer(first), layer(second))
 
 
-def test_the_date_of_a_directory_is_one() -> None:
-    """It is in the layer as those of files are."""
-    later = directory("etc")
-    later.mtime = 60
-    found = reproduce.compare_layers(layer(directory("etc")), layer(later))
-    assert found == ["/etc  date: 1970-01-01 00:00:00, 1970-01-01 00:01:00"]
+LATER = directory("etc")
+LATER.mtime = 60
+UNREAD = "the order of the entries, fractions of a second, or values of extended attributes"
 
 
-def test_a_path_of_one_build_alone_is_named() -> None:
-    found = reproduce.compare_layers(layer(FILE, ("b", b"")), layer(FILE, ("c", b"")))
-    assert found == ["/b  only in the first build", "/c  only in the second build"]
-
-
-def test_the_mark_that_empties_a_directory_is_an_entry_of_its_own() -> None:
-    """The directory itself may be the same."""
-    found = reproduce.compare_layers(layer(directory("etc"), ("etc/.wh..wh..opq", b"")), layer(directory("etc")))
-    assert found == ["/etc/.wh..wh..opq  only in the first build"]
-
-
-def test_what_is_not_read_of_an_archive_is_named_without_a_path() -> None:
-    found = reproduce.compare_layers(layer(FILE, ("b", b"")), layer(("b", b""), FILE))
-    assert found == ["the order of the entries, fractions of a second, or values of extended attributes"]
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        ([directory("etc")], [LATER], ["/etc  date: 1970-01-01 00:00:00, 1970-01-01 00:01:00"]),
+        ([FILE, ("b", b"")], [FILE, ("c", b"")], ["/b  only in the first build", "/c  only in the second build"]),
+        # The mark that empties a directory is an entry of its own; the directory itself may be the same.
+        (
+            [directory("etc"), ("etc/.wh..wh..opq", b"")],
+            [directory("etc")],
+            ["/etc/.wh..wh..opq  only in the first build"],
+        ),
+        # What is not read of an archive is named without a path.
+        ([FILE, ("b", b"")], [("b", b""), FILE], [UNREAD]),
+    ],
+)
+def test_layers_differ_in_entries(first: list[Member], second: list[Member], found: list[str]) -> None:
+    assert reproduce.compare_layers(layer(*first), layer(*second)) == found
 
 
 def test_an_instruction_has_its_line_in_the_dockerfile() -> None:

@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway import repository, results
+from slipway import results
 from slipway.errors import SlipwayError
 from slipway.matrix import load_matrix
-
-
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    """In a folder that was not there."""
-    file = tmp_path / "dist" / "build.json"
-    results.write_json(file, {"image": "sha256:1"})
-    assert results.read_json(file) == {"image": "sha256:1"}
-    assert [path.name for path in file.parent.iterdir()] == ["build.json"]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,25 +29,21 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\xff", "[" * 100_000], ids=range(5))
 def test_a_damaged_file_counts_as_none(tmp_path: Path, content: str) -> None:
-    """It is made anew."""
     file = tmp_path / "versions.json"
     file.write_bytes(content.encode("latin-1"))
     assert results.read_json(file) == {}
 
 
 def test_a_file_that_cannot_be_removed_is_one_message(tmp_path: Path) -> None:
-    """One that is not there is removed already."""
     results.remove(tmp_path / "scan.json")
     (tmp_path / "cpu-base").touch()
     with pytest.raises(SlipwayError, match=r"cannot remove .*Not a directory"):
         results.remove(tmp_path / "cpu-base" / "scan.json")
 
 
-def test_a_second_build_of_an_image_waits_for_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("root")
+def test_a_second_build_of_an_image_waits_for_the_first(capsys: pytest.CaptureFixture[str]) -> None:
     """It says so, and goes on as soon as the first has ended."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
     image = load_matrix().find_image("cpu-base")
     order = []
 
@@ -74,9 +62,9 @@ def test_a_second_build_of_an_image_waits_for_the_first(
     assert shown.strip() == "cpu-base is being built by another run; waiting for it"
 
 
-def test_another_image_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("root")
+def test_another_image_waits_for_nothing() -> None:
     """And the same one not for a build that failed."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
     matrix = load_matrix()
     with results.exclusive(matrix.find_image("cpu-base")), results.exclusive(matrix.find_image("cuda-base")):
         pass
@@ -86,9 +74,8 @@ def test_another_image_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         pass
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_named(root: Path) -> None:
     """As after one run by sudo; here a file is in its place, which stops root, too."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    (tmp_path / "dist").write_text("")
+    (root / "dist").write_text("")
     with pytest.raises(SlipwayError, match=r"cannot write .*/dist/cpu-base: Not a directory"):
         results.exclusive(load_matrix().find_image("cpu-base")).__enter__()

@@ -58,7 +58,6 @@ def test_what_later_sessions_need_stays() -> None:
 
 
 def test_each_image_stays_or_is_in_one_round() -> None:
-    """None is left out, and none is built twice."""
     names = [image.name for group in (STAYING, *ROUNDS) for image in group]
     assert sorted(names) == sorted(image.name for image in MATRIX.images)
 

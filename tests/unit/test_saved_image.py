@@ -16,6 +16,7 @@ from slipway.errors import SlipwayError
 from slipway.image import saved_image
 from slipway.image.saved_image import read_image
 from tests.helpers.archives import LOWER, UPPER, digest, oci, saved, tar
+from tests.helpers.programs import write_program
 
 # --- The cache and the engine's failures, with a stand-in for docker ---
 
@@ -39,20 +40,15 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "image").write_text(json.dumps([inspected]))
     (folder / "history").write_text(lines)
     (folder / "saved").write_bytes(saved(blobs))
-    stand_in(folder, save='cat "$0-saved"')
+    stand_in(folder, save="cat saved")
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return folder
 
 
 def stand_in(folder: Path, save: str) -> None:
     """Write the stand-in with what `docker save` does."""
-    script = f"""#!/bin/sh
-cd {folder}
-echo "$1" >> calls
-case "$1" in save) {save.replace('"$0-saved"', "saved")} ;; *) cat "$1" ;; esac
-"""
-    (folder / "docker").write_text(script)
-    (folder / "docker").chmod(0o755)
+    script = f'cd {folder}; echo "$1" >> calls; case "$1" in save) {save} ;; *) cat "$1" ;; esac'
+    write_program(folder / "docker", script)
 
 
 def calls(folder: Path) -> list[str]:
@@ -106,13 +102,13 @@ def test_ctrl_c_leaves_no_process_and_no_cache_file(docker: Path, tmp_path: Path
     # More than a pipe holds: when all of it is written, somebody reads.
     (docker / "saved").write_bytes(saved(oci(tar(("large", bytes(300_000))))))
     stand_in(docker, save="head -c 200000 saved; echo $$ > pid; exec sleep 300")
-    command = [sys.executable, "-m", "slipway.image.saved_image", "x"]
+    command = [sys.executable, "-c", "from slipway.image.saved_image import read_image; read_image('x')"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     reader = subprocess.Popen(command, cwd=repository.ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: (docker / "pid").exists() and (docker / "pid").read_text() != "")
     reader.send_signal(signal.SIGINT)
     _, stderr = reader.communicate(timeout=50)  # less than the sleep
-    assert (reader.returncode, stderr) == (130, "interrupted\n")
+    assert stderr.endswith("KeyboardInterrupt\n")
     assert not Path("/proc", (docker / "pid").read_text().strip()).exists()
     assert not (tmp_path / "cache").exists()
 

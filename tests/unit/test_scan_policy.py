@@ -142,12 +142,11 @@ def test_a_mistake_is_named(folder: Path, mistake: str) -> None:
 
 
 def test_unused_entries_are_looked_for_in_the_published_images(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Others are rarely built: with them, one that is never scanned would keep an unused entry for ever."""
     current, published = policy.load(folder), load_matrix().published
     monkeypatch.setattr(policy, "load", lambda: current)
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
     needed = [item.record() for item in current.entries()]
     record = {"complete": True, "policy": current.digest, "exceptions": needed}
     for image in published:
@@ -165,11 +164,10 @@ def test_unused_entries_are_looked_for_in_the_published_images(
 
 @pytest.mark.requirement("T10")
 def test_a_scan_names_the_policy_and_the_documents_that_it_rests_on(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A commit of the policy and of the scan's code, and the SBOM and Trivy's report by digest; empty without one."""
     image = load_matrix().find_image("cpu-base")
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
     monkeypatch.setattr(repository, "describe_head", lambda *paths: " ".join(paths))
     monkeypatch.setattr(tools, "describe_program", lambda _: "trivy")
     results.write_json(image.results / sbom.CYCLONEDX, {})

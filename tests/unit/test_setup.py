@@ -23,8 +23,10 @@ from slipway.errors import SlipwayError
 from slipway.host import apt, base_image, downloads, engine, packages, setup, start, undo
 from slipway.host import commands as host_commands
 from slipway.host.engine import Engine, NoEngineError
+from tests.helpers.programs import write_program
 
 DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
+NO_CONTEXT = "unable to resolve docker endpoint: context not found"
 DENIED = "permission denied while trying to connect to the Docker daemon socket"
 
 INFO: dict[str, Any] = {
@@ -33,11 +35,7 @@ INFO: dict[str, Any] = {
     "OSType": "linux",
     "Name": "elsewhere",
     "DockerRootDir": "/var/lib/docker",
-    "ClientInfo": {
-        "Version": "28.2.2",
-        "Context": "default",
-        "Plugins": [{"Name": "buildx", "Version": "0.13.1"}],
-    },
+    "ClientInfo": {"Version": "28.2.2", "Context": "default", "Plugins": [{"Name": "buildx", "Version": "0.13.1"}]},
 }
 IMAGE = [{"Id": "sha256:1", "Created": "2026-01-01", "Config": {}, "RepoDigests": ["d@sha256:2"]}]
 
@@ -54,17 +52,11 @@ class FakeDocker:
             (folder / tool).symlink_to(shutil.which(tool) or tool)
         self.answers(info=INFO)
 
-    def answers(
-        self,
-        info: dict[str, Any],
-        error: str = "",
-        run: str = "exit 0",
-        version: str = "{}",
-    ) -> None:
+    def answers(self, info: dict[str, Any], error: str = "", run: str = "exit 0", version: str = "{}") -> None:
         """Set what `docker info` prints and what `docker run` does."""
         (self.folder / "info").write_text(json.dumps(info))
         (self.folder / "image").write_text(json.dumps(IMAGE))
-        script = f"""#!/bin/sh
+        script = f"""\
 echo "$@" >> {self.log}
 case "$1" in
     info) cat {self.folder}/info; echo "{error}" >&2; [ -z "{error}" ] ;;
@@ -73,8 +65,7 @@ case "$1" in
     run) cat >/dev/null; {run} ;;
 esac
 """
-        (self.folder / "docker").write_text(script)
-        (self.folder / "docker").chmod(0o755)
+        write_program(self.folder / "docker", script)
 
     def calls(self, command: str) -> list[str]:
         """Return the calls of one docker command."""
@@ -108,51 +99,43 @@ def message(*words: str) -> str:
 # --- an engine that does not serve --------------------------------------------------------------
 
 
-def test_no_permission_on_the_socket(docker: FakeDocker) -> None:
-    """Nothing is installed for somebody who only lacks a group."""
-    docker.answers(without_server(), error=DENIED)
-    text = message()
-    assert "usermod -aG docker" in text
-    assert "sudo" in text
+Answer = tuple[dict[str, Any], str, dict[str, str], tuple[str, ...]]
+TOO_OLD = ("20.10.24+dfsg1", "23.0.6", "24.0.9-1")
+ELSEWHERE = {
+    "exited with exit status 255, stderr=app@h: Permission denied (publickey).": "login there by ssh must work",
+    "error during connect: remote error: tls: certificate required": "DOCKER_CERT_PATH",
+    "unable to resolve docker endpoint: open /none/ca.pem: no such file or directory": "DOCKER_CERT_PATH",
+}
+# What docker prints, its error, the variables of the machine, and the words of setup.
+NOT_SERVING: dict[str, Answer] = {
+    "no permission": (without_server(), DENIED, {}, ("usermod -aG docker", "sudo")),
+    "down": (without_server(), DOWN, {"DOCKER_HOST": "tcp://h:1"}, ("engine at tcp://h:1 does not answer",)),
+    "context down": (without_server(Context="builder"), DOWN, {}, ("the Docker context 'builder' does not answer",)),
+    "no context": ({}, NO_CONTEXT, {"DOCKER_CONTEXT": "x"}, ("the Docker context 'x' does not answer",)),
+    "podman": ({"host": {"remoteSocket": {"path": "/run/podman/podman.sock"}}}, "", {}, ("Podman",)),
+    "windows": (INFO | {"OSType": "windows"}, "", {}, ("Linux containers",)),
+    **{why: (without_server(), why, {"DOCKER_HOST": "ssh://app@h"}, (advice,)) for why, advice in ELSEWHERE.items()},
+    # Its own Dockerfile frontend would stop in the middle of a build, without a word on what to do.
+    **{old: (INFO | {"ServerVersion": old}, "", {}, (f"{old} is too old", "BuildKit", "to 25.0")) for old in TOO_OLD},
+}
 
 
-def test_engine_elsewhere_is_down(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever named an engine wants that one, and no other is installed."""
-    monkeypatch.setenv("DOCKER_HOST", "tcp://builder:2375")
-    docker.answers(without_server(), error=DOWN)
-    assert "engine at tcp://builder:2375 does not answer" in message()
-
-
-def test_engine_of_a_context_is_down(docker: FakeDocker) -> None:
-    """A context is the other way to name an engine."""
-    docker.answers(without_server(Context="builder"), error=DOWN)
-    assert "the Docker context 'builder' does not answer" in message()
-
-
-@pytest.mark.parametrize(
-    ("reason", "advice"),
-    [
-        ("exited with exit status 255, stderr=app@h: Permission denied (publickey).", "login there by ssh must work"),
-        ("error during connect: remote error: tls: certificate required", "DOCKER_CERT_PATH"),
-        ("unable to resolve docker endpoint: open /none/ca.pem: no such file or directory", "DOCKER_CERT_PATH"),
-    ],
-)
-def test_engine_elsewhere_that_refuses(
-    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, reason: str, advice: str
+@pytest.mark.parametrize(("info", "error", "variables", "words"), NOT_SERVING.values(), ids=NOT_SERVING)
+def test_an_engine_that_does_not_serve(  # noqa: PLR0913, PLR0917 - a row of the table
+    docker: FakeDocker,
+    monkeypatch: pytest.MonkeyPatch,
+    info: dict[str, Any],
+    error: str,
+    variables: dict[str, str],
+    words: tuple[str, ...],
 ) -> None:
-    """The advice is for the way to it; no group of this machine would help."""
-    monkeypatch.setenv("DOCKER_HOST", "ssh://app@h")
-    docker.answers(without_server(), error=reason)
+    """Whoever named an engine, or only lacks a group, gets no other one; a group helps on this machine alone."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    docker.answers(info, error=error)
     text = message()
-    assert advice in text
-    assert "usermod" not in text
-
-
-def test_context_that_does_not_exist(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No engine is installed for a mistyped name."""
-    monkeypatch.setenv("DOCKER_CONTEXT", "bilder")
-    docker.answers({}, error="unable to resolve docker endpoint: context not found")
-    assert "the Docker context 'bilder' does not answer" in message()
+    assert [word for word in words if word not in text] == []
+    assert ("usermod" in text) == (error == DENIED)
 
 
 def test_podmans_socket(docker: FakeDocker) -> None:
@@ -163,32 +146,23 @@ def test_podmans_socket(docker: FakeDocker) -> None:
     assert "DOCKER_HOST" in text
 
 
-def test_podman_is_told_apart(docker: FakeDocker) -> None:
-    """Its docker command prints other data."""
-    docker.answers({"host": {"remoteSocket": {"path": "/run/podman/podman.sock"}}})
-    assert "Podman" in message()
-
-
-@pytest.mark.parametrize("version", ["20.10.24+dfsg1", "23.0.6", "24.0.9-1"])
-def test_engine_that_is_too_old(docker: FakeDocker, version: str) -> None:
-    """Its own Dockerfile frontend would stop in the middle of a build, without a word on what to do."""
-    docker.answers(INFO | {"ServerVersion": version})
-    text = message()
-    assert f"{version} is too old" in text
-    assert "BuildKit" in text
-    assert "Upgrade it to 25.0 or newer" in text
-
-
 @pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "29.0.0-rc.1", "dev"])
 def test_engine_that_is_new_enough(version: str) -> None:
     """The oldest, Debian's, one of tomorrow; and what a developer's own engine calls itself."""
     engine.require_buildkit(engine.read_engine(INFO | {"ServerVersion": version}))
 
 
-def test_windows_containers(docker: FakeDocker) -> None:
-    """Docker Desktop can be switched to them."""
-    docker.answers(INFO | {"OSType": "windows"})
-    assert "Linux containers" in message()
+@pytest.mark.parametrize(
+    ("version", "is_too_old"),
+    [("v0.9.1-docker", True), ("0.13.1+ds1", False), ("v0.10.0-desktop.2", False), ("", False)],
+)
+def test_buildx_that_is_too_old(docker: FakeDocker, version: str, *, is_too_old: bool) -> None:
+    """One that somebody put into the home years ago comes before the system's."""
+    docker.answers(INFO | {"ClientInfo": INFO["ClientInfo"] | {"Plugins": [{"Name": "buildx", "Version": version}]}})
+    if is_too_old:
+        assert f"buildx {version} is too old: 0.10 or newer is needed" in message()
+    else:
+        assert setup.main([]) == 0
 
 
 def test_no_buildx(docker: FakeDocker, system: str) -> None:
@@ -223,8 +197,16 @@ def system(monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
+@pytest.mark.parametrize("name", ["rocky", "amzn"])
+def test_a_system_like_fedora_without_its_packages(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Those of Red Hat and Amazon have no moby-engine."""
+    release = {"ID": name, "ID_LIKE": "fedora" if name == "amzn" else "rhel centos fedora"}
+    monkeypatch.setattr(packages, "os_release", lambda: release)
+    with pytest.raises(SlipwayError, match="install Docker Engine with buildx"):
+        packages.require_debian(("docker.io",), "no engine")
+
+
 def test_no_engine_on_another_system(docker: FakeDocker, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says exactly what to install, and stops."""
     (docker.folder / "docker").unlink()
     monkeypatch.setattr(start, "find_dockerd", lambda: None)
     text = message()
@@ -275,6 +257,36 @@ def test_data_root_that_only_root_reads(docker: FakeDocker, tmp_path: Path, monk
     assert f"3.0 GB free in {root}, 8 GB needed" in message()
 
 
+@pytest.mark.parametrize(
+    ("settings", "folder"),
+    [
+        (None, "/var/lib/containerd"),
+        ("version = 3", "/var/lib/containerd"),
+        ("root = ", "/var/lib/containerd"),
+        ('root = "/data/containerd"', "/data/containerd"),
+    ],
+)
+def test_images_of_a_containerd_of_the_systems_own(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: str | None, folder: str
+) -> None:
+    """Docker 29's default: not data-root, but containerd's settings move them. Docker's own has data-root."""
+    monkeypatch.setattr(engine, "CONTAINERD_SETTINGS", file := tmp_path / "config.toml")
+    if settings:
+        file.write_text(settings)
+    usage = shutil.disk_usage("/")._replace(free=3_000_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    want_disk(monkeypatch, 8)
+    info = INFO | {"Name": os.uname().nodename, "DockerRootDir": "/data/docker"}
+    store = {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+    docker.answers(info | store | {"Containerd": {"Address": "/run/containerd/containerd.sock"}})
+    text = message()
+    assert f"3.0 GB free in {folder}, 8 GB needed" in text
+    assert f"`root` in {file}" in text
+    docker.answers(info | store | {"Containerd": {"Address": "/var/run/docker/containerd/containerd.sock"}})
+    assert "3.0 GB free in /data/docker, 8 GB needed" in (text := message())
+    assert '"data-root" in /etc/docker/daemon.json' in text
+
+
 @pytest.mark.usefixtures("docker")
 def test_disk_of_another_machine_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder of that name on this machine is another one."""
@@ -319,6 +331,15 @@ def test_proof_goes_through_the_mirror_that_a_build_uses() -> None:
             member = archive.extractfile(name)
             assert member
             assert member.read().decode() == text
+
+
+def test_proof_gets_a_proxy_as_apt_knows_it(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host may name it in upper case alone, and without a scheme."""
+    monkeypatch.delenv("http_proxy", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "proxy.example:3128")
+    docker.answers(INFO, run=f'echo "$http_proxy" >{docker.folder}/proxy')
+    assert setup.main([]) == 0
+    assert (docker.folder / "proxy").read_text() == "http://proxy.example:3128\n"
 
 
 def test_no_network_in_containers(docker: FakeDocker) -> None:
@@ -424,7 +445,10 @@ INSTALLATION = f"install --yes --no-install-recommends {WANTED}"
 
 
 def test_debian_12_takes_docker_alone_from_a_pinned_debian_13(commands: list[list[str]]) -> None:
-    """The pin is there before the source, so that no other package is ever upgraded to it."""
+    """The pin is there before the source, so that no other package is ever upgraded to it.
+
+    The new engine keeps its build cache small.
+    """
     start.provide_engine(NoEngineError("no engine"))
     steps = ["preferences", "sources", "update", SIMULATION, "notes", "daemon.json", INSTALLATION]
     assert apt_steps(commands) == steps
@@ -436,6 +460,10 @@ def test_debian_12_takes_docker_alone_from_a_pinned_debian_13(commands: list[lis
     notes = json.loads(texts[2])
     assert notes["packages"] == ["docker.io"]
     assert [Path(name).name for name in notes["files"]] == ["preferences", "sources", "daemon.json"]
+    written = next(command for command in commands if str(start.DAEMON) in command)
+    assert written[:2] == ["install", "-D"]
+    limit = json.loads(written[-1])["builder"]["gc"]
+    assert limit == {"enabled": True, "defaultKeepStorage": "20GB"}
 
 
 def test_an_upgrade_needs_consent(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,7 +491,6 @@ class Terminal(io.StringIO):
 def test_an_upgrade_is_asked_for_on_a_terminal(
     commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, typed: str, *, is_installed: bool
 ) -> None:
-    """The default is no, as is Ctrl-D."""
     let_apt(monkeypatch, commands, ADDED + UPGRADED)
     monkeypatch.setattr("sys.stdin", Terminal(typed))
     if is_installed:
@@ -495,51 +522,43 @@ def test_debian_12_without_a_source_of_debian(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_debian_13_installs_its_own(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """No source is added."""
     monkeypatch.setattr(packages, "os_release", lambda: {"ID": "debian", "VERSION_ID": "13"})
     start.provide_engine(NoEngineError("no engine"))
     assert apt_steps(commands) == ["update", SIMULATION, "notes", "daemon.json", INSTALLATION]
 
 
-def test_new_engine_keeps_its_build_cache_small(commands: list[list[str]]) -> None:
-    """The file with the limit, in a folder that is made for it."""
+@pytest.mark.parametrize(
+    ("there", "installed", "is_configured"),
+    [
+        ((), WANTED, True),
+        # Somebody wrote it before the engine came, or it outlived an earlier engine.
+        (("daemon.json",), WANTED, False),
+        # An engine that was there is not configured, although a package is installed.
+        (("dockerd",), "docker-cli", False),
+        # Of another origin.
+        (("docker",), "docker.io docker-buildx docker-compose", True),
+        # The engine is down, and is only started.
+        (("dockerd", "docker"), "", False),
+    ],
+)
+def test_only_what_is_missing_is_installed(
+    commands: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    there: tuple[str, ...],
+    installed: str,
+    *,
+    is_configured: bool,
+) -> None:
+    monkeypatch.setattr(start, "find_dockerd", lambda: "/usr/sbin/dockerd" if "dockerd" in there else None)
+    monkeypatch.setattr(start, "which", lambda name, **_: name if name in there else None)
+    if "daemon.json" in there:
+        start.DAEMON.parent.mkdir()
+        start.DAEMON.write_text("{}")
     start.provide_engine(NoEngineError("no engine"))
-    written = next(command for command in commands if str(start.DAEMON) in command)
-    assert written[:2] == ["install", "-D"]
-    limit = json.loads(written[-1])["builder"]["gc"]
-    assert limit == {"enabled": True, "defaultKeepStorage": "20GB"}
-
-
-def test_configuration_of_an_engine_is_never_changed(commands: list[list[str]]) -> None:
-    """Somebody wrote it before the engine came, or it outlived an earlier engine."""
-    start.DAEMON.parent.mkdir()
-    start.DAEMON.write_text("{}")
-    start.provide_engine(NoEngineError("no engine"))
-    assert "daemon.json" not in apt_steps(commands)
-
-
-def test_missing_client_leaves_the_engine_alone(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that was there is not configured, although a package is installed."""
-    monkeypatch.setattr(start, "find_dockerd", lambda: "/usr/sbin/dockerd")
-    start.provide_engine(NoEngineError("no engine"))
-    assert apt_steps(commands)[-1].endswith(" docker-cli")
-    assert "daemon.json" not in apt_steps(commands)
-
-
-def test_client_of_another_origin_is_kept(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debian's client is only installed where there is none."""
-    monkeypatch.setattr(start, "which", lambda name, **_: name if name == "docker" else None)
-    start.provide_engine(NoEngineError("no engine"))
-    assert apt_steps(commands)[-1].endswith(" docker.io docker-buildx docker-compose")
-
-
-def test_installed_engine_is_only_started(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package is there and the engine is down."""
-    monkeypatch.setattr(start, "find_dockerd", lambda: "/usr/sbin/dockerd")
-    monkeypatch.setattr(start, "which", lambda name, **_: name if name == "docker" else None)
-    start.provide_engine(NoEngineError("no engine"))
-    assert apt_steps(commands) == []
-    assert len(commands) == 1
+    steps = apt_steps(commands)
+    assert "".join(steps[-1:]).rpartition("-recommends ")[2] == installed
+    assert ("daemon.json" in steps) == is_configured
+    assert installed or len(commands) == 1
 
 
 def test_without_root_and_sudo(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,7 +570,6 @@ def test_without_root_and_sudo(commands: list[list[str]], monkeypatch: pytest.Mo
 
 
 def test_through_sudo(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command that changes the machine goes through it."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(host_commands, "which", lambda _: "sudo")
     start.provide_engine(NoEngineError("no engine"))
@@ -642,20 +660,21 @@ def test_undo_removes_what_was_added(noted: list[list[str]], capsys: pytest.Capt
     assert "apt cannot take these upgrades back: libc6 2.36-9 to 2.41-12" in said
 
 
+@pytest.mark.parametrize(
+    ("simulated", "removed"),
+    [
+        # apt's autoremove leaves it, such as adduser on Debian 13, where apt wants passwd or adduser.
+        ("Remv adduser [1]\n", "docker.io tini adduser"),
+        # apt would install another choice in place of one that somebody needs.
+        ("Inst other (1 Debian:13 [all])\n", "docker.io tini"),
+    ],
+)
 def test_undo_removes_one_of_two_choices_of_a_dependency(
-    noted: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    noted: list[list[str]], monkeypatch: pytest.MonkeyPatch, simulated: str, removed: str
 ) -> None:
-    """apt's autoremove leaves it, such as adduser on Debian 13, where apt wants passwd or adduser."""
-    let_apt(monkeypatch, noted, "Remv docker.io [1]\nRemv tini [1]\nRemv adduser [1]\n")
+    let_apt(monkeypatch, noted, f"Remv docker.io [1]\nRemv tini [1]\n{simulated}")
     assert setup.main(["--undo"]) == 0
-    assert apt_steps(noted)[-1] == "remove --yes docker.io tini adduser"
-
-
-def test_undo_installs_no_other_choice_of_a_dependency(noted: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """apt would install it in place of one that somebody needs."""
-    let_apt(monkeypatch, noted, "Remv docker.io [1]\nRemv tini [1]\nInst other (1 Debian:13 [all])\n")
-    assert setup.main(["--undo"]) == 0
-    assert apt_steps(noted)[-1] == "remove --yes docker.io tini"
+    assert apt_steps(noted)[-1] == f"remove --yes {removed}"
 
 
 def test_undo_asks_before_others_go(noted: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -668,7 +687,6 @@ def test_undo_asks_before_others_go(noted: list[list[str]], monkeypatch: pytest.
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"other": 1}'])
 def test_damaged_notes(noted: list[list[str]], text: str) -> None:
-    """Nothing is removed by a guess."""
     packages.NOTES.write_text(text)
     assert "is damaged: mend or delete it" in message("--undo")
     assert noted == []
@@ -706,7 +724,7 @@ def test_undo_where_setup_noted_nothing(commands: list[list[str]], monkeypatch: 
 
 
 def test_failing_command_shows_its_last_lines() -> None:
-    """The output is kept back unless it is needed."""
+    """Only when it is needed."""
     with pytest.raises(SlipwayError, match="apt-get update failed with exit code 100:\nE: no lists"):
         host_commands.run_command(["sh", "-c", "echo 'E: no lists'; exit 100"], "apt-get update")
 
@@ -716,6 +734,21 @@ def test_starting_a_daemon_does_not_wait_for_its_output() -> None:
     begin = time.monotonic()
     host_commands.run_command(["sh", "-c", "sleep 30 & exit 0"], "a daemon")
     assert time.monotonic() - begin < 20
+
+
+def test_after_ctrl_c_a_command_cleans_up_behind_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked to end and waited for: mmdebstrap has a folder with mounts to remove."""
+
+    def interrupt(*_: object) -> None:
+        while not (tmp_path / "started").exists():
+            time.sleep(0.02)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("subprocess.Popen.communicate", interrupt)
+    script = "trap 'sleep 0.2; rm started; exit' TERM; touch started; while :; do sleep 0.05; done"
+    with pytest.raises(KeyboardInterrupt):
+        host_commands.run_command(["sh", "-c", f"cd {tmp_path}; {script}"], "a maker")
+    assert not (tmp_path / "started").exists()
 
 
 def test_a_base_image_is_refreshed_once_for_all_builds(monkeypatch: pytest.MonkeyPatch) -> None:

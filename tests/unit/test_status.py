@@ -126,7 +126,6 @@ def test_results_of_another_image_do_not_count(show: Show) -> None:
 
 
 def test_an_image_of_an_earlier_commit_is_stale(show: Show) -> None:
-    """It is to be built again first."""
     output = show(commit="0" * 40)
     assert line(output).endswith(" days, stale - - - -")
     assert commands(output) == ["build"]
@@ -135,7 +134,6 @@ def test_an_image_of_an_earlier_commit_is_stale(show: Show) -> None:
 
 
 def test_without_an_engine_the_records_are_shown(show: Show) -> None:
-    """And the way to an engine."""
     record = {"image": "sha256:1", "built": "2026-11-20T12:00:00+00:00", "seconds": 1, "labels": {}}
     output = show(stderr="Cannot connect to the Docker daemon", build_json=json.dumps(record))
     assert line(output).endswith(" days - - - -")
@@ -157,5 +155,4 @@ def test_a_record_of_another_format_says_nothing(show: Show, change: dict[str, o
     ("seconds", "shown"), [(0, "1 s"), (59, "59 s"), (60, "1 min"), (7300, "2 h"), (86400 * 3, "3 days")]
 )
 def test_an_age_has_one_unit(seconds: int, shown: str) -> None:
-    """The largest that fits."""
     assert status.format_age(timedelta(seconds=seconds)) == shown

@@ -1,9 +1,6 @@
 """The summary never shows a requirement as met that failed on an image or was not run."""
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,8 @@ import pytest
 from slipway import junit, repository, tables
 from slipway.errors import SlipwayError
 from slipway.report import summary
+
+pytest_plugins = "pytester"
 
 CASES = {
     "passed": "",
@@ -42,30 +41,26 @@ def test_each_outcome_is_counted_as_itself(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "expected"),
-    [(["passed", "passed"], "met"), (["passed", "not run"], "not run"), (["passed", "error", "not run"], "FAILED")],
+    ("places", "lines"),
+    [
+        # Met where all its checks passed; one that was not run is enough to leave it open.
+        ({"cpu": [case("passed", "A2"), case("passed", "A2")]}, ["A2 met cpu"]),
+        ({"cpu": [case("passed", "A2"), case("not run", "A2")]}, ["A2 not run cpu"]),
+        ({"cpu": [case("passed", "A2"), case("error", "A2"), case("not run", "A2")]}, ["A2 FAILED cpu"]),
+        # One that is met on one image may not be met on another.
+        ({"cpu": [case("passed", "T6")], "cuda": [case("failed", "T6")]}, ["T6 FAILED cuda", "T6 met cpu"]),
+        # The rest of it can be met without a GPU.
+        ({"cuda": [case("passed", "U9"), case("not run", "U9", gpu=True)]}, ["U9 met cuda", "U9 GPU not run cuda"]),
+    ],
 )
-def test_a_requirement_is_met_where_all_its_checks_passed(tmp_path: Path, outcomes: list[str], expected: str) -> None:
-    """One check that was not run is enough to leave it open."""
-    lines = summary.format_requirements(checks(tmp_path, cpu=[case(outcome, "A2") for outcome in outcomes]))
-    assert [line.split(maxsplit=1) for line in lines] == [["A2", f"{expected:<8} cpu"]]
-
-
-def test_images_are_told_apart(tmp_path: Path) -> None:
-    """A requirement that is met on one image may not be met on another."""
-    lines = summary.format_requirements(checks(tmp_path, cpu=[case("passed", "T6")], cuda=[case("failed", "T6")]))
-    assert [line.split() for line in lines] == [["T6", "FAILED", "cuda"], ["T6", "met", "cpu"]]
-
-
-def test_what_needs_a_gpu_is_a_line_of_its_own(tmp_path: Path) -> None:
-    """The rest of the requirement can be met without one."""
-    lines = summary.format_requirements(checks(tmp_path, cuda=[case("passed", "U9"), case("not run", "U9", gpu=True)]))
-    assert [line.split()[:3] for line in lines] == [["U9", "met", "cuda"], ["U9", "GPU", "not"]]
+def test_a_requirement_is_met_where_all_its_checks_passed(
+    tmp_path: Path, places: dict[str, list[str]], lines: list[str]
+) -> None:
+    assert [" ".join(line.split()) for line in summary.format_requirements(checks(tmp_path, **places))] == lines
 
 
 @pytest.mark.requirement("T11")
 def test_requirements_without_a_check_are_named(tmp_path: Path) -> None:
-    """Silence would look like success."""
     missing = summary.list_unnamed_requirements(checks(tmp_path, cpu=[case("passed", "A1", "U13")]))
     assert "A1" not in missing
     assert "U13" not in missing
@@ -87,13 +82,10 @@ def test_requirements_are_those_of_the_documentation(tmp_path: Path) -> None:
     assert summary.list_requirements(page) == ["T2", "A10"]
 
 
-def test_json_has_checks_and_requirements_by_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_has_checks_and_requirements_by_place(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code is that of the lists: 1 when a check failed."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
-    (tmp_path / "dist").mkdir()
-    checks(tmp_path / "dist", cpu=[case("passed", "A2"), case("failed")], cuda=[case("not run", "A2")])
+    (root / "dist").mkdir()
+    checks(root / "dist", cpu=[case("passed", "A2"), case("failed")], cuda=[case("not run", "A2")])
     assert summary.main(["--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {
         "checks": {"cpu": {"passed": 1, "failed": 1}, "cuda": {"not run": 1}},
@@ -101,20 +93,17 @@ def test_json_has_checks_and_requirements_by_place(
     }
 
 
-def test_no_results_and_damaged_results_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They must not read as an empty success."""
-    monkeypatch.setattr(repository, "ROOT", tmp_path)
+def test_no_results_and_damaged_results_are_errors(root: Path) -> None:
     with pytest.raises(SlipwayError, match="nox -s tests"):
         summary.main([])
-    (tmp_path / "dist" / "cpu-base").mkdir(parents=True)
-    (tmp_path / "dist" / "cpu-base" / "tests.xml").write_text("<testsuites><te")
+    (root / "dist" / "cpu-base").mkdir(parents=True)
+    (root / "dist" / "cpu-base" / "tests.xml").write_text("<testsuites><te")
     with pytest.raises(SlipwayError, match="damaged"):
         summary.main([])
 
 
 @pytest.mark.parametrize("finished", ["yesterday", "2026-11-20T12:00:00"])
 def test_a_run_without_a_time_is_an_error(tmp_path: Path, finished: str) -> None:
-    """Its time has no form or no zone."""
     with pytest.raises(SlipwayError, match=r"tests.xml cannot be read .*run its test session again"):
         checks(tmp_path, cpu=[f'<properties><property name="finished" value="{finished}"/></properties>'])
 
@@ -125,17 +114,14 @@ def test_a_damaged_start_of_a_run_is_none(tmp_path: Path, started: str) -> None:
     assert summary.read_start(tmp_path) == 0
 
 
-def test_a_check_that_names_an_unknown_requirement_is_an_error(tmp_path: Path) -> None:
+def test_a_check_that_names_an_unknown_requirement_is_an_error(pytester: pytest.Pytester) -> None:
     """A misspelt id proves no requirement; the run ends before the first check."""
-    shutil.copy(repository.ROOT / "tests" / "conftest.py", tmp_path)
-    (tmp_path / "pytest.ini").write_text(
-        f"[pytest]\npythonpath = {repository.ROOT}\nmarkers = requirement(id): what it proves\n"
-    )
-    check = tmp_path / "test_one.py"
-    check.write_text('import pytest\n\n\n@pytest.mark.requirement("A1", "A99")\ndef test_one(): ...\n')
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", str(check)]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ended.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "test_one.py::test_one names A99, which docs/requirements.md does not list" in ended.stderr
-    check.write_text(check.read_text().replace("A99", "A2"))
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    pytester.makeconftest((repository.ROOT / "tests" / "conftest.py").read_text())
+    pytester.makeini("[pytest]\nmarkers = requirement(id): what it proves\n")
+    check = 'import pytest\n\n\n@pytest.mark.requirement("A1", "{}")\ndef test_one(): ...\n'
+    pytester.makepyfile(test_known=check.format("A2"))
+    assert pytester.runpytest("-p", "no:cacheprovider").ret == pytest.ExitCode.OK
+    pytester.makepyfile(test_unknown=check.format("A99"))
+    ended = pytester.runpytest("-p", "no:cacheprovider")
+    assert ended.ret == pytest.ExitCode.USAGE_ERROR
+    ended.stderr.fnmatch_lines(["*test_unknown.py::test_one names A99, which docs/requirements.md does not list*"])

@@ -24,6 +24,9 @@ def test_a_pipe_gets_plain_lines_that_are_not_cut(capsys: pytest.CaptureFixture[
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == "[bold]head[/bold]"
     assert lines == ["name  files  note", f"a[b]  1,000  {LONG}".rstrip(), "c         -  passed"]
+    # A row may end early.
+    show(make_table(("image", "built", "checks"), [("a", "-"), ("b", "1 h", Text("3 passed"))]))
+    assert capsys.readouterr().out.splitlines() == ["image  built  checks", "a      -", "b      1 h    3 passed"]
 
 
 FORGED = "/tmp/a\x1b[2J\x1b[32maudit passed\r\udc80"
@@ -48,11 +51,6 @@ def test_the_findings_of_an_audit_are_escaped(capsys: pytest.CaptureFixture[str]
     assert "\x1b" not in output
 
 
-def test_a_row_may_end_early(capsys: pytest.CaptureFixture[str]) -> None:
-    show(make_table(("image", "built", "checks"), [("a", "-"), ("b", "1 h", Text("3 passed"))]))
-    assert capsys.readouterr().out.splitlines() == ["image  built  checks", "a      -", "b      1 h    3 passed"]
-
-
 def test_lines_are_as_wide_as_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A table is folded to the width; a line, which may be a command to copy, is not."""
     monkeypatch.setenv("COLUMNS", "40")
@@ -60,6 +58,16 @@ def test_lines_are_as_wide_as_asked_for(monkeypatch: pytest.MonkeyPatch, capsys:
     first, *rest = capsys.readouterr().out.splitlines()
     assert first.rstrip() == LONG.rstrip()
     assert max(map(len, rest)) <= 40
+
+
+@pytest.mark.parametrize("columns", ["0", "", "none"])
+def test_a_width_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    """A terminal without a size has 0 columns, and its shell may hand that on; a table of that width would be empty."""
+    monkeypatch.setenv("COLUMNS", columns)
+    show(make_table(("note",), [(LONG,)]))
+    assert capsys.readouterr().out == f"note\n{LONG.rstrip()}\n"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +80,6 @@ def test_verdicts_have_a_color(words: str, color: str) -> None:
 
 
 def test_waiting_is_silent_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the log of a CI run."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     with waiting("reading cpu-base"):

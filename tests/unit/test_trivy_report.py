@@ -59,9 +59,23 @@ def test_the_lines_around_a_secret_are_not_kept() -> None:
     assert "Lines" not in json.dumps(trivy.shorten_report(text))
 
 
-def test_a_type_that_is_not_known_is_not_scanned() -> None:
-    with pytest.raises(NotScannedError, match=r"Results\.0\.ExperimentalModifiedFindings\.0\.Type"):
-        trivy.read_report(report(ExperimentalModifiedFindings=[modified("omen", LEAST)]))
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (report(ExperimentalModifiedFindings=[modified("omen", LEAST)]), "ExperimentalModifiedFindings.0.Type"),
+        (report(Secrets=[{}]), "Results.0.Secrets.0.VulnerabilityID Field required"),
+        (report()[:-10], ""),
+        (b"", ""),
+        (b"[]", ""),
+        (b'{"SchemaVersion": 3}', "SchemaVersion Input should be 2"),
+        (b"{}", "SchemaVersion Field required"),
+    ],
+    ids=["unknown type", "nameless finding", "cut off", "empty", "a list", "another schema", "no schema"],
+)
+@pytest.mark.requirement("T11", "N4")
+def test_a_report_of_another_form_is_not_scanned(text: bytes, reason: str) -> None:
+    with pytest.raises(NotScannedError, match=f"Trivy's report cannot be read.*{reason}"):
+        trivy.read_report(text)
 
 
 READ = """

@@ -50,7 +50,6 @@ def run(checks: pytest.Pytester, *options: str) -> dict[str, junit.Report]:
 
 
 def test_a_whole_run_says_what_it_was(checks: pytest.Pytester) -> None:
-    """A failure does not cut it."""
     report = run(checks)[junit.WHOLE]
     assert report.is_whole
     assert [check.outcome for check in report.checks] == ["failed", "passed", "not run"]
@@ -88,7 +87,6 @@ def test_a_run_that_was_cut_is_kept_apart(checks: pytest.Pytester, options: list
 
 
 def test_a_run_that_was_interrupted_is_kept_apart(checks: pytest.Pytester) -> None:
-    """As by Ctrl-C."""
     checks.makepyfile(test_second=INTERRUPT)
     left = run(checks)
     assert list(left) == [junit.PARTIAL]

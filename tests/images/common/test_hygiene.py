@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -104,13 +103,16 @@ PRIVATE = {
 OF_GROUP_0 = {"/cache", "/data", "/var/cache/apt/archives/lock", "/var/lib/apt/lists/lock"} | {
     f"/var/lib/dpkg/{name}" for name in ("lock", "lock-frontend")
 }
-UNREADABLE = "find / -xdev -path /var/log -prune -o ! -type l ! -readable -print 2>/dev/null"  # logs are root's
+# A folder that may be read but not entered hides what is in it. Logs are root's.
+UNREADABLE = (
+    r"find / -xdev -path /var/log -prune -o ! -type l \( ! -readable -o -type d ! -executable \) -print 2>/dev/null"
+)
 # Scripts that are read by a shell, not started, have other names; of them, this one is in every image.
 READ_BY_A_SHELL = re.compile(r".*/activate[^/]*|.*\.(bat|pyc)")
 SURELY_READ = "/opt/venv/bin/activate"
 UNSTARTABLE = r"""
-find /usr/bin /usr/sbin /usr/local/bin /usr/local/sbin /opt/*/bin /usr/local/lib/slipway/modes \
-    -type f ! -executable 2>/dev/null
+find /usr/bin /usr/sbin /usr/local/bin /usr/local/sbin /opt/*/bin -type f ! -executable 2>/dev/null
+cd / && find /usr/local/lib/slipway -type f ! -executable -exec grep -l -m 1 '^#!/' {} +
 """
 # Folders with text files that could name the build host.
 TEXT_FOLDERS = "/etc /root /home /opt /usr/local /usr/share /var/lib/dpkg"
@@ -206,7 +208,7 @@ def test_licences_travel_with_the_packages(idle: Container) -> None:
 def needles() -> set[str]:
     """Return texts of this host's configuration: this folder, servers, logins."""
     settings = settings_of_host()
-    texts = "\n".join([*settings.environment().values(), *proxies(settings)])
+    texts = "\n".join(settings.environment().values())
     urls = [url for url in re.findall(r"https?://[^\s\"';]+", texts) if apt.is_own(url)]
     passwords = re.findall(r"(?m)\bpassword[ \t]+(\S{6,})", f"{settings.apt_auth}\n{settings.netrc}")
     # A folder such as /src is part of many paths; a folder in it is not.
@@ -226,12 +228,6 @@ def traces(url: SplitResult) -> Iterator[str]:
 def settings_of_host() -> this_host.Host:
     """Return the settings that this host passes to builds."""
     return this_host.find(matrix.load_matrix().default_distro.suite)
-
-
-def proxies(settings: this_host.Host) -> list[str]:
-    """Return the proxies' addresses; one without a scheme gets one."""
-    values = [os.environ[name] for name in settings.proxies if "no_proxy" not in name.lower()]
-    return [value if "://" in value else f"http://{value}" for value in values]
 
 
 def test_settings_and_history_do_not_name_the_host(saved: SavedImage) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import docker
 import pytest
 from docker.models.containers import Container
 
@@ -84,6 +85,33 @@ def test_missing_volumes_are_one_clear_message(run: Run) -> None:
     """It says what to add; the command runs, and its exit code is the container's."""
     finished = run("sh", "-c", "exit 3", read_only=True)
     finished.require_message("warning: neither /cache nor /data can be written by UID 1000: mount volumes", exit_code=3)
+
+
+def test_closed_folder_in_the_cache_is_one_clear_message(run: Run) -> None:
+    """Docker makes the folder of a volume as root; one that is mounted read-only is meant to be so.
+
+    Reports: mikesvoboda/nemotron-v3-home-security-intelligence#1386, jamiepine/voicebox#542.
+    """
+    closed = docker.types.Mount("/cache/models", source=None)
+    run("true", mounts=[closed]).require_message(
+        "warning: /cache/models cannot be written by UID 1000: mount", exit_code=0
+    )
+    assert run("true", tmpfs={"/cache/models": "ro"}).require_success() == ""
+
+
+def test_limit_of_processor_time_is_one_clear_message(run: Run) -> None:
+    """PyTorch and NumPy would start too many threads. Reports: kserve/kserve#1031, OpenMathLib/OpenBLAS#6059."""
+    warnings = run("true", nano_cpus=10**9 // 2).require_success().splitlines()
+    assert len(warnings) == (run("nproc").require_success() != "1\n")
+    assert all(line.endswith(" start a thread for each: set OMP_NUM_THREADS=1") for line in warnings)
+    assert run("true", nano_cpus=10**9 // 2, environment={"OMP_NUM_THREADS": "1"}).require_success() == ""
+
+
+def test_variable_of_sh_is_left_to_applications(run: Run) -> None:
+    """Many have a setting of the name ENV, such as dev; the image sets it for what `docker exec` starts."""
+    show = ("python", "-c", "import os; print(os.environ.get('ENV'))")
+    assert run(*show).require_success() == "None\n"
+    assert run(*show, environment={"ENV": "production"}).require_success() == "production\n"
 
 
 @pytest.mark.requirement("N12")

@@ -44,6 +44,7 @@ import os, sys, sysconfig
 program = sysconfig.get_config_var(sys.argv[1]).split()[0]
 os.execvp(program, [program, "--version"])
 """
+AS_ROOT = "by docker exec --user 0, or in an image FROM this one"
 # A service that answers, and not that all is well.
 REFUSING = """
 import http.server, pathlib, subprocess, threading
@@ -207,7 +208,8 @@ def test_unknown_command_is_one_clear_message(run: Run) -> None:
     [
         ("nvidia-smi", "NVIDIA's driver on the host brings it: add --gpus=all."),
         ("conda", "Python's packages come by uv pip install, in a workbench also by pip install."),
-        ("sudo", "Nobody becomes root in this container: do it by docker exec --user 0, or in an image FROM this one."),
+        ("strace", f"Debian has it: apt-get update && apt-get install -y strace, {AS_ROOT}."),
+        ("sudo", f"Nobody becomes root in this container: do it {AS_ROOT}."),
     ],
 )
 def test_command_of_other_images_is_one_clear_message(run: Run, command: str, words: str) -> None:

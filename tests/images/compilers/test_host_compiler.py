@@ -9,6 +9,18 @@ from tests.images.helpers.scope import applies
 pytestmark = applies(flavor="devel")
 
 HOST = f"{SOURCES}/host"
+# Prints what is wrong with each package of pkg-config.
+PACKAGES = r"""
+pkg-config --list-all | cut -d" " -f1 | while read -r name; do
+    pkg-config --exists --print-errors "$name" 2>&1 || continue
+    for flag in $(pkg-config --cflags --libs "$name"); do
+        case $flag in -I* | -L*) [ -d "${flag#??}" ] || echo "$name: $flag" ;; esac
+    done
+done
+echo looked
+"""
+# Faults of Debian's own files: an empty prefix, which compilers do not need for /usr, and one without its slash.
+DEBIANS = {"pybind11: -I/include", "libhsakmt: -Iusr//include/rocm", "libhsakmt: -Lusr//lib/x86_64-linux-gnu"}
 
 
 @pytest.mark.requirement("A2", "C6")
@@ -40,6 +52,11 @@ def test_cmake_builds_with_python_and_numpy(builder: Host) -> None:
 def test_pkg_config_knows_python(builder: Host) -> None:
     """Meson, autoconf and many Makefiles ask pkg-config."""
     builder.check_output("gcc -shared -fPIC -o /tmp/module.so %s/module.c $(pkg-config --cflags --libs python3)", HOST)
+
+
+def test_pkg_config_leads_to_what_is_there(builder: Host) -> None:
+    """Each package that it lists has its requirements, and its folders are in the image."""
+    assert {*builder.check_output(PACKAGES).splitlines()} - DEBIANS == {"looked"}
 
 
 def test_git_keeps_a_repository(builder: Host) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.images.helpers.containers import Python
+from tests.images.helpers.programs import SHORTEST, find_problems
 from tests.images.helpers.scope import applies
 
 # The set is in every workbench, also on a flavor without it.
@@ -35,23 +36,21 @@ assert (cv2.imdecode(cv2.imencode(".png", black)[1], cv2.IMREAD_COLOR) == black)
     "seaborn": "import seaborn; assert len(seaborn.histplot([1, 2, 3], bins=3).patches) == 3",
     "tqdm": "from tqdm import tqdm; assert list(tqdm(range(3), disable=True)) == [0, 1, 2]",
 }
-PROGRAM = """
-import json, traceback
-problems = {}
-for name, code in COMPUTATIONS.items():
-    try:
-        exec(code, {})
-        problems[name] = ""
-    except Exception:
-        problems[name] = traceback.format_exc()
-print(json.dumps(problems))
+# Prints the seconds of a product of matrices, by NumPy's library and by loops.
+SPEED = f"""
+import json, os
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+import numpy
+{SHORTEST}
+a = numpy.random.default_rng(0).random((400, 400))
+print(json.dumps([shortest(lambda: a @ a), shortest(lambda: numpy.einsum("ij,jk->ik", a, a, optimize=False))]))
 """
 
 
 @pytest.fixture(scope="module")
 def problems(python: Python) -> dict[str, str]:
-    """The error of each library, empty without one; one process for all, because imports are slow."""
-    return dict(json.loads(python(f"COMPUTATIONS = {COMPUTATIONS!r}\n{PROGRAM}").splitlines()[-1]))
+    """The error of each library, empty without one."""
+    return find_problems(python, COMPUTATIONS)
 
 
 @pytest.mark.requirement("V4")
@@ -59,3 +58,9 @@ def problems(python: Python) -> dict[str, str]:
 def test_library_computes(problems: dict[str, str], library: str) -> None:
     """As the image's user, on a read-only root and without network."""
     assert problems[library] == ""
+
+
+def test_numpy_multiplies_by_a_fast_library(python: Python) -> None:
+    """Without BLAS, or by its reference, a product of matrices takes as long as the loops that einsum runs."""
+    by_library, by_loops = json.loads(python(SPEED))
+    assert 2 * by_library < by_loops, (by_library, by_loops)

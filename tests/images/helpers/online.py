@@ -1,6 +1,5 @@
 """Downloads in a container of the image, with the host's own settings for them."""
 
-import os
 import re
 
 import pytest
@@ -38,14 +37,13 @@ def download(run: Run, contract: Image, script: str, *words: str, reason: str) -
     volumes = {str(file): {"bind": f"/run/locks/{file.name}", "mode": "ro"} for file in contract.variant_locks}
     if settings.ca_bundle:
         volumes[str(settings.ca_bundle)] = {"bind": "/run/ca.pem", "mode": "ro"}
-    environment = {name: os.environ[name] for name in settings.proxies}
+    environment = {**settings.proxies}
     environment |= {"UV_TOML": settings.uv_toml, "NETRC_TEXT": settings.netrc, "SSL_CERT_FILE": "/run/ca.pem"}
     options = {"network_mode": "bridge", "environment": environment, "volumes": volumes, "use_config_proxy": True}
     finished = run("sh", "-c", SCRIPT + script, "sh", *words, **options)
-    if finished.exit_code and re.search(OUT_OF_REACH, finished.output):
-        proxies = [os.environ[name] for name in settings.proxies if name.lower() == "https_proxy"]
-        if not is_reached(contract, proxies[0] if proxies else finished.output):
-            pytest.skip(reason)
+    asked = settings.proxies.get("https_proxy") or finished.output
+    if finished.exit_code and re.search(OUT_OF_REACH, finished.output) and not is_reached(contract, asked):
+        pytest.skip(reason)
     return finished
 
 
@@ -66,7 +64,9 @@ def is_in_archive(image_id: str, contract: Image, package: str) -> bool:
     options = ("--rm", "--interactive", "--user=0:0", "--entrypoint=sh", f"--label={docker.TEST_LABEL}")
     proxies = [f"--env={name}" for name in settings.proxies]
     words = (image_id, "-c", SHOW, "sh", package)
-    asked = docker.call("run", *options, *proxies, *words, data=engine.pack_settings(settings))
+    asked = docker.call(
+        "run", *options, *proxies, *words, data=engine.pack_settings(settings), variables=settings.proxies
+    )
     if asked.returncode:
         pytest.skip(f"Debian's package lists were not reached: {asked.stderr.strip()[-100:]}")
     return f"Package: {package}\n" in asked.stdout

@@ -73,6 +73,22 @@ async def main():
     print(opened, session in sessions.screens)
 asyncio.run(main())
 """
+# What an idle screen sends after the greeting, from a second page, whose interval is short.
+IDLE_SCREEN = """
+import asyncio, sys
+sys.path.append("/usr/local/lib/slipway/desktop")
+import gate
+gate.PORT, gate.PING_SECONDS = 6081, 0.1
+gate.Guarded.prepare = lambda self: self.sessions.screens.update({"": set()})
+async def main():
+    gate.serve("password")
+    reader, writer = await asyncio.open_connection("127.0.0.1", 6081)
+    writer.write(("GET /websockify HTTP/1.1\\r\\n" + sys.argv[1] + "\\r\\n\\r\\n").encode())
+    await reader.readuntil(b"RFB 003.008\\n")
+    print((await reader.read(1)).hex())
+asyncio.run(asyncio.wait_for(main(), 10))
+"""
+PING = "89"  # the first byte of its frame
 # The number of command lines, and those that have the password, or whose environment has it, except the environments
 # of the init and of the mode itself.
 TELLTALES = """
@@ -250,6 +266,19 @@ def test_session_ends_by_itself(desktop: Desktop) -> None:
     """After its hours, whether anybody looks at it or not; here they are seconds."""
     environment = {"XDG_RUNTIME_DIR": "/tmp/desktop"}
     assert inside(desktop.container, "python", "-c", SHORT_SESSION, environment=environment) == "True False"
+
+
+def test_screen_does_not_turn_black(desktop: Desktop) -> None:
+    """An X server does so after 10 minutes, unless told otherwise. Report: TigerVNC/tigervnc#1472."""
+    environment = {"DISPLAY": ":1", "XAUTHORITY": "/tmp/desktop/xauthority"}
+    assert re.search(r"timeout: +0 ", inside(desktop.container, "xset", "q", environment=environment))
+
+
+def test_idle_screen_is_kept(desktop: Desktop) -> None:
+    """Proxies cut a connection that is silent for a minute. Report: TigerVNC/tigervnc#1775."""
+    headers = "\r\n".join(f"{name}: {value}" for name, value in ({"Host": "localhost"} | UPGRADE).items())
+    environment = {"XDG_RUNTIME_DIR": "/tmp/desktop"}
+    assert inside(desktop.container, "python", "-c", IDLE_SCREEN, headers, environment=environment) == PING
 
 
 def printed_password(container: Container) -> str:

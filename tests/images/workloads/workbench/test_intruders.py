@@ -54,8 +54,10 @@ print(json.dumps(found))
 """
 # All that the image sets of JupyterLab's server: a time after which kernels end, for instance, is nobody's wish.
 OF_THE_SERVER = {
-    *(f"ServerApp.{name}" for name in ("allow_root", "ip", "open_browser", "port", "root_dir")),
-    *("FileContentsManager.delete_to_trash", "LabApp.extension_manager", "ServerProxy.servers"),
+    *(f"ServerApp.{name}" for name in ("allow_root", "ip", "open_browser", "port", "port_retries", "root_dir")),
+    *(f"FileContentsManager.{name}" for name in ("always_delete_dir", "delete_to_trash")),
+    *("ContentsManager.allow_hidden", "LabApp.extension_manager", "ServerProxy.servers"),
+    "ZMQChannelsWebsocketConnection.iopub_data_rate_limit",
 }
 SERVER = "/usr/local/etc/jupyter/jupyter_server_config.json"
 CODE_SERVER = {"auth: password", "disable-telemetry: true", "disable-update-check: true"}

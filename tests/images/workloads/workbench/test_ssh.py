@@ -31,6 +31,8 @@ REFUSING = {
     "allowtcpforwarding": ["yes"],
     "authenticationmethods": ["publickey"],
     "authorizedkeyscommand": ["none"],
+    "clientalivecountmax": ["0"],
+    "clientaliveinterval": ["60"],
     "gatewayports": ["no"],
     "gssapiauthentication": ["no"],
     "hostbasedauthentication": ["no"],
@@ -270,6 +272,12 @@ def test_ssh_lets_the_owner_of_a_full_volume_in(start: Start, keys: dict[str, tu
 def test_ssh_without_a_key_is_one_clear_message(run: Run) -> None:
     """Nobody could log in to the server."""
     run("ssh").require_message("error: nobody could log in: set AUTHORIZED_KEYS")
+
+
+def test_ssh_takes_keys_of_other_files(run: Run) -> None:
+    """Their lines end as in Windows, or by what a file of variables has for it. Report: atmoz/sftp#283."""
+    keys = f"# mine\\n{PUBLIC_KEY} DOMAIN\\name@HOST\\n{PUBLIC_KEY}\\n\r\n"
+    run("ssh", "-V", environment={"AUTHORIZED_KEYS": keys}).require_success()
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,13 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
         fi
     done
     unset slipway_name
+
+    # sh has read it; to programs ENV is a word such as production.
+    [ "${ENV:-}" != /usr/local/lib/slipway/shell.sh ] || unset ENV
 fi
+
+# bash keeps its history only when it ends by itself, and a container's end is not that: at each prompt.
+case $- in *i*) [ -z "${BASH-}" ] || history -a 2>/dev/null || true ;; esac
 
 # bash calls it for a command that it does not find.
 command_not_found_handle() {

@@ -48,6 +48,7 @@ PATIENCE_SECONDS = 10
 STOP_SECONDS = 0.5
 WRONG_PASSWORD_SECONDS = 1
 SESSION_SECONDS = 12 * 3600
+PING_SECONDS = 30  # proxies cut a silent connection, mostly after 60
 LONGEST_FORM = 4096  # bytes that a stranger can make this process keep
 LOG_LINES = 20
 
@@ -260,6 +261,8 @@ async def start_x_server(arguments: list[str]) -> Process:
     options = ["-geometry", "1280x800", "-auth", os.environ["XAUTHORITY"], "-nolisten", "tcp", "-noreset"]
     # VNC on a socket of the user's own; who reaches it has given the password here.
     options += ["-rfbport=-1", f"-rfbunixpath={SCREEN}", "-rfbunixmode=0600", "-SecurityTypes=None", "-AlwaysShared"]
+    # Else it turns black after 10 minutes without a key, which looks like a fault.
+    options += ["-s", "0"]
     # Visits of the health check would count as failed logins, and each would be a line of the log.
     options += ["-UseBlacklist=0", "-Log=*:stderr:0"]
     server = await start("X server", "Xtigervnc", os.environ["DISPLAY"], *options, *arguments)
@@ -281,7 +284,8 @@ def serve(password: str) -> None:
     routes.append(("/(.*)", Page, {"path": NOVNC}))
     try:
         # On every address, of both families where there are both.
-        Application(routes, sessions=Sessions(password)).listen(PORT, max_body_size=LONGEST_FORM)
+        application = Application(routes, sessions=Sessions(password), websocket_ping_interval=PING_SECONDS)
+        application.listen(PORT, max_body_size=LONGEST_FORM)
     except OSError as error:
         sys.exit(f"error: port {PORT} cannot be opened: {error}")
 
