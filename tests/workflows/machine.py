@@ -1,23 +1,26 @@
 """A machine for the workflows: act runs their steps on this host, with a clone, a home and a registry of their own."""
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from slipway import docker, matrix, repository, tools
 
 REPOSITORY = "Team/Slipway"  # on GitHub; a registry wants lower-case letters
 RELEASE = f"v{matrix.load_matrix().release}"
 TAG, MAIN, REQUEST = f"refs/tags/{RELEASE}", "refs/heads/main", "refs/pull/1/merge"
-# The part of each session that tests are: the checks of labels, whose broken image takes seconds.
+# The part of the tests that CI runs here: the checks of labels, whose broken image takes seconds.
 NAMED = ("label", "tags_name")
-PART = f"-k '{' or '.join(NAMED)}'"
 IMAGE = "cpu-base"  # the smallest
+CONTROL = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|.*\r(?=.)")
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Run:
     """The end of a run of act: its exit code, its log, and the number of steps of each job that have succeeded."""
 
     code: int
-    log: str
-    steps: Counter[str] = field(default_factory=Counter)
+    log: str = field(repr=False)
+    failed: str = field(repr=False)  # the log of the steps that failed
+    steps: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,31 @@ class Machine:
             output.seek(0)
             rows = [json.loads(line) for line in output if line.startswith("{")]
         done = Counter(r["jobID"] for r in rows if r.get("stage") == "Main" and r.get("stepResult") == "success")
-        log = [f"{row.get('jobID', ''):<12} {row['msg'].rstrip()}" for row in rows if row["level"] != "debug"]
-        return Run(code, "\n".join(log), done)
+        failed = [name_step(row) for row in rows if row.get("stepResult") == "failure"]
+        return Run(code, join_messages(rows), join_messages([row for row in rows if name_step(row) in failed]), done)
+
+
+def name_step(row: dict[str, Any]) -> tuple[str, str]:
+    """Return the job and the step that a row of act's log belongs to."""
+    return row.get("jobID", ""), str(row.get("stepID", ""))
+
+
+def join_messages(rows: list[dict[str, Any]]) -> str:
+    """Return the messages of a log with their jobs, without colours and without lines that others replaced."""
+    shown = [(row.get("jobID", ""), CONTROL.sub("", row["msg"]).rstrip()) for row in rows if row["level"] != "debug"]
+    return "\n".join(f"{job:<12} {text}" for job, text in shown)
+
+
+@contextlib.contextmanager
+def select_part(clone: Path) -> Iterator[None]:
+    """Commit to the clone, until the end of the context, that pytest runs this part: sessions drop PYTEST_ADDOPTS."""
+    settings = clone / "pyproject.toml"
+    text = settings.read_text()
+    assert "\naddopts = [" in text
+    settings.write_text(text.replace("\naddopts = [", f'\naddopts = ["-k", "{" or ".join(NAMED)}", '))
+    git(clone, "commit", "--quiet", "--all", "--message=A part of the tests")
+    yield
+    git(clone, "reset", "--quiet", "--hard", "HEAD~1")
 
 
 def count_steps(workflow: Path, ref: str) -> Counter[str]:
