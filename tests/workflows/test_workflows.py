@@ -159,5 +159,5 @@ def test_a_broken_step_is_noticed(machine: Machine, workflow: str, ref: str) -> 
     file.write_text(text.replace("$(./noxw -s matrix ", "$(./noxw -s matrices "))
     run = machine.run(file.name, ref, "--job=matrix")
     assert run.code != 0
-    assert "Sessions not found: matrices" in run.log
+    assert "Sessions not found: matrices" in run.failed
     assert run.steps == {"matrix": 1}
