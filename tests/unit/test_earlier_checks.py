@@ -113,10 +113,11 @@ def test_another_parent_is_an_input(
     """An image that was rebuilt or is gone; the files of the image are compared with it."""
     write()
     image = matrix.load_matrix().find_image(name)
-    engine = {f"slipway:{parent}": {"Id": "sha256:1"}}
+    tag = f"{image.variant.repository}:{parent}"
+    engine = {tag: {"Id": "sha256:1"}}
     monkeypatch.setattr(docker, "inspect", engine.get)
     before = earlier_checks.digest_inputs(image)
-    engine[f"slipway:{parent}"]["Id"] = "sha256:2"
+    engine[tag]["Id"] = "sha256:2"
     rebuilt = earlier_checks.digest_inputs(image)
     engine.clear()
     assert len({before, rebuilt, earlier_checks.digest_inputs(image)}) == (3 if parent else 1)

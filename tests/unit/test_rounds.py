@@ -78,13 +78,14 @@ def test_a_round_builds_checks_and_removes(monkeypatch: pytest.MonkeyPatch, pres
         "build -- cuda13.2-base cuda13.2-runtime cuda13.2-devel",
         "test -- --skip-passed cuda13.2-runtime cuda13.2-devel",
     ]
-    removed = "remove slipway:cuda13.2-runtime slipway:cuda13.2-devel"
+    runtime, devel = (image.tag for image in chosen)
+    removed = f"remove {runtime} {devel}"
     assert run_round(monkeypatch, chosen) == ([*events, removed], [])
     assert run_round(monkeypatch, chosen, fails="build") == ([*events, removed], events[:1])
     # Who had built an image before keeps it.
-    present.add("slipway:cuda13.2-devel")
-    assert run_round(monkeypatch, chosen)[0][-1] == "remove slipway:cuda13.2-runtime"
-    present.add("slipway:cuda13.2-runtime")
+    present.add(devel)
+    assert run_round(monkeypatch, chosen)[0][-1] == f"remove {runtime}"
+    present.add(runtime)
     assert run_round(monkeypatch, chosen) == (events, [])
 
 
@@ -97,11 +98,11 @@ def test_images_are_removed_when_somebody_stops_the_run(monkeypatch: pytest.Monk
     def stop(*_: str, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    session = Session("--all")
+    session, workbench = Session("--all"), MATRIX.find_image("cpu-base-workbench")
     monkeypatch.setattr(session, "run", stop)
     with pytest.raises(KeyboardInterrupt):
-        sessions.run_round(cast("nox.Session", session), MATRIX, [MATRIX.find_image("cpu-base-workbench")])
-    assert removed == ["slipway:cpu-base-workbench"]
+        sessions.run_round(cast("nox.Session", session), MATRIX, [workbench])
+    assert removed == [workbench.tag]
 
 
 def test_a_failed_round_ends_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
