@@ -28,7 +28,7 @@ ARG TOOLS_ON=workbench
 # The variant's own base: what is compiled here must run there.
 ARG BASE_IMAGE=debian:trixie-slim
 # A new date installs Debian's packages anew; nothing else refreshes a cached layer. It is also the date of all files.
-ARG APT_DATE=2026-11-21
+ARG APT_DATE=2026-12-01
 
 # variant: the parent of every target. Its user is given back at the end of each target.
 FROM ${BASE} AS variant

@@ -42,7 +42,7 @@ import json, os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy
 {SHORTEST}
-a = numpy.random.default_rng(0).random((400, 400))
+a = numpy.random.default_rng(0).random((800, 800))  # more than a cache holds
 print(json.dumps([shortest(lambda: a @ a), shortest(lambda: numpy.einsum("ij,jk->ik", a, a, optimize=False))]))
 """
 
