@@ -235,7 +235,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run what CI runs: build and check images, lint, tests, broken images; `-- --all`: every image."""
+    """Run all tests: build and check images, lint, tests, broken images; `-- --all`: every image."""
     chosen = sessions.read_images(session, MATRIX, [image for image in MATRIX.images if image.in_tests])
     summary.start_run(chosen)
     sessions.prepare_tests(session)

@@ -138,7 +138,9 @@ def make_audit_options(image: Image, options: argparse.Namespace) -> list[str]:
 
 
 def make_scan_options(options: argparse.Namespace) -> list[str]:
-    """Return the options of `python -m slipway.scan`."""
+    """Return the options of `python -m slipway.scan`; SlipwayError for --image, whose scan would be another image's."""
+    if options.image:
+        raise SlipwayError("scan takes no --image: give the image a name of the matrix by docker tag, and name that")
     words = {"--db-repository": options.db_repository, "--database": options.database}
     given = [f"{name}={value}" for name, value in words.items() if value]
     given += [f"--vex={file}" for file in options.vex]

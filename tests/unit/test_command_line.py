@@ -78,6 +78,13 @@ def test_options_reach_the_command_that_they_are_for() -> None:
     assert command_line.make_test_options(options) == []
 
 
+def test_a_scan_of_another_image_is_refused() -> None:
+    """Its verdict would be about the image of that name in this engine."""
+    options = command_line.read_options(["cuda-base", "--image=team/image:1"])
+    with pytest.raises(SlipwayError, match=r"scan takes no --image: .*docker tag"):
+        command_line.make_scan_options(options)
+
+
 def test_a_parametrized_session_takes_no_names() -> None:
     with pytest.raises(SlipwayError, match="takes no names of images: nox -s test -- cpu-base"):
         command_line.refuse_names("test-cuda", command_line.read_options(["cpu-base"]))
