@@ -13,11 +13,12 @@ from docker.models.containers import Container
 from slipway import matrix, repository
 from slipway.host import apt
 from slipway.host import downloads as this_host
-from slipway.image.layers import Entry, Kind, SavedImage
+from slipway.image.layers import Entry, Kind, SavedImage, Wasted
 from tests.helpers.reasons import NO_BUNDLE
 from tests.images.helpers.containers import Start, inside
 from tests.images.helpers.databases import is_database
 from tests.images.helpers.scope import applies
+from tests.images.helpers.updates import list_updated
 
 pytestmark = applies()
 
@@ -150,6 +151,17 @@ def is_debian_backup(number: int, entry: Entry) -> bool:
 
 
 @pytest.fixture(scope="module")
+def avoidable(saved: SavedImage) -> list[Wasted]:
+    """The files that a later layer deletes or replaces, without backups and updated files of the base image."""
+    updated = list_updated(saved)
+    return [
+        item
+        for item in saved.waste()
+        if not is_debian_backup(item.layer, item.entry) and not (item.layer == 0 and item.entry.path in updated)
+    ]
+
+
+@pytest.fixture(scope="module")
 def writable(start_shared: Start) -> Container:
     """An idle container with a writable root; no check writes to it."""
     return start_shared("infinity", entrypoint=["sleep"], network_mode="none")
@@ -173,24 +185,23 @@ def test_no_layer_holds_leftovers(saved: SavedImage, kind: str) -> None:
     assert not left, listing(saved, left)
 
 
-def test_only_databases_are_replaced(saved: SavedImage, replaceable: tuple[str, ...]) -> None:
+def test_only_databases_are_replaced(saved: SavedImage, avoidable: list[Wasted], replaceable: tuple[str, ...]) -> None:
     """A file that a later layer deletes or replaces is waste, unless a package manager keeps it as a database."""
     there = saved.merged()
     wasted = [
         (item.layer, item.entry)
-        for item in saved.waste()
+        for item in avoidable
         if not ((is_database(item.entry.path) and item.entry.path in there) or item.entry.path.startswith(replaceable))
-        and not is_debian_backup(item.layer, item.entry)
     ]
     assert not wasted, listing(saved, wasted)
 
 
 @pytest.mark.exact
-def test_waste_is_small(saved: SavedImage, contract: matrix.Image) -> None:
+def test_waste_is_small(saved: SavedImage, avoidable: list[Wasted], contract: matrix.Image) -> None:
     """Databases have a limit, too: each layer that installs packages has a copy."""
-    wasted = [(item.layer, item.entry) for item in saved.waste() if not is_debian_backup(item.layer, item.entry)]
     targets = contract.workload.targets if contract.workload else ()
     most = MOST_WASTE + MOST_WASTE_OF_A_TARGET * len(targets)
+    wasted = [(item.layer, item.entry) for item in avoidable]
     assert sum(entry.size for _, entry in wasted) <= most, listing(saved, wasted)
 
 
