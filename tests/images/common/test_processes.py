@@ -87,16 +87,17 @@ def test_missing_volumes_are_one_clear_message(run: Run) -> None:
     finished.require_message("warning: neither /cache nor /data can be written by UID 1000: mount volumes", exit_code=3)
 
 
-def test_closed_folder_in_the_cache_is_one_clear_message(run: Run) -> None:
+@pytest.mark.parametrize("folder", ["/cache/models", "/data/models"])
+def test_closed_folder_of_a_mount_is_one_clear_message(run: Run, folder: str) -> None:
     """Docker makes the folder of a volume as root; one that is mounted read-only is meant to be so.
 
     Reports: mikesvoboda/nemotron-v3-home-security-intelligence#1386, jamiepine/voicebox#542.
     """
-    closed = docker.types.Mount("/cache/models", source=None)
+    closed = docker.types.Mount(folder, source=None)
     run("true", mounts=[closed]).require_message(
-        "warning: /cache/models cannot be written by UID 1000: mount", exit_code=0
+        f"warning: {folder} cannot be written by UID 1000: mount the volume at /", exit_code=0
     )
-    assert run("true", tmpfs={"/cache/models": "ro"}).require_success() == ""
+    assert run("true", tmpfs={folder: "ro"}).require_success() == ""
 
 
 def test_limit_of_processor_time_is_one_clear_message(run: Run) -> None:

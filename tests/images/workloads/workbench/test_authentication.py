@@ -65,13 +65,15 @@ def test_jupyter_accepts_the_token(jupyter: Workbench) -> None:
 
 @pytest.mark.requirement("A11")
 @pytest.mark.parametrize("mode", JUPYTER)
-def test_new_token_is_printed_once(start: Start, mode: str) -> None:
-    """Without a token of the user there is a new one, which the log has once."""
-    running = open_workbench(start, mode, environment={})
-    found = re.findall(r"(?m)^JupyterLab: http://127\.0\.0\.1:8888/lab\?token=([0-9a-f]{48})$", running.log)
+@pytest.mark.parametrize("words", [[], ["--ServerApp.base_url=own"]])
+def test_new_token_is_printed_once(start: Start, mode: str, words: list[str]) -> None:
+    """Without a token of the user there is a new one, which the log has once, in an address that answers."""
+    prefix = "/own" if words else ""
+    running = open_workbench(start, mode, *words, environment={})
+    found = re.findall(rf"(?m)^JupyterLab: http://127\.0\.0\.1:8888{prefix}/lab\?token=([0-9a-f]{{48}})$", running.log)
     assert len(found) == 1
     assert running.log.count(found[0]) == 1
-    assert running.get("/api/contents", {"Authorization": f"token {found[0]}"}).status == 200
+    assert running.get(f"{prefix}/api/contents", {"Authorization": f"token {found[0]}"}).status == 200
 
 
 @pytest.mark.requirement("A11")

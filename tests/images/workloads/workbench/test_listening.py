@@ -24,7 +24,11 @@ SERVERS: dict[str, tuple[list[str], dict[str, str], str]] = {
     "port-in-two-words": (["workbench", "--ServerApp.port", "9999"], PROXIES, "http://localhost:9999/"),
     "port-of-the-environment": (["start-notebook.py"], {"JUPYTER_PORT": "09998"}, "http://localhost:9998/"),
     "prefix-of-kubeflow": (["workbench"], {"NB_PREFIX": "/team/mine"}, "http://localhost:8888/team/mine/"),
-    "certificate": (["jupyter", "lab"], {"GEN_CERT": "yes", "JUPYTER_PORT": "8443"}, "https://localhost:8443/"),
+    "certificate": (
+        ["jupyter", "lab", "/data"],
+        {"GEN_CERT": "yes", "JUPYTER_PORT": "8443"},
+        "https://localhost:8443/",
+    ),
     "one-address": (["jupyter", "notebook", "--ServerApp.ip=::1"], {}, "http://[::1]:8888/"),
     # A Service of the name jupyter sets the variable.
     "base-url": (

@@ -83,9 +83,10 @@ def test_start_script_asks_for_a_token(start: Start, name: str) -> None:
     assert running.get("/api/contents").status == 403
 
 
-def test_start_script_takes_an_empty_token_among_its_arguments(start: Start) -> None:
+@pytest.mark.parametrize("words", [["--IdentityProvider.token=''"], ["--NotebookApp.token", ""]])
+def test_start_script_takes_an_empty_token_among_its_arguments(start: Start, words: list[str]) -> None:
     """Somebody has typed it, so it means what it means to Jupyter; the log warns."""
-    running = open_workbench(start, "start-notebook.sh", "--IdentityProvider.token=''", environment={})
+    running = open_workbench(start, "start-notebook.sh", *words, environment={})
     assert running.get("/api/contents").status == 200
     assert "warning: everybody who reaches port 8888 can run programs here" in running.log
 

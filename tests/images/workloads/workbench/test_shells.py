@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.images.helpers.containers import Run
+from tests.images.helpers.containers import Run, Start
 from tests.images.helpers.scope import applies
+from tests.images.helpers.workbench import entrypoint_after, open_workbench
 
 pytestmark = applies(workload="workbench")
 
@@ -54,6 +55,12 @@ def test_ssh_takes_the_files_of_a_group(run: Run, command: str) -> None:
     lines = run("sh", "-c", f"{SSH_FOLDER}chmod g+rw *; {connect}; stat -c '%a %n' *", network_mode="none").output
     assert "long.example" in lines, lines
     assert lines.splitlines()[-3:] == ["644 config", "600 id_ed25519", "644 id_ed25519.pub"], lines
+
+
+def test_keys_are_closed_when_a_mode_starts(start: Start) -> None:
+    """For ssh-add and for commits that are signed, too, which do not go by this image's ssh."""
+    running = open_workbench(start, "lab", entrypoint=entrypoint_after(f"{SSH_FOLDER}chmod g+rw *; cd"))
+    assert running.inside("stat -c %a ~/.ssh/id_ed25519") == (0, "600\n")
 
 
 def test_git_names_a_way_to_lfs(run: Run) -> None:

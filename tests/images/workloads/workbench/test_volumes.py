@@ -118,6 +118,15 @@ def test_folders_that_docker_makes_for_a_mount_are_named(start: Start) -> None:
     assert running.inside(f"touch {STATE_OF_CODE}/mine") == (0, "")
 
 
+def test_closed_settings_of_jupyter_are_named(start: Start) -> None:
+    """A setting is mounted, and so the user's are lost at the end. What is mounted read-only is meant to be so."""
+    owned = "uid=0,gid=0,mode=0755"
+    mounted = {"/data/.jupyter/lab": owned, "/data/.config": f"{owned},ro"}
+    running = open_workbench(start, "lab", tmpfs=mounted)
+    assert "warning: /data/.jupyter cannot be written by UID 1000" in running.log
+    assert "/data/.config cannot" not in running.log
+
+
 @pytest.mark.parametrize(
     "case", [("0:4242", "12345:0"), ("1010:100", "1010:100")], ids=["fs-group", "folder-of-a-user"]
 )

@@ -8,10 +8,11 @@ case ${TZ:-0} in
 esac
 
 # Docker makes the folder of a mount as root, and root's commands leave theirs. A read-only mount is meant to be one.
-for folder in /cache/*; do
-    [ -w /cache/. ] && [ -d "${folder}" ] && [ ! -w "${folder}" ] && [ "${folder}" != /cache/lost+found ] || continue
+for folder in /cache/* $(awk '$2 ~ "^/data/" { print $2 }' /proc/mounts); do
+    case ${folder} in /data/*) volume=/data ;; *) volume=/cache ;; esac
+    [ -w "${volume}/." ] && [ -d "${folder}" ] && [ ! -w "${folder}" ] && [ "${folder}" != /cache/lost+found ] || continue
     case $(awk -v folder="${folder}" '$2 == folder { print $4 }' /proc/mounts) in ro | ro,*) continue ;; esac
-    echo "warning: ${folder} cannot be written by UID $(id -u): mount the volume at /cache, or open this folder to group 0: \
+    echo "warning: ${folder} cannot be written by UID $(id -u): mount the volume at ${volume}, or open this folder to group 0: \
 docker exec --user 0 CONTAINER sh -c 'chgrp -R 0 ${folder}; chmod -R g+rwX ${folder}'" >&2
 done
 

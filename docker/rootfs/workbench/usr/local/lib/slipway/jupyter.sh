@@ -48,10 +48,12 @@ is_behind_proxy() {
 
 # An empty token among these words, which somebody has typed, means what it means to Jupyter: no authentication.
 take_empty_token() {
+    last=''
     for word; do
-        case ${word} in
+        case ${last}${word} in
         --*.token= | --*.token=\'\' | --*.token=\"\") open=yes ;;
         esac
+        case ${word} in --*.token) last=${word}= ;; *) last='' ;; esac
     done
 }
 
@@ -155,7 +157,7 @@ read_argument() {
     --*.token=*) JUPYTER_TOKEN=${1#*=} ;;
     --port=* | --*.port=*) port=${1#*=} && require_port "${1%%=*}" "${port}" ;;
     --config=* | --*.config_file=*) config=${1#*=} ;;
-    --*.base_url=*) prefix=/${1#*=} prefix=/${prefix#//} ;;
+    --*.base_url=*) prefix=${1#*=} prefix=/${prefix#/} ;;
     --*certfile=* | --*keyfile=*) require_file "${1%%=*}" "${1#*=}" && scheme=https ;;
     esac
 }

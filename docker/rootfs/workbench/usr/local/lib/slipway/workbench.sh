@@ -26,6 +26,7 @@ can_write() {
 open_volume() {
     require_volume
     export HOME=/data SHELL=/bin/bash
+    /usr/local/lib/slipway/close-keys
     warn_of_closed_folder
     warn_of_foreign_variables
     take_variables_away
@@ -54,9 +55,11 @@ folder (--user=$(stat --format=%u /data):0), or give its group 0 the right to wr
 
 # Name the first folder for settings that this UID cannot write. Docker makes those above a mount as root, which stay.
 warn_of_closed_folder() {
-    for folder in /data/.config /data/.local /data/.local/share /data/.local/share/code-server \
-        /data/.local/share/code-server/extensions /data/.local/share/jupyter; do
+    for folder in /data/.config /data/.jupyter /data/.ipython /data/.ssh /data/.local /data/.local/share \
+        /data/.local/share/code-server /data/.local/share/code-server/extensions /data/.local/share/jupyter; do
         [ -d "${folder}" ] && [ ! -w "${folder}" ] || continue
+        # A read-only mount, such as a Secret of Kubernetes', is meant to be one.
+        case $(awk -v folder="${folder}" '$2 == folder { print $4 }' /proc/mounts) in ro | ro,*) continue ;; esac
         echo "warning: ${folder} cannot be written by UID $(id -u), so settings below it do not last; open it to group 0: \
 docker exec --user $(stat --format=%u "${folder}"):0 CONTAINER sh -c 'chgrp -R 0 ${folder}; chmod -R g+rwX ${folder}'" >&2
         return
