@@ -117,7 +117,8 @@ def test_pip_and_uv_install_onto_the_volume(lab: Container, start: Start, contra
         run_in(other, *f"entrypoint {command} install {OFFLINE} later{number}".split()).require_success()
         assert run_in(other, "entrypoint", f"later{number}").require_success() == "1.25\n"
     # A file of the user's that has the name of a module.
-    run_in(other, "sh", "-c", "cd /tmp && echo A=1 >types.py && entrypoint pip --version").require_success()
+    script = "mkdir /data/types && cd /data/types && echo A=1 >types.py && entrypoint pip --version"
+    run_in(other, "sh", "-c", script).require_success()
     run_in(lab, "rm", "-r", ENVIRONMENT).require_success()
     again = start("sleep", "infinity", **share(lab))
     found = "import importlib.util, sys, numpy; print([n for n in sys.argv[1:] if importlib.util.find_spec(n)])"
