@@ -63,5 +63,4 @@ def test_library_computes(problems: dict[str, str], library: str) -> None:
 def test_numpy_multiplies_by_a_fast_library(python: Python) -> None:
     """Without BLAS, or by its reference, a product of matrices takes as long as the loops that einsum runs."""
     by_library, by_loops = json.loads(python(SPEED))
-    # By the kernels of a processor that it knows OpenBLAS takes a tenth, by its oldest ones, for all others, half.
-    assert 1.3 * by_library < by_loops, (by_library, by_loops)
+    assert 2 * by_library < by_loops, (by_library, by_loops)
