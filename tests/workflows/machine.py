@@ -85,8 +85,10 @@ def select_part(clone: Path) -> Iterator[None]:
     assert "\naddopts = [" in text
     settings.write_text(text.replace("\naddopts = [", f'\naddopts = ["-k", "{" or ".join(NAMED)}", '))
     git(clone, "commit", "--quiet", "--all", "--message=A part of the tests")
-    yield
-    git(clone, "reset", "--quiet", "--hard", "HEAD~1")
+    try:
+        yield
+    finally:
+        git(clone, "reset", "--quiet", "--hard", "HEAD~1")
 
 
 def count_steps(workflow: Path, ref: str) -> Counter[str]:
