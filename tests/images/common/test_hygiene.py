@@ -15,7 +15,7 @@ from slipway.host import apt
 from slipway.host import downloads as this_host
 from slipway.image.layers import Entry, Kind, SavedImage, Wasted
 from tests.helpers.reasons import NO_BUNDLE
-from tests.images.helpers.containers import Start, inside
+from tests.images.helpers.containers import Finished, Start, execute, inside
 from tests.images.helpers.databases import is_database
 from tests.images.helpers.scope import applies
 from tests.images.helpers.updates import list_updated
@@ -258,8 +258,7 @@ def test_files_do_not_name_the_host(writable: Container) -> None:
     """Its mirrors, indexes and proxies would leak, and fail elsewhere."""
     pattern = shlex.quote("\n".join(needles()))
     script = f"grep -rIlF {WRITTEN_BY_DOCKER} -e {pattern} {TEXT_FOLDERS} 2>&1"
-    code, output = writable.exec_run(["sh", "-c", script], user="0")
-    assert (code, output.decode()) == (1, "")
+    assert execute(writable, "sh", "-c", script, user="0") == Finished(1, "")
 
 
 def test_no_layer_holds_the_hosts_certificates(saved: SavedImage) -> None:
@@ -277,8 +276,8 @@ def test_no_layer_holds_the_hosts_certificates(saved: SavedImage) -> None:
 
 def test_no_file_is_a_private_key(writable: Container) -> None:
     """A host's key of sshd, or one that lets somebody in: each container would have the same, and so would others."""
-    _, output = writable.exec_run(["sh", "-c", KEYS], user="0")
-    found = [line.split(":-----BEGIN ") for line in output.decode().splitlines()]
+    output = execute(writable, "sh", "-c", KEYS, user="0").output
+    found = [line.split(":-----BEGIN ") for line in output.splitlines()]
     assert sum(path.startswith("/usr/share/ca-certificates/") for path, _ in found) >= FEWEST_AUTHORITIES
     assert {path for path, kind in found if "PRIVATE KEY" in kind} <= PUBLIC_KEYS
 
@@ -320,16 +319,16 @@ def test_files_belong_to_root(saved: SavedImage) -> None:
 @pytest.mark.parametrize("user", ["", "12345:0"], ids=["default", "any"])
 def test_user_can_write_nowhere_else(writable: Container, user: str) -> None:
     """A process of the container can change neither programs nor libraries."""
-    _, output = writable.exec_run(["sh", "-c", "find / -xdev -writable ! -type l 2>/dev/null"], user=user)
-    assert sorted(output.decode().split()) == WRITABLE
+    output = execute(writable, "sh", "-c", "find / -xdev -writable ! -type l 2>/dev/null", user=user).output
+    assert sorted(output.split()) == WRITABLE
 
 
 @pytest.mark.requirement("U10")
 @pytest.mark.parametrize("user", ["12345:0", "12345:12345"], ids=["group 0", "other"])
 def test_user_can_read_and_start_everything(writable: Container, user: str) -> None:
     """Any UID: a library that root alone, or its group, reads is missing for everybody else."""
-    found = [writable.exec_run(["sh", "-c", script], user=user).output for script in (UNREADABLE, UNSTARTABLE)]
-    unreadable, unstartable = (set(output.decode().splitlines()) for output in found)
+    found = [execute(writable, "sh", "-c", script, user=user).output for script in (UNREADABLE, UNSTARTABLE)]
+    unreadable, unstartable = (set(output.splitlines()) for output in found)
     assert ("/etc/shadow" in unreadable, SURELY_READ in unstartable) == (True, True)
     unstartable = {path for path in unstartable if not READ_BY_A_SHELL.fullmatch(path)}
     private = PRIVATE if user.endswith(":0") else PRIVATE | OF_GROUP_0

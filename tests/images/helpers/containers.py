@@ -2,10 +2,12 @@
 
 import base64
 import http.client
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from statistics import mean, median
 from typing import Any
 
@@ -41,8 +43,11 @@ FIXED_WORK_SECONDS = 0.095
 # The image's own health check, in shorter intervals. It waits 2 s for an answer: docker's limit is beyond what a busy
 # machine adds, so an unhealthy container is one that did not answer.
 QUICK_HEALTH = {"interval": 100 * MILLISECOND, "timeout": 5000 * MILLISECOND, "retries": 2}
-# What a check says when the engine has ended the output of a command that still runs.
+# What a check says when the engine has kept nothing of what a container's command printed.
 LOST = "the engine has lost the output of a command"
+# Docker's numbers of the streams of a command, and the head of each piece: its stream and its bytes.
+STDOUT, STDERR = 1, 2
+HEAD = struct.Struct(">BxxxL")
 # What a browser asks for a WebSocket with.
 UPGRADE = {
     "Connection": "Upgrade",
@@ -103,13 +108,41 @@ Run = Callable[..., Finished]
 Python = Callable[[str], str]
 
 
+def execute(container: Container, *command: str, **options: Any) -> Finished:
+    """Run a command in a running container, with docker's options, to its end."""
+    code, pieces = read_pieces(container, *command, **options)
+    return Finished(code, join(pieces, STDOUT, STDERR))
+
+
 def inside(container: Container, *command: str, **options: Any) -> str:
     """Return the standard output of a command in a running container; its failure fails the check."""
-    code, streams = container.exec_run(list(command), demux=True, **options)
-    output, errors = ((stream or b"").decode(errors="replace") for stream in streams)
-    assert code is not None, LOST
-    assert code == 0, f"exit code {code}: {output}{errors}"
-    return output.strip()
+    code, pieces = read_pieces(container, *command, **options)
+    assert code == 0, f"exit code {code}: {join(pieces, STDOUT)}{join(pieces, STDERR)}"
+    return join(pieces, STDOUT).strip()
+
+
+def read_pieces(container: Container, *command: str, **options: Any) -> tuple[int, list[tuple[int, bytes]]]:
+    """Return the exit code of a command in a running container, and what it printed: streams and pieces in order.
+
+    docker-py's exec_run loses what comes together with the head of the engine's answer (docker/docker-py, issue 2042),
+    and asks for the exit code before the engine may know it.
+    """
+    api = container.client.api
+    number = api.exec_create(container.id, list(command), **options)["Id"]
+    address = f"{api.base_url}/v{api.api_version}/exec/{number}/start"
+    answer = api.post(address, json={"Detach": False, "Tty": False}, timeout=None)
+    answer.raise_for_status()
+    content, pieces = BytesIO(answer.content), []
+    while head := content.read(HEAD.size):
+        stream, size = HEAD.unpack(head)
+        pieces.append((stream, content.read(size)))
+    wait_until(lambda: not api.exec_inspect(number)["Running"], "a command ends that has closed its output")
+    return int(api.exec_inspect(number)["ExitCode"]), pieces
+
+
+def join(pieces: list[tuple[int, bytes]], *streams: int) -> str:
+    """Return the text of these streams."""
+    return b"".join(piece for stream, piece in pieces if stream in streams).decode(errors="replace")
 
 
 def wait_until(met: Callable[[], bool], what: str) -> float:
@@ -137,16 +170,8 @@ def slowdown(container: Container) -> float:
 
     That is the time that it waited for a processor, and how slow the processor is at the moment.
     """
-    ran, waited, *_ = map(int, printed(container, "sh", "-c", COUNTED).split())
-    return (ran + waited) / ran * float(printed(container, "python", "-IS", "-c", FIXED_WORK)) / FIXED_WORK_SECONDS
-
-
-def printed(container: Container, *command: str) -> str:
-    """Return what a command prints that prints something."""
-    output = ""
-    while not output:  # on a busy machine the engine now and then loses what a command prints
-        output = inside(container, *command)
-    return output
+    ran, waited, *_ = map(int, inside(container, "sh", "-c", COUNTED).split())
+    return (ran + waited) / ran * float(inside(container, "python", "-IS", "-c", FIXED_WORK)) / FIXED_WORK_SECONDS
 
 
 def measure_usual(measure: Callable[[], float], budget: float) -> float:

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from docker.models.containers import Container
 
-from tests.images.helpers.containers import Start, host_port, request, wait_for_health, wait_until
+from tests.images.helpers.containers import Start, execute, host_port, request, wait_for_health, wait_until
 
 PORT = 6080
 PASSWORD = "sesame open 1"  # noqa: S105 - of containers that live for a check
@@ -45,4 +45,4 @@ def start_desktop(start: Start, **options: object) -> Desktop:
 
 def wait_for_program(container: Container, name: str) -> None:
     """Wait until a program of the desktop runs: the page is served before Xfce runs."""
-    wait_until(lambda: container.exec_run(["sh", "-c", PROCESSES, name])[1] != b"", f"{name} runs")
+    wait_until(lambda: execute(container, "sh", "-c", PROCESSES, name).output != "", f"{name} runs")

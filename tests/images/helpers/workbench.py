@@ -8,7 +8,7 @@ import docker
 from docker.models.containers import Container
 
 from slipway.matrix import Image
-from tests.images.helpers.containers import STRICT, Start, host_port, request, wait_for_health
+from tests.images.helpers.containers import STRICT, Start, execute, host_port, request, wait_for_health
 
 # As STRICT, with one volume as all that can be written.
 ONE_VOLUME: dict[str, Any] = STRICT | {"mounts": [docker.types.Mount("/data", source=None)]}
@@ -67,10 +67,9 @@ class Workbench:
 
     def inside(self, script: str, **options: Any) -> tuple[int, str]:
         """Run a shell script in its container and return exit code and output; a fault of the engine is neither."""
-        code, output = self.container.exec_run(["sh", "-c", script], **options)
-        text = output.decode(errors="replace")
-        assert not text.startswith("OCI runtime exec failed"), text
-        return code, text
+        finished = execute(self.container, "sh", "-c", script, **options)
+        assert not finished.output.startswith("OCI runtime exec failed"), finished
+        return finished.exit_code, finished.output
 
 
 def open_workbench(start: Start, mode: str, *words: str, port: int = 0, **options: Any) -> Workbench:

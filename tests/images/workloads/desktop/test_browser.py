@@ -9,7 +9,7 @@ from playwright import sync_api
 
 from slipway.matrix import Image
 from tests.images.helpers.browser import SIZE, load, repeat
-from tests.images.helpers.containers import Start, wait_until
+from tests.images.helpers.containers import Start, execute, wait_until
 from tests.images.helpers.desktop import PASSWORD, Desktop, start_desktop, wait_for_program
 from tests.images.helpers.scope import applies
 
@@ -100,7 +100,7 @@ def test_browser_shows_the_desktop(
     """The background is drawn, a click opens a terminal, a command that is typed there runs; the picture is kept."""
 
     def has_run() -> bool:
-        return bool(desktop.container.exec_run("cat /tmp/typed")[1] == b"42\n")
+        return execute(desktop.container, "cat", "/tmp/typed").output == "42\n"
 
     with opened(browser, desktop, PASSWORD) as (page, _):
         wait_until(lambda: shows(page, "colours", FEWEST_COLOURS), "the background is drawn")

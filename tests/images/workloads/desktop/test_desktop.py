@@ -26,6 +26,7 @@ from tests.images.helpers.containers import (
     VOLUMES,
     Run,
     Start,
+    execute,
     has_ended,
     healthy_seconds,
     inside,
@@ -366,7 +367,7 @@ def test_desktop_works_on_the_volume_of_another_uid(start: Start, before: str | 
     running = start(user="12345:0", volumes_from=[used.id], **options)
     wait_for_program(running, "xfdesktop")
     wait_for_health(running, "healthy")
-    assert running.exec_run(["test", "-w", f"/data/{SETTINGS}"]).exit_code == bool(before)
+    assert execute(running, "test", "-w", f"/data/{SETTINGS}").exit_code == bool(before)
 
 
 @pytest.mark.requirement("U10")

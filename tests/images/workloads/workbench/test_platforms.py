@@ -5,7 +5,7 @@ import json
 import pytest
 from docker.models.containers import Container
 
-from tests.images.helpers.containers import STRICT, Run, Start, inside, wait_for_health, wait_until
+from tests.images.helpers.containers import STRICT, Run, Start, execute, inside, wait_for_health, wait_until
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import ONE_VOLUME, SECRET, TOKEN, open_workbench
 
@@ -133,7 +133,7 @@ def hub(start_shared: Start) -> Container:
     """A JupyterHub, which starts servers by writing down their environment."""
     script = 'cd /tmp && printf %s "$CONFIG" >config.py && exec jupyterhub --config=config.py'
     container = start_shared("sh", "-c", script, network_mode="none", environment={"CONFIG": HUB})
-    wait_until(lambda: container.exec_run(["curl", "--silent", HUB_API]).exit_code == 0, "the hub answers")
+    wait_until(lambda: execute(container, "curl", "--silent", HUB_API).exit_code == 0, "the hub answers")
     return container
 
 
@@ -154,7 +154,7 @@ def test_hub_decides_who_comes_in(start: Start, hub: Container, mode: str) -> No
         ask_hub(hub, path)
     token = json.loads(ask_hub(hub, f"users/{user}/tokens"))["token"]
     file = f"/tmp/{user}"
-    wait_until(lambda: hub.exec_run(["test", "-s", file]).exit_code == 0, "the hub starts a server")
+    wait_until(lambda: execute(hub, "test", "-s", file).exit_code == 0, "the hub starts a server")
     environment = json.loads(inside(hub, "cat", file))
     used = start("sh", "-c", "umask 0077; mkdir -p .jupyter .ipython .local/share/jupyter", mounts=ONE_VOLUME["mounts"])
     assert used.wait()["StatusCode"] == 0

@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from slipway import repository
 from slipway.matrix import Image
-from tests.images.helpers.containers import Run, Start, inside
+from tests.images.helpers.containers import Run, Start, execute, inside
 from tests.images.helpers.distributions import INSTALLED, read_pins
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import ONE_VOLUME, TOKEN, is_on, open_workbench
@@ -111,10 +111,9 @@ def test_curl_works(start: Start) -> None:
     """It gets a page from the image's own service, and supports HTTPS."""
     container = start("serve", network_mode="none")
     ask = "curl --silent --show-error --retry 9 --retry-connrefused http://127.0.0.1:8000/health && curl --version"
-    code, output = container.exec_run(["sh", "-c", ask])
-    assert code == 0, output
-    assert b"Protocols:" in output
-    assert b" https " in output
+    output = execute(container, "sh", "-c", ask).require_success()
+    assert "Protocols:" in output
+    assert " https " in output
 
 
 @pytest.mark.requirement("A11")
@@ -183,12 +182,11 @@ def test_user_installs_an_extension(start: Start) -> None:
         archive.writestr("extension.vsixmanifest", VSIX)
     running = start("sleep", "infinity", network_mode="none", **ONE_VOLUME)
     script = "import sys; open('/data/hello.vsix', 'wb').write(bytes.fromhex(sys.argv[1]))"
-    assert running.exec_run(["python", "-c", script, content.getvalue().hex()]).exit_code == 0
+    inside(running, "python", "-c", script, content.getvalue().hex())
     environment = {"HOME": "/data", "TMPDIR": "/data"}
-    installed = running.exec_run(["code-server", "--install-extension", "/data/hello.vsix"], environment=environment)
-    assert installed.exit_code == 0, installed.output.decode()
-    listed = running.exec_run(["code-server", "--list-extensions"], environment=environment)
-    assert listed.output.decode().split()[-1] == "check.hello"
+    inside(running, "code-server", "--install-extension", "/data/hello.vsix", environment=environment)
+    listed = inside(running, "code-server", "--list-extensions", environment=environment)
+    assert listed.split()[-1] == "check.hello"
 
 
 # --- toggles -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import docker
 import pytest
 
 from slipway.docker import TEST_LABEL
-from tests.images.helpers.containers import Run, Start, inside
+from tests.images.helpers.containers import Run, Start, execute, inside
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import ONE_VOLUME, PUBLIC_KEY, SECRET, Workbench, open_workbench
 
@@ -56,9 +56,9 @@ def keys(start_shared: Start) -> dict[str, tuple[str, str]]:
     container = start_shared("sleep", "infinity", network_mode="none", tmpfs={"/keys": "mode=1777"})
     pairs = {}
     for name in ("known", "stranger"):
-        container.exec_run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"/keys/{name}"])
+        inside(container, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"/keys/{name}")
         private, public = (
-            container.exec_run(["cat", f"/keys/{name}{ending}"]).output.decode() for ending in ("", ".pub")
+            execute(container, "cat", f"/keys/{name}{ending}").require_success() for ending in ("", ".pub")
         )
         pairs[name] = (private, public)
     return pairs
@@ -148,8 +148,11 @@ def test_ssh_from_outside_takes_no_password(start: Start, ssh: Workbench, user: 
     client = start("sleep", "infinity", environment={"WORD": password})
     script = "printf '#!/bin/sh\\necho \"$WORD\"\\n' >/tmp/ask; chmod +x /tmp/ask; export SSH_ASKPASS=/tmp/ask"
     script += f" SSH_ASKPASS_REQUIRE=force; ssh -p 2222 {OTHER_WAYS} {user}@{address} true"
-    code, output = client.exec_run(["sh", "-c", script])
-    assert (code, output.decode().splitlines()[-1]) == (255, f"{user}@{address}: Permission denied (publickey).")
+    refused = execute(client, "sh", "-c", script)
+    assert (refused.exit_code, refused.output.splitlines()[-1]) == (
+        255,
+        f"{user}@{address}: Permission denied (publickey).",
+    )
 
 
 def test_ssh_knows_no_other_key(ssh: Workbench) -> None:

@@ -7,7 +7,16 @@ import pytest
 from docker.models.containers import Container
 
 from slipway.matrix import Image
-from tests.images.helpers.containers import STRICT, WITHOUT_GPU, Finished, Run, Start, wait_for_health, wait_until
+from tests.images.helpers.containers import (
+    STRICT,
+    WITHOUT_GPU,
+    Finished,
+    Run,
+    Start,
+    execute,
+    wait_for_health,
+    wait_until,
+)
 from tests.images.helpers.scope import applies
 from tests.images.helpers.wheels import FOLDER, put_wheel
 from tests.images.helpers.workbench import CREDENTIALS, ONE_VOLUME, SECRET
@@ -48,8 +57,7 @@ SSH = "ssh -q -p 2222 -i /data/key -o StrictHostKeyChecking=no -o UserKnownHosts
 def run_in(container: Container, *command: str, **options: Any) -> Finished:
     """Run a command in a running container, with the volume as home."""
     home = {"HOME": "/data", "TMPDIR": "/data", "XDG_CACHE_HOME": "/data/.cache"}
-    code, output = container.exec_run(list(command), environment=home, **options)
-    return Finished(code, output.decode(errors="replace"))
+    return execute(container, *command, environment=home, **options)
 
 
 def share(container: Container, uid: str = "12345") -> dict[str, Any]:
