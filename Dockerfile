@@ -101,8 +101,9 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' ||
         { echo "error: the locks of workloads are for Python 3.13, which BASE=${BASE} has not"; exit 1; }
     kubectl=$(/apt/toggle KUBECTL "${KUBECTL}" kubectl)
-    /apt/install curl fonts-dejavu-core fonts-symbola fonts-wqy-microhei git libharfbuzz-subset0 \
-        libnss-wrapper libpango-1.0-0 libpangoft2-1.0-0 nano openssh-server python3-venv systemd-standalone-sysusers ${kubectl}
+    /apt/install bzip2 curl fonts-dejavu-core fonts-symbola fonts-wqy-microhei git libharfbuzz-subset0 \
+        libnss-wrapper libpango-1.0-0 libpangoft2-1.0-0 nano openssh-server python3-venv systemd-standalone-sysusers \
+        unzip xz-utils ${kubectl}
     # Each container makes its own at its first start.
     rm -f /etc/ssh/ssh_host_*
     # They ask for more rights than their user has, which no container gives them.
@@ -135,9 +136,12 @@ FROM workbench-packages AS elyra-false
 FROM elyra-${ELYRA} AS workbench
 COPY --from=code-server /code-server/ /
 COPY --from=files /files/workbench/ /
-# The user's own environment, once there is one, and programs of uv tool and pipx; VIRTUAL_ENV stays the image's, for those who build on
-# this one. /data is mostly another file system than the cache. One folder for whoever asks which servers of Jupyter run.
-ENV PATH=/data/.slipway/python/bin:/data/.local/bin:${PATH} JUPYTER_PATH=/data/.slipway/python/share/jupyter UV_LINK_MODE=copy \
+RUN --mount=source=docker/build/python/finish,target=/python/finish --mount=source=docker/build/python/compile.py,target=/python/compile.py \
+    /python/finish
+# The user's own environment, once there is one; programs of uv tool and pipx; the image's own with what the user has installed. VIRTUAL_ENV
+# stays the image's, for those who build on it. /data is mostly another file system than the cache. One folder for whoever asks which
+# servers of Jupyter run.
+ENV PATH=/data/.slipway/python/bin:/data/.local/bin:/usr/local/lib/slipway/environment/bin:${PATH} JUPYTER_PATH=/data/.slipway/python/share/jupyter UV_LINK_MODE=copy \
     JUPYTER_RUNTIME_DIR=/tmp/slipway/jupyter
 USER 1000:0
 LABEL slipway.workload="workbench" org.opencontainers.image.title="Slipway workbench" \

@@ -27,8 +27,9 @@ def main() -> None:
         sys.exit(f"error: {error}")
     config = uvicorn.Config(
         create_app(settings),
-        host="",  # every address, of IPv4 and of IPv6, where the machine has both
+        host=None,  # type: ignore[arg-type]  # every address, of IPv4 and of IPv6, where the machine has both
         port=settings.port,
+        workers=1,  # not WEB_CONCURRENCY's
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,  # type: ignore[arg-type]

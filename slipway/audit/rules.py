@@ -29,6 +29,7 @@ INFO = re.compile(
     r"(.+)\.(conffiles|config|list|md5sums|postinst|postrm|preinst|prerm|shlibs|symbols|templates|triggers)"
 )
 SHARED = "/usr/share/"
+ENVIRONMENT = "/opt/venv/bin/"
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -217,6 +218,15 @@ def check_empty(context: RuleContext, path: str) -> str:
     return "it is not empty" if entry.size else ""
 
 
+def check_program(context: RuleContext, path: str) -> str:
+    """Require the link that stands before a program of the environment: of pip, or of the program for all others."""
+    entry, name = context.system.paths[path][0], posixpath.basename(path)
+    expected = "pip" if name.startswith("pip") else "../program"
+    if entry.kind is not Kind.SYMLINK or entry.target != expected:
+        return f"it is no link to {expected}"
+    return "" if f"{ENVIRONMENT}{name}" in context.system else f"{ENVIRONMENT}{name} is not there"
+
+
 CHECKS: dict[CheckName, Callable[[RuleContext, str], str]] = {
     "bytecode": check_bytecode,
     "link": check_link,
@@ -229,4 +239,5 @@ CHECKS: dict[CheckName, Callable[[RuleContext, str], str]] = {
     "npm": check_npm,
     "wheel": check_wheel,
     "empty": check_empty,
+    "program": check_program,
 }

@@ -15,7 +15,18 @@ BASE = "base"
 PACKAGES = "packages"
 
 CheckName: TypeAlias = Literal[
-    "bytecode", "link", "package", "libraries", "certificates", "keystore", "accounts", "npm", "wheel", "empty", "copy"
+    "bytecode",
+    "link",
+    "package",
+    "libraries",
+    "certificates",
+    "keystore",
+    "accounts",
+    "npm",
+    "wheel",
+    "empty",
+    "copy",
+    "program",
 ]
 Globs = Annotated[list[Glob], Field(min_length=1, description="a list of globs in quotes")]
 Origin = Annotated[Glob, Field(pattern=rf"^({BASE}|{PACKAGES}|/.*)$", description=f'"{BASE}", "{PACKAGES}" or a glob')]

@@ -18,6 +18,9 @@ from tests.images.helpers.scope import applies
 pytestmark = applies()
 
 UV_LOCK = repository.ROOT / "requirements" / "uv.txt"
+# What stands in a workbench before the environment's programs, so that they see what the user has installed.
+SEEING = "/usr/local/lib/slipway/environment/bin"
+CALLING = "/usr/local/lib/slipway/environment/program"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMMANDS = {
     "python": "/opt/venv/bin/python",
@@ -80,16 +83,18 @@ print(json.dumps(sorted(found)))
 """
 FEWEST_PROGRAMS = 200  # Debian's smallest system has about 270
 # Prints the number of programs on PATH, and each that comes before another one of its name, with the other.
-HIDING = """
+HIDING = f"""
 import json, os
-places = {}
+places = {{}}
 # The stand-ins are last, to be hidden by the programs themselves.
 folders = [folder for folder in os.environ["PATH"].split(":") if not folder.endswith("/devel-only")]
 for folder in filter(os.path.isdir, folders):
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
+        if os.path.realpath(path) == "{CALLING}":  # it calls the environment's
+            path = os.path.join("/opt/venv/bin", name)
         if os.access(path, os.X_OK):
-            places.setdefault(name, {}).setdefault(os.path.realpath(path), path)
+            places.setdefault(name, {{}}).setdefault(os.path.realpath(path), path)
 print(json.dumps([len(places), [[*paths.values()] for paths in places.values() if len(paths) > 1]]))
 """
 
@@ -213,9 +218,9 @@ def test_path_finds_the_environment_first(environment: dict[str, str], contract:
     """The environment's programs come before the system's, and PATH has all of the system's folders.
 
     Last, and not in devel, are stand-ins for compilers, whose message names devel. In a workbench, the user's own
-    programs come before the image's.
+    programs come before the image's, and these see what the user has installed.
     """
-    own = "/data/.slipway/python/bin:/data/.local/bin:" if contract.workload else ""
+    own = f"/data/.slipway/python/bin:/data/.local/bin:{SEEING}:" if contract.workload else ""
     assert environment["PATH"].startswith(own)
     first, _, rest = environment["PATH"].removeprefix(own).partition(":")
     assert first == "/opt/venv/bin"
@@ -230,20 +235,29 @@ def found_commands(idle: Container) -> list[str]:
 
 
 @pytest.mark.parametrize(("command", "path"), COMMANDS.items())
-def test_command_is_the_one_meant(found_commands: list[str], command: str, path: str) -> None:
-    """No other program of the same name comes before it on PATH."""
+def test_command_is_the_one_meant(found_commands: list[str], contract: Image, command: str, path: str) -> None:
+    """No other program of the same name comes before it on PATH; a workbench's uv is for the user's environment."""
+    path = f"{SEEING}/uv" if command == "uv" and contract.workload else path
     assert [found for found in found_commands if found.endswith(f"/{command}")] == [path]
 
 
 def test_no_program_hides_another(idle: Container, contract: Image) -> None:
     """Whoever calls a program of Debian's gets it: none of its name comes before it on PATH.
 
-    Those of ssh in a workbench call it, when they have closed the files that it would refuse.
+    Those of ssh in a workbench call it, when they have closed the files that it would refuse; pip and uv are for the
+    user's environment.
     """
-    meant = [[f"/usr/local/bin/{name}", f"/usr/bin/{name}"] for name in ("scp", "sftp", "ssh") if contract.workload]
+    installers = {
+        **dict.fromkeys(("pip", "pip3", f"pip{contract.variant.versions['python']}"), "/opt/venv/bin"),
+        "uv": "/usr/local/bin",
+    }
+    meant = [
+        *([f"{SEEING}/{name}", f"{folder}/{name}"] for name, folder in installers.items()),
+        *([f"/usr/local/bin/{name}", f"/usr/bin/{name}"] for name in ("scp", "sftp", "ssh")),
+    ]
     seen, hiding = json.loads(inside(idle, "entrypoint", "python", "-c", HIDING))
     assert seen > FEWEST_PROGRAMS
-    assert sorted(hiding) == meant
+    assert sorted(hiding) == (sorted(meant) if contract.workload else [])
 
 
 # --- what Python runs at its start ---------------------------------------------------------------

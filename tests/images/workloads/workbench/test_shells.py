@@ -29,6 +29,12 @@ until grep -q '^the next$' shown; do sleep 0.1; done
 disown; kill -9 $!
 cat .bash_history
 """
+# A shell of another UID on the same volume: its history is kept, too, and read by its next shell.
+OF_ANOTHER = """
+cd && printf 'of root\\n' >.bash_history && chmod 0400 .bash_history
+for i in 1 2; do printf 'echo typed\\n' | bash -i >/dev/null 2>&1; done
+printf 'history\\n' | bash -i 2>/dev/null | grep -c 'echo typed'
+"""
 SSH_FOLDER = """
 umask 0002; mkdir -p ~/.ssh && cd ~/.ssh
 ssh-keygen -q -t ed25519 -N '' -f id_ed25519
@@ -45,6 +51,19 @@ def test_terminal_reads_bashrc_once(run: Run) -> None:
 def test_history_outlives_the_container(run: Run) -> None:
     """bash writes it when it ends by itself, and a container's end is none. Report: ddev/ddev#1801."""
     assert run("bash", "-c", KILLED).require_success().splitlines()[0] == 'echo an own "command"'
+
+
+def test_history_of_another_uid_is_kept_beside_it(run: Run) -> None:
+    """After `docker exec --user 0` the file is root's alone."""
+    assert run("bash", "-c", OF_ANOTHER).require_success() == "2\n"
+
+
+@pytest.mark.parametrize("user", ["4321:0", "65534:0"], ids=["unknown", "nobody"])
+def test_ssh_reads_the_settings_on_the_volume(run: Run, user: str) -> None:
+    """The home that Debian writes beside nobody's name is none, and Kubernetes often runs as nobody."""
+    settings = "mkdir -p ~/.ssh && printf 'Host short\\n  HostName long.example\\n' >~/.ssh/config"
+    asked = f"{settings} && bash -c 'ssh -T -G short' | grep ^hostname"
+    assert run("sh", "-c", asked, user=user).require_success() == "hostname long.example\n"
 
 
 @pytest.mark.parametrize("command", ["ssh", "scp short:file", "sftp"])

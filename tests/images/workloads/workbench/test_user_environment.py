@@ -213,6 +213,34 @@ def test_environments_that_users_make_are_left_alone(volume: Container) -> None:
     refused.require_message("error: /data/own has no pip: install by uv pip install")
 
 
+def test_programs_of_the_image_see_what_the_user_installed(volume: Container) -> None:
+    """A service of the user's own that uvicorn starts, ipython: by `docker exec` and below the entry point.
+
+    In an environment that the user has activated they are the image's alone.
+    """
+    put_wheel(volume, "mine")
+    run_in(volume, *f"pip install {OFFLINE} mine".split()).require_success()
+    ask = ["ipython", "--no-banner", "-c", "import mine, numpy, sys; print(sys.prefix)"]
+    for command in (ask, ["entrypoint", *ask]):
+        assert run_in(volume, *command).require_success() == f"{ENVIRONMENT}\n"
+    loaded = run_in(volume, "uvicorn", "mine:nothing")
+    assert 'Attribute "nothing" not found in module "mine"' in loaded.output, loaded
+    own = run_in(volume, "bash", "-c", "cd; uv venv -q own; . own/bin/activate; ipython -c 'import mine'")
+    assert "ModuleNotFoundError" in own.output, own
+
+
+def test_pip_and_uv_install_below_another_entry_point(start: Start) -> None:
+    """The environment, which the image's entry point would have made, is made by them; without a volume pip says so."""
+    container = start(entrypoint=["sleep", "infinity"], network_mode="none", **ONE_VOLUME)
+    for tool in ("pip", "uv pip"):
+        put_wheel(container, "mine")
+        run_in(container, *f"{tool} install {OFFLINE} mine".split()).require_success()
+        assert run_in(container, "mine").require_success()
+        run_in(container, "rm", "-r", ENVIRONMENT).require_success()
+    closed = start(entrypoint=["sleep", "infinity"], network_mode="none", user="12345:12345", read_only=True)
+    run_in(closed, "pip", "install", "mine").require_message("error: pip installs into /data, which UID 12345")
+
+
 # --- widgets and formats -------------------------------------------------------------------------
 
 

@@ -8,6 +8,5 @@ set -eu
 
 umask 0002
 open_volume
-name_unknown_user
 take_empty_token "$@"
 start_notebook "$@"

@@ -36,19 +36,21 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
     [ -w "${HOME:-}/." ] || export HOME=/data
     [ -w "${HOME}/." ] || [ ! -w /tmp/. ] || export HOME=/tmp
 
-    # git and ssh refuse to work for a UID without a name. A workbench has the library that gives it one.
+    # git and ssh refuse to work for a UID without a name, and ssh looks for keys in the home that is written beside it,
+    # which for nobody is none. A workbench has the library that gives them.
     for slipway_name in /usr/lib/*/libnss_wrapper.so; do
-        if [ -e "${slipway_name}" ] && ! getent passwd "$(id -u)" >/dev/null; then
+        if [ -e "${slipway_name}" ] && [ ! -w "$(getent passwd "$(id -u)" | cut -d: -f6)/." ]; then
             slipway_place=/tmp
             [ -w /tmp/. ] || slipway_place=/dev/shm
             slipway_place=${slipway_place}/slipway-passwd.$(id -u)
             [ -s "${slipway_place}" ] || {
-                { echo "app:x:$(id -u):$(id -g):app:${HOME:-/data}:/bin/bash" && grep -v '^app:' /etc/passwd; } \
+                slipway_value=$(id -un 2>/dev/null) || slipway_value=app
+                { echo "${slipway_value}:x:$(id -u):$(id -g):app:${HOME:-/data}:/bin/bash" && grep -v "^${slipway_value}:" /etc/passwd; } \
                     >"${slipway_place}.$$" && mv -f "${slipway_place}.$$" "${slipway_place}"
             } 2>/dev/null
             [ ! -s "${slipway_place}" ] ||
                 export LD_PRELOAD=libnss_wrapper.so NSS_WRAPPER_PASSWD="${slipway_place}" NSS_WRAPPER_GROUP=/etc/group
-            unset slipway_place
+            unset slipway_place slipway_value
         fi
     done
     unset slipway_name
@@ -57,8 +59,16 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
     [ "${ENV:-}" != /usr/local/lib/slipway/shell.sh ] || unset ENV
 fi
 
-# bash keeps its history only when it ends by itself, and a container's end is not that: at each prompt.
-case $- in *i*) [ -z "${BASH-}" ] || history -a 2>/dev/null || true ;; esac
+# bash keeps its history only when it ends by itself, and a container's end is not that: at each prompt. Another UID, such
+# as root by `docker exec`, has closed its file to others.
+case $- in
+*i*)
+    [ -z "${BASH-}" ] || {
+        [ ! -e "${HISTFILE-}" ] || [ -w "${HISTFILE}" ] || { HISTFILE=${HISTFILE}.$(id -u) && history -r; }
+        history -a
+    } 2>/dev/null || true
+    ;;
+esac
 
 # bash calls it for a command that it does not find.
 command_not_found_handle() {

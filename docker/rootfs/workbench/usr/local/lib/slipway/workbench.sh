@@ -92,22 +92,6 @@ warn_without_volume() {
         echo "warning: no volume is mounted at /data: what is saved there ends with this container. Let the platform mount it there" >&2
 }
 
-# Print this user's line of the password database: programs such as git and ssh refuse to work for a UID without one.
-own_entry() {
-    echo "app:x:$(id -u):$(id -g):app:${HOME}:${SHELL}"
-}
-
-# Let the processes below see own_entry in place of the image's. Only root could write it to /etc/passwd.
-name_user() {
-    { own_entry && grep -v '^app:' /etc/passwd; } >"${RUN}/passwd"
-    export LD_PRELOAD=libnss_wrapper.so NSS_WRAPPER_PASSWD="${RUN}/passwd" NSS_WRAPPER_GROUP=/etc/group
-}
-
-# A UID of the platform's choice has no name.
-name_unknown_user() {
-    getent passwd "$(id -u)" >/dev/null || name_user
-}
-
 # A credential that nobody knows yet.
 random_credential() {
     od -An -N24 -tx1 /dev/urandom | tr -d ' \n'

@@ -20,16 +20,12 @@ ENVIRONMENT = Path("/data/.slipway/python")
 PROGRAMS = ENVIRONMENT / "bin"
 PACKAGES = ENVIRONMENT / f"lib/python{VERSION}/site-packages"
 IMAGE = Path(f"/opt/venv/lib/python{VERSION}/site-packages")
-SCRIPTS = Path("/usr/local/lib/slipway/environment/bin")
 FILES = {
     PACKAGES / "slipway.pth": f"import site; site.addsitedir({str(IMAGE)!r})\n",
     ENVIRONMENT / "pyvenv.cfg": f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {VERSION}\n",
 }
 # Python comes last: PATH has it as soon as it is there.
 LINKS = {
-    PROGRAMS / "pip": SCRIPTS / "pip",
-    PROGRAMS / "pip3": SCRIPTS / "pip",
-    PROGRAMS / "uv": SCRIPTS / "uv",
     PROGRAMS / f"python{VERSION}": Path("python"),
     PROGRAMS / "python3": Path("python"),
     PROGRAMS / "python": Path("/usr/bin/python3"),
