@@ -51,17 +51,21 @@ def stop(process: subprocess.Popen[str]) -> tuple[str, float]:
 
 
 def test_service_starts_logs_and_ends(tmp_path: Path) -> None:
-    """It serves on PORT, keeps /health out of the log, and SIGTERM ends it with that signal."""
+    """It serves on PORT, keeps /health out of the log, and SIGTERM ends it with that signal.
+
+    A platform's number of workers, which is uvicorn's own variable, is not its own.
+    """
     # A user's file of the same name as a module lies in the working directory.
     (tmp_path / "fastapi.py").write_text("raise SystemExit('imported from the volume')")
     port = free_port()
-    process = start(tmp_path, "-m", "app", PORT=str(port))
+    process = start(tmp_path, "-m", "app", PORT=str(port), WEB_CONCURRENCY="auto")
     wait_for(port)
     for path in ("/health", "/info"):
         urlopen(f"http://127.0.0.1:{port}{path}").close()
     output, _ = stop(process)
     assert '"GET /info HTTP/1.1" 200' in output
     assert "/health" not in output
+    assert f"running on http://0.0.0.0:{port} " in output
 
 
 def seconds_to_stop(tmp_path: Path, *, request: bytes) -> float:
