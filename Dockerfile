@@ -141,8 +141,8 @@ RUN --mount=source=docker/build/python/finish,target=/python/finish --mount=sour
 # The user's own environment, once there is one; programs of uv tool and pipx; the image's own with what the user has installed. VIRTUAL_ENV
 # stays the image's, for those who build on it. /data is mostly another file system than the cache. One folder for whoever asks which
 # servers of Jupyter run.
-ENV PATH=/data/.slipway/python/bin:/data/.local/bin:/usr/local/lib/slipway/environment/bin:${PATH} JUPYTER_PATH=/data/.slipway/python/share/jupyter UV_LINK_MODE=copy \
-    JUPYTER_RUNTIME_DIR=/tmp/slipway/jupyter
+ENV PATH=/data/.slipway/python/bin:/data/.local/bin:/usr/local/lib/slipway/environment/bin:${PATH} UV_LINK_MODE=copy \
+    JUPYTER_PATH=/data/.slipway/python/share/jupyter JUPYTER_RUNTIME_DIR=/tmp/slipway/jupyter
 USER 1000:0
 LABEL slipway.workload="workbench" org.opencontainers.image.title="Slipway workbench" \
       org.opencontainers.image.description="JupyterLab, VS Code in the browser, ssh and git on a Slipway image"

@@ -241,6 +241,18 @@ def test_pip_and_uv_install_below_another_entry_point(start: Start) -> None:
     run_in(closed, "pip", "install", "mine").require_message("error: pip installs into /data, which UID 12345")
 
 
+@pytest.mark.parametrize("tool", ["pip", "uv pip"])
+def test_build_on_the_image_installs_into_it(start: Start, tool: str) -> None:
+    """A RUN of a Dockerfile, as root: what it wrote to /data would be hidden by the volume. Its group may not write."""
+    container = start(entrypoint=["sleep", "infinity"], network_mode="none", user="0")
+    put_wheel(container, "mine")
+    execute(container, *f"{tool} install {OFFLINE} mine".split()).require_success()
+    program = "import mine, os; print(mine.__file__, oct(os.stat(mine.__file__).st_mode))"
+    place, mode = execute(container, "python", "-c", program).require_success().split()
+    assert (place.startswith("/opt/venv/lib/"), mode) == (True, "0o100644")
+    execute(container, "rmdir", "/data/.slipway").require_message("rmdir: failed to remove '/data/.slipway': No such")
+
+
 # --- widgets and formats -------------------------------------------------------------------------
 
 
