@@ -138,6 +138,7 @@ def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanned
     made = Scanned(tmp_path, make_name())
     load = policy.load
     monkeypatch.setattr(policy, "load", lambda: load(made.policy))
+    monkeypatch.setattr(policy, "find_today", lambda: TODAY)
     monkeypatch.setattr(scan, "load_matrix", lambda: made.matrix)
     monkeypatch.setattr(unused, "load_matrix", lambda: made.matrix)
     monkeypatch.setattr(matrix.Image, "results", property(lambda _: made.results))

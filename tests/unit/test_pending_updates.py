@@ -54,12 +54,11 @@ def test_an_answer_that_does_not_come_is_not_run(monkeypatch: pytest.MonkeyPatch
 
 
 IMAGE = matrix.load_matrix().find_image("cpu-base")
-TODAY = datetime.now(UTC).date()
 
 
 def test_a_lock_older_than_the_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the day on which it was resolved, whatever was committed since."""
-    monkeypatch.setattr(locks, "read_days", lambda: {"cpu-base": TODAY - timedelta(days=10)})
+    monkeypatch.setattr(locks, "read_days", lambda: {"cpu-base": datetime.now(UTC).date() - timedelta(days=10)})
     lines = list(pending_updates.list_old_locks(IMAGE, 9))
     assert lines == ["requirements/cpu-base.txt is 10 days old, and 9 are allowed: nox -s lock"]
     assert list(pending_updates.list_old_locks(IMAGE, 10)) == []
@@ -81,7 +80,7 @@ def test_a_lock_that_finds_the_same_versions_is_new_and_unchanged(
     written = lock.file.read_bytes()
     locks.write_lock(lock, "a==1\n")
     assert lock.file.read_bytes() == written
-    assert locks.read_days() == {"a": TODAY, "b": datetime(2020, 1, 2, tzinfo=UTC).date()}
+    assert locks.read_days() == {"a": datetime.now(UTC).date(), "b": datetime(2020, 1, 2, tzinfo=UTC).date()}
 
 
 @pytest.mark.parametrize(

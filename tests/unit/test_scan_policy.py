@@ -38,8 +38,9 @@ expired_at = {SOON}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A policy with an entry of each kind."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A policy with an entry of each kind; the day does not end while a test runs."""
+    monkeypatch.setattr(policy, "find_today", lambda: TODAY)
     shutil.copy(Path("policy") / LIMITS, tmp_path)
     with (tmp_path / LIMITS).open("a") as limits:
         limits.write(COMPONENT)
