@@ -39,7 +39,9 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
     # git and ssh refuse to work for a UID without a name, and ssh looks for keys in the home that is written beside it,
     # which for nobody is none. A workbench has the library that gives them.
     for slipway_name in /usr/lib/*/libnss_wrapper.so; do
-        if [ -e "${slipway_name}" ] && [ ! -w "$(getent passwd "$(id -u)" | cut -d: -f6)/." ]; then
+        [ -e "${slipway_name}" ] || continue
+        slipway_value=$(getent passwd "$(id -u)" | cut -d: -f6)
+        if [ "${slipway_value}" != /data ] && [ ! -w "${slipway_value}/." ]; then
             slipway_place=/tmp
             [ -w /tmp/. ] || slipway_place=/dev/shm
             slipway_place=${slipway_place}/slipway-passwd.$(id -u)
@@ -50,10 +52,9 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
             } 2>/dev/null
             [ ! -s "${slipway_place}" ] ||
                 export LD_PRELOAD=libnss_wrapper.so NSS_WRAPPER_PASSWD="${slipway_place}" NSS_WRAPPER_GROUP=/etc/group
-            unset slipway_place slipway_value
         fi
     done
-    unset slipway_name
+    unset slipway_name slipway_place slipway_value
 
     # sh has read it; to programs ENV is a word such as production.
     [ "${ENV:-}" != /usr/local/lib/slipway/shell.sh ] || unset ENV
