@@ -23,6 +23,7 @@ from slipway.publish import cosign, oci_layout, publish, registry, release_check
 TIMES = 3
 PROGRAM = "docker-registry"
 PATIENCE = 60  # seconds for a registry to start
+PORTS = 3
 CONFIGURATION = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
@@ -137,23 +138,35 @@ def time_pull(reference: str) -> float:
 
 @contextlib.contextmanager
 def start_registry(folder: Path) -> Iterator[str]:
-    """Run a registry on a free port of this machine; yield its host."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
-    file = folder / "config.yml"
-    file.write_text(CONFIGURATION.format(folder=folder / "data", host=host), encoding="utf-8")
-    address, _, port = host.partition(":")
-    with subprocess.Popen([PROGRAM, "serve", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            end = time.monotonic() + PATIENCE
-            while not answers((address, int(port))):
-                if process.poll() is not None or time.monotonic() > end:
-                    raise SlipwayError(f"{PROGRAM} does not answer within {PATIENCE} s")
-                time.sleep(0.05)
-            yield host
-        finally:
-            process.kill()
+    """Run a registry on a free port of this machine; yield its host.
+
+    Another program may take the port before it does, which ends it: then there is another port.
+    """
+    for _ in range(PORTS):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = free.getsockname()
+        host = f"127.0.0.1:{address[1]}"
+        file = folder / "config.yml"
+        file.write_text(CONFIGURATION.format(folder=folder / "data", host=host), encoding="utf-8")
+        command = [PROGRAM, "serve", str(file)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                if serves(process, address):
+                    yield host
+                    return
+            finally:
+                process.kill()
+    raise SlipwayError(f"{PROGRAM} does not answer within {PATIENCE} s")
+
+
+def serves(process: subprocess.Popen[bytes], address: tuple[str, int]) -> bool:
+    """Wait until a process answers on a port; tell whether it does, and is still there."""
+    end = time.monotonic() + PATIENCE
+    while not answers(address) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    time.sleep(0.05)  # what cannot have its port ends at once
+    return process.poll() is None and answers(address)
 
 
 def answers(address: tuple[str, int]) -> bool:

@@ -26,7 +26,7 @@ sections=$(dpkg-query --show --showformat '${Section}\n' | sed -n 's,^\(contrib\
     sort -u | tr '\n' ' ')
 sed "s/^Components:.*/Components: main $sections/" $sources >/tmp/sections.sources
 asked="-o Dir::Etc::sourcelist=/tmp/sections.sources -o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=-
-    -o Dir::Etc::preferencesparts=- -o APT::Update::Error-Mode=any -o Acquire::Retries=1
+    -o Dir::Etc::preferencesparts=- -o APT::Update::Error-Mode=any -o Acquire::Retries=3
     -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15"
 apt-get $asked --quiet update >/tmp/update 2>&1 || { cat /tmp/update; exit 100; }
 LC_ALL=C apt $asked list --upgradable 2>/dev/null

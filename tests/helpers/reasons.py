@@ -1,5 +1,9 @@
-"""Reasons why a test is not run that do not fail the run: this host or the network lacks something."""
+"""Reasons why a test is not run that do not fail the run: this host or the network lacks something.
 
+And the one fault of an engine, not of what is tested, after which a test runs again.
+"""
+
+ENGINE_FAULT = "read init-p: connection reset by peer"  # its runtime lost a container's first process
 NO_GPU = "no NVIDIA GPU on this host"
 NO_AMD_GPU = "no AMD GPU on this host"
 EMULATED = "this host emulates the image's processor, and its seconds are not the image's"

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +25,7 @@ from slipway.image import saved_image
 from slipway.image.layers import SavedImage
 from slipway.images_toml import VERSIONS
 from slipway.scan import pending_updates
-from tests.helpers.reasons import EMULATED, NO_AMD_GPU, NO_GPU
+from tests.helpers.reasons import EMULATED, ENGINE_FAULT, NO_AMD_GPU, NO_GPU
 from tests.images.helpers import timeouts
 from tests.images.helpers.containers import LOST, Finished, Python, Run, Start, inside
 
@@ -42,8 +43,9 @@ LOG_LINES = 50
 FEWEST_ENTRIES = 1000  # of all layers; Debian's smallest system has 3000
 SAVE_SECONDS = 600  # for the first check that needs the saved image, of which the largest have over ten gigabytes
 PLAIN_BUILD = "built by plain docker build: labels that are read from the image are added by nox's build sessions"
-# What tells a fault of the engine, and nothing about the image; the first when the runtime lost its own first process.
-ENGINE_FAULTS = ["read init-p: connection reset by peer", LOST]
+# What tells a fault of the engine, and nothing about the image.
+ENGINE_FAULTS = [ENGINE_FAULT, LOST]
+REMOVALS = 3
 CONTAINERS = pytest.StashKey[list[Container]]()
 
 
@@ -236,13 +238,28 @@ def starter(client: docker.DockerClient, image: EngineImage, node: pytest.Item |
 
         def start(*command: str, **options: Any) -> Container:
             container = client.containers.create(image.id, list(command) or None, **ALONE | options)
-            stack.callback(container.remove, force=True, v=True)
+            stack.callback(remove, container)
             containers.append(container)
             container.start()
             return container
 
         yield start
     containers.clear()
+
+
+def remove(container: Container) -> None:
+    """Remove a container and its volumes; on a busy machine the engine may fail to at first."""
+    for _ in range(REMOVALS):
+        try:
+            container.remove(force=True, v=True)
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            failure = error
+            time.sleep(1)
+        else:
+            return
+    raise failure
 
 
 @pytest.fixture
@@ -272,7 +289,8 @@ def run(start: Start) -> Run:
         defaults = {"network_mode": "none", "healthcheck": {"test": ["NONE"]}}
         container = start(*command, **defaults | options, environment=environment)
         exit_code = container.wait()["StatusCode"]
-        return Finished(exit_code, container.logs().decode(errors="replace"))
+        logs = (container.logs(stderr=stderr).decode(errors="replace") for stderr in (True, False))
+        return Finished(exit_code, *logs)
 
     return run
 

@@ -13,11 +13,13 @@ from slipway.publish.cosign import Signer
 from slipway.tools import Tool
 from tests.helpers.built_images import make_name
 from tests.helpers.fake_cosign import install
+from tests.helpers.reasons import ENGINE_FAULT
 from tests.integration.publications import Workshop, workshop
 from tests.integration.registries import Proxy, running_registry
 from tests.integration.try_images import try_image as try_image
 
 pytest_plugins = ["tests.helpers.not_run"]
+LONGEST_SECONDS = 600  # for what hangs: builds, downloads and registries share a machine here
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,10 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only `nox -s tests -- --all` has time for."""
+    """Leave out what only `nox -s tests -- --all` has time for; run again what a fault of the engine ended."""
     left_out = [item for item in items if item.get_closest_marker("whole") and not config.getoption("--whole")]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
+    for item in items:
+        item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=[ENGINE_FAULT]))
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONGEST_SECONDS))
 
 
 @pytest.fixture(scope="session", autouse=True)

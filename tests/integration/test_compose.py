@@ -289,7 +289,10 @@ def test_compose_starts_an_image_for_a_gpu_on_the_cpu(compose: Compose, accelera
     compose.check("up", "--detach", "--wait", "--no-build", "--pull=never", accelerator)
     ready = compose.check("exec", "--no-TTY", accelerator, "python", "-c", READY)
     assert json.loads(ready)["device"] == "cpu"
-    assert "computing on the CPU: no " in compose.check("logs", accelerator)
+    deadline = time.monotonic() + PATIENCE_SECONDS  # a thread of the service asks the driver
+    while "computing on the CPU: no " not in (log := compose.check("logs", accelerator)):
+        assert time.monotonic() < deadline, log
+        time.sleep(0.2)
 
 
 @pytest.mark.requirement("T15")

@@ -7,6 +7,7 @@ from slipway.host import apt
 from slipway.scan import pending_updates
 from slipway.scan.pending_updates import NotRunError
 from tests.helpers.built_images import require_built
+from tests.helpers.reasons import NO_DEBIAN_LISTS
 from tests.integration.try_images import TryImage
 
 # libssl3t64 has had a security update since Debian 13 came out.
@@ -27,15 +28,19 @@ def find_updates(image_id: str, *, security_only: bool = True) -> list[str]:
     """Return the pending updates of an image; skip the test when Debian is not reached."""
     try:
         return pending_updates.pending_updates(image_id, "trixie", security_only=security_only)
-    except NotRunError as error:
-        pytest.skip(str(error))
+    except NotRunError:
+        pytest.skip(NO_DEBIAN_LISTS)
+
+
+def is_of_openssl(line: str) -> bool:
+    """Tell whether an update is that of OLD_OPENSSL; the image itself may need others today."""
+    return line.startswith("libssl3t64 3.5.0-1 -> 3.5.")
 
 
 @pytest.mark.requirement("A10", "T10")
 def test_a_pending_security_update_is_found(try_image: TryImage, cpu_base: str) -> None:
     found = find_updates(try_image(f"FROM {cpu_base}\nUSER 0\n{OLD_OPENSSL}"))
-    assert len(found) == 1
-    assert found[0].startswith("libssl3t64 3.5.0-1 -> 3.5.")
+    assert sum(map(is_of_openssl, found)) == 1, found
 
 
 @pytest.mark.requirement("A10")
@@ -55,7 +60,8 @@ def test_the_images_own_settings_hide_nothing(try_image: TryImage, cpu_base: str
         r"RUN printf 'Package: *\nPin: release n=trixie-security\nPin-Priority: -1\n' >/etc/apt/preferences",
         "RUN apt-mark hold libssl3t64 && rm /etc/apt/sources.list.d/*",
     ]
-    assert len(find_updates(try_image("\n".join(lines)))) == 1
+    found = find_updates(try_image("\n".join(lines)))
+    assert sum(map(is_of_openssl, found)) == 1, found
 
 
 def test_no_network_is_not_run(try_image: TryImage, cpu_base: str, monkeypatch: pytest.MonkeyPatch) -> None:

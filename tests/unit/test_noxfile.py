@@ -79,6 +79,7 @@ def made():
     file.rename(file.with_name("removed"))
 
 def test_slow(made):
+    Path(__file__).with_name("running").touch()
     time.sleep(60)
 """
 
@@ -140,12 +141,12 @@ def test_a_signal_ends_tests_that_run_beside_each_other(tmp_path: Path) -> None:
         (tmp_path / name / "test_slow.py").write_text(SLOW)
     command = [sys.executable, "-m", "nox", "-s", "tested", "--", "cpu-base", "cuda-base", "rocm-base"]
     with subprocess.Popen(command, cwd=tmp_path) as running:
-        deadline = time.monotonic() + 30
-        while len(list(tmp_path.glob("*/made"))) < 2:
+        deadline = time.monotonic() + 100
+        while len(list(tmp_path.glob("*/running"))) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         running.send_signal(signal.SIGTERM)
-        running.wait(timeout=15)
+        running.wait(timeout=50)  # less than the tests sleep
     assert running.returncode == 130
     assert len(list(tmp_path.glob("*/removed"))) == 2
     assert list(tmp_path.glob("*/made")) == []

@@ -99,9 +99,9 @@ def test_a_save_that_dies_is_reported_with_its_message(docker: Path, tmp_path: P
 
 
 def test_ctrl_c_leaves_no_process_and_no_cache_file(docker: Path, tmp_path: Path) -> None:
-    # More than a pipe holds: when all of it is written, somebody reads.
-    (docker / "saved").write_bytes(saved(oci(tar(("large", bytes(300_000))))))
-    stand_in(docker, save="head -c 200000 saved; echo $$ > pid; exec sleep 300")
+    # More than the largest pipe holds, a megabyte: when all of it is written, somebody reads.
+    (docker / "saved").write_bytes(saved(oci(tar(("large", bytes(3_000_000))))))
+    stand_in(docker, save="head -c 2500000 saved; echo $$ > pid; exec sleep 300")
     command = [sys.executable, "-c", "from slipway.image.saved_image import read_image; read_image('x')"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     reader = subprocess.Popen(command, cwd=repository.ROOT, env=environment, stderr=subprocess.PIPE, text=True)

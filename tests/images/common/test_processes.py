@@ -51,11 +51,16 @@ def started(start_shared: Start, request: pytest.FixtureRequest) -> Container:
     return start_shared("sleep", "infinity", network_mode="none", **request.param)
 
 
+@pytest.fixture(scope="module")
+def given(started: Container) -> list[str]:
+    """What a command finds that the entry point starts."""
+    return inside(started, "entrypoint", "sh", "-c", SHOW).splitlines()
+
+
 @pytest.mark.requirement("U10")
 @pytest.mark.parametrize("way", WAYS)
-def test_process_finds_what_the_entry_point_gives(started: Container, way: str) -> None:
+def test_process_finds_what_the_entry_point_gives(started: Container, given: list[str], way: str) -> None:
     """The same umask, limits, character set, home, PATH and caches in each shell that `docker exec` starts."""
-    given = inside(started, "entrypoint", "sh", "-c", SHOW).splitlines()
     assert (given[0], given[5]) == ("0002", "UTF-8")
     assert {"HOME=/data", "HOME=/tmp"} & {*given}
     assert inside(started, *WAYS[way]).splitlines() == given

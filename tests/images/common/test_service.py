@@ -17,11 +17,13 @@ from tests.images.helpers.containers import (
     WITHOUT_GPU,
     Run,
     Start,
+    execute,
     healthy_seconds,
     inside,
     measure_usual,
     seconds_to_health,
     seconds_to_stop,
+    wait_for_answer,
     wait_for_health,
     wait_until,
 )
@@ -169,7 +171,7 @@ def test_health_check_asks_its_own_container(start: Start, plain: Container) -> 
     """Where processes are shared, as within a Pod, PID 1 is another container's."""
     container = start("serve", network_mode="none", pid_mode=f"container:{plain.id}")
     wait_for_health(container, "healthy")
-    assert inside(container, "healthcheck") == "healthy: /health on port 8000 answered 200"
+    wait_for_answer(container, "healthy: /health on port 8000 answered 200")
     assert inside(plain, "healthcheck") == "healthy: a plain command is running"
 
 
@@ -212,13 +214,13 @@ def test_unknown_command_is_one_clear_message(run: Run) -> None:
         ("sudo", f"Nobody becomes root in this container: do it {AS_ROOT}."),
     ],
 )
-def test_command_of_other_images_is_one_clear_message(run: Run, command: str, words: str) -> None:
-    """What to do instead, as the container's command and in bash; a script that looks for it finds none."""
-    for way in ([command], ["bash", "-c", f"{command} --help"], ["bash", "-lc", f"{command} --help"]):
-        finished = run(*way)
+def test_command_of_other_images_is_one_clear_message(idle: Container, command: str, words: str) -> None:
+    """What to do instead, as the entry point's command and in bash; a script that looks for it finds none."""
+    for way in (["entrypoint", command], ["bash", "-c", f"{command} --help"], ["bash", "-lc", f"{command} --help"]):
+        finished = execute(idle, *way)
         assert (finished.exit_code, finished.output.count("\n")) == (NOT_FOUND_EXIT, 1)
         assert finished.output.endswith(f". {words}\n")
-    assert run("bash", "-c", f"command -v {command}").output == ""
+    assert execute(idle, "bash", "-c", f"command -v {command}").output == ""
 
 
 def test_uvx_runs_a_tool(run: Run) -> None:

@@ -1,5 +1,6 @@
 """The Chromium of this host, for checks of pages as people see them."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -35,10 +36,19 @@ def browser() -> Iterator[sync_api.Browser]:
 def load(page: sync_api.Page, address: str, look: Callable[[sync_api.Page], Seen]) -> Seen:
     """Open a page and return what `look` makes of it; where it is not there soon, load it again."""
     page.set_default_timeout(ATTEMPT_MILLISECONDS)
+
+    def visit() -> Seen:
+        page.goto(address)
+        return look(page)
+
+    return persist(visit)
+
+
+def persist(act: Callable[[], Seen]) -> Seen:
+    """Return what an action in the browser gives; where a page is lost on the way, act again."""
     for _ in range(ATTEMPTS):
         try:
-            page.goto(address)
-            return look(page)
+            return act()
         except sync_api.Error as error:
             lost = error
     raise lost
@@ -47,7 +57,8 @@ def load(page: sync_api.Page, address: str, look: Callable[[sync_api.Page], Seen
 def repeat(act: Callable[[], None], met: Callable[[], bool], what: str) -> None:
     """Repeat an action until it has its effect: a window that is not open yet takes no click and no key."""
     for _ in range(ATTEMPTS):
-        act()
+        with contextlib.suppress(sync_api.Error):  # what it acts on is not there yet
+            act()
         deadline = time.monotonic() + 3
         while time.monotonic() < deadline:
             if met():

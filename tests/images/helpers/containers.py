@@ -5,8 +5,8 @@ import http.client
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from io import BytesIO
 from statistics import mean, median
 from typing import Any
@@ -80,10 +80,14 @@ RIGHTS = [
 
 @dataclass(frozen=True)
 class Finished:
-    """A container that has ended: its exit code and its output."""
+    """A container or a command that has ended: its exit code, its output, and of it the standard output alone.
+
+    The engine brings the two streams in any order where one follows the other closely.
+    """
 
     exit_code: int
     output: str
+    stdout: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """Show the output as it was printed; a failure without a word, as what the engine has lost, runs again."""
@@ -111,7 +115,7 @@ Python = Callable[[str], str]
 def execute(container: Container, *command: str, **options: Any) -> Finished:
     """Run a command in a running container, with docker's options, to its end."""
     code, pieces = read_pieces(container, *command, **options)
-    return Finished(code, join(pieces, STDOUT, STDERR))
+    return Finished(code, join(pieces, STDOUT, STDERR), join(pieces, STDOUT))
 
 
 def inside(container: Container, *command: str, **options: Any) -> str:
@@ -152,6 +156,11 @@ def wait_until(met: Callable[[], bool], what: str) -> float:
         assert time.monotonic() - started < timeouts.seconds(), f"not within {timeouts.seconds()} s: {what}"
         time.sleep(0.1)  # each question takes the engine's time, which the containers need
     return time.monotonic() - started
+
+
+def wait_for_answer(container: Container, answer: str) -> None:
+    """Wait until the container's health check, which waits 2 s for its service, says this."""
+    wait_until(lambda: execute(container, "healthcheck").output.strip() == answer, f"the health check says: {answer}")
 
 
 def wait_for_health(container: Container, health: str) -> None:
@@ -213,10 +222,15 @@ def seconds_of_nothing(container: Container) -> float:
 
 
 def seconds_to_stop(container: Container) -> float:
-    """End a container by SIGTERM and return the seconds until it has ended, as alone on the budgets' machine."""
+    """End a container by SIGTERM and return the seconds until it has ended, as alone on the budgets' machine.
+
+    That is the end of its first process: what the engine does after it is not the image's.
+    """
     times = slowdown(container)
+    asked = datetime.now(UTC)
     container.kill("SIGTERM")
-    return wait_until(lambda: has_ended(container), "the container ends by SIGTERM") / times
+    wait_until(lambda: has_ended(container), "the container ends by SIGTERM")
+    return (datetime.fromisoformat(container.attrs["State"]["FinishedAt"]) - asked).total_seconds() / times
 
 
 def has_ended(container: Container) -> bool:

@@ -65,9 +65,13 @@ ROUND_TRIP = {
         """,
 }
 PORTS = {"psql": 5432, "mysql": 3306, "redis-cli": 6379}
-# A server needs some seconds to create its files.
+# A server needs some seconds to create its files; PostgreSQL's listens before it answers.
 WAIT = """
-for attempt in $(seq 300); do (exec 3<>/dev/tcp/$SERVER/$PORT) 2>/dev/null && break; sleep 0.1; done
+for attempt in $(seq 900); do
+    (exec 3<>/dev/tcp/$SERVER/$PORT) 2>/dev/null &&
+        { [ "$PORT" != 5432 ] || pg_isready --quiet --host=$SERVER; } && break
+    sleep 0.1
+done
 """
 
 
@@ -123,6 +127,7 @@ def test_client_is_debians(host: Host, packages: dict[str, str], command: str) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.requirement("C2")
 @pytest.mark.parametrize("command", CLIENTS)
 def test_client_stores_and_finds(run: Run, server: str, network: Network, command: str) -> None:

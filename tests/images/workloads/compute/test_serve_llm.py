@@ -6,7 +6,7 @@ import pytest
 from docker.models.containers import Container
 
 from slipway.matrix import Image
-from tests.images.helpers.containers import WITHOUT_GPU, Run, Start, inside, wait_for_health
+from tests.images.helpers.containers import WITHOUT_GPU, Run, Start, inside, wait_for_answer, wait_for_health
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import is_on
 
@@ -65,7 +65,7 @@ def test_health_of_serve_llm_is_asked(start: Start, init: bool) -> None:  # noqa
     place = ["tini", "--", "python", "-c", SERVER, "entrypoint", "serve-llm", "some/model", "--port=9000"]
     container = start(entrypoint=place, environment={"PORT": "8123"}, network_mode="none", init=init)
     wait_for_health(container, "healthy")
-    assert inside(container, "healthcheck") == "healthy: http://127.0.0.1:9000/health answered 200"
+    wait_for_answer(container, "healthy: http://127.0.0.1:9000/health answered 200")
     cmdline = r"printf 'tini\0--\0entrypoint\0serve-llm\0' >/tmp/cmdline && healthcheck /tmp/cmdline"
     asked = start("sh", "-c", cmdline, network_mode="none", init=init)
     assert asked.wait()["StatusCode"] == 1

@@ -8,7 +8,7 @@ import pytest
 from playwright import sync_api
 
 from slipway.matrix import Image
-from tests.images.helpers.browser import SIZE, load, repeat
+from tests.images.helpers.browser import SIZE, load, persist, repeat
 from tests.images.helpers.containers import Start, execute, wait_until
 from tests.images.helpers.desktop import PASSWORD, Desktop, start_desktop, wait_for_program
 from tests.images.helpers.scope import applies
@@ -114,9 +114,13 @@ def test_browser_shows_the_desktop(
 
 def test_browser_logs_out(browser: sync_api.Browser, desktop: Desktop) -> None:
     """noVNC's bar has a button that leads back to the form; the browser's own way back shows the form, too."""
-    with opened(browser, desktop, PASSWORD) as (page, _):
-        page.click("#noVNC_control_bar_handle")
-        page.click("[title='Log out']")
-        page.wait_for_selector("input[type=password]")
-        page.go_back()
-        page.wait_for_selector("input[type=password]")
+
+    def log_out() -> None:
+        with opened(browser, desktop, PASSWORD) as (page, _):
+            page.click("#noVNC_control_bar_handle")
+            page.click("[title='Log out']")
+            page.wait_for_selector("input[type=password]")
+            page.go_back()
+            page.wait_for_selector("input[type=password]")
+
+    persist(log_out)

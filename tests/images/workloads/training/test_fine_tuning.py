@@ -50,8 +50,9 @@ print(json.dumps({
 def fine_tune(run: Run, **options: Any) -> dict[str, Any]:
     """Return the program's report on its training; it has no network, and can write to /tmp and /cache only."""
     writable = {"read_only": True, "tmpfs": {"/tmp": "", "/cache": "mode=0770,uid=123456"}, "user": "123456:0"}
-    output = run("python", "-c", PROGRAM, **writable, **options).require_success()
-    return dict(json.loads(output.splitlines()[-1]))
+    finished = run("python", "-c", PROGRAM, **writable, **options)
+    finished.require_success()
+    return dict(json.loads(finished.stdout.splitlines()[-1]))
 
 
 def assert_learned(result: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.images.helpers.containers import Run, Start, inside, wait_for_health
+from tests.images.helpers.containers import Run, Start, inside, wait_for_answer, wait_for_health
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import CREDENTIALS, SECRET, entrypoint_after, open_workbench
 
@@ -32,7 +32,7 @@ def test_code_health_asks_where_it_listens(start: Start, words: list[str], addre
     """The user decides; the proxy of the environment is not asked."""
     proxies = {"http_proxy": "http://proxy.example:3128", "https_proxy": "http://proxy.example:3128"}
     running = open_workbench(start, "code", *words, port=9000, environment=PASSWORD | proxies)
-    assert inside(running.container, "healthcheck") == f"healthy: {address}/healthz answered 200"
+    wait_for_answer(running.container, f"healthy: {address}/healthz answered 200")
 
 
 @pytest.mark.parametrize(("option", "scheme"), [([], "http"), (["--cert"], "https")], ids=["http", "https"])
@@ -40,7 +40,7 @@ def test_code_health_asks_a_socket(start: Start, option: list[str], scheme: str)
     """Where a proxy in the same Pod is the only one to reach it."""
     container = start("code", "--socket=/tmp/code.sock", *option, environment=PASSWORD, network_mode="none")
     wait_for_health(container, "healthy")
-    assert inside(container, "healthcheck") == f"healthy: {scheme}://localhost/healthz answered 200"
+    wait_for_answer(container, f"healthy: {scheme}://localhost/healthz answered 200")
 
 
 def test_code_listens_where_its_settings_file_says(start: Start) -> None:

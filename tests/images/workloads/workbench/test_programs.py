@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from slipway import repository
 from slipway.matrix import Image
-from tests.images.helpers.containers import Run, Start, execute, inside
+from tests.images.helpers.containers import Run, Start, execute, inside, wait_until
 from tests.images.helpers.distributions import INSTALLED, read_pins
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import ONE_VOLUME, TOKEN, is_on, open_workbench
@@ -93,7 +93,9 @@ def test_plot_has_signs_of_every_script(run: Run) -> None:
     assert output == "DejaVu Sans\n"
     own = "mkdir -p $MPLCONFIGDIR; echo 'font.sans-serif: Symbola' >$MPLCONFIGDIR/matplotlibrc; "
     own += f"entrypoint python -c '{PLOT}'"
-    assert run("sh", "-c", own).require_success().splitlines()[-1] == "Symbola"
+    finished = run("sh", "-c", own)
+    finished.require_success()
+    assert finished.stdout == "Symbola\n"
 
 
 @pytest.mark.requirement("V3", "U10")
@@ -103,7 +105,7 @@ def test_user_without_a_name_gets_one(start: Start) -> None:
     ask = "id -un; ssh -o BatchMode=yes git@127.0.0.1 2>&1 | tail -n 1 | cut -d: -f1"
     for shell in (["entrypoint", "sh", "-c"], ["bash", "-c"], ["sh", "-l", "-c"]):
         assert inside(container, *shell, ask).splitlines() == ["app", "ssh"]
-    assert container.logs(stderr=False) == b"app\n"
+    wait_until(lambda: bool(container.logs(stderr=False) == b"app\n"), "the container's command has its name, too")
 
 
 @pytest.mark.requirement("V3")
