@@ -217,7 +217,7 @@ def test_unknown_command_is_one_clear_message(run: Run) -> None:
 def test_command_of_other_images_is_one_clear_message(idle: Container, command: str, words: str) -> None:
     """What to do instead, as the entry point's command and in bash; a script that looks for it finds none."""
     for way in (["entrypoint", command], ["bash", "-c", f"{command} --help"], ["bash", "-lc", f"{command} --help"]):
-        finished = execute(idle, *way)
+        finished = execute(idle, *way, environment={"SLIPWAY_DEPRECATED": ""})
         assert (finished.exit_code, finished.output.count("\n")) == (NOT_FOUND_EXIT, 1)
         assert finished.output.endswith(f". {words}\n")
     assert execute(idle, "bash", "-c", f"command -v {command}").output == ""
