@@ -136,6 +136,7 @@ FROM workbench-packages AS elyra-false
 FROM elyra-${ELYRA} AS workbench
 COPY --from=code-server /code-server/ /
 COPY --from=files /files/workbench/ /
+# Links before the environment's programs, by which they see what the user has installed.
 RUN --mount=source=docker/build/python/finish,target=/python/finish --mount=source=docker/build/python/compile.py,target=/python/compile.py \
     /python/finish
 # The user's own environment, once there is one; programs of uv tool and pipx; the image's own with what the user has installed. VIRTUAL_ENV

@@ -140,7 +140,7 @@ def time_pull(reference: str) -> float:
 def start_registry(folder: Path) -> Iterator[str]:
     """Run a registry on a free port of this machine; yield its host.
 
-    Another program may take the port before it does, which ends it: then there is another port.
+    Another program may take the port before it does, which ends it: then it is started on another port.
     """
     for _ in range(PORTS):
         with socket.socket() as free:
@@ -157,16 +157,18 @@ def start_registry(folder: Path) -> Iterator[str]:
                     return
             finally:
                 process.kill()
-    raise SlipwayError(f"{PROGRAM} does not answer within {PATIENCE} s")
+    raise SlipwayError(f"{PROGRAM} ends as soon as it is started")
 
 
 def serves(process: subprocess.Popen[bytes], address: tuple[str, int]) -> bool:
-    """Wait until a process answers on a port; tell whether it does, and is still there."""
+    """Wait until a process answers on a port; False when it has ended, SlipwayError when it never answers."""
     end = time.monotonic() + PATIENCE
-    while not answers(address) and process.poll() is None and time.monotonic() < end:
+    while not answers(address) and process.poll() is None:
+        if time.monotonic() > end:
+            raise SlipwayError(f"{PROGRAM} does not answer within {PATIENCE} s")
         time.sleep(0.05)
     time.sleep(0.05)  # what cannot have its port ends at once
-    return process.poll() is None and answers(address)
+    return process.poll() is None
 
 
 def answers(address: tuple[str, int]) -> bool:

@@ -32,8 +32,9 @@ def run_pytest(*words: str, limit: float) -> subprocess.CompletedProcess[str]:
             raise SlipwayError(f"`pytest {' '.join(words)}` was ended after {limit} s")
         with LOCK:
             process.join()
+        assert process.exitcode is not None
         text = output.read_text(encoding="utf-8", errors="replace")
-        return subprocess.CompletedProcess(words, process.exitcode or 0, text, "")
+        return subprocess.CompletedProcess(words, process.exitcode, text, "")
 
 
 def _work(words: tuple[str, ...], output: Path) -> None:

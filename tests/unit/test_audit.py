@@ -243,7 +243,7 @@ def hashed(source: bytes) -> bytes:
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
 STORE = "etc/ssl/certs/java/cacerts"
 NODE = "opt/code-server/node_modules"
-BEFORE = "usr/local/lib/slipway/environment/bin"
+WRAPPERS = "usr/local/lib/slipway/environment/bin"
 RULES = read_toml(unpackaged_files.FILE, UnpackagedFiles).rules
 BASE: Content = ("made by debootstrap", [("dev/null", b"")])
 
@@ -264,7 +264,7 @@ GOOD: dict[str, list[Member]] = {
         ("etc/group", b"root:x:0:\nshadow:x:42:\n"),
     ],
     "empty": [("var/lib/dpkg/lock", b"")],
-    "program": [("opt/venv/bin/tool", b""), (f"{BEFORE}/tool", "../program")],
+    "program": [("opt/venv/bin/tool", b""), (f"{WRAPPERS}/tool", "../program")],
     "copy": [("usr/share/libc-bin/nsswitch.conf", b"hosts: files dns\n"), ("etc/nsswitch.conf", b"hosts: files dns\n")],
 }
 BAD: dict[str, tuple[list[Member], str]] = {
@@ -308,12 +308,12 @@ BAD: dict[str, tuple[list[Member], str]] = {
     "lock with content": ([("var/lib/dpkg/lock", b"x")], "not empty"),
     "link where something empty belongs": ([("usr/local/bin", "/data/bin")], "no file and no folder"),
     "device where something empty belongs": ([special("srv", tarfile.CHRTYPE)], "no file and no folder"),
-    "program before nothing": ([(f"{BEFORE}/tool", "../program")], "/opt/venv/bin/tool is not there"),
+    "program before nothing": ([(f"{WRAPPERS}/tool", "../program")], "/opt/venv/bin/tool is not there"),
     "other program before one": (
-        [("opt/venv/bin/tool", b""), (f"{BEFORE}/tool", "/tmp/tool")],
+        [("opt/venv/bin/tool", b""), (f"{WRAPPERS}/tool", "/tmp/tool")],
         "no link to ../program",
     ),
-    "file before a program": ([("opt/venv/bin/pip3", b""), (f"{BEFORE}/pip3", b"")], "no link to pip"),
+    "file before a program": ([("opt/venv/bin/pip3", b""), (f"{WRAPPERS}/pip3", b"")], "no link to pip"),
     "file of no rule": ([("usr/local/bin/x", b"")], "no rule has it"),
 }
 

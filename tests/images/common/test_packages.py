@@ -19,8 +19,8 @@ pytestmark = applies()
 
 UV_LOCK = repository.ROOT / "requirements" / "uv.txt"
 # What stands in a workbench before the environment's programs, so that they see what the user has installed.
-SEEING = "/usr/local/lib/slipway/environment/bin"
-CALLING = "/usr/local/lib/slipway/environment/program"
+WRAPPERS = "/usr/local/lib/slipway/environment/bin"
+WRAPPER = "/usr/local/lib/slipway/environment/program"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMMANDS = {
     "python": "/opt/venv/bin/python",
@@ -91,7 +91,7 @@ folders = [folder for folder in os.environ["PATH"].split(":") if not folder.ends
 for folder in filter(os.path.isdir, folders):
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
-        if os.path.realpath(path) == "{CALLING}":  # it calls the environment's
+        if os.path.realpath(path) == "{WRAPPER}":  # it calls the environment's
             path = os.path.join("/opt/venv/bin", name)
         if os.access(path, os.X_OK):
             places.setdefault(name, {{}}).setdefault(os.path.realpath(path), path)
@@ -221,7 +221,7 @@ def test_path_finds_the_environment_first(environment: dict[str, str], contract:
     Last, and not in devel, are stand-ins for compilers, whose message names devel. In a workbench, the user's own
     programs come before the image's, and these see what the user has installed.
     """
-    own = f"/data/.slipway/python/bin:/data/.local/bin:{SEEING}:" if contract.workload else ""
+    own = f"/data/.slipway/python/bin:/data/.local/bin:{WRAPPERS}:" if contract.workload else ""
     assert environment["PATH"].startswith(own)
     first, _, rest = environment["PATH"].removeprefix(own).partition(":")
     assert first == "/opt/venv/bin"
@@ -238,7 +238,7 @@ def found_commands(idle: Container) -> list[str]:
 @pytest.mark.parametrize(("command", "path"), COMMANDS.items())
 def test_command_is_the_one_meant(found_commands: list[str], contract: Image, command: str, path: str) -> None:
     """No other program of the same name comes before it on PATH; a workbench's uv is for the user's environment."""
-    path = f"{SEEING}/uv" if command == "uv" and contract.workload else path
+    path = f"{WRAPPERS}/uv" if command == "uv" and contract.workload else path
     assert [found for found in found_commands if found.endswith(f"/{command}")] == [path]
 
 
@@ -253,7 +253,7 @@ def test_no_program_hides_another(idle: Container, contract: Image) -> None:
         "uv": "/usr/local/bin",
     }
     meant = [
-        *([f"{SEEING}/{name}", f"{folder}/{name}"] for name, folder in installers.items()),
+        *([f"{WRAPPERS}/{name}", f"{folder}/{name}"] for name, folder in installers.items()),
         *([f"/usr/local/bin/{name}", f"/usr/bin/{name}"] for name in ("scp", "sftp", "ssh")),
     ]
     seen, hiding = json.loads(inside(idle, "entrypoint", "python", "-c", HIDING))

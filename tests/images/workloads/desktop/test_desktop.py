@@ -253,7 +253,7 @@ def test_stranger_does_not_delay_the_owner(desktop: Desktop) -> None:
     with ThreadPoolExecutor(STRANGERS) as pool:
         started = time.monotonic()
         strangers = [pool.submit(desktop.log_in, f"guess {number}") for number in range(STRANGERS)]
-        assert median(log_in() for _ in range(3)) < 0.9  # a busy machine may be late once
+        assert median(log_in() for _ in range(3)) < 0.3  # a busy machine may be late once
         assert [answer.result().status for answer in strangers] == [http.client.UNAUTHORIZED] * STRANGERS
         assert time.monotonic() - started > 1
 
