@@ -101,14 +101,12 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' ||
         { echo "error: the locks of workloads are for Python 3.13, which BASE=${BASE} has not"; exit 1; }
     kubectl=$(/apt/toggle KUBECTL "${KUBECTL}" kubectl)
-    /apt/install bzip2 curl fonts-dejavu-core fonts-symbola fonts-wqy-microhei git libharfbuzz-subset0 \
-        libnss-wrapper libpango-1.0-0 libpangoft2-1.0-0 nano openssh-server python3-venv systemd-standalone-sysusers \
-        unzip xz-utils ${kubectl}
+    /apt/install bzip2 curl fonts-dejavu-core fonts-symbola fonts-wqy-microhei git libharfbuzz-subset0 libnss-wrapper \
+        libpango-1.0-0 libpangoft2-1.0-0 nano openssh-server python3-venv systemd-standalone-sysusers unzip xz-utils ${kubectl}
     # Each container makes its own at its first start.
     rm -f /etc/ssh/ssh_host_*
     # They ask for more rights than their user has, which no container gives them.
-    dpkg-statoverride --update --add root root 0755 /usr/bin/ssh-agent
-    dpkg-statoverride --update --add root root 0755 /usr/lib/openssh/ssh-keysign
+    for file in /usr/bin/ssh-agent /usr/lib/openssh/ssh-keysign; do dpkg-statoverride --update --add root root 0755 "${file}"; done
     /apt/finish
 EOT
 
@@ -136,12 +134,9 @@ FROM workbench-packages AS elyra-false
 FROM elyra-${ELYRA} AS workbench
 COPY --from=code-server /code-server/ /
 COPY --from=files /files/workbench/ /
-# Links before the environment's programs, by which they see what the user has installed.
-RUN --mount=source=docker/build/python/finish,target=/python/finish --mount=source=docker/build/python/compile.py,target=/python/compile.py \
-    /python/finish
-# The user's own environment, once there is one; programs of uv tool and pipx; the image's own with what the user has installed. VIRTUAL_ENV
-# stays the image's, for those who build on it. /data is mostly another file system than the cache. One folder for whoever asks which
-# servers of Jupyter run.
+# PATH has the user's own environment, once there is one; programs of uv tool and pipx; links, by which the image's programs see what is in the
+# first. VIRTUAL_ENV stays the image's, for those who build on it. /data is mostly not the cache's file system. One folder tells Jupyter's servers.
+RUN --mount=source=docker/build/python/finish,target=/finish --mount=source=docker/build/python/compile.py,target=/python/compile.py /finish
 ENV PATH=/data/.slipway/python/bin:/data/.local/bin:/usr/local/lib/slipway/environment/bin:${PATH} UV_LINK_MODE=copy \
     JUPYTER_PATH=/data/.slipway/python/share/jupyter JUPYTER_RUNTIME_DIR=/tmp/slipway/jupyter
 USER 1000:0
