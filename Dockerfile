@@ -130,7 +130,6 @@ RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docke
 EOT
 
 FROM workbench-packages AS elyra-false
-
 FROM elyra-${ELYRA} AS workbench
 COPY --from=code-server /code-server/ /
 COPY --from=files /files/workbench/ /
@@ -191,6 +190,8 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
         ${themes} ${creative} ${obs}
     # A terminal's way to write down who is logged in, as a group of its own: there is nothing to write to.
     chmod g-s /usr/lib/*/utempter/utempter
+    # The machine's number, by which programs tell machines apart: each start of the desktop makes one.
+    ln -sf /tmp/desktop/machine-id /var/lib/dbus/
 EOT
 
 COPY --from=desktop-files /files/ /
@@ -241,7 +242,6 @@ RUN --mount=source=docker/build/python,target=/python --mount=source=requirement
 EOT
 
 FROM training-packages AS flash-attn-2-false
-
 FROM flash-attn-2-${FLASH_ATTN_2} AS training
 USER 1000:0
 LABEL slipway.workload="training" org.opencontainers.image.title="Slipway training" \
@@ -279,7 +279,6 @@ RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docke
 EOT
 
 FROM compute-packages AS vllm-false
-
 FROM vllm-${VLLM} AS compute
 COPY --from=files /files/compute/ /
 USER 1000:0
@@ -290,7 +289,7 @@ LABEL slipway.workload="compute" org.opencontainers.image.title="Slipway compute
 FROM ${TOOLS_ON} AS tools
 USER 0:0
 ARG SECURITY=true RETROARCH=false MAME=false VICE=false
-# dbus-x11: as on the desktop, any other message bus brings systemd.
+# dbus-x11: as on the desktop, any other message bus brings systemd; without a desktop the machine has no number.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
     --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth <<EOT
     set -eux
@@ -310,6 +309,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
         if apt-cache show nikto >/dev/null; then security="${security} nikto"; else echo nikto >/usr/local/lib/slipway/not-held; fi
     fi
     /apt/install ${security} ${retroarch} ${mame} ${vice}
+    [ ! -e /var/lib/dbus/machine-id ] || rm /var/lib/dbus/machine-id
     # PATH has no folder for games.
     [ ! -e /usr/games/mame ] || ln -s /usr/games/mame /usr/local/bin/mame
     /apt/finish

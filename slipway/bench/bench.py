@@ -1,7 +1,7 @@
 """Measures builds and images on this machine, each figure beside a baseline from the same run.
 
     python -m slipway.bench            measures the images that are built
-    python -m slipway.bench --cold     also a build without any cache: downloads about 4 GB
+    python -m slipway.bench --cold     also builds without any cache, and with other packages: 4 GB
     python -m slipway.bench --json     prints the figures as JSON
     python -m slipway.bench --record   also writes the figures into docs/performance.md
 
@@ -24,7 +24,16 @@ from pathlib import Path
 from typing import Any
 
 from slipway import docker, repository, results
-from slipway.bench import audit_times, build_times, history, image_figures, own_times, performance_page, registry_times
+from slipway.bench import (
+    audit_times,
+    build_times,
+    history,
+    image_figures,
+    own_times,
+    performance_page,
+    registry_times,
+    update_cost,
+)
 from slipway.bench.figures import Figure, make_figures_table
 from slipway.build.images import is_built
 from slipway.errors import SlipwayError
@@ -36,6 +45,7 @@ from slipway.tables import show
 READ = ("cpu-base", "cuda-runtime")  # images that are audited and scanned, a small one and the largest of tests
 TOGETHER = ("cpu-base", "cuda-base")  # images that are checked one by one and two at a time
 PULLED = ("cpu-base", "cuda-base")
+UPDATED = ("cpu-runtime", "cuda-runtime", "rocm-runtime", "cpu-base-tools")  # whose locks have a package changed
 FILE = Path("dist", "bench", "last.json")
 
 Measuring = Callable[[], Iterable[Figure]]
@@ -117,6 +127,8 @@ def measure_builds(matrix: Matrix, built: list[Image], *, with_cold: bool) -> It
     checks = f"checks of {' and '.join(TOGETHER)}"
     yield from measure(checks, partial(build_times.measure_two_at_a_time, together), *together)
     yield from measure("cold build", partial(build_times.measure_cold, matrix, wanted=with_cold))
+    for image in map(matrix.find_image, UPDATED if with_cold else ()):
+        yield from measure(f"update {image.name}", partial(update_cost.measure_updates, matrix, image), image)
 
 
 def require_engine() -> None:
@@ -130,7 +142,7 @@ def require_engine() -> None:
 def main(words: list[str] | None = None) -> int:
     """Measure, print the table and write dist/bench/; exit code 1 when a measurement has failed."""
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__.partition("\n")[0])
-    parser.add_argument("--cold", action="store_true", help="also build without any cache: downloads about 4 GB")
+    parser.add_argument("--cold", action="store_true", help="also build without a cache, and with other packages: 4 GB")
     parser.add_argument("--record", action="store_true", help=f"also write {performance_page.PAGE.name} in docs/")
     parser.add_argument("--json", action="store_true", help=f"print {FILE} in place of the table")
     options = parser.parse_args(words)

@@ -390,6 +390,12 @@ def test_desktop_starts_on_a_full_volume(start: Start) -> None:
     inside(running, "rm", "/data/big.bin")
 
 
+def test_each_desktop_has_a_number_of_its_own(desktop: Desktop, idle: Container) -> None:
+    """Programs tell machines apart by it; one that the image has is the same in all containers."""
+    assert re.fullmatch("[0-9a-f]{32}", inside(desktop.container, "dbus-uuidgen", "--get"))
+    assert execute(idle, "test", "-e", "/var/lib/dbus/machine-id").exit_code == 1
+
+
 @pytest.mark.requirement("U1")
 def test_killed_desktop_starts_again(start: Start) -> None:
     """The lock that a killed X server leaves does not stop the next one."""
