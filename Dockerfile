@@ -178,7 +178,7 @@ EOT
 FROM workbench AS desktop
 USER 0:0
 ARG THEMES=false CREATIVE=false OBS=false
-# dbus-x11: any other message bus brings systemd. librsvg2-common: the icons are SVG.
+# dbus-x11: any other message bus brings systemd; each start of the desktop makes its machine-id. librsvg2-common: the icons are SVG.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt --mount=type=secret,id=ca \
     --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth --mount=from=desktop-files,source=/deb,target=/deb <<EOT
     set -eux
@@ -190,8 +190,8 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
         ${themes} ${creative} ${obs}
     # A terminal's way to write down who is logged in, as a group of its own: there is nothing to write to.
     chmod g-s /usr/lib/*/utempter/utempter
-    # The machine's number, by which programs tell machines apart: each start of the desktop makes one.
     ln -sf /tmp/desktop/machine-id /var/lib/dbus/
+    /apt/finish
 EOT
 
 COPY --from=desktop-files /files/ /
@@ -289,7 +289,7 @@ LABEL slipway.workload="compute" org.opencontainers.image.title="Slipway compute
 FROM ${TOOLS_ON} AS tools
 USER 0:0
 ARG SECURITY=true RETROARCH=false MAME=false VICE=false
-# dbus-x11: as on the desktop, any other message bus brings systemd; without a desktop the machine has no number.
+# dbus-x11: as on the desktop, any other message bus brings systemd. Without a desktop it has no machine-id.
 RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mount=source=docker/build/apt,target=/apt \
     --mount=type=secret,id=ca --mount=type=secret,id=sources --mount=type=secret,id=apt --mount=type=secret,id=auth <<EOT
     set -eux
