@@ -236,8 +236,7 @@ RUN --mount=source=docker/build/python,target=/python --mount=source=requirement
     --mount=type=secret,id=ca --mount=type=secret,id=uv --mount=type=secret,id=netrc <<EOT
     set -eux
     command -v nvcc || { echo "error: FLASH_ATTN_2=true compiles with nvcc: choose a devel image of CUDA as BASE"; exit 1; }
-    # Its set-up would else look for a wheel on GitHub.
-    export FLASH_ATTENTION_FORCE_BUILD=TRUE
+    export FLASH_ATTENTION_FORCE_BUILD=TRUE # else its set-up looks for a wheel on GitHub
     /python/uv-install flash-attn-2 --no-cache --no-build-isolation --only-binary=:all: --no-binary=flash-attn --verbose
 EOT
 
@@ -273,8 +272,9 @@ RUN --mount=type=cache,id=slipway-uv,target=/root/.cache/uv --mount=source=docke
     nvcc --version | grep -q 'release 13[.]0' || { echo "error: VLLM=true needs a devel image of CUDA 13.0 as BASE"; exit 1; }
     /python/uv-install vllm
     cd "${VIRTUAL_ENV}"/lib/python3*/site-packages
-    # As above; and what decodes video on the GPU with another CUDA runtime and driver inside: OpenCV decodes it, too.
+    # As above; and what decodes video on the GPU with another CUDA runtime and driver inside: OpenCV decodes it, too. A wheel has an empty folder.
     rm -r build_backend.py __pycache__/build_backend.* PyNvVideoCodec pynvvideocodec.
+    find . -type d -empty -delete
     /python/finish
 EOT
 

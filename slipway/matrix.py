@@ -156,8 +156,13 @@ class Variant:
     excluded: Mapping[str, str]
     images: Mapping[str, Image]
 
+    @property
+    def gpu(self) -> str:
+        """The GPU architecture that its name has, where it is for one; empty for another variant."""
+        return next((name for name in self.architectures if f"-{name}" in self.name), "")
+
     def name_image(self, flavor: str) -> str:
-        """Return the name of a flavor's image: the flavor comes before the Python version."""
+        """Return the name of a flavor's image: the flavor comes before the GPU and the Python version."""
         accelerator, *python = self.name.split("-")
         return "-".join((accelerator, flavor, *python))
 
@@ -235,13 +240,15 @@ class Matrix:
 
 
 def check_variant_name(name: str, row: VariantTable, distro: Distro) -> None:
-    """Raise SlipwayError for a name that does not contain the variant's accelerator, Python and platform."""
+    """Raise SlipwayError for a name that does not contain the variant's accelerator, GPU, Python and platform."""
     python = re.escape(str(row.versions.get("python")))
     platform = "" if distro.platform == PLATFORMS[0] else f"-{distro.architecture}"
-    if not re.fullmatch(rf"{row.accelerator}(\d+\.\d+)?(-py{python})?{platform}", name):
+    gpu = f"(-{row.architectures[0]})?" if len(row.architectures) == 1 else ""
+    if not re.fullmatch(rf"{row.accelerator}(\d+\.\d+)?{gpu}(-py{python})?{platform}", name):
         raise SlipwayError(
             f"{FILE.name}: {join_names(['variant', name])} must be named {row.accelerator}, or {row.accelerator} and a "
-            "version; -py and its Python's version may follow" + (f", and {platform} must" if platform else "")
+            f"version; {'its GPU, and ' if gpu else ''}-py and its Python's version may follow"
+            + (f", and {platform} must" if platform else "")
         )
 
 

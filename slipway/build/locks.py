@@ -25,7 +25,7 @@ from pathlib import Path
 from slipway import repository, results
 from slipway.build.lock_layers import split_layers
 from slipway.errors import SlipwayError, run
-from slipway.images_toml import LAYERS, PLATFORMS, TARGETS, Distro
+from slipway.images_toml import LAYERS, TARGETS, Distro
 from slipway.matrix import Image, Matrix, Variant, load_matrix
 from slipway.python_locks import Requirement, read_lock
 
@@ -206,8 +206,11 @@ def compile_variant(locks: Sequence[Lock], flavors: Mapping[str, Sequence[str]])
 
 def choose_variants(matrix: Matrix, names: Sequence[str] = ()) -> list[Variant]:
     """Return the variants of these names, or each that has locks of its own; SlipwayError for an unknown name."""
-    # A lock holds the hashes of each platform's wheels: one platform's is the others' as well.
-    variants = {name: each for name, each in matrix.variants.items() if each.distro.platform == PLATFORMS[0]}
+    # A lock holds the hashes of each platform's wheels: one platform's is the others' as well, and so is one GPU's.
+    variants: dict[str, Variant] = {}
+    for name, variant in matrix.variants.items():
+        if variant.locks not in {each.locks for each in variants.values()}:
+            variants[name] = variant
     if unknown := [name for name in names if name not in variants]:
         raise SlipwayError(f"no variant {unknown[0]!r} has locks of its own; these have: {', '.join(variants)}")
     return [variants[name] for name in names] or list(variants.values())

@@ -36,8 +36,10 @@ def list_tags(image: Image, labels: Mapping[str, str]) -> list[str]:
 
 
 def name_flavor(image: Image, labels: Mapping[str, str]) -> str:
-    """Return the part after the accelerator: `devel`, `devel-py3.11`, `devel-training`."""
+    """Return the part after the accelerator: `devel`, `devel-gfx90a`, `devel-py3.11`, `devel-training`."""
     parts = [read_label(image, labels, "slipway.flavor", image.flavor)]
+    if image.variant.gpu:
+        parts.append(image.variant.gpu)
     if "-py" in image.variant.name:
         parts.append("py" + read_label(image, labels, "slipway.python", r"\d+\.\d+"))
     if image.workload:

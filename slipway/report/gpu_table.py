@@ -1,13 +1,16 @@
-"""The tables of GPUs in docs/choosing.md, by versions of CUDA and of HIP, from the labels of built images.
+"""The tables of GPUs in docs/choosing.md, by versions of CUDA and HIP and by GPU, from the labels of built images.
 
     python -m slipway.report.gpu_table    writes the columns of the versions that are built
 
 A check of each image for GPUs compares its column with what is inside.
 """
 
+import re
+from collections.abc import Mapping
+
 from slipway import results
 from slipway.errors import run
-from slipway.matrix import load_matrix
+from slipway.matrix import Image, load_matrix
 from slipway.report import markdown_tables
 from slipway.report.markdown_tables import DOCS, Rows
 
@@ -42,10 +45,15 @@ def read_columns(text: str, label: str) -> dict[str, dict[str, str]]:
     return {version: {key: row[version] for key, row in columns.items() if row[version]} for version in versions}
 
 
+def name_column(labels: Mapping[str, str], image: Image, label: str) -> str:
+    """Return the column of an image's labels: its version, and the GPU of a variant for one, `5.7 gfx90a`."""
+    return f"{labels[f'slipway.{label}']} {image.variant.gpu}".rstrip()
+
+
 def replace_columns(text: str, label: str, columns: dict[str, dict[str, str]]) -> str:
     """Return the document's text with other columns in a table."""
     name, title, rows = TABLES[label]
-    versions = sorted(columns, key=lambda version: [int(part) for part in version.split(".")])
+    versions = sorted(columns, key=lambda column: [int(part) for part in re.findall(r"\d+", column)])
     cells: Rows = {row: tuple(columns[version].get(key, "") for version in versions) for key, row in rows.items()}
     return markdown_tables.replace_table(text, name, ["", *(f"{title} {version}" for version in versions)], cells)
 
@@ -53,12 +61,12 @@ def replace_columns(text: str, label: str, columns: dict[str, dict[str, str]]) -
 def main() -> int:
     """Bring the tables up to date."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    built = [results.read_json(image.results / "build.json").get("labels", {}) for image in load_matrix().images]
+    built = [(image, results.read_json(image.results / "build.json").get("labels", {})) for image in load_matrix().images]
     for label, (_, _, rows) in TABLES.items():
         columns = read_columns(text, label)
-        for labels in built:
+        for image, labels in built:
             if found := {name: labels[f"slipway.{name}"] for name in rows if f"slipway.{name}" in labels}:
-                columns.setdefault(labels[f"slipway.{label}"], {}).update(found)
+                columns.setdefault(name_column(labels, image, label), {}).update(found)
         text = replace_columns(text, label, columns)
     markdown_tables.write_document(DOCUMENT, text)
     return 0

@@ -206,8 +206,13 @@ def make_table_of_findings(scan: Scan) -> Table:
     return make_table(("severity", "finding", "package", "fixed in", "title", "verdict"), rows)
 
 
+def read_peak(whose: int) -> int:
+    """Return the peak memory of this process, or of its largest child, in MB."""
+    return round(resource.getrusage(whose).ru_maxrss * 1024 / 1e6)
+
+
 def make_record(scan: Scan, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    """Return the content of scan.json. `memory_mb` is the peak memory of Trivy, the largest child process."""
+    """Return the content of scan.json. `memory_mb` is the peak of Trivy, the largest child, `own_memory_mb` Slipway's."""
     used = scan.database
     return {
         "image": scan.id,
@@ -215,7 +220,8 @@ def make_record(scan: Scan, options: argparse.Namespace, seconds: float) -> dict
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "program": tools.describe_program(tools.read_tool("trivy")),
-        "memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6),
+        "memory_mb": read_peak(resource.RUSAGE_CHILDREN),
+        "own_memory_mb": read_peak(resource.RUSAGE_SELF),
         "allow_not_scanned": options.allow_not_scanned and scan.verdict == NOT_SCANNED,
         "reasons": [f"{verdict}: {reason}" for verdict, reasons in scan.reasons.items() for reason in reasons],
         "complete": not scan.reasons[NOT_SCANNED],

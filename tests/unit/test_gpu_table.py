@@ -25,11 +25,13 @@ def document(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tables = "".join(f"<!-- {name}: command -->\n| |\n|---|\n<!-- /{name} -->\n" for name in ("gpus", "amd-gpus"))
     file.write_text(gpu_table.replace_columns(f"before\n{tables}after\n", "cuda", {"9.0": {"driver": "1.2.3"}}))
     monkeypatch.setattr(gpu_table, "DOCUMENT", file)
-    folders = [root, root / "not-built", root / "rocm"]
-    matrix = SimpleNamespace(images=[SimpleNamespace(results=folder) for folder in folders])
+    gpus = {root: "", root / "not-built": "", root / "rocm": "", root / "gfx90a": "gfx90a"}
+    images = [SimpleNamespace(results=folder, variant=SimpleNamespace(gpu=gpu)) for folder, gpu in gpus.items()]
+    matrix = SimpleNamespace(images=images)
     monkeypatch.setattr(gpu_table, "load_matrix", lambda: matrix)
     write_json(root / "build.json", {"labels": LABELS})
     write_json(root / "rocm" / "build.json", {"labels": LABELS_OF_ROCM})
+    write_json(root / "gfx90a" / "build.json", {"labels": LABELS_OF_ROCM})
     return file
 
 
@@ -37,7 +39,8 @@ def test_table_takes_the_labels_of_what_is_built(document: Path) -> None:
     """The columns of other versions stay, in the order of the versions; so does the text around the tables."""
     gpu_table.main()
     text = document.read_text()
-    assert gpu_table.read_columns(text, "hip") == {"5.7": {"gpus.rccl": "gfx90a gfx1030"}}
+    served = {"gpus.rccl": "gfx90a gfx1030"}
+    assert gpu_table.read_columns(text, "hip") == {"5.7": served, "5.7 gfx90a": served}
     assert list(gpu_table.read_columns(text, "cuda").items()) == [("9.0", {"driver": "1.2.3"}), ("13.0", COLUMN)]
     assert text.startswith("before\n<!-- gpus")
     assert text.endswith("<!-- /amd-gpus -->\nafter\n")
