@@ -61,7 +61,9 @@ def replace_columns(text: str, label: str, columns: dict[str, dict[str, str]]) -
 def main() -> int:
     """Bring the tables up to date."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    built = [(image, results.read_json(image.results / "build.json").get("labels", {})) for image in load_matrix().images]
+    built = [
+        (image, results.read_json(image.results / "build.json").get("labels", {})) for image in load_matrix().images
+    ]
     for label, (_, _, rows) in TABLES.items():
         columns = read_columns(text, label)
         for image, labels in built:

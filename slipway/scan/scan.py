@@ -212,7 +212,7 @@ def read_peak(whose: int) -> int:
 
 
 def make_record(scan: Scan, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    """Return the content of scan.json. `memory_mb` is the peak of Trivy, the largest child, `own_memory_mb` Slipway's."""
+    """Return the content of scan.json. `memory_mb` is Trivy's peak, of the largest child, `own_memory_mb` Slipway's."""
     used = scan.database
     return {
         "image": scan.id,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway import matrix
+from slipway import matrix, repository
 from slipway.build import locks
 from tests.helpers.builds import build
 from tests.helpers.built_images import read_layers, require_built
@@ -40,19 +40,25 @@ def test_plain_docker_gives_the_layers_of_the_session(tree: Path, image: matrix.
 
 @pytest.mark.requirement("N6")
 @pytest.mark.timeout(900)
-def test_a_new_build_of_a_checkout_under_another_umask_has_the_same_layers(tree: Path, tag: str) -> None:
+@pytest.mark.parametrize(
+    "image",
+    [pytest.param(image, marks=[] if image is BASES[0] else pytest.mark.whole, id=image.name) for image in VARIANTS],
+)
+def test_a_new_build_of_a_checkout_under_another_umask_has_the_same_layers(
+    tree: Path, image: matrix.Image, tag: str
+) -> None:
     """Nothing of the checkout's modes, of its owner, of the time or of chance is in a layer.
 
     The modes are those of umask 077 on a file system that makes every file a program.
     """
-    require_built(BASES[0])
+    require_built(image)
     for path in tree.rglob("*"):
         path.chmod(0o700)
         if os.geteuid() == 0:
             os.chown(path, 12345, 12345)
-    result = build(tree, BASES[0], tag, "--no-cache")
+    result = build(tree, image, tag, "--no-cache")
     assert result.returncode == 0, result.stdout
-    assert read_layers(tag) == read_layers(BASES[0].tag)
+    assert read_layers(tag) == read_layers(image.tag)
 
 
 @pytest.mark.requirement("T14")
@@ -112,3 +118,15 @@ def test_a_wheel_whose_hash_differs_is_refused(tree: Path, image: matrix.Image, 
     result = build(tree, image, tag)
     assert result.returncode != 0
     assert "Hash mismatch for `idna" in result.stdout
+
+
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize(("gpus", "message"), [("gfx1030", ""), ("gfx1030,gfx000", "no kernels for gfx000")])
+def test_a_gpu_without_kernels_ends_the_build(gpus: str, message: str) -> None:
+    """ROCM_ARCHITECTURES is a list of GPUs; rocBLAS, whose package has no kernels for one, would end the program."""
+    image = MATRIX.find_image("rocm-runtime")
+    require_built(image)
+    script = (repository.ROOT / "docker" / "build" / "rocblas").read_text(encoding="utf-8")
+    command = ["docker", "run", "--rm", "--interactive", "--entrypoint=sh", image.tag, "-s", "check", gpus]
+    result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    assert (result.returncode, message in result.stdout) == (int(bool(message)), True), result.stderr

@@ -35,13 +35,17 @@ def read_command(beginning: str) -> list[str]:
     return shlex.split(command)
 
 
-def build(beginning: str, folder: Path) -> Iterator[str]:
-    """Build an image by the guide's command, with this host's settings for downloads; it is removed afterwards."""
+def build(beginning: str, folder: Path, **arguments: str) -> Iterator[str]:
+    """Build an image by the guide's command, with this host's settings for downloads; it is removed afterwards.
+
+    `arguments` come after the guide's build arguments, which they replace.
+    """
     require_built(PARENT)
     settings = downloads.find(PARENT.variant.distro.suite)
     words = [word.replace("slipway:", f"{MATRIX.repository}:") for word in read_command(beginning)[2:]]
     words[words.index("-t") + 1] = tag = f"{make_name()}:image"
     command = ["docker", "buildx", "build", "--load", "--provenance=false", *settings.build_arguments(), *words]
+    command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
     environment = os.environ | settings.environment()
     built = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
@@ -49,9 +53,10 @@ def build(beginning: str, folder: Path) -> Iterator[str]:
     docker.call("image", "rm", "--force", tag)
 
 
-def check(image: str, *options: str) -> tuple[int, str]:
+def check(image: str, *options: str, contract: str = PARENT.name) -> tuple[int, str]:
     """Check an image by the guide's command, or with other options after the image; return exit code and output."""
     words = read_command("nox -s test -- cpu-base --image my/image:1")
+    words[words.index(PARENT.name)] = contract
     after = words.index("--image") + 1
     own = [*words[1:after], image, *(options or words[after + 1 :])]
     command = [sys.executable, "-m", "nox", f"--noxfile={repository.ROOT / 'noxfile.py'}", *own]
@@ -119,10 +124,18 @@ def test_an_image_with_packages_more_is_not_the_one_built_here(packages_more: st
 # --- an own service ------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module", params=[PARENT.name, pytest.param("cuda-base", marks=pytest.mark.whole)])
+def base(request: pytest.FixtureRequest) -> str:
+    """The image that the example is built on."""
+    require_built(MATRIX.find_image(request.param))
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def transcribe() -> Iterator[str]:
+def transcribe(base: str) -> Iterator[str]:
     """The example: speech to text in place of the service."""
-    yield from build("docker build --build-arg BASE=slipway:cpu-base", repository.ROOT)
+    command = "docker build --build-arg BASE=slipway:cpu-base"
+    yield from build(command, repository.ROOT, BASE=f"{MATRIX.repository}:{base}")
 
 
 @pytest.fixture
@@ -171,12 +184,15 @@ def wait_for_answer(ask: Ask, container: str) -> None:
 
 
 @pytest.mark.requirement("C1", "T17")
-def test_the_example_keeps_the_contract_of_its_parent(transcribe: str) -> None:
-    """In a Dockerfile of under 30 lines."""
+def test_the_example_keeps_the_contract_of_its_parent(transcribe: str, base: str) -> None:
+    """In a Dockerfile of under 30 lines; ONNX Runtime stays the parent's, for CUDA with its provider."""
     dockerfile = repository.ROOT / "docs" / "examples" / "transcribe" / "Dockerfile"
     assert len(dockerfile.read_text(encoding="utf-8").splitlines()) < 30
-    code, output = check(transcribe)
+    code, output = check(transcribe, contract=base)
     assert code == 0, output
+    found = docker.call("run", *ALONE, transcribe, "uv", "pip", "list").stdout
+    names = [line.split()[0] for line in found.splitlines() if line.startswith("onnxruntime")]
+    assert names == ["onnxruntime-gpu" if base == "cuda-base" else "onnxruntime"]
 
 
 @pytest.mark.requirement("T17")
