@@ -185,7 +185,7 @@ RUN --mount=type=cache,id=slipway-apt,target=/var/cache/apt,sharing=locked --mou
     themes=$(/apt/toggle THEMES "${THEMES}" arc-theme greybird-gtk-theme papirus-icon-theme)
     creative=$(/apt/toggle CREATIVE "${CREATIVE}" blender gimp inkscape)
     obs=$(/apt/toggle OBS "${OBS}" obs-studio)
-    /apt/install /deb/no-xfce-helpers.deb adwaita-icon-theme dbus-x11 fonts-dejavu-core librsvg2-common thunar \
+    /apt/install /deb/no-xfce-helpers.deb adwaita-icon-theme dbus-x11 fonts-dejavu-core librsvg2-common python3-tk thunar \
         tigervnc-standalone-server xfce4-panel xfce4-session xfce4-settings xfce4-terminal xfdesktop4 xfwm4 \
         ${themes} ${creative} ${obs}
     # A terminal's way to write down who is logged in, as a group of its own: there is nothing to write to.

@@ -27,7 +27,7 @@ VARIABLES: dict[str | tuple[str, str], dict[str, str]] = {
     ("cpu", "runtime"): {"USE_LIBUV": "0"},
     ("cuda", "base"): {"CUDA_CACHE_PATH": "/cache/cuda"},
     ("cuda", "devel"): {
-        "CPATH": "/usr/local/cuda/include",
+        "CPATH": "/usr/local/cuda/include:/usr/local/cuda/include/cccl",
         "CUDA_HOME": "/usr/local/cuda",
         "LIBRARY_PATH": "/usr/local/cuda/lib64:/usr/local/cuda/lib64/stubs",
     },

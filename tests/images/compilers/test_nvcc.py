@@ -72,6 +72,19 @@ def test_cccl_compiles(builder: Host) -> None:
     builder.check_output("nvcc -cubin -arch=sm_90 -o /tmp/sort.cubin %s/sort.cu", CUDA)
 
 
+@pytest.mark.requirement("A2")
+def test_program_is_optimized_as_it_is_linked(builder: Host) -> None:
+    """nvlink compiles once more, by a library of nvcc's. Report: conda-forge/staged-recipes#22802."""
+    builder.check_output("nvcc -arch=sm_90 -rdc=true -dlto -o /tmp/linked %s/twice.cu", CUDA)
+
+
+@pytest.mark.requirement("A2")
+def test_host_compiler_finds_cccl(builder: Host) -> None:
+    """NVIDIA's own headers, such as nvshmem.h, include it. Report: Cytnx-dev/Cytnx#754."""
+    lines = "#include <thrust/complex.h>\n#include <cuda/std/tuple>\n"
+    builder.check_output("printf %s | g++ -fsyntax-only -xc++ -", lines)
+
+
 @pytest.fixture(scope="module")
 def cmake(builder: Host) -> str:
     """Build a CUDA program, and a C++ program with CUDA's libraries, by CMake; return the folder."""

@@ -9,7 +9,7 @@ from testinfra.host import Host
 
 from slipway.image.layers import Kind, SavedImage
 from slipway.matrix import Image
-from tests.images.helpers.containers import Python
+from tests.images.helpers.containers import Python, Run
 from tests.images.helpers.cuda_libraries import NVIDIA, dotted, libraries, locked, soname
 from tests.images.helpers.gpu_libraries import ask_versions, load_problems
 from tests.images.helpers.scope import applies
@@ -64,6 +64,15 @@ def test_loader_knows_no_other_cuda_library(host: Host) -> None:
 def test_no_library_path_is_set(environment: dict[str, str]) -> None:
     """LD_LIBRARY_PATH would take precedence over the driver's libraries, which the host mounts."""
     assert "LD_LIBRARY_PATH" not in environment
+
+
+@pytest.mark.requirement("C1")
+def test_driver_of_googles_clusters_is_found(run: Run) -> None:
+    """They mount it in a folder of their own, unless NVIDIA's operator is there. Report: antflydb/antfly#707."""
+    found = run("printenv", "LD_LIBRARY_PATH", "PATH", tmpfs={"/usr/local/nvidia/lib64": ""}).require_success()
+    libraries, programs = found.splitlines()
+    assert libraries == "/usr/local/nvidia/lib64"
+    assert programs.endswith(":/usr/local/nvidia/bin")
 
 
 @pytest.fixture(scope="module")

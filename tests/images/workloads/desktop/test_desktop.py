@@ -32,6 +32,7 @@ from tests.images.helpers.containers import (
     healthy_seconds,
     inside,
     measure_usual,
+    request,
     seconds_to_health,
     seconds_to_stop,
     wait_for_health,
@@ -394,6 +395,27 @@ def test_each_desktop_has_a_number_of_its_own(desktop: Desktop, idle: Container)
     """Programs tell machines apart by it; one that the image has is the same in all containers."""
     assert re.fullmatch("[0-9a-f]{32}", inside(desktop.container, "dbus-uuidgen", "--get"))
     assert execute(idle, "test", "-e", "/var/lib/dbus/machine-id").exit_code == 1
+
+
+def test_socket_of_another_x_server_stays(start: Start) -> None:
+    """The host's folder of such sockets may be mounted. Report: x11vnc/x11vnc-desktop#37."""
+    volume = docker.types.Mount("/tmp/.X11-unix", source=None)
+    before = start("sh", "-c", "touch /tmp/.X11-unix/X0 && chmod 1777 /tmp/.X11-unix", user="0", mounts=[volume])
+    assert before.wait()["StatusCode"] == 0
+    running = start(volumes_from=[before.id], environment=WITH_PASSWORD, network_mode="none")
+    wait_for_health(running, "healthy")
+    inside(running, "test", "-e", "/tmp/.X11-unix/X0")
+
+
+def test_load_balancer_may_ask_for_the_head(desktop: Desktop) -> None:
+    """Some ask so. Report: eduard256/Strix#3."""
+    assert request(desktop.port, "HEAD", "/health").status == 200
+
+
+def test_python_opens_windows(run: Run) -> None:
+    """matplotlib's plt.show() does, by Tk. Report: SyneRBI/SIRF-SuperBuild#764."""
+    program = "import matplotlib.backends.backend_tkagg, tkinter; print(tkinter.TkVersion)"
+    assert float(run("python", "-c", program).require_success()) >= 8
 
 
 @pytest.mark.requirement("U1")

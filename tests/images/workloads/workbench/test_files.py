@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.images.helpers.containers import Run, Start, inside
+from tests.images.helpers.containers import VOLUMES, Run, Start, inside
 from tests.images.helpers.scope import applies
 from tests.images.helpers.workbench import SECRET, TOKEN, Workbench, open_workbench
 
@@ -30,6 +30,19 @@ while True:
         break  # the reply has a channel of its own, and may come before the output
 """
 LARGE = 6_000_000  # of characters; Jupyter's own limit is a million bytes a second, over three seconds
+
+
+# Starts a kernel in a folder, and prints what it imports there.
+BESIDE = """
+from jupyter_client.manager import start_new_kernel
+manager, client = start_new_kernel(kernel_name="python3", cwd="/data/own")
+def show(message):
+    if message["msg_type"] == "stream":
+        print(message["content"]["text"], end="")
+code = "import importlib.util as u; s = u.spec_from_file_location('own', 'types.py'); m = u.module_from_spec(s); "
+client.execute_interactive(code + "s.loader.exec_module(m); print(m.ours)", output_hook=show)
+manager.shutdown_kernel(now=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +74,28 @@ def test_git_does_not_wait_in_a_notebook(lab: Workbench) -> None:
     """A cell has a terminal, but nobody types into it."""
     ask = "!printf 'protocol=https\\nhost=example.com\\n\\n' | git credential fill"
     assert "terminal prompts disabled" in inside(lab.container, "python", "-c", CELL, ask)
+
+
+def test_kernel_runs_beside_files_of_any_name(lab: Workbench) -> None:
+    """A folder's types.py is imported by the notebook in it, not by Python's own modules. Report: jupyter#125."""
+    assert lab.inside("mkdir -p /data/own && echo 'ours = 1' >/data/own/types.py") == (0, "")
+    assert inside(lab.container, "python", "-c", BESIDE) == "1"
+
+
+def test_extension_is_switched_off(lab: Workbench) -> None:
+    """By the Plugin Manager, in the user's settings. Report: jupyterlab/jupyterlab#15486."""
+    asked = json.dumps({"cmd": "disable", "plugin_name": "@jupyterlab/help-extension:about"})
+    assert lab.ask("POST", "/lab/api/plugins", asked, TOKEN).status == 201
+
+
+def test_history_of_ipython_is_shared(start: Start) -> None:
+    """The next UID of the group writes it, too. Report: ipython/ipython#4753."""
+    command = ["ipython", "--no-banner", "-c", "print('computed')"]
+    first = start(*command, user="1000:0", mounts=VOLUMES, network_mode="none")
+    assert first.wait()["StatusCode"] == 0
+    second = start(*command, user="12345:0", volumes_from=[first.id], network_mode="none")
+    assert second.wait()["StatusCode"] == 0
+    assert second.logs().decode() == "computed\n"
 
 
 def test_port_in_use_is_an_error(run: Run) -> None:

@@ -129,6 +129,15 @@ def test_ssh_refuses_another_key(ssh: Workbench) -> None:
     assert "Permission denied (publickey)." in output
 
 
+def test_stranger_does_not_lock_the_owner_out(start: Start, keys: dict[str, tuple[str, str]]) -> None:
+    """Behind docker's gateway both have one address. Report: PocketShell-io/pocketshell#2150."""
+    environment = {"AUTHORIZED_KEYS": keys["known"][1], "KEY": keys["known"][0], "OTHER": keys["stranger"][0]}
+    running = open_workbench(start, "ssh", environment=environment)
+    assert running.inside('umask 077; echo "$KEY" >/data/known; echo "$OTHER" >/data/stranger') == (0, "")
+    strangers = f"for i in $(seq 10); do {SSH.format(key='stranger')} -q app@127.0.0.1 true; done"
+    assert running.inside(f"{strangers}; {SSH.format(key='known')} -q app@127.0.0.1 echo in") == (0, "in\n")
+
+
 @pytest.mark.requirement("V3")
 def test_ssh_refuses_other_users(ssh: Workbench) -> None:
     """Only the container's own user can log in, whatever the key."""

@@ -276,11 +276,13 @@ def test_progress_bar_is_a_widget(lab: Container) -> None:
 
 
 def test_format_that_needs_pandoc_is_one_clear_message(volume: Container) -> None:
-    """The image has no pandoc; a user's own is taken."""
+    """The image has no pandoc, for which a user's own is taken, and no browser."""
     notebook = json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": []})
     run_in(volume, "sh", "-c", 'printf %s "$1" >/data/empty.ipynb', "sh", notebook).require_success()
     convert = ["jupyter", "nbconvert", "--to=rst", "/data/empty.ipynb"]
     run_in(volume, *convert).require_message("error: --to rst needs pandoc")
+    browser = run_in(volume, "jupyter", "nbconvert", "--to", "webpdf", "/data/empty.ipynb")
+    browser.require_message("error: --to webpdf needs a browser, which the image leaves out: --to pdf needs none")
     own = f"cd {ENVIRONMENT}/lib/python3*/site-packages && mkdir -p pypandoc/files && cd pypandoc/files && "
     own += "printf '#!/bin/sh\\necho pandoc 3.0\\n' >pandoc && chmod +x pandoc"
     run_in(volume, "sh", "-c", own).require_success()

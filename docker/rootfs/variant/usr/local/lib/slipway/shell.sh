@@ -32,6 +32,12 @@ if [ -z "${SLIPWAY_SHELL:-}" ]; then
         done
         unset slipway_place slipway_name slipway_value
     fi
+    # Google's clusters mount the driver's libraries and programs here, where no loader looks.
+    if [ -d /usr/local/nvidia/lib64 ]; then
+        export PATH="${PATH}:/usr/local/nvidia/bin" LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+${LD_LIBRARY_PATH}:}/usr/local/nvidia/lib64"
+    fi
+    # uv's cache is on a volume, and a link cannot lead from there into an environment.
+    export UV_LINK_MODE="${UV_LINK_MODE:-copy}"
     # Such as the home of the host's user, by -e HOME.
     [ -w "${HOME:-}/." ] || export HOME=/data
     [ -w "${HOME}/." ] || [ ! -w /tmp/. ] || export HOME=/tmp

@@ -4,7 +4,8 @@
 # Debian has names such as US/Eastern apart. A rule of its own, such as UTC-3, has a digit.
 case ${TZ:-0} in
 [:/]* | *[0-9]*) ;;
-*) [ -e "/usr/share/zoneinfo/${TZ}" ] || echo "warning: no time zone ${TZ}: set TZ as America/New_York" >&2 ;;
+*) [ -e "/usr/share/zoneinfo/${TZ}" ] || echo "warning: no time zone ${TZ}: set TZ to a name such as America/New_York; Debian has old \
+names in the package tzdata-legacy" >&2 ;;
 esac
 
 # Docker makes the folder of a mount as root, and root's commands leave theirs. A read-only mount is meant to be one.

@@ -138,14 +138,13 @@ read_environment() {
     share_databases || notary="\"data_dir\": \"${RUN}\""
 }
 
-# Which notebooks are trusted is kept on the volume, and so is IPython's history. Jupyter would make these files for one
-# UID; made here, they are the group's. Succeed where Jupyter can use its own.
+# Which notebooks are trusted is kept on the volume. Jupyter would make these files for one UID; made here, they are the
+# group's. Succeed where Jupyter can use its own.
 share_databases() {
     trust=${JUPYTER_DATA_DIR:-${HOME}/.local/share/jupyter}
     can_write "${trust}" || return 1
     [ -s "${trust}/notebook_secret" ] || (umask 0007 && random_credential >"${trust}/notebook_secret") 2>/dev/null || return 1
     { true >>"${trust}/nbsignatures.db"; } 2>/dev/null || return 1
-    { mkdir -p "${HOME}/.ipython/profile_default" && true >>"${HOME}/.ipython/profile_default/history.sqlite"; } 2>/dev/null || true
     [ -r "${trust}/notebook_secret" ]
 }
 

@@ -231,6 +231,10 @@ class Health(RequestHandler):
             self.set_status(503)
             await self.finish(f"the X server does not answer: {error!r}\n")
 
+    async def head(self) -> None:
+        """Answer a load balancer the same, without a word."""
+        await self.get()
+
 
 async def greeting() -> None:
     """Hear the X server's greeting."""
