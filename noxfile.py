@@ -1,7 +1,7 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["docker", "filelock", "license-expression", "nox", "packageurl-python", "packaging", "platformdirs",
-#                 "pydantic", "python-debian", "pyyaml", "rich", "uv"]
+# dependencies = ["filelock", "license-expression", "nox", "packageurl-python", "packaging", "platformdirs", "pydantic",
+#                 "python-debian", "pyyaml", "rich", "uv"]
 # ///
 """Builds, checks and runs the images of images.toml.
 
