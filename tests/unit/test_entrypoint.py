@@ -132,6 +132,12 @@ def test_locale_that_is_missing_is_one_clear_message(commands: Path, name: str) 
     assert result.stderr.count("locale xx_XX") == 1
 
 
+def test_uv_copies_from_its_cache(commands: Path) -> None:
+    """The cache is on a volume: uv would warn of each link that it cannot make. A user's choice stays."""
+    assert entrypoint(commands, "printenv", "UV_LINK_MODE", UV_LINK_MODE="").stdout == "copy\n"
+    assert entrypoint(commands, "printenv", "UV_LINK_MODE", UV_LINK_MODE="clone").stdout == "clone\n"
+
+
 @pytest.mark.skipif(not Path("/usr/share/zoneinfo/Europe").is_dir(), reason="this host has no time zones")
 def test_time_zone_that_is_missing_is_one_clear_message(commands: Path) -> None:
     """Without it the time would be UTC, and nothing would say so; a rule of its own is in no file."""

@@ -52,12 +52,12 @@ VALUES = [
 ]
 # Those that an image has beside the ones whose values are checked: all of them, and those for what it has.
 VARIABLES = {
-    "": {"PATH", "SLIPWAY_DEPRECATED"},
+    "": {"PATH", "SLIPWAY_DEPRECATED", "UV_LINK_MODE"},
     "cpu": {"USE_LIBUV"},
     "cuda": {"CPATH", "CUDA_CACHE_PATH", "CUDA_HOME", "LIBRARY_PATH", "NVIDIA_REQUIRE_CUDA", "NVIDIA_VISIBLE_DEVICES"}
     | {"NVIDIA_DRIVER_CAPABILITIES"},
     "rocm": {"HIPCXX", "HIP_PATH"},
-    "workbench": {"JUPYTER_PATH", "JUPYTER_RUNTIME_DIR", "MATPLOTLIBRC", "UV_LINK_MODE"},
+    "workbench": {"JUPYTER_PATH", "JUPYTER_RUNTIME_DIR", "MATPLOTLIBRC"},
     "desktop": {"NVIDIA_DRIVER_CAPABILITIES"},
     "compute": {"JAVA_HOME", "SPARK_CONF_DIR"},
 }
