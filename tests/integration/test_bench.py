@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from slipway import matrix, repository
-from slipway.bench import audit_times, bench, build_times, image_figures, registry_times
+from slipway.bench import audit_times, bench, build_times, image_figures, registry_times, update_cost
 from slipway.bench.figures import Figure, Goal
 from slipway.build import build_cache
 from slipway.build.dockerfiles import Dockerfiles
 from slipway.errors import SlipwayError
-from tests.helpers.built_images import make_name
+from tests.helpers.built_images import make_name, require_built
 
 MATRIX = matrix.load_matrix()
 
@@ -139,6 +139,19 @@ def test_each_measurement_of_a_small_image_gives_its_figure(monkeypatch: pytest.
     [ratio] = [figure.ratio for figure in figures if figure.what.endswith("new layers")]
     assert ratio
     assert ratio < 0.1
+
+
+@pytest.mark.whole
+@pytest.mark.requirement("N8")
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", bench.UPDATED)
+def test_an_update_of_a_package_changes_its_layer_alone(name: str) -> None:
+    """For each lock of an image; what is built above that layer has the same bytes again."""
+    image = MATRIX.find_image(name)
+    require_built(image)
+    figures = list(update_cost.measure_updates(MATRIX, image))
+    assert figures
+    assert [figure for figure in figures if figure.verdict != "met"] == []
 
 
 def test_a_cold_build_leaves_nothing_in_the_build_cache(tmp_path: Path) -> None:

@@ -127,6 +127,16 @@ def test_closed_settings_of_jupyter_are_named(start: Start) -> None:
     assert "/data/.config cannot" not in running.log
 
 
+def test_kernel_of_another_image_is_named(start: Start) -> None:
+    """It comes before the image's own of that name. Report: jupyter/notebook#3481."""
+    folder = "/data/.local/share/jupyter/kernels/python3"
+    specification = '{"argv": ["/opt/conda/bin/python", "-m", "ipykernel_launcher"], "display_name": "Old"}'
+    before = entrypoint_after(f"mkdir -p {folder} && echo '{specification}' >{folder}/kernel.json")
+    running = open_workbench(start, "lab", entrypoint=before)
+    named = f"warning: the kernel {folder} does not start: this image has no /opt/conda/bin/python; delete the folder"
+    assert named in running.log.splitlines()
+
+
 @pytest.mark.parametrize(
     "case", [("0:4242", "12345:0"), ("1010:100", "1010:100")], ids=["fs-group", "folder-of-a-user"]
 )

@@ -113,6 +113,15 @@ open_settings() {
     true >>"${JUPYTER_CONFIG_DIR}/migrated"
 }
 
+# A kernel that another image has written to the volume comes before the image's, and its Python may be gone.
+warn_of_dead_kernels() {
+    for file in "${JUPYTER_DATA_DIR:-${HOME}/.local/share/jupyter}"/kernels/*/kernel.json; do
+        program=$(tr -d '\n' 2>/dev/null <"${file}" | sed -n 's/.*"argv": *\[ *"\([^"]*\)".*/\1/p')
+        [ -z "${program}" ] || command -v "${program}" >/dev/null || echo "warning: the kernel ${file%/*} does not start: this image \
+has no ${program}; delete the folder" >&2
+    done
+}
+
 # Read what the environment sets: `settings` of the server and of its `notary`; `port`, `prefix` and `scheme`.
 read_environment() {
     settings='' notary='' port=8888 prefix=/ scheme=http
@@ -191,6 +200,7 @@ start_jupyter() {
     [ -z "${option}" ] || fail "${option%=} has no value"
     open_runtime
     open_settings
+    warn_of_dead_kernels
     if [ "${server}" = hub ]; then
         require_hub
     elif is_behind_proxy; then
