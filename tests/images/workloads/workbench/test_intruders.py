@@ -56,7 +56,7 @@ print(json.dumps(found))
 OF_THE_SERVER = {
     *(f"ServerApp.{name}" for name in ("allow_root", "ip", "open_browser", "port", "port_retries", "root_dir")),
     *(f"FileContentsManager.{name}" for name in ("always_delete_dir", "delete_to_trash")),
-    *("ContentsManager.allow_hidden", "LabApp.extension_manager", "ServerProxy.servers"),
+    *("ContentsManager.allow_hidden", "LabApp.extension_manager", "PluginManager.level", "ServerProxy.servers"),
     "ZMQChannelsWebsocketConnection.iopub_data_rate_limit",
 }
 SERVER = "/usr/local/etc/jupyter/jupyter_server_config.json"

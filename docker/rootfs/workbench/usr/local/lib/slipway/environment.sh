@@ -9,9 +9,6 @@ elif [ "${MATPLOTLIBRC-}" = /usr/local/lib/slipway/matplotlibrc ]; then
     unset MATPLOTLIBRC
 fi
 
-# IPython would make its history for one UID alone.
-{ mkdir -p "${HOME}/.ipython/profile_default" && true >>"${HOME}/.ipython/profile_default/history.sqlite"; } 2>/dev/null || true
-
 case ${VIRTUAL_ENV:-/opt/venv} in
 /opt/venv | /data/.slipway/python)
     if /opt/venv/bin/python -IS /usr/local/lib/slipway/environment/make.py; then
