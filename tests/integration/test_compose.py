@@ -90,10 +90,11 @@ def configured(*files: Path, **variables: str) -> dict[str, dict[str, Any]]:
 
 
 def service_of(image: Image) -> tuple[str, dict[str, str]]:
-    """Return a variant's service, and what chooses it there: the flavor, and the version of CUDA."""
-    accelerator = image.variant.accelerator
-    version, *rest = image.variant.name.removeprefix(accelerator).split("-")
+    """Return a variant's service, and what chooses it there: the flavor, the version of CUDA, the GPU of AMD's."""
+    accelerator, gpu = image.variant.accelerator, image.variant.gpu
+    version, *rest = image.variant.name.removeprefix(accelerator).removesuffix(f"-{gpu}").split("-")
     variables = {"FLAVOR": image.flavor, **({accelerator.upper(): version} if version else {})}
+    variables |= {"GPU": gpu} if gpu else {}
     driver = image.variant.arguments.get("DRIVER_CUDA")
     variables |= {"DRIVER_CUDA": driver} if driver else {}
     return "-".join((accelerator, *rest)), variables
