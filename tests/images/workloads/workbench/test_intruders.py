@@ -157,7 +157,7 @@ def test_kernel_of_the_notebook_runs(jupyter: Workbench, owner: dict[str, str]) 
 def test_settings_are_the_images(idle: Container) -> None:
     """A file beside ours, in any folder that Jupyter or IPython reads, could open the server or run a program."""
     folder = repository.ROOT / "docker" / "rootfs" / "workbench"
-    own = {f"/{file.relative_to(folder)}": file for file in (folder / "usr/local/etc/jupyter").rglob("*.*")}
+    own = {f"/{file.relative_to(folder)}": file for file in (folder / "usr/local/etc").rglob("*.*")}
     expected = {path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in own.items()}
     assert expected
     assert json.loads(inside(idle, "python", "-c", SETTINGS)) == expected
