@@ -144,11 +144,14 @@ def runs_here(client: docker.DockerClient, image: EngineImage) -> bool:
     """Tell whether the engine runs the image's programs, on its own processor or by emulation."""
     if image.attrs["Architecture"] == client.version()["Arch"]:
         return True
+    container = client.containers.create(image.id, entrypoint=["true"], network_mode="none")
     try:
-        client.containers.run(image.id, entrypoint=["true"], network_mode="none", remove=True)
+        container.start()
+        return bool(container.wait()["StatusCode"] == 0)
     except docker.errors.DockerException:
         return False
-    return True
+    finally:
+        container.remove(force=True)  # also one that did not start
 
 
 @pytest.fixture(scope="session", autouse=True)
