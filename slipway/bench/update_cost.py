@@ -54,7 +54,7 @@ def find_older(image: Image, lock: Path) -> tuple[Requirement, Requirement]:
             file.write_text(text, encoding="utf-8")
             [older] = read_lock(file)
             return package, older
-    raise SlipwayError(f"no package of {lock.name} has an older release")
+    raise SlipwayError(f"uv finds no older release of any package of {lock.name}; its messages are above")
 
 
 def rebuild(matrix: Matrix, image: Image, lock: Path, old: str, new: str) -> list[tuple[str, int]]:

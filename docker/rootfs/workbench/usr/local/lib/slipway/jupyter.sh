@@ -116,7 +116,7 @@ open_settings() {
 # A kernel that another image has written to the volume comes before the image's, and its Python may be gone.
 warn_of_dead_kernels() {
     for file in "${JUPYTER_DATA_DIR:-${HOME}/.local/share/jupyter}"/kernels/*/kernel.json; do
-        program=$(tr -d '\n' 2>/dev/null <"${file}" | sed -n 's/.*"argv": *\[ *"\([^"]*\)".*/\1/p')
+        program=$(tr -d '\n' 2>/dev/null <"${file}" | sed -n 's/.*"argv": *\[ *"\([^"{]*\)".*/\1/p')
         [ -z "${program}" ] || command -v "${program}" >/dev/null || echo "warning: the kernel ${file%/*} does not start: this image \
 has no ${program}; delete the folder" >&2
     done
